@@ -1,0 +1,62 @@
+# Two commands do it all: `make repro` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+# GPU=1 swaps in TensorFlow's CUDA build (Linux, NVIDIA), some 3 GB more.
+GPU ?=
+READY := $(VENV)/.ready$(if $(GPU),-gpu)
+
+define SHOW
+import json, pandas
+metrics = json.load(open("metrics/metrics.json"))
+splits = {name: metrics[name] for name in ("train", "validation", "test")}
+print(pandas.DataFrame(splits).drop(index=[name for name in metrics["test"] if name.endswith("_ci95")]).to_string())
+interval = metrics["test"]["accuracy_ci95"]
+print("\ntest accuracy {:.2%}, 95 % interval {low:.2%} to {high:.2%}".format(metrics["test"]["accuracy"], **interval))
+endef
+export SHOW
+
+.DEFAULT_GOAL := help
+.PHONY: help setup repro test lint bench lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make .venv with the pinned requirements (GPU=1: with CUDA)
+
+$(READY): requirements.txt $(if $(GPU),requirements-gpu.txt)
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+		{ echo "Kiln needs Python 3.11, 3.12 or 3.13, but $(PYTHON) is $$($(PYTHON) --version): try make PYTHON=python3.12"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
+	$(if $(GPU),$(BIN)/python -m pip uninstall --quiet --yes tensorflow-cpu)
+	$(if $(GPU),$(BIN)/python -m pip install --quiet --require-hashes -r requirements-gpu.txt)
+	@# Away from the shared default, which every user of the machine can write.
+	$(BIN)/dvc config --local core.site_cache_dir "$(CURDIR)/.dvc/tmp/site"
+	@touch $@
+
+repro: setup ## run the pipeline; ends with the metrics and the report's path
+	@dvc repro
+	@echo; python -c "$$SHOW"
+	@echo "report: $(CURDIR)/metrics/report.html"
+
+test: setup ## run the tests
+	@pytest
+
+lint: setup ## check format and style
+	@ruff format --check .
+	@ruff check .
+
+bench: setup ## print measured ratios (minutes)
+	@for script in tests/bench/*.py; do echo "== $$script"; python $$script || exit 1; done
+
+lock: setup ## compile requirements*.txt anew from requirements*.in (needs uv)
+	@for name in requirements requirements-gpu; do \
+		uv pip compile $$name.in -o $$name.txt --quiet --universal --python-version 3.11 --generate-hashes \
+			--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" || exit 1; done
+
+clean: ## delete .venv and caches of tools; never DVC's cache or your data
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	find stages tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,16 @@
+"""The flow, in order, and the commands beside it.
+
+fetch      a source of labelled images    -> data/raw/
+clean      data/raw/                      -> data/clean/       (train, validation, test)
+augment    data/clean/ train              -> data/augmented/   (policy, views)
+normalize  data/clean/                    -> data/normalized/  (fitted on train alone)
+train      clean, augmented, normalized   -> data/model/
+evaluate   data/model/, data/clean/       -> data/evaluation/
+report     summaries, data/evaluation/    -> metrics/
+
+predict    classes of image files, by the model in data/model/ (a command, no stage)
+
+Every stage is one module with pure functions first and a short ``main`` last;
+dvc.yaml runs it as ``python -m stages.<stage>`` from the project's root. What
+two stages share lives in ``stages/lib/``.
+"""

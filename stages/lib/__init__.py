@@ -1,0 +1,1 @@
+"""What the stages share; each file is named by its content, none imports a stage."""

@@ -1,0 +1,76 @@
+"""The model as files: weights as HDF5 and all else as JSON, both byte-stable.
+
+Nothing in them is code: loading builds the network by the zoo's own function
+and reads arrays into it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from stages.lib import files, models
+from stages.lib.backend import keras
+from stages.lib.errors import UserError
+from stages.lib.images import Conversion
+
+SCHEMA = 1
+WEIGHTS = "model.weights.h5"
+DESCRIPTION = "model.json"
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A trained model with what it takes to use it.
+
+    Attributes:
+        model: uint8 [N, H, W, C] -> probabilities [N, classes].
+        classes: the classes' names, in the order of the probabilities.
+        conversion: from an image file to the pixels.
+    """
+
+    model: keras.Model
+    classes: list[str]
+    conversion: Conversion
+
+
+def save(folder: Path, classifier: Classifier, normalizer: dict) -> None:
+    """Write the weights and the description beside them."""
+    classifier.model.save_weights(folder / WEIGHTS)
+    description = {
+        "schema": SCHEMA,
+        "model": classifier.model.name,
+        "image_shape": list(classifier.conversion.image_shape),
+        "classes": classifier.classes,
+        "conversion": classifier.conversion.to_json(),
+        "normalizer": normalizer,
+        "weights": {"file": WEIGHTS, "sha256": files.sha256(folder / WEIGHTS)},
+    }
+    files.write_json(folder / DESCRIPTION, description)
+
+
+def load(folder: Path) -> Classifier:
+    """Build the network and read its weights.
+
+    Raises:
+        UserError: a file is missing, damaged, of another schema version, or the
+            weights are not those that were saved.
+    """
+    path = folder / DESCRIPTION
+    description = files.read_json(path)
+    if description.get("schema") != SCHEMA:
+        raise UserError(
+            f"{path} is of schema {description.get('schema')!r}, but this version of Kiln reads schema {SCHEMA}: "
+            "run `dvc repro`"
+        )
+    weights = folder / WEIGHTS
+    if not weights.is_file():
+        raise UserError(f"{weights} is missing: run `dvc checkout` or `dvc repro`")
+    try:
+        if files.sha256(weights) != description["weights"]["sha256"]:
+            raise UserError(f"{weights} is not what {path} was saved with: delete {folder} and run `dvc repro`")
+        conversion = Conversion(**description["conversion"])
+        classes = description["classes"]
+        model = models.build(description["model"], conversion.image_shape, len(classes), description["normalizer"])
+    except (KeyError, TypeError):
+        raise files.damaged(path) from None
+    model.load_weights(weights)
+    return Classifier(model, classes, conversion)

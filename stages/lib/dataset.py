@@ -1,0 +1,234 @@
+"""The one format in which stages hand images to each other, and its only reader and writer.
+
+A dataset is a folder of Parquet shards and, written last, ``manifest.json``::
+
+    {"schema": 1, "kind": "raw" | "pixels", ...,
+     "shards": [{"file", "split", "rows", "sha256"}, ...]}
+
+kind ``raw``      one series of shards (split null): id, label, split, group,
+                  image {bytes, path}, the Hugging Face layout
+kind ``pixels``   one folder a split: id, label (int32, an index into "classes"),
+                  pixels (H*W*C bytes in C order, "image_shape": [H, W, C])
+
+A row group is the unit of streaming. The same tables give the same bytes.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stages.lib import files
+from stages.lib.errors import UserError
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+SHARD_BYTES = 64 * 2**20
+ROW_GROUP_BYTES = 4 * 2**20
+SPLITS = ("train", "validation", "test")
+
+RAW = pa.schema(
+    [
+        ("id", pa.string()),
+        ("label", pa.string()),
+        ("split", pa.string()),
+        ("group", pa.string()),
+        ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+    ]
+)
+
+
+def raw_table(records: Sequence) -> pa.Table:
+    """Make a table of kind ``raw`` from ``sources.Record`` tuples."""
+    ids, labels, splits, groups, contents, paths = zip(*records, strict=True)
+    images = [{"bytes": content, "path": path} for content, path in zip(contents, paths, strict=True)]
+    return pa.table(dict(zip(RAW.names, (ids, labels, splits, groups, images), strict=True)), schema=RAW)
+
+
+def pixel_table(ids: Sequence[str], labels: np.ndarray, pixels: np.ndarray) -> pa.Table:
+    """Make a table of kind ``pixels``.
+
+    Args:
+        ids: N strings.
+        labels: integers [N].
+        pixels: uint8 [N, H, W, C].
+    """
+    width = int(np.prod(pixels.shape[1:]))
+    buffer = pa.py_buffer(np.ascontiguousarray(pixels, np.uint8))
+    column = pa.Array.from_buffers(pa.binary(width), len(pixels), [None, buffer])
+    return pa.table(
+        {
+            "id": pa.array(ids, pa.string()),
+            "label": pa.array(np.asarray(labels, np.int32)),
+            "pixels": column,
+        }
+    )
+
+
+def rows_per_group(image_shape: Sequence[int]) -> int:
+    """How many images of a shape make a row group: the batch to read and write by."""
+    return int(np.clip(ROW_GROUP_BYTES // np.prod(image_shape), 1, 4096))
+
+
+def write(folder: Path, tables: Iterable[tuple[str | None, pa.Table]], kind: str, **about) -> None:
+    """Write a dataset; the manifest comes last.
+
+    Args:
+        folder: an empty folder, or one that does not exist.
+        tables: (split, table) in any order of splits; each table is a row group.
+        kind: ``raw`` or ``pixels``.
+        about: what else the manifest says, such as ``classes`` and ``image_shape``.
+    """
+    open_shards, done = {}, {}
+    for split, table in tables:
+        if split not in open_shards:
+            shards = done.setdefault(split, [])
+            open_shards[split] = _Shard(folder, split, len(shards), table.schema)
+        shard = open_shards[split]
+        shard.append(table)
+        if shard.bytes >= SHARD_BYTES:
+            done[split].append(open_shards.pop(split).close())
+    for split, shard in open_shards.items():
+        done[split].append(shard.close())
+    order = [None, *SPLITS]
+    shards = [shard for split in sorted(done, key=order.index) for shard in done[split]]
+    files.write_json(folder / MANIFEST, {"schema": SCHEMA, "kind": kind, **about, "shards": shards})
+
+
+class _Shard:
+    def __init__(self, folder: Path, split: str | None, number: int, schema: pa.Schema):
+        self.file = f"{split}/{number:05d}.parquet" if split else f"{number:05d}.parquet"
+        self.split = split
+        self.path = folder / self.file
+        self.partial = self.path.with_suffix(".partial")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.writer = pq.ParquetWriter(
+            self.partial, schema, compression="none", use_dictionary=False, write_statistics=False
+        )
+        self.rows = self.bytes = 0
+
+    def append(self, table: pa.Table) -> None:
+        self.writer.write_table(table, row_group_size=len(table))
+        self.rows += len(table)
+        self.bytes += table.nbytes
+
+    def close(self) -> dict:
+        self.writer.close()
+        self.partial.rename(self.path)
+        return {"file": self.file, "split": self.split, "rows": self.rows, "sha256": files.sha256(self.path)}
+
+
+@dataclass(frozen=True)
+class Images:
+    """A split in memory: ids (N strings), labels int32 [N], pixels uint8 [N, H, W, C]."""
+
+    ids: np.ndarray
+    labels: np.ndarray
+    pixels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset on disk, its manifest checked; make one with ``open_dataset``."""
+
+    folder: Path
+    manifest: dict
+    _checked: set = field(default_factory=set)
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names; a label is an index into them."""
+        return self.manifest["classes"]
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels)."""
+        return tuple(self.manifest["image_shape"])
+
+    def rows(self, split: str | None = None) -> int:
+        """How many images a split holds (0 where there is none)."""
+        return sum(shard["rows"] for shard in self._shards(split))
+
+    def tables(self, split: str | None = None, columns: list[str] | None = None) -> Iterator[pa.Table]:
+        """Stream a split, a row group at a time, each shard checked by its digest first.
+
+        Raises:
+            UserError: a shard is missing or its content is not what was written.
+        """
+        for shard in self._shards(split):
+            path = self.folder / shard["file"]
+            if shard["file"] not in self._checked:
+                if not path.is_file():
+                    raise UserError(f"{path} is missing: run `dvc checkout` or `dvc repro --force`")
+                if files.sha256(path) != shard["sha256"]:
+                    raise UserError(
+                        f"{path} was changed after it was written: delete {self.folder} and run `dvc repro`"
+                    )
+                self._checked.add(shard["file"])
+            with pq.ParquetFile(path) as file:
+                for group in range(file.num_row_groups):
+                    yield file.read_row_group(group, columns=columns)
+
+    def batches(self, split: str) -> Iterator[Images]:
+        """Stream a split of kind ``pixels``, a row group at a time."""
+        for table in self.tables(split):
+            yield _images(table, self.image_shape)
+
+    def _shards(self, split: str | None) -> list[dict]:
+        return [shard for shard in self.manifest["shards"] if shard["split"] == split]
+
+
+def _images(table: pa.Table, image_shape: Sequence[int]) -> Images:
+    column = table["pixels"].combine_chunks()
+    width = column.type.byte_width
+    flat = np.frombuffer(column.buffers()[1], np.uint8, len(column) * width, column.offset * width)
+    return Images(
+        ids=table["id"].to_numpy(zero_copy_only=False),
+        labels=table["label"].to_numpy(),
+        pixels=flat.reshape(len(column), *image_shape),
+    )
+
+
+def load(*parts: tuple[Dataset, str]) -> Images:
+    """Read whole splits into memory, one after the other, in arrays of their own.
+
+    Args:
+        parts: (dataset of kind ``pixels``, split), all of one image shape.
+    """
+    rows = sum(data.rows(split) for data, split in parts)
+    shape = parts[0][0].image_shape
+    whole = Images(np.empty(rows, object), np.empty(rows, np.int32), np.empty((rows, *shape), np.uint8))
+    start = 0
+    for data, split in parts:
+        for batch in data.batches(split):
+            rows_here = slice(start, start + len(batch.ids))
+            whole.ids[rows_here] = batch.ids
+            whole.labels[rows_here] = batch.labels
+            whole.pixels[rows_here] = batch.pixels
+            start += len(batch.ids)
+    return whole
+
+
+def open_dataset(folder: Path, kind: str) -> Dataset:
+    """Open a dataset that another stage wrote and check what its manifest says of itself.
+
+    Raises:
+        UserError: there is no manifest, it is damaged, of another schema version
+            or of another kind.
+    """
+    path = folder / MANIFEST
+    manifest = files.read_json(path)
+    if manifest.get("schema") != SCHEMA or manifest.get("kind") != kind:
+        raise UserError(
+            f"{path} is of schema {manifest.get('schema')!r}, kind {manifest.get('kind')!r}, but this "
+            f"version of Kiln reads schema {SCHEMA}, kind {kind!r}: delete {folder} and run `dvc repro`"
+        )
+    shards = manifest.get("shards")
+    wanted = {"raw": set(), "pixels": {"classes", "image_shape"}}[kind]
+    whole = isinstance(shards, list) and wanted <= manifest.keys()
+    if not whole or not all(isinstance(s, dict) and s.keys() >= {"file", "split", "rows", "sha256"} for s in shards):
+        raise files.damaged(path)
+    return Dataset(folder, manifest)

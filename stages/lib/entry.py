@@ -1,0 +1,44 @@
+"""The way into every stage and command: errors become one sentence and an exit code."""
+
+import errno
+import sys
+from collections.abc import Callable
+
+from stages.lib.errors import UserError
+
+_ADVICE = {
+    errno.ENOSPC: "the disk is full: free some space (`dvc gc -w` drops unused cache files)",
+    errno.EDQUOT: "the disk quota is used up: free some space",
+    errno.EACCES: "permission denied: make it readable and its folder writable for this user",
+    errno.EPERM: "permission denied: make it readable and its folder writable for this user",
+    errno.EROFS: "the file system is read-only: work in a writable folder",
+    errno.EMFILE: "too many open files: raise the limit with `ulimit -n 4096`",
+    errno.ENOENT: "no such file or folder: check the path",
+}
+
+
+def run(main: Callable[[], None], name: str) -> None:
+    """Call ``main``; end the process with one sentence where the user can help.
+
+    Args:
+        main: takes no arguments; returns when all its output is in place.
+        name: the stage or command, put before the sentence.
+
+    Raises:
+        SystemExit: with the sentence (exit code 1) after a ``UserError``, a
+            file system error or lack of memory; with 130 after Ctrl-C.
+    """
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"{name}: {error}")
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted; its output was not published", file=sys.stderr)
+        sys.exit(130)
+    except MemoryError:
+        sys.exit(f"{name}: out of memory: use smaller images or batches, or a larger machine")
+    except OSError as error:
+        if error.errno not in _ADVICE:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        sys.exit(f"{name}: {where}{_ADVICE[error.errno]}")

@@ -1,0 +1,92 @@
+"""Writing so that nothing is ever half-written, and the same content is the same bytes."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+
+from stages.lib.errors import UserError
+
+
+@contextmanager
+def publish(folder: Path) -> Iterator[Path]:
+    """Give a fresh folder to write into; put it in place of ``folder`` at the end.
+
+    Where the block raises, ``folder`` stays as it was.
+
+    Args:
+        folder: the output folder, replaced whole.
+
+    Yields:
+        An empty folder beside it.
+    """
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file under a temporary name, then rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(content)
+    partial.rename(path)
+
+
+def write_json(path: Path, content: Mapping) -> None:
+    """Write strict JSON (no NaN), UTF-8, with the keys in the order given."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, (text + "\n").encode())
+
+
+def read_json(path: Path) -> dict:
+    """Read a JSON object that another stage wrote.
+
+    Raises:
+        UserError: the file is missing or is no JSON object.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run `dvc repro` to make it") from None
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise damaged(path)
+    return content
+
+
+def damaged(path: Path) -> UserError:
+    """Build the error for a file of the pipeline's own that is not what was written."""
+    return UserError(f"{path} is damaged: delete {path.parent} and run `dvc repro`")
+
+
+def sha256(path: Path) -> str:
+    """Hex SHA-256 of a file's content, streamed."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_csv(path: Path, frame: pd.DataFrame) -> None:
+    """Write a frame as CSV, floats with six significant digits."""
+    write_bytes(path, frame.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode())
+
+
+def rounded(content):
+    """Round every float of a JSON structure to six significant digits, so that diffs stay readable."""
+    if isinstance(content, dict):
+        return {name: rounded(value) for name, value in content.items()}
+    if isinstance(content, list):
+        return [rounded(value) for value in content]
+    return float(f"{content:.6g}") if isinstance(content, float) else content

@@ -1,0 +1,172 @@
+"""From the bytes of an image file to pixels: the one conversion, used by clean and predict."""
+
+import io
+import warnings
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from PIL import Image, ImageOps
+
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+EXTENSIONS = frozenset([".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"])
+MAX_PIXELS = 100_000_000
+_ORIENTATION = 0x0112
+_DEEP_GRAY = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+_GRAY = ("1", "L", "LA", "La", *_DEEP_GRAY)
+
+
+class Undecodable(Exception):
+    """The bytes are not a whole image that the conversion knows; the text says why."""
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """How every image is brought to one shape.
+
+    Attributes:
+        height, width: pixels.
+        channels: 1 (gray) or 3 (RGB).
+        fit: ``crop`` (centre), ``pad`` (black borders) or ``stretch``.
+    """
+
+    height: int
+    width: int
+    channels: int
+    fit: str
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels)."""
+        return self.height, self.width, self.channels
+
+    def to_json(self) -> dict:
+        """The fields, for a manifest; ``Conversion(**fields)`` reads them back."""
+        return asdict(self)
+
+
+def inspect(content: bytes) -> tuple[int, int, int] | None:
+    """Read (height, width, channels) from an image's header, as it will be shown.
+
+    Channels are 1 where the image is gray, else 3. None where the header is broken.
+    """
+    try:
+        with _open(content) as image:
+            width, height = image.size
+            if image.format in ("JPEG", "TIFF", "WEBP", "PNG") and image.getexif().get(_ORIENTATION, 1) >= 5:
+                width, height = height, width
+            return height, width, 1 if image.mode in _GRAY else 3
+    except Undecodable:
+        return None
+
+
+def convert(content: bytes, conversion: Conversion) -> np.ndarray:
+    """Decode an image in full and bring it to the shape of ``conversion``.
+
+    The first frame of an animation; turned as EXIF says; 16-bit gray scaled to 8
+    bits; transparent pixels laid on white; then gray or RGB; then resized
+    (bicubic, with antialiasing) where the size differs.
+
+    Args:
+        content: an image file of one of ``FORMATS``.
+
+    Returns:
+        uint8 [height, width, channels].
+
+    Raises:
+        Undecodable: broken, truncated, too large or of an unknown kind.
+    """
+    with _open(content) as image:
+        try:
+            image.load()
+            image = ImageOps.exif_transpose(image)
+            image = _eight_bits(image)
+            image = image.convert("L" if conversion.channels == 1 else "RGB")
+            image = _resized(image, conversion)
+        except Undecodable:
+            raise
+        # Pillow's decoders raise what they please on hostile bytes.
+        except Exception as error:
+            raise Undecodable(_reason(error)) from None
+        return np.asarray(image, np.uint8).reshape(conversion.image_shape)
+
+
+def _open(content: bytes) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(content), formats=FORMATS)
+    except Image.UnidentifiedImageError:
+        what = "the file is empty" if not content else f"not an image of a known format ({', '.join(FORMATS)})"
+        raise Undecodable(what) from None
+    except Exception as error:
+        raise Undecodable(_reason(error)) from None
+    if image.width * image.height > MAX_PIXELS:
+        raise Undecodable(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS:,}")
+    return image
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return f"broken or truncated: {text[:200]}"
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    if image.mode in _DEEP_GRAY:
+        values = np.asarray(image).astype(np.int64)
+        if values.size and (values.min() < 0 or values.max() > 65535):
+            raise Undecodable("32-bit gray values have no agreed range: save it with 8 or 16 bits")
+        return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    if image.mode == "F":
+        raise Undecodable("floating-point pixels have no agreed range: save it with 8 or 16 bits")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image)
+    return image
+
+
+def _resized(image: Image.Image, conversion: Conversion) -> Image.Image:
+    size = (conversion.width, conversion.height)
+    if image.size == size:
+        return image
+    if conversion.fit == "stretch":
+        return image.resize(size, Image.Resampling.BICUBIC)
+    if conversion.fit == "pad":
+        return ImageOps.pad(image, size, Image.Resampling.BICUBIC)
+    return ImageOps.fit(image, size, Image.Resampling.BICUBIC)
+
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    """Encode uint8 [H, W, C] (C 1 or 3) as PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def contact_sheet(pixels: np.ndarray, columns: int, height: int = 56) -> bytes:
+    """Lay images out in rows of ``columns`` on a gray ground, each enlarged by a whole factor.
+
+    Args:
+        pixels: uint8 [N, H, W, C]; N at least 1.
+        columns: images a row.
+        height: the least height of an image on the sheet, in pixels, where it
+            is smaller; larger images are shrunk to twice this.
+
+    Returns:
+        A PNG.
+    """
+    count, image_height, image_width, _ = pixels.shape
+    factor = max(1, -(-height // image_height))
+    shrink = max(1, image_height // (2 * height))
+    tile = (max(1, image_width * factor // shrink), max(1, image_height * factor // shrink))
+    gap = 4
+    rows = -(-count // columns)
+    sheet = Image.new("RGB", (columns * (tile[0] + gap) + gap, rows * (tile[1] + gap) + gap), (128, 128, 128))
+    for number, one in enumerate(pixels):
+        picture = Image.fromarray(one[:, :, 0] if one.shape[2] == 1 else one).convert("RGB")
+        picture = picture.resize(tile, Image.Resampling.NEAREST if shrink == 1 else Image.Resampling.BOX)
+        row, column = divmod(number, columns)
+        sheet.paste(picture, (gap + column * (tile[0] + gap), gap + row * (tile[1] + gap)))
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()

@@ -1,0 +1,175 @@
+"""Building blocks of the report: HTML in which everything that comes from data is escaped."""
+
+import base64
+import io
+from collections.abc import Iterable, Sequence
+from html import escape
+from string import Template
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1c2430; --soft: #566070; --ground: #fff; --line: #d8dde4;
+  --card: #f5f7f9; --bar: #2f6fb2; --cell: 47, 111, 178; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6eaf0; --soft: #a5afbd; --ground: #14181e; --line: #38414d;
+  --card: #1d232b; --bar: #6aa5e0; --cell: 106, 165, 224; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 62rem; padding: 1rem; background: var(--ground); color: var(--ink);
+  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; overflow-wrap: anywhere; }
+h1 { font-size: 1.7rem; line-height: 1.2; margin: .5rem 0 1rem; }
+h2 { font-size: 1.25rem; margin: 2.2rem 0 .6rem; border-top: 1px solid var(--line); padding-top: 1.2rem; }
+p, figcaption, .note { max-width: 46rem; } figcaption, .note { color: var(--soft); font-size: .9rem; }
+.figures { display: flex; flex-wrap: wrap; gap: .8rem; margin: .8rem 0; }
+.figures > div { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: .6rem .9rem;
+  flex: 1 1 11rem; } .figures b { display: block; font-size: 1.5rem; } .figures small { color: var(--soft); }
+.side { display: flex; flex-wrap: wrap; gap: 1rem; } .side > * { margin: 0; flex: 0 1 27rem; }
+figure { margin: .8rem 0; } figure img { max-width: 100%; height: auto; display: block; border-radius: 4px; }
+.sheet { display: grid; grid-template-columns: minmax(2rem, max-content) minmax(0, max-content); gap: 0 .6rem; }
+.sheet ul { list-style: none; margin: 0; padding: 0; display: flex; flex-direction: column; max-width: 9rem; }
+.sheet li { flex: 1 1 0; display: flex; align-items: center; font-size: .8rem; line-height: 1.1; min-height: 0;
+  overflow: hidden; }
+.strip { display: flex; flex-wrap: wrap; gap: .8rem; } .strip figure { width: 8.5rem; margin: 0; }
+.strip img { width: 100%; image-rendering: pixelated; }
+.scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .88rem; margin: .6rem 0; }
+th, td { padding: .2rem .55rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top; }
+th:first-child, td.text { text-align: left; } thead th { vertical-align: bottom; }
+td { overflow-wrap: normal; } td.text, th { overflow-wrap: anywhere; }
+.matrix td, .matrix thead th { text-align: center; padding: .2rem .3rem; min-width: 1.9rem;
+  border: 1px solid var(--line); }
+.matrix td.many { color: #fff; text-shadow: 0 0 2px #000; }
+.bars { display: grid; grid-template-columns: minmax(2rem, 10rem) 1fr 5rem; gap: .2rem .6rem; align-items: center;
+  font-size: .88rem; max-width: 40rem; } .bars i { display: block; height: .8rem; background: var(--bar);
+  border-radius: 2px; } .bars span:nth-child(3n) { text-align: right; }
+pre { background: var(--card); padding: .8rem; overflow-x: auto; font-size: .8rem; }
+summary { cursor: pointer; } @media print { details > * { display: block; } body { max-width: none; } }
+"""
+
+_PAGE = Template("""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<title>$title</title>
+<style>$style</style>
+</head>
+<body>
+<main>
+$body
+</main>
+</body>
+</html>
+""")
+
+
+def page(title: str, body: str) -> str:
+    """Wrap HTML into a page that loads nothing and runs nothing."""
+    return _PAGE.substitute(title=escape(title), style=_STYLE, body=body)
+
+
+def section(title: str, *parts: str) -> str:
+    """Head some HTML with a title."""
+    return f"<section><h2>{escape(title)}</h2>{''.join(parts)}</section>"
+
+
+def text(sentence: str, kind: str = "p") -> str:
+    """Make a paragraph of plain text; ``note`` sets it small."""
+    return f'<p class="note">{escape(sentence)}</p>' if kind == "note" else f"<p>{escape(sentence)}</p>"
+
+
+def headline(figures: Iterable[tuple[str, str, str]]) -> str:
+    """Show large figures: (what, value, remark) each."""
+    cards = (
+        f"<div><small>{escape(what)}</small><b>{escape(value)}</b><small>{escape(remark)}</small></div>"
+        for what, value, remark in figures
+    )
+    return f'<div class="figures">{"".join(cards)}</div>'
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence]) -> str:
+    """Make a table; strings are set left, numbers right, None is left out."""
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in header)
+    body = "".join(f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in rows)
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _cell(value) -> str:
+    if value is None:
+        return "<td></td>"
+    if isinstance(value, str):
+        return f'<td class="text">{escape(value)}</td>'
+    return f"<td>{value:,.4g}</td>" if isinstance(value, float) else f"<td>{value:,}</td>"
+
+
+def image(png: bytes, alt: str, caption: str = "", width: int | None = None) -> str:
+    """Embed a PNG with a text for those who do not see it."""
+    data = base64.b64encode(png).decode()
+    size = f' width="{width}"' if width else ""
+    below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    return f'<figure><img src="data:image/png;base64,{data}" alt="{escape(alt)}"{size}>{below}</figure>'
+
+
+def sheet(png: bytes, rows: Sequence[str], alt: str) -> str:
+    """Embed a contact sheet with a name at each of its rows."""
+    names = "".join(f"<li>{escape(name)}</li>" for name in rows)
+    return f'<div class="sheet"><ul>{names}</ul>{image(png, alt).replace("<figure>", "<figure style=margin:0>")}</div>'
+
+
+def strip(pictures: Iterable[tuple[bytes, str, str]]) -> str:
+    """Show small pictures side by side: (PNG, alternative text, caption) each."""
+    return f'<div class="strip">{"".join(image(*picture) for picture in pictures)}</div>'
+
+
+def bars(values: Iterable[tuple[str, float, str]]) -> str:
+    """Show shares from 0 to 1 as bars: (name, share, figure as text) each."""
+    cells = (
+        f"<span>{escape(name)}</span><span><i style='width:{share:.1%}'></i></span><span>{escape(figure)}</span>"
+        for name, share, figure in values
+    )
+    return f'<div class="bars">{"".join(cells)}</div>'
+
+
+def matrix(names: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
+    """Show a confusion matrix, a row a label, shaded by the share of its row."""
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
+    rows = []
+    for name, row in zip(names, counts, strict=True):
+        total = max(sum(row), 1)
+        cells = "".join(_shaded(int(count), count / total) for count in row)
+        rows.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
+    return (
+        '<div class="scroll"><table class="matrix"><caption class="note">Rows: label. Columns: prediction.</caption>'
+        f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _shaded(count: int, share: float) -> str:
+    kind = ' class="many"' if share > 0.5 else ""
+    shade = 0.12 + 0.88 * share if count else 0
+    return f'<td{kind} style="background:rgba(var(--cell),{shade:.3f})">{count or ""}</td>'
+
+
+def curves(x: Sequence, lines: dict[str, Sequence[float]], title: str, log: bool = False) -> str:
+    """Plot lines over epochs.
+
+    Args:
+        x: epochs.
+        lines: name -> values.
+        title: of the figure.
+        log: whether the y axis is logarithmic.
+    """
+    # Class names may hold dollars: no mathematics in any text.
+    with rc_context({"text.parse_math": False, "font.size": 10}):
+        figure = Figure(figsize=(4.2, 2.9), layout="constrained", dpi=200)
+        axes = figure.add_subplot()
+        for (name, values), color, style in zip(lines.items(), ("#2f6fb2", "#d1730c"), ("-", "--"), strict=False):
+            axes.plot(x, values, style, label=name, color=color, marker="." if len(x) < 40 else None)
+        axes.set(title=title, xlabel="epoch", yscale="log" if log else "linear")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", metadata={"Software": None})
+    final = ", ".join(f"{name} ends at {values[-1]:.4g}" for name, values in lines.items())
+    return image(buffer.getvalue(), f"{title} by epoch: {final}", width=420)

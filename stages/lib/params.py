@@ -1,0 +1,178 @@
+"""The schema of params.yaml, and the only place that reads it.
+
+The schema holds no defaults: params.yaml and every recipe hold every key, so
+what a run used can be read in one file.
+"""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from stages.lib.errors import UserError
+
+PATH = Path("params.yaml")
+
+
+def _image_size(value: Any) -> Any:
+    fits = (
+        isinstance(value, list) and len(value) == 2 and all(type(side) is int and 1 <= side <= 1024 for side in value)
+    )
+    if value != "auto" and not fits:
+        raise ValueError("should be auto or [height, width], each from 1 to 1024")
+    return value
+
+
+def _source_path(value: Any) -> Any:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("should be the path of a folder or an archive")
+    if value.startswith("~") or ".." in Path(value).parts:
+        raise ValueError("should be absolute, or lie inside the project, without ~ and ..")
+    return value
+
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Strength = Annotated[float, Field(ge=0, le=0.5)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Fetch(_Section):
+    """Where the images come from."""
+
+    source: Literal["digits", "images"]
+    path: Annotated[str, BeforeValidator(_source_path)]
+
+
+class Clean(_Section):
+    """The shape that images are brought to, and the splits."""
+
+    image_size: Annotated[Literal["auto"] | list[int], BeforeValidator(_image_size)]
+    fit: Literal["stretch", "pad", "crop"]
+    channels: Literal["auto", 1, 3]
+    test: Annotated[float, Field(gt=0, lt=1)]
+    validation: Annotated[float, Field(gt=0, lt=1)]
+
+
+class Augment(_Section):
+    """What may be done to training images."""
+
+    mode: Literal["offline", "online"]
+    views: Annotated[int, Field(ge=1, le=100)]
+    rotate: Annotated[float, Field(ge=0, le=180)]
+    scale: Strength
+    crop: Strength
+    flip: Fraction
+    brightness: Fraction
+    contrast: Annotated[float, Field(ge=0, lt=1)]
+    cutout: Fraction
+
+
+class Normalize(_Section):
+    """What the model's first layer does."""
+
+    method: Literal["standard", "minmax", "per_image", "none"]
+
+
+class Train(_Section):
+    """The network, the loss, the optimiser and how long."""
+
+    model: str
+    loss: Literal["cross_entropy", "squared_error"]
+    optimizer: Literal["adam", "sgd"]
+    lr: Annotated[float, Field(gt=0)]
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    nesterov: bool
+    clip: Literal["none", "value", "norm", "global_norm"]
+    clip_at: Annotated[float, Field(gt=0)]
+    schedule: Literal["constant", "cosine", "plateau"]
+    plateau_factor: Annotated[float, Field(gt=0, lt=1)]
+    plateau_patience: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1, le=65536)]
+    epochs: Annotated[int, Field(ge=1, le=100_000)]
+    patience: Annotated[int, Field(ge=0)]
+    seed: Seed
+
+
+class Evaluate(_Section):
+    """How many resamples and pictures."""
+
+    resamples: Annotated[int, Field(ge=100, le=100_000)]
+    mistakes: Annotated[int, Field(ge=0, le=100)]
+
+
+class Report(_Section):
+    """The report's looks."""
+
+    title: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Params(_Section):
+    """The whole of params.yaml: ``seed`` and one section a stage."""
+
+    seed: Seed
+    fetch: Fetch
+    clean: Clean
+    augment: Augment
+    normalize: Normalize
+    train: Train
+    evaluate: Evaluate
+    report: Report
+
+
+def load(path: Path = PATH) -> Params:
+    """Read and check a params file.
+
+    Args:
+        path: a YAML 1.2 file, as DVC reads it: ``1e-4`` and ``1e-05`` are floats.
+
+    Raises:
+        UserError: the file is missing, is no YAML mapping, or holds an unknown
+            key, a missing key or a value that is not allowed; the sentence names
+            each such key, what is allowed, and the nearest key that exists.
+    """
+    try:
+        content = YAML(typ="safe", pure=True).load(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run from the project's root folder") from None
+    except MarkedYAMLError as error:
+        line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise UserError(f"{path}{line}: not readable as YAML: {error.problem}") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, Mapping):
+        raise UserError(f"{path}: holds no `section: ...` lines; restore it with `git checkout {path}`")
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        raise UserError("; ".join(f"{path}: {_sentence(one)}" for one in error.errors())) from None
+
+
+def _sentence(error: Mapping) -> str:
+    # A union adds the name of its branch to the location; no key is an integer
+    # or deeper than section.key, so the first two strings are the key.
+    key = ".".join(part for part in error["loc"][:2] if isinstance(part, str))
+    if error["type"] == "missing":
+        return f"the key {key} is missing: add it, with a value like that of the original params.yaml"
+    if error["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(key, known_keys(), n=1, cutoff=0.5)
+        return f"there is no key {key}" + (f": did you mean {near[0]}?" if near else "")
+    allowed = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{key} is {error['input']!r}, but {allowed}"
+
+
+def known_keys() -> list[str]:
+    """Every section and every ``section.key`` of the schema."""
+    keys = []
+    for section, field in Params.model_fields.items():
+        keys.append(section)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, _Section):
+            keys += [f"{section}.{name}" for name in field.annotation.model_fields]
+    return keys

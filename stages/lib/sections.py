@@ -1,0 +1,309 @@
+"""The report's sections: each takes the evidence and returns HTML."""
+
+import platform
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from stages.lib import files, page, params
+from stages.lib.dataset import SPLITS
+
+MATRIX_CLASSES = 30
+LISTED = 50
+PACKAGES = ("dvc", "keras", "tensorflow", "tensorflow-cpu", "numpy", "pandas", "pyarrow", "pillow")
+PACKAGES += ("opencv-python-headless", "scikit-learn", "papermill", "nbconvert")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that the report shows, as the stages left it."""
+
+    settings: params.Params
+    params_text: str
+    fetch: dict
+    clean: dict
+    set_aside: pd.DataFrame
+    samples: bytes
+    augment: dict
+    views: bytes
+    normalize: dict
+    train: dict
+    history: pd.DataFrame
+    scores: dict
+    per_class: pd.DataFrame
+    confusion: pd.DataFrame
+    mistakes: pd.DataFrame
+    digests: dict[str, str]
+
+
+def load(data: Path = Path("data")) -> Evidence:
+    """Read the evidence from the stages' outputs.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+
+    def frame(path: str) -> pd.DataFrame:
+        return pd.read_csv(data / path, dtype={"class": str, "label": str, "prediction": str}, keep_default_na=False)
+
+    return Evidence(
+        settings=params.load(),
+        params_text=params.PATH.read_text(),
+        fetch=files.read_json(data / "raw/summary.json"),
+        clean=files.read_json(data / "clean/summary.json"),
+        set_aside=pq.read_table(data / "clean/set_aside.parquet").to_pandas(),
+        samples=(data / "clean/samples.png").read_bytes(),
+        augment=files.read_json(data / "augmented/summary.json"),
+        views=(data / "augmented/samples.png").read_bytes(),
+        normalize=files.read_json(data / "normalized/summary.json"),
+        train=files.read_json(data / "model/summary.json"),
+        history=frame("model/history.csv"),
+        scores=files.read_json(data / "evaluation/summary.json"),
+        per_class=frame("evaluation/per_class.csv"),
+        confusion=frame("evaluation/confusion.csv"),
+        mistakes=pq.read_table(data / "evaluation/mistakes.parquet").to_pandas(),
+        digests={
+            "images as fetched": files.sha256(data / "raw/manifest.json"),
+            "images as cleaned": files.sha256(data / "clean/manifest.json"),
+            "model": files.sha256(data / "model/model.json"),
+        },
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}" if share < 0.9995 else f"{share:.2%}"
+
+
+def _interval(test: dict, name: str) -> str:
+    low, high = test[f"{name}_ci95"]["low"], test[f"{name}_ci95"]["high"]
+    return f"95 % interval {low:.1%} to {high:.1%}"
+
+
+def answer(evidence: Evidence) -> str:
+    """Open with what the model is, how good it is and how sure that is."""
+    test, train, clean = evidence.scores["test"], evidence.scores["train"], evidence.clean
+    weakest = evidence.per_class[evidence.per_class["support"] > 0].sort_values("recall", kind="stable").iloc[0]
+    gone = clean["images"] - clean["kept"]
+    wrong = test["images"] - round(test["accuracy"] * test["images"])
+    return f"<h1>{page.escape(evidence.settings.report.title)}</h1>" + "".join(
+        [
+            page.text(
+                f"{evidence.train['model']}, {evidence.train['parameters']:,} parameters, tells "
+                f"{len(evidence.per_class)} classes apart. Of {test['images']:,} test images that it never saw "
+                f"it gets {wrong:,} wrong; its weakest class is {weakest['class']}, of which it finds "
+                f"{_percent(weakest['recall'])}. Cleaning set aside {gone:,} of {clean['images']:,} images."
+            ),
+            page.headline(
+                [
+                    ("Test accuracy", _percent(test["accuracy"]), _interval(test, "accuracy")),
+                    ("Test F1 (macro)", _percent(test["f1"]), _interval(test, "f1")),
+                    ("Test recall (macro)", _percent(test["recall"]), _interval(test, "recall")),
+                    (
+                        "Train minus test accuracy",
+                        f"{100 * (train['accuracy'] - test['accuracy']):.1f} points",
+                        "what the model loses on images it never saw",
+                    ),
+                ]
+            ),
+        ]
+    )
+
+
+def data(evidence: Evidence) -> str:
+    """Show the images: counts a class and split, and samples."""
+    clean = evidence.clean
+    shape, splits = clean["conversion"], clean["splits"]
+    names = list(splits["train"])
+    rows = [(name, *(splits[split].get(name, 0) for split in SPLITS)) for name in names[:LISTED]]
+    rows.append(("all classes", *(sum(splits[split].values()) for split in SPLITS)))
+    skipped = [
+        (reason, found["files"], ", ".join(found["examples"])) for reason, found in evidence.fetch["skipped"].items()
+    ]
+    parts = [
+        page.text(
+            f"{evidence.fetch['images']:,} images were fetched and brought to {shape['height']} x {shape['width']} "
+            f"pixels, {'gray' if shape['channels'] == 1 else 'RGB'}."
+        ),
+        '<div class="side">',
+        page.table(("class", *SPLITS), rows),
+        page.sheet(evidence.samples, clean["sampled"], "Training images, one row a class"),
+        "</div>",
+    ]
+    if len(names) > LISTED:
+        parts.insert(3, page.text(f"The first {LISTED} of {len(names)} classes are listed.", "note"))
+    if skipped:
+        parts += [
+            page.text("Files of the source that are no image of a class:"),
+            page.table(("why", "files", "such as"), skipped),
+        ]
+    return page.section("The data", *parts)
+
+
+def set_aside(evidence: Evidence) -> str:
+    """List what cleaning took out, with its reasons."""
+    counts = [(reason.replace("_", " "), count) for reason, count in evidence.clean["set_aside"].items()]
+    parts = [page.table(("reason", "images"), counts)]
+    if len(evidence.set_aside):
+        listed = evidence.set_aside.head(LISTED)
+        rows = [
+            (
+                row.id,
+                row.label,
+                row.reason.replace("_", " "),
+                row.detail or (f"same pixels as {row.other}" if row.other else ""),
+            )
+            for row in listed.itertuples()
+        ]
+        parts.append(page.table(("image", "label", "reason", "detail"), rows))
+        if len(evidence.set_aside) > LISTED:
+            parts.append(page.text(f"The first {LISTED}; all are in data/clean/set_aside.parquet.", "note"))
+    return page.section("What cleaning set aside", *parts)
+
+
+def augmented(evidence: Evidence) -> str:
+    """Show the augmented samples."""
+    if not evidence.augment["active"]:
+        return page.section("Augmentation", page.text("Augmentation is off: every strength is 0."))
+    what = (
+        f"{evidence.augment['views']:,} views were written and are trained on beside the originals."
+        if evidence.augment["mode"] == "offline"
+        else "New views are made of every image in every epoch."
+    )
+    picture = page.image(evidence.views, "Training images at the left, augmented views of each to the right")
+    return page.section("Augmentation", page.text(f"{what} At the left the original, then views of it."), picture)
+
+
+def normalized(evidence: Evidence) -> str:
+    """Compare the splits' pixel values."""
+    rows = []
+    for split, figures in evidence.normalize["splits"].items():
+        channels = len(figures["mean"])
+        for channel in range(channels):
+            name = split if channels == 1 else f"{split}, {('red', 'green', 'blue')[channel]}"
+            rows.append((name, *(float(figures[key][channel]) for key in ("mean", "std", "median", "shift"))))
+    return page.section(
+        "Normalisation",
+        page.text(
+            f"Method: {evidence.normalize['method']}, fitted on train. Pixel values from 0 to 255; shift is the "
+            "distance of a split's mean from train's, in train's standard deviations."
+        ),
+        page.table(("split", "mean", "deviation", "median", "shift"), rows),
+    )
+
+
+def learning(evidence: Evidence) -> str:
+    """Plot the learning curves."""
+    history, train = evidence.history, evidence.train
+    epochs = history["epoch"].tolist()
+    plots = [
+        page.curves(
+            epochs, {"train": history[key].tolist(), "validation": history[f"validation_{key}"].tolist()}, title
+        )
+        for key, title in (("loss", "Loss"), ("accuracy", "Accuracy"))
+    ]
+    return page.section(
+        "Learning curves",
+        page.text(
+            f"{train['epochs']} epochs over {train['images']:,} images; the weights of epoch {train['epoch_kept']} are "
+            "kept. Figures on train are means over the epoch, while the weights move."
+        ),
+        f'<div class="side">{"".join(plots)}</div>',
+    )
+
+
+def metrics(evidence: Evidence) -> str:
+    """Tabulate every figure on every split, with intervals on test."""
+    rows = []
+    test = evidence.scores["test"]
+    for name in ("accuracy", "precision", "recall", "f1", "log_loss"):
+        low, high = test[f"{name}_ci95"]["low"], test[f"{name}_ci95"]["high"]
+        values = (float(evidence.scores[split][name]) for split in SPLITS)
+        rows.append((name.replace("_", " "), *values, f"{low:.4g} to {high:.4g}"))
+    return page.section(
+        "Metrics",
+        page.table(("", *SPLITS, "95 % interval on test"), rows),
+        page.text(
+            "Precision, recall and F1 are means over the classes. Intervals: Wilson's for accuracy, percentile "
+            f"bootstrap with {evidence.settings.evaluate.resamples:,} resamples for the rest. They tell how much the "
+            "figure would move with other test images, not with another training seed.",
+            "note",
+        ),
+    )
+
+
+def confused(evidence: Evidence) -> str:
+    """Show the confusion matrix of the test split, or the worst pairs where it would be too large."""
+    names = evidence.per_class["class"].tolist()
+    pairs = evidence.confusion[evidence.confusion["label"] != evidence.confusion["prediction"]]
+    worst = pairs.sort_values("images", ascending=False, kind="stable").head(10)
+    listing = page.table(
+        ("label", "taken for", "images", "share of label"),
+        [(row.label, row.prediction, row.images, f"{row.share:.1%}") for row in worst.itertuples()],
+    )
+    if len(names) > MATRIX_CLASSES:
+        return page.section("Confusion on test", page.text("The most frequent mistakes:"), listing)
+    index = {name: number for number, name in enumerate(names)}
+    counts = np.zeros((len(names), len(names)), int)
+    for row in evidence.confusion.itertuples():
+        counts[index[row.label], index[row.prediction]] = row.images
+    return page.section(
+        "Confusion on test",
+        page.matrix(names, counts.tolist()),
+        page.text("The most frequent mistakes:") if len(worst) else page.text("No mistakes."),
+        listing if len(worst) else "",
+    )
+
+
+def per_class(evidence: Evidence) -> str:
+    """Show F1 a class as bars, and the table."""
+    frame = evidence.per_class
+    rows = []
+    for row in frame.itertuples(index=False):
+        low, high = row.recall_low, row.recall_high
+        interval = f"{float(low):.1%} to {float(high):.1%}" if row.support else "no test image"
+        rows.append((row[0], row.support, float(row.precision), float(row.recall), interval, float(row.f1)))
+    return page.section(
+        "Classes on test",
+        page.text("F1 of each class:"),
+        page.bars([(row[0], row[-1], f"{row[-1]:.1%}") for row in rows]),
+        page.table(("class", "test images", "precision", "recall", "95 % interval of recall", "F1"), rows),
+    )
+
+
+def mistakes(evidence: Evidence) -> str:
+    """Show the wrong predictions that the model is surest of."""
+    if not len(evidence.mistakes):
+        return page.section("Surest mistakes", page.text("None on test."))
+    pictures = [
+        (
+            row.image,
+            f"{row.id}: label {row.label}, prediction {row.prediction}",
+            f"{row.id}: label {row.label}, predicted {row.prediction} at {row.probability:.1%}",
+        )
+        for row in evidence.mistakes.itertuples()
+    ]
+    return page.section(
+        "Surest mistakes",
+        page.text("Test images that the model gets wrong, the surest first. Look for wrong labels among them."),
+        page.strip(pictures),
+    )
+
+
+def provenance(evidence: Evidence) -> str:
+    """Say what the model was made of: digests, versions, parameters."""
+    versions = [("Python", platform.python_version())]
+    for name in PACKAGES:
+        try:
+            versions.append((name, metadata.version(name)))
+        except metadata.PackageNotFoundError:
+            continue
+    return page.section(
+        "How it was made",
+        page.table(("what", "SHA-256"), evidence.digests.items()),
+        page.table(("software", "version"), versions),
+        f"<details><summary>params.yaml</summary><pre>{page.escape(evidence.params_text)}</pre></details>",
+    )

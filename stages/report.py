@@ -1,0 +1,86 @@
+"""Publish the metrics and plot files, and make the report from its notebook."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import nbformat
+from nbconvert import HTMLExporter
+from papermill import execute_notebook
+from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
+
+from stages.lib import entry, files, page, params, sections
+from stages.lib.errors import UserError
+
+TEMPLATE = Path("stages/report.ipynb")
+OUTPUT = Path("metrics")
+PLOTS = ("model/history.csv", "evaluation/confusion.csv", "evaluation/per_class.csv")
+
+
+def metrics(evidence: sections.Evidence) -> dict:
+    """Gather the figures that are compared between commits: nested, every leaf a finite number.
+
+    Returns:
+        train, validation, test (figures, and intervals on test), clean (counts,
+        set_aside by reason) and model (parameters, epochs).
+    """
+    clean, train = evidence.clean, evidence.train
+    return {
+        **evidence.scores,
+        "clean": {name: clean[name] for name in ("images", "kept", "set_aside")},
+        "model": {"parameters": train["parameters"], "epochs": train["epochs"]},
+    }
+
+
+def render(template: Path, title: str) -> str:
+    """Run the notebook and return its output as one HTML page that needs nothing else.
+
+    Args:
+        template: a notebook whose cells show HTML.
+        title: of the page.
+
+    Raises:
+        UserError: a cell failed; the sentence names it.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        # The kernel reads and writes nothing of the user's own Jupyter set-up.
+        own = {"JUPYTER_RUNTIME_DIR": scratch, "JUPYTER_CONFIG_DIR": scratch, "IPYTHONDIR": scratch}
+        os.environ.update({**own, "JUPYTER_PREFER_ENV_PATH": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"})
+        executed = Path(scratch) / "report.ipynb"
+        try:
+            execute_notebook(
+                template, executed, cwd=".", kernel_name="python3", progress_bar=False, config=_transport(scratch)
+            )
+        except PapermillExecutionError as error:
+            first = error.source.strip().splitlines()[0]
+            raise UserError(
+                f"{template}: the cell `{first}` failed with {error.ename}: {error.evalue}: mend it or delete it"
+            ) from None
+        notebook = nbformat.read(executed, as_version=4)
+    exporter = HTMLExporter(template_name="basic", exclude_input=True, exclude_output_prompt=True)
+    body, _ = exporter.from_notebook_node(notebook)
+    return page.page(title, body)
+
+
+def _transport(scratch: str) -> Config:
+    # Sockets in a private folder, where their path (its name and 60 characters)
+    # fits into the 104 bytes that every system grants; else TCP on loopback.
+    return Config(KernelManager={"transport": "ipc" if len(scratch) < 44 else "tcp"})
+
+
+def main() -> None:
+    """Write metrics/."""
+    settings = params.load()
+    evidence = sections.load()
+    html = render(TEMPLATE, settings.report.title)
+    files.write_json(OUTPUT / "metrics.json", metrics(evidence))
+    for name in PLOTS:
+        source = Path("data") / name
+        files.write_bytes(OUTPUT / "plots" / source.name, source.read_bytes())
+    files.write_bytes(OUTPUT / "report.html", html.encode())
+    print(f"report: {OUTPUT / 'report.html'}, {len(html.encode()) / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    entry.run(main, "report")
