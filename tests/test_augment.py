@@ -1,0 +1,58 @@
+import numpy as np
+import pyarrow as pa
+from conftest import noise
+from test_policy import OFF
+
+from stages import augment
+from stages.lib import dataset, policy
+
+
+def source(folder, rows: int = 30):
+    pixels = np.stack([noise(i) for i in range(rows)])
+    names = [f"{i}.png" for i in range(rows)]
+    tables = [
+        ("train", dataset.pixel_table(names[i : i + 7], np.arange(len(names[i : i + 7])), pixels[i : i + 7]))
+        for i in range(0, rows, 7)
+    ]
+    dataset.write(folder, tables, "pixels", classes=["a"], image_shape=(8, 8, 1))
+    return dataset.open_dataset(folder, "pixels")
+
+
+def plan(**changes) -> policy.Policy:
+    return policy.Policy(**{"mode": "offline", "views": 2, **OFF, "rotate": 20, "crop": 0.2, **changes})
+
+
+def test_every_image_has_every_view(tmp_path):
+    tables = list(augment.views(source(tmp_path), plan(), seed=0))
+    ids = pa.concat_tables(table for _, table in tables)["id"].to_pylist()
+    assert sorted(ids) == sorted(f"{i}.png@{view}" for i in range(30) for view in range(2))
+    assert {split for split, _ in tables} == {"train"}
+
+
+def test_workers_change_no_byte(tmp_path):
+    data = source(tmp_path)
+    one, five = (pa.concat_tables(t for _, t in augment.views(data, plan(), 0, workers)) for workers in (1, 5))
+    assert one.equals(five)
+
+
+def test_views_differ_from_each_other_and_with_the_seed(tmp_path):
+    data = source(tmp_path)
+    table = pa.concat_tables(t for _, t in augment.views(data, plan(), 0))
+    other = pa.concat_tables(t for _, t in augment.views(data, plan(), 1))
+    first, second = table["pixels"][:30], table["pixels"][30:]
+    assert sum(a != b for a, b in zip(first, second, strict=True)) > 25
+    assert sum(a != b for a, b in zip(table["pixels"], other["pixels"], strict=True)) > 50
+
+
+def test_online_and_off_write_no_views(project):
+    project.stage("fetch")
+    project.stage("clean")
+    for changes in (
+        {"augment__mode": "online"},
+        dict.fromkeys(("augment__rotate", "augment__scale", "augment__crop", "augment__contrast"), 0),
+    ):
+        project.set(**changes)
+        done = project.stage("augment")
+        assert "0 views" in done.stdout
+        assert not list((project.folder / "data/augmented").rglob("*.parquet"))
+        assert (project.folder / "data/augmented/policy.json").is_file()

@@ -1,0 +1,85 @@
+import errno
+import math
+
+import pandas as pd
+import pytest
+
+from stages.lib import entry, files
+from stages.lib.errors import UserError
+
+
+def test_publish_replaces_the_whole_folder(tmp_path):
+    target = tmp_path / "out"
+    target.mkdir()
+    (target / "old").touch()
+    with files.publish(target) as folder:
+        (folder / "new").touch()
+        assert (target / "old").exists()
+    assert [path.name for path in target.iterdir()] == ["new"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_failure_leaves_the_old_folder(tmp_path):
+    target = tmp_path / "out"
+    target.mkdir()
+    (target / "old").touch()
+    with pytest.raises(KeyboardInterrupt), files.publish(target) as folder:
+        (folder / "new").touch()
+        raise KeyboardInterrupt
+    assert [path.name for path in target.iterdir()] == ["old"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_json_holds_no_nan(tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        files.write_json(tmp_path / "x.json", {"a": math.nan})
+    assert not list(tmp_path.iterdir())
+
+
+def test_floats_are_rounded_to_six_digits_everywhere():
+    assert files.rounded({"a": [1 / 3, 2, "x"], "b": {"c": 1e-9 / 3}}) == {
+        "a": [0.333333, 2, "x"],
+        "b": {"c": 3.33333e-10},
+    }
+
+
+def test_csv_bytes(tmp_path):
+    files.write_csv(tmp_path / "x.csv", pd.DataFrame({"a": [1, 2], "b": [1 / 3, 1.0]}))
+    assert (tmp_path / "x.csv").read_bytes() == b"a,b\n1,0.333333\n2,1\n"
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{", "\xff"])
+def test_a_damaged_json_file_is_named(tmp_path, text):
+    path = tmp_path / "x.json"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(UserError, match=r"x\.json is damaged"):
+        files.read_json(path)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "says"),
+    [
+        (UserError("no such key"), 1, "demo: no such key"),
+        (OSError(errno.ENOSPC, "x", "data/raw"), 1, "demo: data/raw: the disk is full"),
+        (PermissionError(errno.EACCES, "x", "a.jpg"), 1, "demo: a.jpg: permission denied"),
+        (MemoryError(), 1, "out of memory"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_an_error_that_a_user_can_cause_is_one_sentence(capsys, error, code, says):
+    def main():
+        raise error
+
+    with pytest.raises(SystemExit) as end:
+        entry.run(main, "demo")
+    printed = capsys.readouterr().err
+    assert says in (end.value.code if isinstance(end.value.code, str) else printed)
+    assert code == (1 if isinstance(end.value.code, str) else end.value.code)
+
+
+def test_our_own_mistakes_keep_their_traceback():
+    def main():
+        raise TypeError("bug")
+
+    with pytest.raises(TypeError):
+        entry.run(main, "demo")

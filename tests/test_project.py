@@ -1,0 +1,121 @@
+"""dvc.yaml tells the truth about the code, and names agree everywhere."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, STAGES
+from ruamel.yaml import YAML
+
+from stages.lib import params
+
+DVC = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())
+EXEMPT = "stages/lib/params.py"  # DVC sees every value of params.yaml by itself
+
+
+def imported(path: Path) -> set[Path]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [f"{node.module}.{alias.name}" for alias in node.names] + [node.module]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        for name in names:
+            file = ROOT / (name.replace(".", "/") + ".py")
+            if name.startswith("stages") and file.is_file():
+                found.add(file)
+    return found
+
+
+def reached(path: Path) -> set[Path]:
+    seen, waiting = set(), [path]
+    while waiting:
+        path = waiting.pop()
+        if path not in seen:
+            seen.add(path)
+            waiting += imported(path)
+    return seen
+
+
+def modules(paths) -> set[str]:
+    return {path.relative_to(ROOT).as_posix() for path in paths}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_deps_are_the_real_imports(stage):
+    listed = {dep for dep in DVC["stages"][stage]["deps"] if dep.startswith("stages/") and dep.endswith(".py")}
+    assert listed == modules(reached(ROOT / f"stages/{stage}.py")) - {EXEMPT}
+
+
+def test_the_package_files_hold_no_code():
+    for path in (ROOT / "stages").rglob("__init__.py"):
+        assert [type(node) for node in ast.parse(path.read_text()).body] == [ast.Expr], path
+
+
+def test_one_name_a_stage_everywhere():
+    sections = set(params.Params.model_fields) - {"seed"}
+    assert tuple(DVC["stages"]) == STAGES
+    assert sections == set(STAGES)
+    for stage in STAGES:
+        assert (ROOT / f"stages/{stage}.py").is_file()
+        assert (ROOT / f"tests/test_{stage}.py").is_file()
+        assert DVC["stages"][stage]["desc"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_params_are_those_that_the_stage_reads(stage):
+    listed = set()
+    for entry in DVC["stages"][stage]["params"]:
+        listed |= {"everything"} if isinstance(entry, dict) else {entry}
+    text = (ROOT / f"stages/{stage}.py").read_text()
+    read = set(re.findall(r"params\.load\(\)\.(\w+)", text)) | set(re.findall(r"everything\.(\w+)", text))
+    assert listed == ({"everything"} if stage == "report" else read & set(params.Params.model_fields))
+
+
+def test_commands_start_with_exec_and_hold_no_string_parameter():
+    for stage, entry in DVC["stages"].items():
+        assert entry["cmd"] == f"exec python -m stages.{stage}"
+
+
+def test_the_path_of_the_images_is_a_dependency():
+    assert "${fetch.path}" in DVC["stages"]["fetch"]["deps"]
+
+
+def test_only_report_has_outputs_outside_of_the_cache():
+    for stage, entry in DVC["stages"].items():
+        uncached = [out for out in entry["outs"] if isinstance(out, dict)]
+        assert bool(uncached) == (stage == "report")
+
+
+def test_no_stage_imports_a_stage_and_lib_imports_none():
+    for path in (ROOT / "stages").rglob("*.py"):
+        assert not {file for file in imported(path) if file.parent == ROOT / "stages"} - {ROOT / "stages/__init__.py"}
+
+
+@pytest.mark.parametrize("stage", ["fetch", "clean", "augment", "normalize", "report"])
+def test_data_stages_do_not_reach_keras(stage):
+    assert "stages/lib/backend.py" not in modules(reached(ROOT / f"stages/{stage}.py"))
+
+
+def test_keras_is_imported_in_one_place_and_tensorflow_nowhere():
+    for path in (ROOT / "stages").rglob("*.py"):
+        text = path.read_text()
+        assert not re.search(r"^\s*(import|from) tensorflow|\btf\.", text, re.M), path
+        assert not re.search(r"^\s*(import|from) keras", text, re.M) or path.name == "backend.py", path
+
+
+def test_main_is_short():
+    for path in (ROOT / "stages").glob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef) and node.name == "main":
+                assert node.end_lineno - node.lineno < 32, path
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-gpu.txt"])
+def test_requirements_are_pinned_by_hash_and_name_no_index(name):
+    text = (ROOT / name).read_text()
+    assert not re.search(r"https?:|--index|--find-links|--extra-index", text)
+    for block in re.split(r"\n(?=[a-z0-9])", text.split("\n", 2)[2]):
+        assert re.match(r"[a-z0-9.-]+==\S+", block) and "--hash=sha256:" in block, block[:60]
