@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from ruamel.yaml import YAML
 
 from stages.lib import images
 
@@ -29,6 +30,25 @@ class Project:
     """A scratch copy of the repository's files, committed to a git repository of its own."""
 
     def __init__(self, folder: Path):
+        self._settle(folder)
+        command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
+        for name in filter(None, listed.decode().split("\0")):
+            if (ROOT / name).is_file():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, folder / name)
+        self.run("git", "init", "-q", "-b", "main")
+        self.commit("start")
+
+    @classmethod
+    def at(cls, folder: Path) -> "Project":
+        """Take a folder that is a project already."""
+        project = cls.__new__(cls)
+        project._settle(folder)
+        return project
+
+    def _settle(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.environment = {
             **os.environ,
@@ -41,18 +61,6 @@ class Project:
             "DVC_SITE_CACHE_DIR": str(folder / ".dvc/tmp/site"),
             "DVC_NO_ANALYTICS": "1",
         }
-        listed = subprocess.run(
-            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-            cwd=ROOT,
-            capture_output=True,
-            check=True,
-        ).stdout
-        for name in filter(None, listed.decode().split("\0")):
-            if (ROOT / name).is_file():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, folder / name)
-        self.run("git", "init", "-q", "-b", "main")
-        self.commit("start")
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess:
         """Run a command in the project; output as text."""
@@ -75,10 +83,8 @@ class Project:
         self.run("git", "commit", "-q", "--allow-empty", "-m", message)
 
     def set(self, **changes) -> None:
-        """Edit values of params.yaml: ``set(train__lr=0.1)``; comments go."""
-        from ruamel.yaml import YAML
-
-        yaml = YAML(typ="safe", pure=True)
+        """Edit values of params.yaml: ``set(train__lr=0.1)``."""
+        yaml = YAML()
         path = self.folder / "params.yaml"
         content = yaml.load(path.read_text())
         for key, value in changes.items():
@@ -93,14 +99,13 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path):
-    return Project(tmp_path / "project") if (tmp_path / "project").mkdir() is None else None
+    return Project(tmp_path / "project")
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     """A project in which the default pipeline has been reproduced; tests must not change it."""
-    folder = tmp_path_factory.mktemp("trained")
-    project = Project(folder)
+    project = Project(tmp_path_factory.mktemp("trained"))
     project.dvc("repro")
     return project
 

@@ -1,0 +1,155 @@
+"""What people do with Kiln, done with the real dvc and git."""
+
+import json
+import shutil
+
+import pyarrow.parquet as pq
+import pytest
+from conftest import STAGES, Project, noise, write_photos
+from PIL import Image
+
+from stages.lib import images
+
+
+def ran(done) -> set[str]:
+    """The stages that a `dvc` command executed, by the command lines that it shows."""
+    return {stage for stage in STAGES if f"> exec python -m stages.{stage}" in done.stdout}
+
+
+@pytest.fixture(scope="module")
+def short(trained, tmp_path_factory):
+    """A project with cache, reproduced with three epochs and committed."""
+    folder = tmp_path_factory.mktemp("short")
+    shutil.copytree(trained.folder, folder, dirs_exist_ok=True)
+    project = Project.at(folder)
+    project.set(train__epochs=3)
+    project.dvc("repro")
+    project.commit("three epochs")
+    return project
+
+
+def test_the_default_run_learns_the_digits(trained):
+    metrics = json.loads((trained.folder / "metrics/metrics.json").read_text())
+    # The floor that the README promises for this seed and these images.
+    assert metrics["test"]["accuracy"] >= 0.97
+
+
+def test_a_second_repro_does_nothing(trained):
+    done = trained.dvc("repro")
+    assert ran(done) == set()
+    assert "up to date" in done.stdout
+
+
+def test_twice_from_nothing_gives_the_same_lock(short, tmp_path):
+    again = Project(tmp_path / "again")
+    again.set(train__epochs=3)
+    (again.folder / "dvc.lock").unlink()
+    again.dvc("repro")
+    assert (again.folder / "dvc.lock").read_bytes() == (short.folder / "dvc.lock").read_bytes()
+    assert (again.folder / "metrics/report.html").read_bytes() == (short.folder / "metrics/report.html").read_bytes()
+
+
+def test_going_back_costs_no_training(short):
+    before = (short.folder / "dvc.lock").read_bytes()
+    short.set(train__lr=0.01)
+    assert ran(short.dvc("repro")) == {"train", "evaluate", "report"}
+    short.set(train__lr=0.002)
+    back = short.dvc("repro")
+    assert ran(back) == {"report"}
+    assert "Stage 'train' is cached - skipping run" in back.stdout
+    assert (short.folder / "dvc.lock").read_bytes() == before
+    short.run("git", "checkout", "-q", ".")
+
+
+@pytest.mark.parametrize(("given", "meant"), [("1e-4", 1e-4), ("1", 1.0)])
+def test_an_experiment_runs_from_train_on_and_can_be_compared(short, given, meant):
+    done = short.dvc("exp", "run", "-S", f"train.lr={given}", "-S", "train.epochs=1", "-n", f"lr-{given}")
+    assert ran(done) == {"train", "evaluate", "report"}
+    history = (short.folder / "data/model/history.csv").read_text().splitlines()
+    assert float(history[1].split(",")[1]) < meant  # cosine: the last step's rate
+    shown = json.loads(short.dvc("exp", "show", "--json").stdout)
+    experiments = [e for rev in shown for e in rev.get("experiments") or []]
+    named = next(e for e in experiments if e["name"] == f"lr-{given}")
+    values = named["revs"][0]["data"]
+    assert values["params"]["params.yaml"]["data"]["train"]["lr"] == pytest.approx(meant)
+    assert values["metrics"]["metrics/metrics.json"]["data"]["test"]["accuracy"] > 0.05
+    table = short.dvc("metrics", "diff", "--md").stdout
+    assert "| metrics/metrics.json | test.accuracy" in " ".join(table.split())
+    short.run("git", "checkout", "-q", ".")
+    short.dvc("checkout")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("train.lr=abc", "params.yaml: train.lr is 'abc'"),
+        ("train.epochs=-1", "params.yaml: train.epochs is -1, but should be greater than or equal to 1"),
+        ("+train.lrr=1", "params.yaml: there is no key train.lrr: did you mean train.lr?"),
+        ("+trian.lr=1", "params.yaml: there is no key trian: did you mean train?"),
+        ("train.model=resent", "params.yaml: train.model is 'resent', but should be one of: article_cnn"),
+    ],
+)
+def test_a_wrong_param_ends_before_any_training(short, change, says):
+    failed = short.dvc("exp", "run", "-S", change, check=False)
+    assert failed.returncode != 0
+    assert says in failed.stdout + failed.stderr
+    assert "epoch " not in failed.stdout
+    assert "Traceback" not in failed.stdout + failed.stderr
+    short.run("git", "checkout", "-q", ".")
+
+
+def test_metrics_and_plots_of_two_commits_in_a_fresh_clone_without_cache(short, tmp_path):
+    short.set(train__epochs=1)
+    short.dvc("repro")
+    short.commit("one epoch")
+    short.run("git", "clone", "-q", short.folder, tmp_path / "clone")
+    clone = Project.at(tmp_path / "clone")
+    assert not (clone.folder / ".dvc/cache").exists()
+    table = clone.dvc("metrics", "diff", "HEAD~1", "--md").stdout
+    row = next(line for line in table.splitlines() if "| model.epochs" in line)
+    assert [cell.strip() for cell in row.split("|")[3:6]] == ["3", "1", "-2"]
+    plots = clone.dvc("plots", "diff", "HEAD~1", "--json")
+    content = json.loads(plots.stdout)
+    assert not content.get("errors")
+    assert {"Loss", "Accuracy", "Confusion", "F1"} <= set(content["data"])
+    clone.dvc("plots", "diff", "HEAD~1")
+    assert (clone.folder / "dvc_plots/index.html").is_file()
+
+
+def test_the_users_own_images(tmp_path):
+    project = Project(tmp_path / "own")
+    photos = tmp_path / "photos"
+    write_photos(photos, per_class=14)
+    whole = (photos / "red/00.jpg").read_bytes()
+    (photos / "red/truncated.jpg").write_bytes(whole[: len(whole) // 2])
+    (photos / "blue/text.jpg").write_text("this is no image")
+    Image.fromarray(noise(1, 50, 50)[:, :, 0]).save(photos / "green/gray.png")
+    Image.new("RGBA", (50, 60), (30, 180, 40, 128)).save(photos / "green/alpha.png")
+    Image.fromarray(noise(3, 50, 50)[:, :, 0].astype("uint16") * 257).save(photos / "green/deep.png")
+    project.set(fetch__source="images", fetch__path=str(photos), train__epochs=4, train__batch_size=8, augment__views=1)
+    project.dvc("repro")
+
+    gone = pq.read_table(project.folder / "data/clean/set_aside.parquet").to_pandas()
+    assert sorted(gone["id"]) == ["blue/text.jpg", "red/truncated.jpg"]
+    report = (project.folder / "metrics/report.html").read_text()
+    for name, reason in zip(gone["id"], gone["detail"], strict=True):
+        assert name in report and reason in report
+
+    predictions = pq.read_table(project.folder / "data/evaluation/predictions.parquet").to_pandas().set_index("id")
+    assert len(predictions) == 3 * 14 + 3
+    for name in ("green/alpha.png", "green/deep.png", "red/00.jpg"):
+        row = json.loads(project.stage("predict", photos / name, "--json").stdout)[0]
+        assert row["prediction"] == predictions["prediction"][name]
+        assert list(row["probabilities"].values()) == pytest.approx(list(predictions["probabilities"][name]), abs=1e-5)
+
+    assert ran(project.dvc("repro")) == set()
+    (photos / "red/new.png").write_bytes(images.encode_png(noise(4, 40, 40, 3)))
+    assert {"fetch", "clean", "train"} <= ran(project.dvc("repro"))
+    summary = json.loads((project.folder / "data/raw/summary.json").read_text())
+    assert summary["images"] == 3 * 14 + 6
+
+
+def test_make_lists_its_commands(project):
+    listing = project.run("make").stdout
+    for target in ("setup", "repro", "test", "lint", "bench", "clean"):
+        assert f"make {target}" in listing
