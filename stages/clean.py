@@ -182,16 +182,25 @@ def _slices(table, rows: int) -> Iterator:
     return (table.slice(start, rows) for start in range(0, len(table), rows))
 
 
-def kept_tables(facts: pd.DataFrame, classes: list[str], path: Path, conversion: images.Conversion):
+def kept_tables(facts: pd.DataFrame, classes: list[str], path: Path, conversion: images.Conversion, seed: int):
     """Yield (split, table) of the images that stay, streamed from the spooled pixels.
+
+    Each split comes in a seeded random order, so that any stretch of it holds a
+    mixture of the classes, whatever the order of the source.
 
     Args:
         facts: with split, and reason (None where the image stays).
+        classes: their names, in the order of the labels.
+        path: of the spool.
+        conversion: that the pixels went through.
+        seed: of the order.
     """
     index = {name: number for number, name in enumerate(classes)}
     rows = dataset.rows_per_group(conversion.image_shape)
     pixels = np.memmap(path, np.uint8, "r", shape=(len(facts), *conversion.image_shape))
     kept = facts[facts["reason"].isna()]
+    order = randomness.key(seed, "clean", "order", randomness.item_keys(kept["id"]))
+    kept = kept.iloc[np.argsort(order, kind="stable")]
     for split in dataset.SPLITS:
         own = kept[kept["split"] == split]
         for start in range(0, len(own), rows):
@@ -300,7 +309,7 @@ def main() -> None:
         classes = counts.index.tolist()
         dataset.write(
             folder,
-            kept_tables(facts, classes, pixels, conversion),
+            kept_tables(facts, classes, pixels, conversion, everything.seed),
             "pixels",
             classes=classes,
             image_shape=conversion.image_shape,

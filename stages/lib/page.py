@@ -33,8 +33,8 @@ figure { margin: .8rem 0; } figure img { max-width: 100%; height: auto; display:
 .strip img { width: 100%; image-rendering: pixelated; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .88rem; margin: .6rem 0; }
 th, td { padding: .2rem .55rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top; }
-th:first-child, td.text { text-align: left; } thead th { vertical-align: bottom; }
-td { overflow-wrap: normal; } td.text, th { overflow-wrap: anywhere; }
+th:first-child, .text { text-align: left; } thead th { vertical-align: bottom; }
+th, td { overflow-wrap: normal; } td.text { overflow-wrap: anywhere; min-width: 5.5rem; }
 .matrix td, .matrix thead th { text-align: center; padding: .2rem .3rem; min-width: 1.9rem;
   border: 1px solid var(--line); }
 .matrix td.many { color: #fff; text-shadow: 0 0 2px #000; }
@@ -89,7 +89,12 @@ def headline(figures: Iterable[tuple[str, str, str]]) -> str:
 
 def table(header: Sequence[str], rows: Iterable[Sequence]) -> str:
     """Make a table; strings are set left, numbers right, None is left out."""
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in header)
+    rows = [list(row) for row in rows]
+    left = [bool(rows) and isinstance(value, str) for value in (rows[0] if rows else header)]
+    head = "".join(
+        f'<th scope="col"{" class=text" if to_left else ""}>{escape(name)}</th>'
+        for name, to_left in zip(header, left, strict=True)
+    )
     body = "".join(f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in rows)
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 

@@ -75,12 +75,15 @@ def load(data: Path = Path("data")) -> Evidence:
 
 
 def _percent(share: float) -> str:
+    if share == 1:
+        return "100%"
     return f"{share:.1%}" if share < 0.9995 else f"{share:.2%}"
 
 
 def _interval(test: dict, name: str) -> str:
     low, high = test[f"{name}_ci95"]["low"], test[f"{name}_ci95"]["high"]
-    return f"95 % interval {low:.1%} to {high:.1%}"
+    # Resampling test images that are all right tells nothing about those to come.
+    return f"95 % interval {_percent(low)} to {_percent(high)}" if low < high else "no interval: no test image is wrong"
 
 
 def answer(evidence: Evidence) -> str:
@@ -89,13 +92,17 @@ def answer(evidence: Evidence) -> str:
     weakest = evidence.per_class[evidence.per_class["support"] > 0].sort_values("recall", kind="stable").iloc[0]
     gone = clean["images"] - clean["kept"]
     wrong = test["images"] - round(test["accuracy"] * test["images"])
+    classes = (
+        f"its weakest class is {weakest['class']}, of which it finds {_percent(weakest['recall'])}"
+        if weakest["recall"] < 1
+        else "it finds every image of every class"
+    )
     return f"<h1>{page.escape(evidence.settings.report.title)}</h1>" + "".join(
         [
             page.text(
                 f"{evidence.train['model']}, {evidence.train['parameters']:,} parameters, tells "
                 f"{len(evidence.per_class)} classes apart. Of {test['images']:,} test images that it never saw "
-                f"it gets {wrong:,} wrong; its weakest class is {weakest['class']}, of which it finds "
-                f"{_percent(weakest['recall'])}. Cleaning set aside {gone:,} of {clean['images']:,} images."
+                f"it gets {wrong:,} wrong; {classes}. Cleaning set aside {gone:,} of {clean['images']:,} images."
             ),
             page.headline(
                 [
