@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 
 # oneDNN's kernels are off by default on some CPUs, where they train small
-# convolutions about 1.5 times faster; tests/bench/onednn.py measures it.
+# convolutions up to 1.5 times faster; tests/bench/article.py shows what it brings.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 

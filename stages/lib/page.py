@@ -38,10 +38,12 @@ th, td { overflow-wrap: normal; } td.text { overflow-wrap: anywhere; min-width: 
 .matrix td, .matrix thead th { text-align: center; padding: .2rem .3rem; min-width: 1.9rem;
   border: 1px solid var(--line); }
 .matrix td.many { color: #fff; text-shadow: 0 0 2px #000; }
-.bars { display: grid; grid-template-columns: minmax(2rem, 10rem) 1fr 5rem; gap: .2rem .6rem; align-items: center;
+.bars { display: grid; grid-template-columns: fit-content(10rem) 1fr 4rem; gap: .2rem .6rem; align-items: center;
   font-size: .88rem; max-width: 40rem; } .bars i { display: block; height: .8rem; background: var(--bar);
   border-radius: 2px; } .bars span:nth-child(3n) { text-align: right; }
 pre { background: var(--card); padding: .8rem; overflow-x: auto; font-size: .8rem; }
+@media (max-width: 30rem) { table { font-size: .76rem; } th, td { padding: .2rem .25rem; }
+  td.text { min-width: 4.7rem; } }
 summary { cursor: pointer; } @media print { details > * { display: block; } body { max-width: none; } }
 """
 
@@ -104,7 +106,9 @@ def _cell(value) -> str:
         return "<td></td>"
     if isinstance(value, str):
         return f'<td class="text">{escape(value)}</td>'
-    return f"<td>{value:,.4g}</td>" if isinstance(value, float) else f"<td>{value:,}</td>"
+    if isinstance(value, float):
+        return f"<td>{value:.4f}</td>" if abs(value) < 10 else f"<td>{value:,.1f}</td>"
+    return f"<td>{value:,}</td>"
 
 
 def image(png: bytes, alt: str, caption: str = "", width: int | None = None) -> str:

@@ -198,7 +198,7 @@ def normalized(evidence: Evidence) -> str:
             f"Method: {evidence.normalize['method']}, fitted on train. Pixel values from 0 to 255; shift is the "
             "distance of a split's mean from train's, in train's standard deviations."
         ),
-        page.table(("split", "mean", "deviation", "median", "shift"), rows),
+        page.table(("split", "mean", "std", "median", "shift"), rows),
     )
 
 
@@ -229,10 +229,10 @@ def metrics(evidence: Evidence) -> str:
     for name in ("accuracy", "precision", "recall", "f1", "log_loss"):
         low, high = test[f"{name}_ci95"]["low"], test[f"{name}_ci95"]["high"]
         values = (float(evidence.scores[split][name]) for split in SPLITS)
-        rows.append((name.replace("_", " "), *values, f"{low:.4g} to {high:.4g}"))
+        rows.append((name.replace("_", " "), *values, f"{low:.4f} to {high:.4f}"))
     return page.section(
         "Metrics",
-        page.table(("", *SPLITS, "95 % interval on test"), rows),
+        page.table(("", *SPLITS, "test, 95 % interval"), rows),
         page.text(
             "Precision, recall and F1 are means over the classes. Intervals: Wilson's for accuracy, percentile "
             f"bootstrap with {evidence.settings.evaluate.resamples:,} resamples for the rest. They tell how much the "
@@ -277,7 +277,7 @@ def per_class(evidence: Evidence) -> str:
         "Classes on test",
         page.text("F1 of each class:"),
         page.bars([(row[0], row[-1], f"{row[-1]:.1%}") for row in rows]),
-        page.table(("class", "test images", "precision", "recall", "95 % interval of recall", "F1"), rows),
+        page.table(("class", "images", "precision", "recall", "its 95 % interval", "F1"), rows),
     )
 
 

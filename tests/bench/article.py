@@ -1,0 +1,89 @@
+"""Time and memory of the article's own code against Kiln's stage, turn by turn.
+
+python tests/bench/article.py [IMAGES] [TURNS]
+
+IMAGES seeded random images of 32x32x3 (10,000 by default) are trained for one
+epoch by the article's code (float64 pixels divided by 255, Keras' `fit`) and by
+Kiln's `fit` (uint8, the first layer divides), each in a process of its own, in
+turn. Prints seconds of fitting, peak memory, and their ratios.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+DATA = """
+import json, os, resource, sys, time
+import numpy as np
+random = np.random.default_rng(0)
+rows = int(sys.argv[1])
+pixels = random.integers(0, 256, (rows, 32, 32, 3), dtype=np.uint8)
+labels = random.integers(0, 10, rows).astype(np.int32)
+held = rows // 10
+"""
+
+ARTICLE = """
+from keras import Sequential, layers, losses
+pixels = pixels / 255.0
+model = Sequential([
+    layers.Input((32, 32, 3)),
+    layers.Conv2D(32, (3, 3), activation="relu"), layers.MaxPooling2D((2, 2)),
+    layers.Conv2D(64, (3, 3), activation="relu"), layers.MaxPooling2D((2, 2)),
+    layers.Conv2D(64, (3, 3), activation="relu"),
+    layers.Flatten(), layers.Dense(64, activation="relu"), layers.Dense(10),
+])
+model.compile("adam", losses.SparseCategoricalCrossentropy(from_logits=True), ["accuracy"])
+start = time.monotonic()
+model.fit(pixels[held:], labels[held:], epochs=1, validation_data=(pixels[:held], labels[:held]), verbose=0)
+"""
+
+KILN = """
+from stages import train
+from stages.lib import dataset, models, params, policy
+recipe = params.load(train.Path("recipes/cifar10-article.yaml"))
+settings = recipe.train.model_copy(update={"epochs": 1})
+plan = policy.Policy(**recipe.augment.model_dump())
+part = lambda rows: dataset.Images(np.arange(len(pixels))[rows].astype(str).astype(object), labels[rows], pixels[rows])
+normalizer = {"method": "minmax", "offset": [0.0] * 3, "scale": [255.0] * 3}
+model = models.build("article_cnn", (32, 32, 3), 10, normalizer)
+start = time.monotonic()
+train.fit(model, part(slice(held, None)), part(slice(held)), plan, settings)
+"""
+
+END = """
+seconds = time.monotonic() - start
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+print(json.dumps([seconds, peak]))
+"""
+
+
+def measure(code: str, rows: str) -> list[float]:
+    """Run one side in a fresh process; return seconds of fitting and peak MB."""
+    command = [sys.executable, "-c", DATA + code + END, rows]
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}, capture_output=True)
+    if done.returncode:
+        sys.exit(done.stderr.decode())
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    """Measure in turns and print medians."""
+    rows, turns = (sys.argv[1:] + ["10000", "3"][len(sys.argv) - 1 :])[:2]
+    sides = {"article": [], "kiln": []}
+    for _ in range(int(turns)):
+        sides["article"].append(measure(ARTICLE, rows))
+        sides["kiln"].append(measure(KILN, rows))
+    medians = {name: [statistics.median(values) for values in zip(*runs, strict=True)] for name, runs in sides.items()}
+    for name, (seconds, peak) in medians.items():
+        print(f"{name:<8} {seconds:7.1f} s an epoch of {rows} images  {peak:7.0f} MB at the peak")
+    time_ratio, memory_ratio = (a / b for a, b in zip(medians["kiln"], medians["article"], strict=True))
+    print(f"kiln / article: time {time_ratio:.2f}, memory {memory_ratio:.2f} (medians of {turns} turns)")
+
+
+if __name__ == "__main__":
+    main()
