@@ -37,7 +37,7 @@ model = Sequential([
     layers.Conv2D(64, (3, 3), activation="relu"),
     layers.Flatten(), layers.Dense(64, activation="relu"), layers.Dense(10),
 ])
-model.compile("adam", losses.SparseCategoricalCrossentropy(from_logits=True), ["accuracy"])
+model.compile("adam", losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
 start = time.monotonic()
 model.fit(pixels[held:], labels[held:], epochs=1, validation_data=(pixels[:held], labels[:held]), verbose=0)
 """
