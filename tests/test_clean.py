@@ -107,6 +107,11 @@ def test_the_sources_splits_stand_and_validation_comes_from_train():
     assert clean.assign_splits(given_validation, 0.5, 0.1, 0).tolist() == given_validation["split"].tolist()
 
 
+def test_the_last_image_of_a_class_stays_in_train():
+    facts = frame(label=["a", "b", "b", "b", "b"])
+    assert clean.assign_splits(facts, 0.9, 0.9, 0)[0] == "train"
+
+
 def test_a_class_of_three_reaches_every_split():
     assert sorted(clean.assign_splits(frame(label=["a"] * 4), 0.01, 0.01, 0)) == [
         "test",
