@@ -155,6 +155,21 @@ def test_links_and_devices_in_archives_are_skipped(tmp_path):
     assert skipped.counts == {"not a regular file": 1}
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_of_members_of_one_name_the_first_regular_one_counts(tmp_path):
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        link = zipfile.ZipInfo("cats/1.png")
+        link.create_system, link.external_attr = 3, 0o120777 << 16
+        archive.writestr(link, "/etc/passwd")
+        for seed, name in enumerate(["cats/1.png", "cats/1.png", "dogs/1.png"]):
+            archive.writestr(name, png(seed))
+    skipped = sources.Skipped()
+    contents = {record.id: record.content for record in sources.read("images", path, skipped)}
+    assert contents == {"cats/1.png": png(0), "dogs/1.png": png(2)}
+    assert skipped.counts == {"not a regular file": 1, "second file of one name": 1}
+
+
 @pytest.mark.parametrize("kind", ["zip", "gz", "xz"])
 def test_a_truncated_archive_is_one_sentence(tmp_path, kind):
     path = as_zip(tmp_path) if kind == "zip" else as_tar(tmp_path, kind)

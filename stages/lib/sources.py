@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import compress
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -162,26 +163,21 @@ def open_zip(archive: Path, skipped: Skipped) -> Container:
     """
     with _readable(archive):
         file = zipfile.ZipFile(archive)
-    entries = {}
-    for info in file.infolist():
-        if info.is_dir():
-            continue
-        if info.flag_bits & 1:
-            raise UserError(f"{archive} is encrypted ({info.filename}): give an archive without a password")
-        if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
-            skipped.add("not a regular file", info.filename)
-        elif info.filename in entries:
-            skipped.add("second file of one name", info.filename)
-        else:
-            entries[info.filename] = info
+    entries = [info for info in file.infolist() if not info.is_dir()]
+    locked = [info.filename for info in entries if info.flag_bits & 1]
+    if locked:
+        raise UserError(f"{archive} is encrypted ({locked[0]}): give an archive without a password")
+    regular = [stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG) for info in entries]
+    names = sorted(_once(zip((info.filename for info in entries), regular, strict=True), skipped))
+    first = {info.filename: info for info in reversed(list(compress(entries, regular)))}
 
     def contents(wanted: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         for name in wanted:
             with _readable(archive):
-                content = file.read(entries[name])
+                content = file.read(first[name])
             yield name, content
 
-    return Container(sorted(entries), contents)
+    return Container(names, contents)
 
 
 def open_tar(archive: Path, skipped: Skipped) -> Container:
@@ -190,17 +186,8 @@ def open_tar(archive: Path, skipped: Skipped) -> Container:
     Raises:
         UserError: the archive is damaged.
     """
-    names = {}
     with _readable(archive), tarfile.open(archive) as file:
-        for info in file:
-            if info.isdir():
-                continue
-            if not info.isfile():
-                skipped.add("not a regular file", info.name)
-            elif info.name in names:
-                skipped.add("second file of one name", info.name)
-            else:
-                names[info.name] = None
+        names = _once(((info.name, info.isfile()) for info in file if not info.isdir()), skipped)
 
     def contents(wanted: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         left = set(wanted)
@@ -210,7 +197,19 @@ def open_tar(archive: Path, skipped: Skipped) -> Container:
                     left.remove(info.name)
                     yield info.name, file.extractfile(info).read()
 
-    return Container(list(names), contents)
+    return Container(names, contents)
+
+
+def _once(members: Iterable[tuple[str, bool]], skipped: Skipped) -> list[str]:
+    names = {}
+    for name, regular in members:
+        if not regular:
+            skipped.add("not a regular file", name)
+        elif name in names:
+            skipped.add("second file of one name", name)
+        else:
+            names[name] = None
+    return list(names)
 
 
 @contextmanager
