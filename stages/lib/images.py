@@ -52,7 +52,7 @@ def inspect(content: bytes) -> tuple[int, int, int] | None:
     try:
         with _open(content) as image:
             width, height = image.size
-            if image.format in ("JPEG", "TIFF", "WEBP", "PNG") and image.getexif().get(_ORIENTATION, 1) >= 5:
+            if image.getexif().get(_ORIENTATION, 1) >= 5:
                 width, height = height, width
             return height, width, 1 if image.mode in _GRAY else 3
     except Undecodable:
@@ -139,8 +139,12 @@ def _resized(image: Image.Image, conversion: Conversion) -> Image.Image:
 def encode_png(pixels: np.ndarray) -> bytes:
     """Encode uint8 [H, W, C] (C 1 or 3) as PNG."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(buffer, "PNG")
+    _picture(pixels).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def _picture(pixels: np.ndarray) -> Image.Image:
+    return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
 
 
 def contact_sheet(pixels: np.ndarray, columns: int, height: int = 56) -> bytes:
@@ -163,7 +167,7 @@ def contact_sheet(pixels: np.ndarray, columns: int, height: int = 56) -> bytes:
     rows = -(-count // columns)
     sheet = Image.new("RGB", (columns * (tile[0] + gap) + gap, rows * (tile[1] + gap) + gap), (128, 128, 128))
     for number, one in enumerate(pixels):
-        picture = Image.fromarray(one[:, :, 0] if one.shape[2] == 1 else one).convert("RGB")
+        picture = _picture(one).convert("RGB")
         picture = picture.resize(tile, Image.Resampling.NEAREST if shrink == 1 else Image.Resampling.BOX)
         row, column = divmod(number, columns)
         sheet.paste(picture, (gap + column * (tile[0] + gap), gap + row * (tile[1] + gap)))

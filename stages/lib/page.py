@@ -26,6 +26,7 @@ p, figcaption, .note { max-width: 46rem; } figcaption, .note { color: var(--soft
 .side { display: flex; flex-wrap: wrap; gap: 1rem; } .side > * { margin: 0; flex: 0 1 27rem; }
 figure { margin: .8rem 0; } figure img { max-width: 100%; height: auto; display: block; border-radius: 4px; }
 .sheet { display: grid; grid-template-columns: minmax(2rem, max-content) minmax(0, max-content); gap: 0 .6rem; }
+.sheet figure { margin: 0; }
 .sheet ul { list-style: none; margin: 0; padding: 0; display: flex; flex-direction: column; max-width: 9rem; }
 .sheet li { flex: 1 1 0; display: flex; align-items: center; font-size: .8rem; line-height: 1.1; min-height: 0;
   overflow: hidden; }
@@ -122,7 +123,7 @@ def image(png: bytes, alt: str, caption: str = "", width: int | None = None) -> 
 def sheet(png: bytes, rows: Sequence[str], alt: str) -> str:
     """Embed a contact sheet with a name at each of its rows."""
     names = "".join(f"<li>{escape(name)}</li>" for name in rows)
-    return f'<div class="sheet"><ul>{names}</ul>{image(png, alt).replace("<figure>", "<figure style=margin:0>")}</div>'
+    return f'<div class="sheet"><ul>{names}</ul>{image(png, alt)}</div>'
 
 
 def strip(pictures: Iterable[tuple[bytes, str, str]]) -> str:
@@ -159,14 +160,13 @@ def _shaded(count: int, share: float) -> str:
     return f'<td{kind} style="background:rgba(var(--cell),{shade:.3f})">{count or ""}</td>'
 
 
-def curves(x: Sequence, lines: dict[str, Sequence[float]], title: str, log: bool = False) -> str:
+def curves(x: Sequence, lines: dict[str, Sequence[float]], title: str) -> str:
     """Plot lines over epochs.
 
     Args:
         x: epochs.
         lines: name -> values.
         title: of the figure.
-        log: whether the y axis is logarithmic.
     """
     # Class names may hold dollars: no mathematics in any text.
     with rc_context({"text.parse_math": False, "font.size": 10}):
@@ -174,7 +174,7 @@ def curves(x: Sequence, lines: dict[str, Sequence[float]], title: str, log: bool
         axes = figure.add_subplot()
         for (name, values), color, style in zip(lines.items(), ("#2f6fb2", "#d1730c"), ("-", "--"), strict=False):
             axes.plot(x, values, style, label=name, color=color, marker="." if len(x) < 40 else None)
-        axes.set(title=title, xlabel="epoch", yscale="log" if log else "linear")
+        axes.set(title=title, xlabel="epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
