@@ -91,7 +91,8 @@ def assign_splits(facts: pd.DataFrame, test: float, validation: float, seed: int
 
     What the source says stands. Where it brings no test split, a fraction of all
     is drawn; where it brings no validation split, a fraction of train is. The
-    draw depends on the seed and the names alone, so other images do not move one.
+    draw ranks images by seed and name, so their order in the source is no matter
+    and further images move few of them.
 
     Args:
         facts: id, label, split (or None), group (or None), one row an image.

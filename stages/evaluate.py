@@ -133,9 +133,9 @@ def main() -> None:
     settings = everything.evaluate
     data, classifier = dataset.open_dataset(CLEAN, "pixels"), artifact.load(MODEL)
     outputs = {split: predict(classifier, data, split) for split in dataset.SPLITS}
-    summary = {split: score(out["labels"], out["probabilities"])[0] for split, out in outputs.items()}
+    scored = {split: score(out["labels"], out["probabilities"]) for split, out in outputs.items()}
+    summary, counts = {split: figures for split, (figures, _) in scored.items()}, scored["test"][1]
     labels, probabilities = outputs["test"]["labels"], outputs["test"]["probabilities"]
-    counts = score(labels, probabilities)[1]
     summary["test"] = with_intervals(summary["test"], labels, probabilities, settings.resamples, everything.seed)
     predictions = predictions_table(outputs, data.classes)
     rows = surest_mistakes(labels, probabilities, settings.mistakes)

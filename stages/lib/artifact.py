@@ -38,7 +38,6 @@ def save(folder: Path, classifier: Classifier, normalizer: dict) -> None:
     description = {
         "schema": SCHEMA,
         "model": classifier.model.name,
-        "image_shape": list(classifier.conversion.image_shape),
         "classes": classifier.classes,
         "conversion": classifier.conversion.to_json(),
         "normalizer": normalizer,
