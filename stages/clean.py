@@ -1,29 +1,50 @@
-"""Decode, convert and resize every image; set aside what is broken or double; split.
+"""Decode, convert and resize every image; find what is wrong with it; set aside by policy; split.
+
+    python -m stages.clean --dry-run     counts and the worst of each reason, nothing written
 
 One pass decodes in parallel and spools the pixels to disk while a row of facts
-an image stays in memory; the plan is made from these facts; a second pass
-writes the splits.
+an image stays in memory; copies, labels and splits are judged from these; a
+second pass writes the splits.
 """
 
+import argparse
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages.lib import dataset, entry, files, images, parallel, params, progress, randomness
+from stages.lib import (
+    checks,
+    copies,
+    corrections,
+    dataset,
+    entry,
+    features,
+    files,
+    findings,
+    images,
+    labels,
+    parallel,
+    params,
+    progress,
+    randomness,
+    splits,
+)
 from stages.lib.errors import UserError
 
 SOURCE = Path("data/raw")
 OUTPUT = Path("data/clean")
-REASONS = ("undecodable", "exact_duplicate", "conflicting_labels")
 SAMPLES_PER_CLASS = 8
 SAMPLE_CLASSES = 12
 AUTO_LIMIT, AUTO_SIZE = 64, (64, 64)
+PICTURES = 12
+WORST = 10
+LEAST_OF_A_CLASS = 10
 
 
 def choose_conversion(shapes: Counter, settings: params.Clean) -> images.Conversion:
@@ -49,235 +70,6 @@ def choose_conversion(shapes: Counter, settings: params.Clean) -> images.Convers
     return images.Conversion(*size, channels, settings.fit)
 
 
-def mark_doubles(facts: pd.DataFrame) -> pd.DataFrame:
-    """Say of each image whether it is set aside, and why.
-
-    Of images with the same pixels one stays: one of a test split that the source
-    brings, else of validation, else the first. Images of such a test split
-    always stay, since figures on it are compared with others'. Where copies
-    outside of it bear two labels, none of them can be trusted and all go.
-
-    Args:
-        facts: one row an image: label, split (train, validation, test or None),
-            digest (None where it could not be decoded).
-
-    Returns:
-        reason (None where the image stays) and other (row of the copy that
-        stays or contradicts, -1 where there is none), on the index of ``facts``.
-    """
-    marks = pd.DataFrame({"reason": None, "other": -1}, index=facts.index, dtype=object)
-    marks.loc[facts["digest"].isna(), "reason"] = "undecodable"
-    copies = facts.loc[facts["digest"].notna() & facts["digest"].duplicated(keep=False), ["digest", "label"]].copy()
-    if copies.empty:
-        return marks
-    copies["row"] = copies.index
-    copies["rank"] = facts["split"].map({"test": 0, "validation": 1}).fillna(2).astype(int)
-    copies = copies.sort_values(["rank", "row"])
-    groups = copies.groupby("digest", sort=False)
-    keeper, first_label = groups["row"].transform("first"), groups["label"].transform("first")
-    other_label = copies["label"] != first_label
-    contradicting = copies["row"].where(other_label).groupby(copies["digest"]).transform("first")
-    conflict = contradicting.notna() & (groups["rank"].transform("min") > 0)
-    double = ~conflict & (copies["rank"] > 0) & (copies["row"] != keeper)
-    marks.loc[copies.index[double], "reason"] = "exact_duplicate"
-    marks.loc[copies.index[conflict], "reason"] = "conflicting_labels"
-    marks.loc[copies.index[double], "other"] = keeper[double]
-    marks.loc[copies.index[conflict], "other"] = keeper.where(other_label, contradicting)[conflict].astype(int)
-    return marks
-
-
-def assign_splits(facts: pd.DataFrame, test: float, validation: float, seed: int) -> pd.Series:
-    """Give every image its split, stratified by label, no group across a border.
-
-    What the source says stands. Where it brings no test split, a fraction of all
-    is drawn; where it brings no validation split, a fraction of train is. The
-    draw ranks images by seed and name, so their order in the source is no matter
-    and further images move few of them.
-
-    Args:
-        facts: id, label, split (or None), group (or None), one row an image.
-        test: fraction of all images.
-        validation: fraction of the images left for train.
-        seed: of the draw.
-
-    Returns:
-        train, validation or test, on the index of ``facts``.
-    """
-    unit = facts["group"].where(facts["group"].notna(), "\0" + facts["id"])
-    given = facts["split"].fillna("train")
-    splits = given.copy()
-    order = pd.Series(randomness.key(seed, "clean", randomness.item_keys(unit)), index=facts.index)
-    for name, fraction in (("test", test), ("validation", validation)):
-        if (given == name).any():
-            continue
-        pool = pd.DataFrame({"unit": unit, "label": facts["label"], "order": order})[splits == "train"]
-        units = pool.groupby("unit").agg(label=("label", "first"), order=("order", "first"), size=("label", "size"))
-        units = units.sort_values("order")
-        reach = units.groupby("label")["size"].cumsum() - units["size"] / 2
-        # At least one image of a class that can spare it, never the last one.
-        total = units.groupby("label")["size"].transform("sum")
-        wanted = (total * fraction).round().clip(lower=(total > 2).astype(float))
-        taken = units.index[(reach < wanted) & (wanted < total)]
-        splits[pool.index[pool["unit"].isin(taken)]] = name
-    return splits
-
-
-def check_splits(counts: pd.DataFrame) -> None:
-    """Refuse splits that no classifier can be trained or judged on.
-
-    Args:
-        counts: images, classes by splits.
-
-    Raises:
-        UserError: naming the class or split that lacks images.
-    """
-    if len(counts) < 2:
-        raise UserError(f"{len(counts)} class is left after cleaning, but a classifier needs two: add images")
-    lacking = counts.index[counts["train"] == 0]
-    if len(lacking):
-        raise UserError(f"class {lacking[0]} has no image left for train: add images of it or take its folder out")
-    for split in dataset.SPLITS:
-        if counts[split].sum() == 0:
-            raise UserError(f"no image is left for {split}: add images, or raise clean.{split}")
-
-
-def spool(raw: dataset.Dataset, conversion: images.Conversion, path: Path) -> pd.DataFrame:
-    """Decode all images to one file of pixels and a frame of facts.
-
-    Args:
-        raw: the dataset of fetch.
-        conversion: the shape to bring every image to.
-        path: the file to write: uint8 [images, H, W, C]; zeros where undecodable.
-
-    Returns:
-        id, label, split, group, digest (None where undecodable), detail (why).
-    """
-
-    def decode(table):
-        blank = np.zeros(conversion.image_shape, np.uint8)
-        pixels, digests, details = [], [], []
-        for image in table["image"].to_pylist():
-            try:
-                pixels.append(images.convert(image["bytes"], conversion))
-                digests.append(hashlib.blake2b(pixels[-1].tobytes(), digest_size=16).digest())
-                details.append(None)
-            except images.Undecodable as error:
-                pixels.append(blank)
-                digests.append(None)
-                details.append(str(error))
-        frame = table.drop_columns("image").to_pandas().astype(object)
-        return np.stack(pixels), frame.assign(digest=digests, detail=details)
-
-    frames = []
-    tables = (part for table in raw.tables() for part in _slices(table, 256))
-    with path.open("wb") as file:
-        decoded = parallel.ordered_map(decode, tables)
-        for pixels, frame in progress.track(decoded, "clean", raw.rows(), size=lambda part: len(part[0])):
-            pixels.tofile(file)
-            frames.append(frame)
-    facts = pd.concat(frames, ignore_index=True).astype(object)
-    return facts.where(facts.notna(), None)
-
-
-def _slices(table, rows: int) -> Iterator:
-    return (table.slice(start, rows) for start in range(0, len(table), rows))
-
-
-def kept_tables(facts: pd.DataFrame, classes: list[str], path: Path, conversion: images.Conversion, seed: int):
-    """Yield (split, table) of the images that stay, streamed from the spooled pixels.
-
-    Each split comes in a seeded random order, so that any stretch of it holds a
-    mixture of the classes, whatever the order of the source.
-
-    Args:
-        facts: with split, and reason (None where the image stays).
-        classes: their names, in the order of the labels.
-        path: of the spool.
-        conversion: that the pixels went through.
-        seed: of the order.
-    """
-    index = {name: number for number, name in enumerate(classes)}
-    rows = dataset.rows_per_group(conversion.image_shape)
-    pixels = np.memmap(path, np.uint8, "r", shape=(len(facts), *conversion.image_shape))
-    kept = facts[facts["reason"].isna()]
-    order = randomness.key(seed, "clean", "order", randomness.item_keys(kept["id"]))
-    kept = kept.iloc[np.argsort(order, kind="stable")]
-    for split in dataset.SPLITS:
-        own = kept[kept["split"] == split]
-        for start in range(0, len(own), rows):
-            part = own.iloc[start : start + rows]
-            labels = part["label"].map(index).to_numpy(np.int32)
-            yield split, dataset.pixel_table(part["id"].tolist(), labels, pixels[part.index])
-
-
-def samples(facts: pd.DataFrame, classes: list[str], path: Path, conversion: images.Conversion) -> tuple:
-    """Pick the first few kept training images of the first classes.
-
-    Returns:
-        The class names shown and a contact sheet (PNG) with one row a class.
-    """
-    pixels = np.memmap(path, np.uint8, "r", shape=(len(facts), *conversion.image_shape))
-    shown, rows = classes[:SAMPLE_CLASSES], []
-    train = facts[facts["reason"].isna() & (facts["split"] == "train")]
-    for name in shown:
-        row = np.full((SAMPLES_PER_CLASS, *conversion.image_shape), 128, np.uint8)
-        own = train.index[train["label"] == name][:SAMPLES_PER_CLASS]
-        row[: len(own)] = pixels[own]
-        rows.append(row)
-    return shown, images.contact_sheet(np.concatenate(rows), SAMPLES_PER_CLASS)
-
-
-def summarize(facts: pd.DataFrame, counts: pd.DataFrame, conversion: images.Conversion, shown: list[str]) -> dict:
-    """Count what stays and what goes.
-
-    Returns:
-        images, kept, set_aside (reason -> images, every reason), conversion,
-        splits (split -> class -> images), sampled (classes on the contact sheet).
-    """
-    reasons = facts["reason"].value_counts()
-    return {
-        "images": len(facts),
-        "kept": int(facts["reason"].isna().sum()),
-        "set_aside": {reason: int(reasons.get(reason, 0)) for reason in REASONS},
-        "conversion": conversion.to_json(),
-        "splits": {split: {name: int(n) for name, n in counts[split].items()} for split in dataset.SPLITS},
-        "sampled": shown,
-    }
-
-
-def prepare(facts: pd.DataFrame, settings: params.Clean, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Decide what stays and in which split.
-
-    Args:
-        facts: as ``spool`` gives them.
-
-    Returns:
-        The facts with reason, other and the final split, and the table of images
-        kept, classes (every class of the source, sorted) by splits.
-
-    Raises:
-        UserError: a class or a split is left without images.
-    """
-    facts = facts.join(mark_doubles(facts))
-    stays = facts["reason"].isna()
-    splits = assign_splits(facts[stays], settings.test, settings.validation, seed)
-    facts["split"] = facts["split"].mask(stays, splits)
-    counts = pd.crosstab(facts["label"][stays], splits)
-    counts = counts.reindex(index=sorted(facts["label"].unique()), columns=dataset.SPLITS, fill_value=0)
-    check_splits(counts)
-    return facts, counts
-
-
-def set_aside_table(facts: pd.DataFrame) -> pa.Table:
-    """List the images set aside: id, label, split, reason, detail, other (id of the copy)."""
-    gone = facts[facts["reason"].notna()]
-    other = [facts["id"][row] if row >= 0 else None for row in gone["other"]]
-    columns = ("id", "label", "split", "reason", "detail")
-    return pa.table(
-        {**{name: pa.array(gone[name], pa.string()) for name in columns}, "other": pa.array(other, pa.string())}
-    )
-
-
 def find_conversion(raw: dataset.Dataset, settings: params.Clean) -> images.Conversion:
     """Choose the conversion, by the headers of all images where it is automatic."""
     shapes = Counter()
@@ -288,40 +80,394 @@ def find_conversion(raw: dataset.Dataset, settings: params.Clean) -> images.Conv
     return choose_conversion(shapes, settings)
 
 
-def describe(summary: dict) -> str:
-    """One line of what was done."""
-    shape = summary["conversion"]
-    splits = ", ".join(f"{sum(counts.values()):,} {split}" for split, counts in summary["splits"].items())
-    gone = ", ".join(f"{count} {reason}" for reason, count in summary["set_aside"].items() if count)
-    return (
-        f"{summary['kept']:,} of {summary['images']:,} images as {shape['height']}x{shape['width']} "
-        f"{'gray' if shape['channels'] == 1 else 'RGB'}: {splits}; set aside: {gone or 'none'}"
+def spool(raw: dataset.Dataset, conversion: images.Conversion, max_pixels: int, path: Path) -> pd.DataFrame:
+    """Decode all images to one file of pixels and a frame of facts.
+
+    Args:
+        raw: the dataset of fetch.
+        conversion: the shape to bring every image to.
+        max_pixels: larger images are not decoded.
+        path: the file to write: uint8 [images, H, W, C]; zeros where undecodable.
+
+    Returns:
+        id, label, split, group; digest (None where undecodable); failure
+        (undecodable or too_large, else None) and detail (why); short_side
+        (pixels) and aspect of the image as it came; and what ``checks.measure``
+        gives (NaN where undecodable).
+    """
+
+    def decode(table):
+        pixels = np.zeros((len(table), *conversion.image_shape), np.uint8)
+        facts = []
+        for place, image in enumerate(table["image"].to_pylist()):
+            try:
+                pixels[place], size = images.decode(image["bytes"], conversion, max_pixels)
+                digest = hashlib.blake2b(pixels[place].tobytes(), digest_size=16).digest()
+                facts.append((digest, None, None, min(size), max(size) / min(size)))
+            except images.Undecodable as error:
+                failure = "too_large" if isinstance(error, images.TooLarge) else "undecodable"
+                facts.append((None, failure, str(error), np.nan, np.nan))
+        frame = pd.DataFrame(facts, columns=["digest", "failure", "detail", "short_side", "aspect"])
+        measured = checks.measure(pixels).where(frame["failure"].isna())
+        return pixels, pd.concat([table.drop_columns("image").to_pandas(), frame, measured], axis=1)
+
+    frames = []
+    tables = (part for table in raw.tables() for part in _slices(table, 256))
+    with path.open("wb") as file:
+        decoded = parallel.ordered_map(decode, tables)
+        for pixels, frame in progress.track(decoded, "clean", raw.rows(), size=lambda part: len(part[0])):
+            pixels.tofile(file)
+            frames.append(frame)
+    facts = pd.concat(frames, ignore_index=True)
+    texts = ["id", "label", "split", "group", "digest", "failure", "detail"]
+    facts[texts] = facts[texts].astype(object).where(facts[texts].notna(), None)
+    return facts
+
+
+def _slices(table, rows: int) -> Iterator:
+    return (table.slice(start, rows) for start in range(0, len(table), rows))
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What clean decided.
+
+    Attributes:
+        facts: one row an image, with its final label and split.
+        found: findings with their action, as ``findings.settle`` leaves them.
+        kept: bool a row.
+        corrected: how many labels a person has changed.
+        leaks: how many copies of validation and test images were in the splits below them.
+    """
+
+    facts: pd.DataFrame
+    found: pd.DataFrame
+    kept: pd.Series
+    corrected: int
+    leaks: int
+
+
+def examine(
+    facts: pd.DataFrame, pixels: np.ndarray, verdicts: pd.DataFrame, settings: params.Clean, seed: int
+) -> Examined:
+    """Find what is wrong, decide by policy, and split what stays.
+
+    Args:
+        facts: as ``spool`` gives them.
+        pixels: uint8 [N, H, W, C].
+        verdicts: a person's, as ``corrections.read`` gives them.
+        settings: the clean section.
+        seed: of splits, folds and samples.
+
+    Raises:
+        UserError: an image is broken and that is to stop the stage, or a
+            correction cannot be followed.
+    """
+    facts, left_out, corrected = corrections.apply(facts, verdicts)
+    actions = {**settings.model_dump(include=set(findings.REASONS)), "left_out": "drop", "too_large": "drop"}
+    given_test = facts.index[facts["split"] == "test"]
+    broken = pd.concat([findings.frame(left_out, "left_out"), _broken(facts, settings)], ignore_index=True)
+    broken["action"] = findings.decide(broken, actions, [], given_test)
+    present = ~facts.index.isin(broken["row"][broken["action"] == findings.DROP])
+
+    copied, pairs, leaks = find_copies(facts, present, pixels, settings, seed)
+    copied["action"] = findings.decide(copied, actions, leaks, given_test)
+    kept = present & ~facts.index.isin(copied["row"][copied["action"] == findings.DROP])
+
+    # Units reach over copies that are dropped, so that two copies of one of them stay together.
+    inside = facts[present & ~facts.index.isin(leaks)]
+    unit = splits.units(inside, pairs[pairs["first"].isin(inside.index) & pairs["second"].isin(inside.index)])
+    unit = unit[kept[inside.index]]
+    split = splits.assign(facts.loc[unit.index], unit, settings.test, settings.validation, seed)
+    facts = facts.assign(split=facts["split"].mask(kept, split))
+
+    doubtful = find_doubtful(facts.loc[unit.index], unit, pixels, settings, seed)
+    doubtful = doubtful[~facts["id"][doubtful["row"]].isin(verdicts["id"]).to_numpy()]
+    doubtful["action"] = findings.decide(doubtful, actions, [], facts.index[facts["split"] == "test"])
+    found = findings.settle(pd.concat([broken, copied, doubtful], ignore_index=True))
+    kept &= ~facts.index.isin(found["row"][found["action"] == findings.DROP])
+    return Examined(facts, found, kept, corrected, len(leaks))
+
+
+def _broken(facts: pd.DataFrame, settings: params.Clean) -> pd.DataFrame:
+    failed = facts[facts["failure"].notna()]
+    broken = failed[failed["failure"] == "undecodable"]
+    if len(broken) and settings.undecodable == "stop":
+        first = broken.iloc[0]
+        raise UserError(
+            f"{len(broken)} of {len(facts)} images cannot be read, {first['id']} first ({first['detail']}), and "
+            "clean.undecodable is stop: mend or remove them, or set it to drop"
+        )
+    parts = [findings.frame(rows.index, reason, detail=rows["detail"]) for reason, rows in failed.groupby("failure")]
+    thresholds = {
+        "too_small": settings.min_side,
+        "odd_aspect": settings.max_aspect,
+        "constant": settings.min_contrast,
+        "too_dark": settings.min_highlight,
+        "too_bright": settings.max_shadow,
+        "blurry": settings.min_sharpness,
+        "low_information": settings.min_entropy,
+    }
+    beyond = checks.found(facts, thresholds)
+    parts += [
+        findings.frame(rows["row"], reason, score=rows["score"])
+        for reason, rows in beyond.groupby("reason", sort=False)
+    ]
+    return pd.concat([findings.frame([], "undecodable"), *parts], ignore_index=True)
+
+
+def find_copies(
+    facts: pd.DataFrame, present: np.ndarray, pixels: np.ndarray, settings: params.Clean, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
+    """Find exact and near-duplicates.
+
+    Args:
+        facts: label, split (of the source), digest.
+        present: bool a row: which images to look at.
+        pixels: uint8 [N, H, W, C].
+        settings: the clean section.
+        seed: of the search.
+
+    Returns:
+        Findings; pairs of rows that show the same (first, second, score); and
+        the rows that copy an image of a split that the source holds apart.
+    """
+    exact, same = findings.exact_copies(facts.assign(digest=facts["digest"].where(present, None)))
+    out = same["second"]
+    if settings.conflicting_labels == findings.DROP:
+        out = np.union1d(out, exact["row"][exact["reason"] == "conflicting_labels"])
+    usable = np.flatnonzero(present & ~facts.index.isin(out))
+    near = copies.find(pixels, usable, int(randomness.key(seed, "clean", "copies") % np.uint64(2**31)))
+    pairs = pd.concat([same.assign(score=1.0), near], ignore_index=True)
+    crossing = findings.across(facts, pairs)
+    # An exact copy shares the fate of its original.
+    heirs = same["second"][same["first"].isin(crossing["row"])]
+    leaks = np.union1d(crossing["row"], heirs)
+    crossing = crossing[~crossing["row"].isin(same["second"])]
+    leaked = findings.frame(
+        crossing["row"],
+        "near_duplicate",
+        score=crossing["score"],
+        other=crossing["other"],
+        detail=[f"copy of a {split} image" for split in facts["split"][crossing["other"]]],
+    )
+    apart = near[~near["first"].isin(leaks) & ~near["second"].isin(leaks)]
+    found = [exact, leaked.sort_values("score", ascending=False, kind="stable"), findings.near_copies(facts, apart)]
+    return pd.concat(found, ignore_index=True), pairs, leaks
+
+
+def find_doubtful(
+    facts: pd.DataFrame, unit: pd.Series, pixels: np.ndarray, settings: params.Clean, seed: int
+) -> pd.DataFrame:
+    """Find labels that are probably wrong, and outliers of their class.
+
+    Models are fitted on train and validation alone; images of one unit are
+    judged by models that saw none of them; test images are judged and used for none.
+
+    Args:
+        facts: label and final split of the images that stay so far.
+        unit: of each.
+        pixels: uint8 [N, H, W, C], by the index of ``facts``.
+        settings: the clean section.
+        seed: of folds and samples.
+    """
+    nothing = findings.frame([], "label_error")
+    if (settings.label_error, settings.outlier) == (findings.KEEP, findings.KEEP):
+        return nothing
+    learn = facts["split"] != "test"
+    size = facts["label"].map(facts["label"][learn].value_counts()).fillna(0)
+    facts = facts[size >= LEAST_OF_A_CLASS]
+    learn, classes = learn[facts.index], sorted(facts["label"].unique())
+    if len(classes) < 2:
+        return nothing
+    rows, generator = facts.index.to_numpy(), randomness.generator(seed, "clean", "labels")
+    made = features.fit(pixels, rows[learn], features.LARGE, generator).transform(pixels, rows)
+    number = facts["label"].map({name: place for place, name in enumerate(classes)}).to_numpy()
+    folds = (randomness.key(seed, "folds", randomness.item_keys(unit[facts.index])) % labels.FOLDS).astype(int)
+    folds[~learn] = labels.JUDGED_ONLY
+    predicted = labels.probabilities(made, number, folds, len(classes), generator)
+    quality = pd.Series(labels.quality(number, predicted), index=rows)
+    wrong = quality[quality < settings.min_label_quality].sort_values(kind="stable")
+    suggested = pd.Series(np.array(classes, object)[predicted.argmax(axis=1)], index=rows)
+    far = pd.Series(labels.isolation(made, number, learn.to_numpy(), generator), index=rows)
+    far = far[far > settings.max_isolation].sort_values(ascending=False, kind="stable")
+    return pd.concat(
+        [
+            findings.frame(wrong.index, "label_error", score=wrong, suggestion=suggested[wrong.index]),
+            findings.frame(far.index, "outlier", score=far),
+        ],
+        ignore_index=True,
     )
 
 
-def main() -> None:
-    """Clean data/raw/ into data/clean/."""
-    everything = params.load()
-    raw = dataset.open_dataset(SOURCE, "raw")
-    conversion = find_conversion(raw, everything.clean)
-    with files.publish(OUTPUT) as folder:
-        pixels = folder / "pixels.spool"
-        facts, counts = prepare(spool(raw, conversion, pixels), everything.clean, everything.seed)
-        classes = counts.index.tolist()
-        dataset.write(
-            folder,
-            kept_tables(facts, classes, pixels, conversion, everything.seed),
-            "pixels",
-            classes=classes,
-            image_shape=conversion.image_shape,
-            conversion=conversion.to_json(),
+def check_budget(examined: Examined, most: float) -> None:
+    """Refuse to set aside more than a fraction of the images; what a person has left out does not count.
+
+    Raises:
+        UserError: with the counts of each reason.
+    """
+    gone = examined.found[(examined.found["action"] == findings.DROP) & (examined.found["reason"] != "left_out")]
+    total = len(examined.facts)
+    if len(gone) > most * total:
+        counts = ", ".join(f"{count:,} {reason}" for reason, count in gone["reason"].value_counts().items())
+        raise UserError(
+            f"{len(gone):,} of {total:,} images would be set aside ({counts}), more than the fraction "
+            f"clean.max_set_aside {most:g}: look at them with `python -m stages.clean --dry-run`, "
+            "then mend the source, choose flag for a reason, or raise it"
         )
-        shown, sheet = samples(facts, classes, pixels, conversion)
-        files.write_bytes(folder / "samples.png", sheet)
-        pq.write_table(set_aside_table(facts), folder / "set_aside.parquet")
-        summary = summarize(facts, counts, conversion, shown)
-        files.write_json(folder / "summary.json", summary)
-        pixels.unlink()
+
+
+def count(examined: Examined) -> pd.DataFrame:
+    """Count the images that stay: every class of the source, sorted, by splits."""
+    facts = examined.facts
+    counts = pd.crosstab(facts["label"][examined.kept], facts["split"][examined.kept])
+    return counts.reindex(index=sorted(facts["label"].unique()), columns=dataset.SPLITS, fill_value=0)
+
+
+def kept_tables(examined: Examined, classes: list[str], pixels: np.ndarray, seed: int):
+    """Yield (split, table) of the images that stay.
+
+    Each split comes in a seeded random order, so that any stretch of it holds a
+    mixture of the classes, whatever the order of the source.
+
+    Args:
+        examined: what stays, and where.
+        classes: their names, in the order of the labels.
+        pixels: uint8 [N, H, W, C].
+        seed: of the order.
+    """
+    index = {name: number for number, name in enumerate(classes)}
+    rows = dataset.rows_per_group(pixels.shape[1:])
+    kept = examined.facts[examined.kept]
+    order = randomness.key(seed, "clean", "order", randomness.item_keys(kept["id"]))
+    kept = kept.iloc[np.argsort(order, kind="stable")]
+    for split in dataset.SPLITS:
+        own = kept[kept["split"] == split]
+        for start in range(0, len(own), rows):
+            part = own.iloc[start : start + rows]
+            labels_here = part["label"].map(index).to_numpy(np.int32)
+            yield split, dataset.pixel_table(part["id"].tolist(), labels_here, pixels[part.index])
+
+
+def samples(examined: Examined, classes: list[str], pixels: np.ndarray) -> tuple[list[str], bytes]:
+    """Pick the first few kept training images of the first classes.
+
+    Returns:
+        The class names shown and a contact sheet (PNG) with one row a class.
+    """
+    shown, rows = classes[:SAMPLE_CLASSES], []
+    train = examined.facts[examined.kept & (examined.facts["split"] == "train")]
+    for name in shown:
+        row = np.full((SAMPLES_PER_CLASS, *pixels.shape[1:]), 128, np.uint8)
+        own = train.index[train["label"] == name][:SAMPLES_PER_CLASS]
+        row[: len(own)] = pixels[own]
+        rows.append(row)
+    return shown, images.contact_sheet(np.concatenate(rows), SAMPLES_PER_CLASS)
+
+
+def summarize(examined: Examined, counts: pd.DataFrame, conversion: images.Conversion, shown: list[str]) -> dict:
+    """Count what stays, what goes and what is flagged.
+
+    Returns:
+        images, kept, corrected, leaks; set_aside and flagged (reason ->
+        images, every reason); by_class (the same two, reason -> class ->
+        images); conversion, splits (split -> class -> images), sampled
+        (classes on the contact sheet).
+    """
+    found, classes = examined.found, counts.index
+    dropped = findings.counts(found[found["action"] == findings.DROP], examined.facts, classes)
+    flagged = findings.counts(found[found["action"] == findings.FLAG], examined.facts, classes)
+    return {
+        "images": len(examined.facts),
+        "kept": int(examined.kept.sum()),
+        "corrected": examined.corrected,
+        "leaks": examined.leaks,
+        "set_aside": dropped["total"],
+        "flagged": flagged["total"],
+        "by_class": {"set_aside": dropped["by_class"], "flagged": flagged["by_class"]},
+        "conversion": conversion.to_json(),
+        "splits": {split: {name: int(n) for name, n in counts[split].items()} for split in dataset.SPLITS},
+        "sampled": shown,
+    }
+
+
+def describe(summary: dict) -> str:
+    """One line of what was done."""
+    shape = summary["conversion"]
+    parts = ", ".join(f"{sum(counts.values()):,} {split}" for split, counts in summary["splits"].items())
+    gone = ", ".join(f"{count:,} {reason}" for reason, count in summary["set_aside"].items() if count)
+    flags = ", ".join(f"{count:,} {reason}" for reason, count in summary["flagged"].items() if count)
+    corrected = f"; {summary['corrected']:,} labels corrected" if summary["corrected"] else ""
+    return (
+        f"{summary['kept']:,} of {summary['images']:,} images as {shape['height']}x{shape['width']} "
+        f"{'gray' if shape['channels'] == 1 else 'RGB'}: {parts}{corrected}; set aside: {gone or 'none'}; "
+        f"flagged: {flags or 'none'}"
+    )
+
+
+def preview(examined: Examined) -> str:
+    """Tabulate the counts of each reason and list its ten worst images."""
+    found, lines = examined.found, [f"{'reason':<20}{'set aside':>10}{'flagged':>10}"]
+    by_reason = pd.crosstab(found["reason"], found["action"]).reindex(columns=["drop", "flag"], fill_value=0)
+    reasons = [reason for reason in findings.REASONS if reason in by_reason.index]
+    lines += [f"{reason:<20}{by_reason['drop'][reason]:>10,}{by_reason['flag'][reason]:>10,}" for reason in reasons]
+    for reason in reasons:
+        lines.append(f"\n{reason}, the worst:")
+        listed = findings.table(found[found["reason"] == reason].head(WORST), examined.facts).to_pylist()
+        for row in listed:
+            about = [row["detail"], row["other"] and f"see {row['other']}"]
+            about += [row["suggestion"] and f"perhaps {row['suggestion']}"]
+            score = "" if row["score"] is None else f"{row['score']:.4g}"
+            lines.append(f"  {score:>8}  {row['id']}  ({row['label']})  {', '.join(filter(None, about))}".rstrip())
+    return "\n".join(lines)
+
+
+def save(folder: Path, examined: Examined, pixels: np.ndarray, conversion: images.Conversion, seed: int) -> dict:
+    """Write the dataset and the evidence; return the summary.
+
+    Raises:
+        UserError: a class or a split is left without images.
+    """
+    counts = count(examined)
+    splits.check(counts)
+    classes = counts.index.tolist()
+    about = {"classes": classes, "image_shape": conversion.image_shape, "conversion": conversion.to_json()}
+    dataset.write(folder, kept_tables(examined, classes, pixels, seed), "pixels", **about)
+    shown, sheet = samples(examined, classes, pixels)
+    files.write_bytes(folder / "samples.png", sheet)
+    found, facts = examined.found, examined.facts
+    for name, action in (("set_aside", findings.DROP), ("flags", findings.FLAG)):
+        pq.write_table(findings.table(found[found["action"] == action], facts), folder / f"{name}.parquet")
+    pq.write_table(findings.pictures(found, facts, pixels, PICTURES), folder / "evidence.parquet")
+    summary = summarize(examined, counts, conversion, shown)
+    files.write_json(folder / "summary.json", summary)
+    return summary
+
+
+def main() -> None:
+    """Clean data/raw/ into data/clean/, or say what that would do."""
+    parser = argparse.ArgumentParser(prog="python -m stages.clean", description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print counts and the worst of each reason, write nothing"
+    )
+    dry_run = parser.parse_args().dry_run
+    everything = params.load()
+    settings, seed = everything.clean, everything.seed
+    raw = dataset.open_dataset(SOURCE, "raw")
+    verdicts = corrections.read()
+    conversion = find_conversion(raw, settings)
+    place = files.scratch(OUTPUT.with_name(".clean.dry-run.partial")) if dry_run else files.publish(OUTPUT)
+    with place as folder:
+        path = folder / "pixels.spool"
+        facts = spool(raw, conversion, settings.max_pixels, path)
+        pixels = np.memmap(path, np.uint8, "r", shape=(len(facts), *conversion.image_shape))
+        examined = examine(facts, pixels, verdicts, settings, seed)
+        if dry_run:
+            print(preview(examined))
+            return
+        check_budget(examined, settings.max_set_aside)
+        summary = save(folder, examined, pixels, conversion, seed)
+        path.unlink()
     print(f"clean: {describe(summary)}")
 
 

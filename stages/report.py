@@ -23,12 +23,12 @@ def metrics(evidence: sections.Evidence) -> dict:
 
     Returns:
         train, validation, test (figures, and intervals on test), clean (counts,
-        set_aside by reason) and model (parameters, epochs).
+        set_aside and flagged by reason) and model (parameters, epochs).
     """
     clean, train = evidence.clean, evidence.train
     return {
         **evidence.scores,
-        "clean": {name: clean[name] for name in ("images", "kept", "set_aside")},
+        "clean": {name: clean[name] for name in ("images", "kept", "corrected", "leaks", "set_aside", "flagged")},
         "model": {"parameters": train["parameters"], "epochs": train["epochs"]},
     }
 

@@ -1,25 +1,29 @@
+import shutil
+
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
-from conftest import noise, png
-from hypothesis import given, settings
+from conftest import ROOT, noise, png
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stages import clean
-from stages.lib import dataset, images, params
+from stages.lib import dataset, findings, images, params, splits
 from stages.lib.errors import UserError
 from stages.lib.sources import Record
 
-SETTINGS = params.Clean(image_size="auto", fit="crop", channels="auto", test=0.2, validation=0.1)
+SETTINGS = params.load(ROOT / "params.yaml").clean
+NO_VERDICTS = pd.DataFrame({"id": [], "label": []}, dtype=object)
 
 
-def frame(**columns) -> pd.DataFrame:
-    rows = len(next(iter(columns.values())))
-    base = {"id": [str(i) for i in range(rows)], "label": ["a"] * rows, "split": [None] * rows, "group": [None] * rows}
-    made = pd.DataFrame(
-        {**base, "digest": [str(i) for i in range(rows)], "detail": [None] * rows, **columns}, dtype=object
-    )
-    return made.where(made.notna(), None)
+def spooled(tmp_path, contents: list[bytes], max_pixels: int = 10**6) -> tuple[pd.DataFrame, np.ndarray]:
+    records = [Record(str(i), "a", None, None, content, None) for i, content in enumerate(contents)]
+    shutil.rmtree(tmp_path / "raw", ignore_errors=True)
+    dataset.write(tmp_path / "raw", [(None, dataset.raw_table(records))], "raw")
+    raw = dataset.open_dataset(tmp_path / "raw", "raw")
+    facts = clean.spool(raw, images.Conversion(8, 8, 1, "crop"), max_pixels, tmp_path / "spool")
+    return facts, np.fromfile(tmp_path / "spool", np.uint8).reshape(-1, 8, 8, 1)
 
 
 @pytest.mark.parametrize(
@@ -41,104 +45,55 @@ def test_a_given_shape_stands():
     assert clean.choose_conversion({(8, 8, 1): 5}, given_shape) == images.Conversion(10, 12, 3, "crop")
 
 
-def marks(**columns) -> list[tuple]:
-    result = clean.mark_doubles(frame(**columns))
-    return list(zip(result["reason"], result["other"], strict=True))
+def test_spool_keeps_facts_and_pixels(tmp_path):
+    contents = [png(0), png(1)[:-30], png(0), b"text", png(2, height=9, width=18), png(3, height=40, width=40)]
+    facts, pixels = spooled(tmp_path, contents, max_pixels=1000)
+    assert (pixels[0] == noise(0)).all() and (pixels[2] == noise(0)).all() and not pixels[1].any()
+    assert facts["failure"].tolist() == [None, "undecodable", None, "undecodable", None, "too_large"]
+    assert facts["digest"].isna().tolist() == facts["failure"].notna().tolist()
+    assert facts["digest"][0] == facts["digest"][2]
+    assert "truncated" in facts["detail"][1] and "known format" in facts["detail"][3]
+    assert facts.loc[4, ["short_side", "aspect"]].tolist() == [9, 2]
+    assert facts["contrast"].isna().tolist() == facts["failure"].notna().tolist()
 
 
-STAYS = (None, -1)
+def test_workers_change_no_byte(tmp_path, monkeypatch):
+    contents = [png(seed) for seed in range(600)]
+    first = spooled(tmp_path, contents)
+    ordered = clean.parallel.ordered_map
+    monkeypatch.setattr(clean.parallel, "ordered_map", lambda function, items: ordered(function, items, workers=7))
+    second = spooled(tmp_path, contents)
+    assert first[0].equals(second[0]) and (first[1] == second[1]).all()
 
 
-def test_undecodable():
-    assert marks(digest=["x", None, "y"]) == [STAYS, ("undecodable", -1), STAYS]
+def made(rows) -> pd.DataFrame:
+    """Facts of good images, from (label, split, digest, group)."""
+    facts = pd.DataFrame(rows, columns=["label", "split", "digest", "group"], dtype=object)
+    facts = facts.astype(object).where(facts.notna(), None)
+    return facts.assign(
+        id=[str(i) for i in facts.index], failure=None, detail=None, short_side=32.0, aspect=1.0,
+        contrast=50.0, highlight=200.0, shadow=10.0, sharpness=1.0, entropy=5.0,
+    )  # fmt: skip
 
 
-def test_of_exact_duplicates_the_first_stays():
-    assert marks(digest=["x", "y", "x", "x"]) == [STAYS, STAYS, ("exact_duplicate", 0), ("exact_duplicate", 0)]
+def examined(facts, near, monkeypatch, **policy) -> clean.Examined:
+    """Examine with made-up pairs of near-duplicates, without judging labels."""
+    pairs = pd.DataFrame(sorted(near), columns=["first", "second"], dtype=int).assign(score=0.9)
+
+    def find(pixels, usable, seed):
+        return pairs[pairs["first"].isin(usable) & pairs["second"].isin(usable)]
+
+    monkeypatch.setattr(clean.copies, "find", find)
+    quiet = {"label_error": "keep", "outlier": "keep", **policy}
+    return clean.examine(facts, np.zeros((len(facts), 32, 32, 3)), NO_VERDICTS, SETTINGS.model_copy(update=quiet), 0)
 
 
-def test_the_training_copy_of_a_test_image_goes():
-    assert marks(digest=["x", "x", "x"], split=["train", "test", "validation"]) == [
-        ("exact_duplicate", 1),
-        STAYS,
-        ("exact_duplicate", 1),
-    ]
+ACTION = st.sampled_from(["drop", "flag", "keep"])
 
 
-def test_a_given_test_split_stays_whole():
-    assert marks(digest=["x", "x"], split=["test", "test"], label=["a", "b"]) == [STAYS, STAYS]
-
-
-def test_copies_under_two_labels_all_go():
-    assert marks(digest=["x", "x", "x"], label=["a", "a", "b"]) == [
-        ("conflicting_labels", 2),
-        ("conflicting_labels", 2),
-        ("conflicting_labels", 0),
-    ]
-
-
-def test_a_contradicting_training_copy_of_a_test_image_goes_alone():
-    assert marks(digest=["x", "x"], label=["a", "b"], split=["test", "train"]) == [STAYS, ("exact_duplicate", 0)]
-
-
-def test_splits_are_stratified_and_seeded():
-    facts = frame(label=["a"] * 200 + ["b"] * 50)
-    splits = clean.assign_splits(facts, 0.2, 0.1, seed=0)
-    table = pd.crosstab(facts["label"], splits)
-    assert table.loc["a"].to_dict() == {"test": 40, "train": 144, "validation": 16}
-    assert table.loc["b"].to_dict() == {"test": 10, "train": 36, "validation": 4}
-    assert (splits == clean.assign_splits(facts, 0.2, 0.1, seed=0)).all()
-    assert (splits != clean.assign_splits(facts, 0.2, 0.1, seed=1)).any()
-
-
-def test_the_order_of_images_moves_none():
-    facts = frame(label=["a", "b"] * 50)
-    shuffled = facts.sample(frac=1, random_state=0)
-    assert (clean.assign_splits(shuffled, 0.2, 0.1, 0).sort_index() == clean.assign_splits(facts, 0.2, 0.1, 0)).all()
-
-
-def test_the_sources_splits_stand_and_validation_comes_from_train():
-    facts = frame(split=["test"] * 10 + ["train"] * 90)
-    splits = clean.assign_splits(facts, 0.5, 0.1, seed=0)
-    assert (splits[:10] == "test").all()
-    assert (splits == "test").sum() == 10
-    assert (splits[10:] == "validation").sum() == 9
-    given_validation = frame(split=["validation"] * 5 + ["test"] * 5 + ["train"] * 90)
-    assert clean.assign_splits(given_validation, 0.5, 0.1, 0).tolist() == given_validation["split"].tolist()
-
-
-def test_the_last_image_of_a_class_stays_in_train():
-    facts = frame(label=["a", "b", "b", "b", "b"])
-    assert clean.assign_splits(facts, 0.9, 0.9, 0)[0] == "train"
-
-
-def test_a_class_of_three_reaches_every_split():
-    assert sorted(clean.assign_splits(frame(label=["a"] * 4), 0.01, 0.01, 0)) == [
-        "test",
-        "train",
-        "train",
-        "validation",
-    ]
-
-
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from([None, "p", "q", "r"])), min_size=1, max_size=60),
-    st.integers(0, 9),
-)
-def test_no_group_straddles_and_every_image_has_one_place(rows, seed):
-    facts = frame(label=[label for label, _ in rows], group=[group for _, group in rows])
-    splits = clean.assign_splits(facts, 0.3, 0.3, seed)
-    assert set(splits) <= set(dataset.SPLITS)
-    assert splits.index.equals(facts.index)
-    straddling = splits.groupby(facts["group"]).nunique()
-    assert (straddling <= 1).all()
-    assert (splits == "train").any()
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(
+    rows=st.lists(
         st.tuples(
             st.sampled_from("ab"),
             st.sampled_from([None, "train", "validation", "test"]),
@@ -146,45 +101,92 @@ def test_no_group_straddles_and_every_image_has_one_place(rows, seed):
         ),
         min_size=1,
         max_size=40,
+    ),
+    splitless=st.booleans(),
+    grouped=st.booleans(),
+    near=st.sets(st.tuples(st.integers(0, 39), st.integers(0, 39)), max_size=25),
+    exact_duplicate=ACTION,
+    near_duplicate=ACTION,
+    conflicting_labels=ACTION,
+)
+def test_no_leak_and_one_place_for_every_image(rows, splitless, grouped, near, monkeypatch, **policy):
+    facts = made([(label, None if splitless else split, digest, None) for label, split, digest in rows])
+    facts["digest"] = facts["digest"].where(facts["digest"].notna(), "own " + facts["id"])
+    if grouped and splitless:
+        facts["group"] = [str(number % 7) for number in range(len(facts))]
+    near = {(min(pair), max(pair)) for pair in near if pair[0] != pair[1] and max(pair) < len(facts)}
+    result = examined(facts, near, monkeypatch, **policy)
+    kept = result.facts[result.kept]
+    dropped = set(result.found["row"][result.found["action"] == findings.DROP])
+    assert dropped == set(result.facts.index[~result.kept])
+    assert set(kept["split"]) <= set(dataset.SPLITS)
+    # No copy, exact or near, and no group, on both sides of a border.
+    assert (kept.groupby("digest")["split"].nunique() <= 1).all()
+    for first, second in near:
+        if {first, second} <= set(kept.index):
+            assert kept["split"][first] == kept["split"][second]
+    if grouped and splitless:
+        assert (kept.groupby("group")["split"].nunique() <= 1).all()
+    # A test split that the source brings stays whole.
+    assert set(facts.index[facts["split"] == "test"]) <= set(kept.index)
+
+
+def test_copies_of_one_dropped_image_stay_together(monkeypatch):
+    # 1 copies 0 and 2, and goes; 0 and 2 must not part.
+    rows = [("ab"[i % 2], None, str(i), None) for i in range(60)]
+    near = {(i, i + 1) for i in range(0, 58, 3)} | {(i + 1, i + 2) for i in range(0, 58, 3)}
+    facts = made(rows)
+    facts.loc[1::3, "digest"] = "same"
+    result = examined(facts, near, monkeypatch, conflicting_labels="keep", exact_duplicate="drop")
+    kept = result.facts[result.kept]
+    assert kept["split"].nunique() == 3
+    for first in range(3, 57, 3):
+        assert first + 1 not in kept.index
+
+
+def test_the_training_copy_of_a_test_image_goes_whatever_the_policy(monkeypatch):
+    facts = made(
+        [("a", "train", "x", None), ("a", "test", "y", None), ("b", "train", "z", None), ("b", "train", "x", None)]
     )
-)
-def test_no_duplicate_outside_of_a_given_test_split(rows):
-    labels, splits, digests = zip(*rows, strict=True)
-    facts = frame(label=labels, split=splits, digest=digests)
-    kept = facts[clean.mark_doubles(facts)["reason"].isna()]
-    elsewhere = kept[kept["split"] != "test"]
-    assert not elsewhere["digest"].duplicated().any()
-    assert not set(elsewhere["digest"]) & set(kept["digest"][kept["split"] == "test"])
-    assert set(facts.index[(facts["split"] == "test") & facts["digest"].notna()]) <= set(kept.index)
+    result = examined(
+        facts, {(0, 1)}, monkeypatch, near_duplicate="keep", exact_duplicate="keep", conflicting_labels="keep"
+    )
+    assert result.facts.index[~result.kept].tolist() == [0, 3] and result.leaks == 2
 
 
-@pytest.mark.parametrize(
-    ("counts", "says"),
-    [
-        ([[5, 1, 1]], "1 class is left"),
-        ([[5, 1, 1], [0, 1, 1]], "class 1 has no image left for train"),
-        ([[5, 0, 1], [5, 0, 1]], r"no image is left for validation: add images, or raise clean\.validation"),
-    ],
-)
-def test_splits_that_cannot_serve_are_refused(counts, says):
-    with pytest.raises(UserError, match=says):
-        clean.check_splits(pd.DataFrame(counts, columns=dataset.SPLITS))
+def test_doubtful_images_are_dropped_from_train_alone(monkeypatch):
+    facts = made([("ab"[i % 2], "test" if i < 4 else None, str(i), None) for i in range(60)])
+
+    def doubt(facts, unit, pixels, settings, seed):
+        return findings.frame([0, 10, 11], "label_error", score=[0.1, 0.2, 0.3], suggestion="b")
+
+    monkeypatch.setattr(clean, "find_doubtful", doubt)
+    result = examined(facts, set(), monkeypatch, label_error="drop")
+    assert dict(zip(result.found["row"], result.found["action"], strict=True)) == {0: "flag", 10: "drop", 11: "drop"}
+    verdicts = pd.DataFrame({"id": ["10", "12"], "label": ["a", ""]})
+    again = clean.examine(
+        facts, np.zeros((60, 32, 32, 3)), verdicts, SETTINGS.model_copy(update={"label_error": "drop"}), 0
+    )
+    assert set(again.facts.index[~again.kept]) == {11, 12}
 
 
-def test_spool_keeps_facts_and_pixels(tmp_path):
-    contents = [png(0), png(1)[:-30], png(0), b"text"]
-    records = [Record(str(i), "a", None, None, content, None) for i, content in enumerate(contents)]
-    dataset.write(tmp_path / "raw", [(None, dataset.raw_table(records))], "raw")
-    raw = dataset.open_dataset(tmp_path / "raw", "raw")
-    facts = clean.spool(raw, images.Conversion(8, 8, 1, "crop"), tmp_path / "spool")
-    pixels = np.fromfile(tmp_path / "spool", np.uint8).reshape(4, 8, 8, 1)
-    assert (pixels[0] == noise(0)).all() and (pixels[2] == noise(0)).all() and not pixels[1].any()
-    assert facts["digest"].isna().tolist() == [False, True, False, True]
-    assert facts["digest"][0] == facts["digest"][2]
-    assert "truncated" in facts["detail"][1] and "known format" in facts["detail"][3]
+def test_broken_images_stop_the_stage_where_asked(monkeypatch):
+    facts = made([("a", None, None, None)] * 3).assign(failure="undecodable", detail="empty")
+    with pytest.raises(UserError, match=r"3 of 3 images cannot be read, 0 first \(empty\)"):
+        examined(facts, set(), monkeypatch, undecodable="stop")
 
 
-def test_the_stage_lists_what_it_sets_aside(project):
+def test_a_budget_for_what_is_set_aside(monkeypatch):
+    facts = made([("ab"[i % 2], None, str(i), None) for i in range(40)]).assign(contrast=[0.0] * 10 + [50.0] * 30)
+    result = examined(facts, set(), monkeypatch)
+    clean.check_budget(result, 0.25)
+    with pytest.raises(UserError, match=r"10 of 40 images would be set aside \(10 constant\), more than .* 0\.2"):
+        clean.check_budget(result, 0.2)
+
+
+@pytest.fixture
+def small(project):
+    """A project with 18 images: one broken, one double, one nearly constant."""
     source = project.folder / "data/source"
     for name in "ab":
         (source / name).mkdir()
@@ -194,18 +196,59 @@ def test_the_stage_lists_what_it_sets_aside(project):
     (source / "b/text.jpg").write_text("no image")
     project.set(fetch__source="images")
     project.stage("fetch")
-    done = project.stage("clean")
-    assert "16 of 18 images as 8x8 gray" in done.stdout
-    assert "set aside: 1 undecodable, 1 exact_duplicate" in done.stdout
-    gone = pd.read_parquet(project.folder / "data/clean/set_aside.parquet").set_index("id")
+    return project
+
+
+def test_the_stage_lists_what_it_sets_aside(small):
+    (small.folder / "data/corrections.csv").write_text("id,label\na/1.png,b\nb/2.png,\n")
+    done = small.stage("clean")
+    assert "15 of 18 images as 8x8 gray" in done.stdout and "1 labels corrected" in done.stdout
+    assert "set aside: 1 left_out, 1 undecodable, 1 exact_duplicate" in done.stdout
+    gone = pd.read_parquet(small.folder / "data/clean/set_aside.parquet").set_index("id")
     assert gone.loc["a/copy.png", ["reason", "other"]].tolist() == ["exact_duplicate", "a/0.png"]
     assert gone.loc["b/text.jpg", "reason"] == "undecodable"
-    data = dataset.open_dataset(project.folder / "data/clean", "pixels")
+    data = dataset.open_dataset(small.folder / "data/clean", "pixels")
     ids = [name for split in dataset.SPLITS for name in dataset.load((data, split)).ids]
-    assert sorted(ids) == sorted(f"{name}/{index}.png" for name in "ab" for index in range(8))
-    assert sorted(path.name for path in (project.folder / "data/clean").iterdir() if path.is_file()) == [
+    assert sorted(ids) == sorted(f"{name}/{i}.png" for name in "ab" for i in range(8) if f"{name}{i}" != "b2")
+    assert sorted(path.name for path in (small.folder / "data/clean").iterdir() if path.is_file()) == [
+        "evidence.parquet",
+        "flags.parquet",
         "manifest.json",
         "samples.png",
         "set_aside.parquet",
         "summary.json",
     ]
+    assert pq.read_table(small.folder / "data/clean/evidence.parquet")["reason"].to_pylist() == [
+        "left_out",
+        "exact_duplicate",
+    ]
+
+
+def test_a_dry_run_writes_nothing(small):
+    before = sorted(small.folder.rglob("*"))
+    done = small.stage("clean", "--dry-run")
+    assert sorted(small.folder.rglob("*")) == before
+    assert "undecodable                  1         0" in done.stdout
+    assert "a/copy.png  (a)  see a/0.png" in done.stdout
+
+
+def test_twice_the_same_bytes(small):
+    small.stage("clean")
+    first = {path: path.read_bytes() for path in (small.folder / "data/clean").rglob("*") if path.is_file()}
+    small.stage("clean")
+    assert all(path.read_bytes() == content for path, content in first.items())
+
+
+def test_units_are_what_folds_and_splits_are_made_of(monkeypatch):
+    facts = made([("ab"[i % 2], None, str(i), f"g{i // 4}") for i in range(80)])
+    seen = {}
+
+    def doubt(facts, unit, pixels, settings, seed):
+        seen["unit"] = unit
+        return findings.frame([], "label_error")
+
+    monkeypatch.setattr(clean, "find_doubtful", doubt)
+    result = examined(facts, set(), monkeypatch)
+    assert (seen["unit"] == facts["group"]).all()
+    assert (result.facts.groupby("group")["split"].nunique() == 1).all()
+    assert splits.units(facts, pd.DataFrame({"first": [], "second": []}, dtype=int)).nunique() == 20

@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from conftest import noise
+from conftest import noise, png
 from PIL import Image
 
 from stages.lib import images
@@ -124,10 +124,11 @@ def test_what_cannot_be_decoded_says_why(content, says):
         images.convert(content, RGB)
 
 
-def test_a_pixel_bomb_is_refused_before_decoding(monkeypatch):
-    monkeypatch.setattr(images, "MAX_PIXELS", 99)
-    with pytest.raises(images.Undecodable, match="10 x 10 pixels are more than 99"):
-        images.convert(images.encode_png(noise(0, 10, 10)), RGB)
+def test_a_pixel_bomb_is_refused_before_decoding():
+    content, conversion = png(0, height=10, width=10), images.Conversion(8, 8, 1, "crop")
+    assert images.decode(content, conversion, max_pixels=100)[1] == (10, 10)
+    with pytest.raises(images.TooLarge, match="10 x 10 pixels are more than 99"):
+        images.decode(content, conversion, max_pixels=99)
 
 
 def test_inspect_reads_the_shape_as_shown():

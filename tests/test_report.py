@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from conftest import Project
 
-from stages.lib import page
+from stages.lib import findings, page
 
 
 class Tags(HTMLParser):
@@ -50,7 +50,7 @@ def test_the_page_needs_and_runs_nothing(html):
 def test_the_page_shows_every_section_without_code(html):
     for title in (
         "The data",
-        "What cleaning set aside",
+        "What cleaning found",
         "Augmentation",
         "Normalisation",
         "Learning curves",
@@ -70,8 +70,9 @@ def test_the_metrics_are_finite_scalars_under_fixed_keys(trained):
     figures = ("images", "accuracy", "precision", "recall", "f1", "log_loss")
     keys = {f"{split}.{name}" for split in ("train", "validation", "test") for name in figures}
     keys |= {f"test.{name}_ci95.{end}" for name in figures[1:] for end in ("low", "high")}
-    keys |= {"clean.images", "clean.kept", "model.parameters", "model.epochs"}
-    keys |= {f"clean.set_aside.{reason}" for reason in ("undecodable", "exact_duplicate", "conflicting_labels")}
+    keys |= {f"clean.{name}" for name in ("images", "kept", "corrected", "leaks")}
+    keys |= {f"clean.{what}.{reason}" for what in ("set_aside", "flagged") for reason in findings.REASONS}
+    keys |= {"model.parameters", "model.epochs"}
     assert set(flat.index) == keys
     assert all(isinstance(value, int | float) and math.isfinite(value) for value in flat)
 
@@ -103,9 +104,9 @@ def test_everything_from_data_is_escaped():
         page.text(EVIL),
         page.headline([(EVIL, EVIL, EVIL)]),
         page.table([EVIL], [[EVIL]]),
-        page.image(b"", EVIL, EVIL),
+        page.image(b"", EVIL),
         page.sheet(b"", [EVIL], EVIL),
-        page.strip([(b"", EVIL, EVIL)]),
+        page.strip([([(b"", EVIL), (b"", EVIL)], EVIL)]),
         page.bars([(EVIL, 0.5, EVIL)]),
         page.matrix([EVIL], [[1]]),
         page.curves([1, 2], {EVIL: [1.0, 2.0]}, f"{EVIL} $x^"),

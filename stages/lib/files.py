@@ -13,6 +13,17 @@ from stages.lib.errors import UserError
 
 
 @contextmanager
+def scratch(folder: Path) -> Iterator[Path]:
+    """Give an empty folder at a path, and delete it at the end, whatever happens."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
 def publish(folder: Path) -> Iterator[Path]:
     """Give a fresh folder to write into; put it in place of ``folder`` at the end.
 
@@ -24,16 +35,10 @@ def publish(folder: Path) -> Iterator[Path]:
     Yields:
         An empty folder beside it.
     """
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with scratch(folder.with_name(f".{folder.name}.partial")) as partial:
         yield partial
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

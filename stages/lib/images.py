@@ -19,6 +19,10 @@ class Undecodable(Exception):
     """The bytes are not a whole image that the conversion knows; the text says why."""
 
 
+class TooLarge(Undecodable):
+    """The image has more pixels than may be decoded."""
+
+
 @dataclass(frozen=True)
 class Conversion:
     """How every image is brought to one shape.
@@ -60,6 +64,11 @@ def inspect(content: bytes) -> tuple[int, int, int] | None:
 
 
 def convert(content: bytes, conversion: Conversion) -> np.ndarray:
+    """Do as ``decode``, for those who need the pixels alone: uint8 [height, width, channels]."""
+    return decode(content, conversion)[0]
+
+
+def decode(content: bytes, conversion: Conversion, max_pixels: int = MAX_PIXELS) -> tuple[np.ndarray, tuple[int, int]]:
     """Decode an image in full and bring it to the shape of ``conversion``.
 
     The first frame of an animation; turned as EXIF says; 16-bit gray scaled to 8
@@ -68,17 +77,21 @@ def convert(content: bytes, conversion: Conversion) -> np.ndarray:
 
     Args:
         content: an image file of one of ``FORMATS``.
+        conversion: the shape, and how it is reached.
+        max_pixels: larger images are refused by their header, before any decoding.
 
     Returns:
-        uint8 [height, width, channels].
+        uint8 [height, width, channels], and the image's own (height, width).
 
     Raises:
-        Undecodable: broken, truncated, too large or of an unknown kind.
+        Undecodable: broken, truncated or of an unknown kind.
+        TooLarge: it has more pixels than ``max_pixels``.
     """
-    with _open(content) as image:
+    with _open(content, max_pixels) as image:
         try:
             image.load()
             image = ImageOps.exif_transpose(image)
+            size = (image.height, image.width)
             image = _eight_bits(image)
             image = image.convert("L" if conversion.channels == 1 else "RGB")
             image = _resized(image, conversion)
@@ -87,10 +100,10 @@ def convert(content: bytes, conversion: Conversion) -> np.ndarray:
         # Pillow's decoders raise what they please on hostile bytes.
         except Exception as error:
             raise Undecodable(_reason(error)) from None
-        return np.asarray(image, np.uint8).reshape(conversion.image_shape)
+        return np.asarray(image, np.uint8).reshape(conversion.image_shape), size
 
 
-def _open(content: bytes) -> Image.Image:
+def _open(content: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -100,8 +113,8 @@ def _open(content: bytes) -> Image.Image:
         raise Undecodable(what) from None
     except Exception as error:
         raise Undecodable(_reason(error)) from None
-    if image.width * image.height > MAX_PIXELS:
-        raise Undecodable(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS:,}")
+    if image.width * image.height > max_pixels:
+        raise TooLarge(f"{image.width} x {image.height} pixels are more than {max_pixels:,}")
     return image
 
 
@@ -140,6 +153,15 @@ def encode_png(pixels: np.ndarray) -> bytes:
     """Encode uint8 [H, W, C] (C 1 or 3) as PNG."""
     buffer = io.BytesIO()
     _picture(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def thumbnail(pixels: np.ndarray, side: int = 128) -> bytes:
+    """Encode uint8 [H, W, C] as PNG, shrunk where a side is longer than ``side`` pixels."""
+    picture = _picture(pixels)
+    picture.thumbnail((side, side))
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
     return buffer.getvalue()
 
 

@@ -18,6 +18,7 @@ _STYLE = """
 body { margin: 0 auto; max-width: 62rem; padding: 1rem; background: var(--ground); color: var(--ink);
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; overflow-wrap: anywhere; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: .5rem 0 1rem; }
+h3 { font-size: 1rem; margin: 1.4rem 0 .4rem; }
 h2 { font-size: 1.25rem; margin: 2.2rem 0 .6rem; border-top: 1px solid var(--line); padding-top: 1.2rem; }
 p, figcaption, .note { max-width: 46rem; } figcaption, .note { color: var(--soft); font-size: .9rem; }
 .figures { display: flex; flex-wrap: wrap; gap: .8rem; margin: .8rem 0; }
@@ -31,7 +32,9 @@ figure { margin: .8rem 0; } figure img { max-width: 100%; height: auto; display:
 .sheet li { flex: 1 1 0; display: flex; align-items: center; font-size: .8rem; line-height: 1.1; min-height: 0;
   overflow: hidden; }
 .strip { display: flex; flex-wrap: wrap; gap: .8rem; } .strip figure { width: 8.5rem; margin: 0; }
-.strip img { width: 100%; image-rendering: pixelated; }
+.strip img { width: 100%; image-rendering: pixelated; } .strip .pair { width: 13rem; }
+.pair img { width: calc(50% - .2rem); display: inline-block; vertical-align: top; }
+.pair img + img { margin-left: .4rem; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .88rem; margin: .6rem 0; }
 th, td { padding: .2rem .55rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top; }
 th:first-child, .text { text-align: left; } thead th { vertical-align: bottom; }
@@ -112,12 +115,14 @@ def _cell(value) -> str:
     return f"<td>{value:,}</td>"
 
 
-def image(png: bytes, alt: str, caption: str = "", width: int | None = None) -> str:
+def image(png: bytes, alt: str, width: int | None = None) -> str:
     """Embed a PNG with a text for those who do not see it."""
-    data = base64.b64encode(png).decode()
+    return f"<figure>{_img(png, alt, width)}</figure>"
+
+
+def _img(png: bytes, alt: str, width: int | None = None) -> str:
     size = f' width="{width}"' if width else ""
-    below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    return f'<figure><img src="data:image/png;base64,{data}" alt="{escape(alt)}"{size}>{below}</figure>'
+    return f'<img src="data:image/png;base64,{base64.b64encode(png).decode()}" alt="{escape(alt)}"{size}>'
 
 
 def sheet(png: bytes, rows: Sequence[str], alt: str) -> str:
@@ -126,9 +131,14 @@ def sheet(png: bytes, rows: Sequence[str], alt: str) -> str:
     return f'<div class="sheet"><ul>{names}</ul>{image(png, alt)}</div>'
 
 
-def strip(pictures: Iterable[tuple[bytes, str, str]]) -> str:
-    """Show small pictures side by side: (PNG, alternative text, caption) each."""
-    return f'<div class="strip">{"".join(image(*picture) for picture in pictures)}</div>'
+def strip(pictures: Iterable[tuple[Sequence[tuple[bytes, str]], str]]) -> str:
+    """Show small pictures side by side: (one or two of (PNG, alternative text), caption) each."""
+    figures = (
+        f"<figure{' class=pair' if len(shown) > 1 else ''}>{''.join(_img(png, alt) for png, alt in shown)}"
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+        for shown, caption in pictures
+    )
+    return f'<div class="strip">{"".join(figures)}</div>'
 
 
 def bars(values: Iterable[tuple[str, float, str]]) -> str:

@@ -51,14 +51,41 @@ class Fetch(_Section):
     path: Annotated[str, BeforeValidator(_source_path)]
 
 
+Action = Literal["drop", "flag", "keep"]
+
+
 class Clean(_Section):
-    """The shape that images are brought to, and the splits."""
+    """The shape that images are brought to, the splits, and what to do about each fault."""
 
     image_size: Annotated[Literal["auto"] | list[int], BeforeValidator(_image_size)]
     fit: Literal["stretch", "pad", "crop"]
     channels: Literal["auto", 1, 3]
     test: Annotated[float, Field(gt=0, lt=1)]
     validation: Annotated[float, Field(gt=0, lt=1)]
+    max_set_aside: Fraction
+    undecodable: Literal["drop", "stop"]
+    max_pixels: Annotated[int, Field(ge=1, le=10**9)]
+    too_small: Action
+    min_side: Annotated[int, Field(ge=1)]
+    odd_aspect: Action
+    max_aspect: Annotated[float, Field(ge=1)]
+    constant: Action
+    min_contrast: Annotated[float, Field(ge=0, le=127.5)]
+    too_dark: Action
+    min_highlight: Annotated[float, Field(ge=0, le=255)]
+    too_bright: Action
+    max_shadow: Annotated[float, Field(ge=0, le=255)]
+    blurry: Action
+    min_sharpness: Annotated[float, Field(ge=0)]
+    low_information: Action
+    min_entropy: Annotated[float, Field(ge=0, le=8)]
+    conflicting_labels: Action
+    exact_duplicate: Action
+    near_duplicate: Action
+    label_error: Action
+    min_label_quality: Fraction
+    outlier: Action
+    max_isolation: Annotated[float, Field(gt=0)]
 
 
 class Augment(_Section):

@@ -27,6 +27,7 @@ class Evidence:
     fetch: dict
     clean: dict
     set_aside: pd.DataFrame
+    evidence: pd.DataFrame
     samples: bytes
     augment: dict
     views: bytes
@@ -56,6 +57,7 @@ def load(data: Path = Path("data")) -> Evidence:
         fetch=files.read_json(data / "raw/summary.json"),
         clean=files.read_json(data / "clean/summary.json"),
         set_aside=pq.read_table(data / "clean/set_aside.parquet").to_pandas(),
+        evidence=pq.read_table(data / "clean/evidence.parquet").to_pandas().astype(object).replace({np.nan: None}),
         samples=(data / "clean/samples.png").read_bytes(),
         augment=files.read_json(data / "augmented/summary.json"),
         views=(data / "augmented/samples.png").read_bytes(),
@@ -150,25 +152,67 @@ def data(evidence: Evidence) -> str:
     return page.section("The data", *parts)
 
 
-def set_aside(evidence: Evidence) -> str:
-    """List what cleaning took out, with its reasons."""
-    counts = [(reason.replace("_", " "), count) for reason, count in evidence.clean["set_aside"].items()]
-    parts = [page.table(("reason", "images"), counts)]
-    if len(evidence.set_aside):
-        listed = evidence.set_aside.head(LISTED)
-        rows = [
-            (
-                row.id,
-                row.label,
-                row.reason.replace("_", " "),
-                row.detail or (f"same pixels as {row.other}" if row.other else ""),
+_FOUND = {
+    "too_small": "Too small: shorter side {score:.0f} pixels",
+    "odd_aspect": "Long and thin: {score:.1f} to 1",
+    "constant": "Nothing to see: contrast {score:.1f}",
+    "too_dark": "Too dark: highlights at {score:.0f} of 255",
+    "too_bright": "Too bright: shadows at {score:.0f} of 255",
+    "blurry": "Blurry: sharpness {score:.2f}",
+    "low_information": "Little to see: {score:.1f} bits",
+    "left_out": "Left out by a correction",
+    "conflicting_labels": "The same pixels under two labels",
+    "exact_duplicate": "The same pixels twice",
+    "near_duplicate": "Copies: correlation {score:.3f}",
+    "label_error": "Label doubted: probability {score:.2%}",
+    "outlier": "Unlike its class: {score:.1f} deviations from the median",
+}
+
+
+def found(evidence: Evidence) -> str:
+    """Show what cleaning set aside and flagged: counts, then the worst of each reason in pictures."""
+    clean, gone = evidence.clean, evidence.set_aside
+    rows = [
+        (reason.replace("_", " "), clean["set_aside"][reason], clean["flagged"][reason])
+        for reason in clean["set_aside"]
+        if clean["set_aside"][reason] or clean["flagged"][reason]
+    ]
+    if not rows:
+        return page.section("What cleaning found", page.text("Nothing: no image was set aside and none flagged."))
+    parts = [
+        page.text(
+            "Images set aside are in no split; flagged ones stay in. A copy of a test image never stays in train, nor "
+            f"one of a validation image: {clean['leaks']:,} went for that. {clean['corrected']:,} labels were "
+            "corrected by data/corrections.csv, where a person's verdict on any image below lasts."
+        ),
+        page.table(("reason", "set aside", "flagged"), rows),
+    ]
+    unseen = gone[gone["reason"].isin(["undecodable", "too_large"])].head(LISTED)
+    if len(unseen):
+        listed = [(row.id, row.label, row.reason.replace("_", " "), row.detail) for row in unseen.itertuples()]
+        parts.append(page.table(("image", "label", "reason", "detail"), listed))
+    for reason, worst in evidence.evidence.groupby("reason", sort=False):
+        parts.append(f"<h3>{page.escape(reason.replace('_', ' ').capitalize())}</h3>")
+        parts.append(page.strip([_exhibit(row) for row in worst.itertuples()]))
+    if len(rows):
+        parts.append(
+            page.text(
+                "The worst of each; all are in data/clean/set_aside.parquet and data/clean/flags.parquet.", "note"
             )
-            for row in listed.itertuples()
-        ]
-        parts.append(page.table(("image", "label", "reason", "detail"), rows))
-        if len(evidence.set_aside) > LISTED:
-            parts.append(page.text(f"The first {LISTED}; all are in data/clean/set_aside.parquet.", "note"))
-    return page.section("What cleaning set aside", *parts)
+        )
+    return page.section("What cleaning found", *parts)
+
+
+def _exhibit(row) -> tuple[list[tuple[bytes, str]], str]:
+    """One finding: its pictures, each with an alternative text, and a caption."""
+    pictures = [(row.image, f"{row.id}, labelled {row.label}")]
+    caption = f"{_FOUND[row.reason].format(score=row.score)}. {row.id}: label {row.label}"
+    if row.suggestion:
+        caption += f", perhaps {row.suggestion}"
+    if row.other_image:
+        pictures.append((row.other_image, f"{row.other}, labelled {row.other_label}"))
+        caption += f", {row.split or 'unsplit'}; {row.other}: label {row.other_label}, {row.other_split or 'unsplit'}"
+    return pictures, f"{caption} ({'set aside' if row.action == 'drop' else 'flagged'})"
 
 
 def augmented(evidence: Evidence) -> str:
@@ -287,8 +331,7 @@ def mistakes(evidence: Evidence) -> str:
         return page.section("Surest mistakes", page.text("None on test."))
     pictures = [
         (
-            row.image,
-            f"{row.id}: label {row.label}, prediction {row.prediction}",
+            [(row.image, f"{row.id}: label {row.label}, prediction {row.prediction}")],
             f"{row.id}: label {row.label}, predicted {row.prediction} at {row.probability:.1%}",
         )
         for row in evidence.mistakes.itertuples()

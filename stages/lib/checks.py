@@ -1,0 +1,110 @@
+"""Measures of single images by which broken exposures, blur and emptiness are found."""
+
+import cv2
+import numpy as np
+import pandas as pd
+
+# reason -> (measure, whether the threshold is a least or a greatest value)
+MEASURES = {
+    "too_small": ("short_side", "below"),
+    "odd_aspect": ("aspect", "above"),
+    "constant": ("contrast", "below"),
+    "too_dark": ("highlight", "below"),
+    "too_bright": ("shadow", "above"),
+    "blurry": ("sharpness", "below"),
+    "low_information": ("entropy", "below"),
+}
+
+
+LARGEST = 64
+
+
+def measure(pixels: np.ndarray) -> pd.DataFrame:
+    """Measure images as the model will see them, since what resizing removes does no harm.
+
+    Images with a shorter side of over 64 pixels are shrunk to that first, so
+    that one threshold of sharpness serves all sizes.
+
+    Args:
+        pixels: uint8 [N, H, W, C].
+
+    Returns:
+        One row an image, float32: contrast (the largest standard deviation of
+        a channel, 0 to 127.5), highlight and shadow (the 99th and the 5th
+        percentile of luminance, 0 to 255), sharpness (the standard deviation of
+        the Laplacian over that of luminance; NaN where there is no contrast),
+        entropy (of luminance, in bits, 0 to 8).
+    """
+    pixels = _shrunk(pixels)
+    count, height, width, channels = pixels.shape
+    values = pixels.reshape(count, -1, channels).astype(np.float32)
+    variance = np.einsum("nic,nic->nc", values, values) / values.shape[1] - values.mean(axis=1) ** 2
+    contrast = np.sqrt(np.maximum(variance, 0)).max(axis=1)
+    gray = pixels.reshape(count * height, width, channels)
+    gray = (gray[..., 0] if channels == 1 else cv2.cvtColor(gray, cv2.COLOR_RGB2GRAY)).reshape(count, height, width)
+    ordered = np.sort(gray.reshape(count, -1), axis=1, kind="stable")
+    size = ordered.shape[1]
+    offset = np.arange(count)[:, None] * 256
+    histogram = np.bincount((offset + ordered).ravel(), minlength=count * 256).reshape(count, 256) / size
+    levels = np.arange(256)
+    structure = np.sqrt(np.maximum(histogram @ levels**2 - (histogram @ levels) ** 2, 0))
+    entropy = -(histogram * np.log2(histogram, where=histogram > 0, out=np.zeros_like(histogram))).sum(axis=1)
+    return pd.DataFrame(
+        {
+            "contrast": contrast,
+            "highlight": ordered[:, int(0.99 * (size - 1))],
+            "shadow": ordered[:, int(0.05 * (size - 1))],
+            "sharpness": _sharpness(gray, structure),
+            "entropy": entropy,
+        },
+        dtype=np.float32,
+    )
+
+
+def _shrunk(pixels: np.ndarray) -> np.ndarray:
+    count, height, width, channels = pixels.shape
+    factor = LARGEST / min(height, width)
+    if factor >= 1:
+        return pixels
+    size = (max(LARGEST, round(width * factor)), max(LARGEST, round(height * factor)))
+    shrunk = [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in pixels]
+    return np.stack(shrunk).reshape(count, size[1], size[0], channels)
+
+
+def _sharpness(gray: np.ndarray, structure: np.ndarray) -> np.ndarray:
+    """Compare fine structure with all structure: [N]; NaN below 3 pixels or without contrast.
+
+    Args:
+        gray: uint8 [N, H, W].
+        structure: standard deviation of each, [N].
+    """
+    count, height, width = gray.shape
+    if min(height, width) < 3:
+        return np.full(count, np.nan, np.float32)
+    level = gray.astype(np.int16)
+    laplacian = (
+        level[:, :-2, 1:-1] + level[:, 2:, 1:-1] + level[:, 1:-1, :-2] + level[:, 1:-1, 2:] - 4 * level[:, 1:-1, 1:-1]
+    )
+    fine = laplacian.astype(np.float32).reshape(count, -1)
+    fine = np.sqrt(np.maximum(np.einsum("ni,ni->n", fine, fine) / fine.shape[1] - fine.mean(axis=1) ** 2, 0))
+    return np.where(structure >= 1, fine / np.maximum(structure, 1), np.nan)
+
+
+def found(facts: pd.DataFrame, thresholds: dict[str, float]) -> pd.DataFrame:
+    """List the images beyond a threshold.
+
+    Args:
+        facts: with the columns that ``MEASURES`` names; NaN is beyond none.
+        thresholds: reason -> value.
+
+    Returns:
+        row (index of ``facts``), reason, score (the measured value), by reason, the worst first.
+    """
+    parts = []
+    for reason, threshold in thresholds.items():
+        column, side = MEASURES[reason]
+        values = facts[column].astype(float)
+        beyond = values[values < threshold if side == "below" else values > threshold]
+        beyond = beyond.sort_values(ascending=side == "below", kind="stable")
+        parts.append(pd.DataFrame({"row": beyond.index, "reason": reason, "score": beyond.to_numpy()}))
+    return pd.concat(parts, ignore_index=True)

@@ -1,0 +1,130 @@
+import numpy as np
+import pandas as pd
+from conftest import noise
+
+from stages.lib import findings
+
+
+def facts(**columns) -> pd.DataFrame:
+    rows = len(next(iter(columns.values())))
+    base = {"id": [f"i{i}" for i in range(rows)], "label": ["a"] * rows, "split": [None] * rows}
+    made = pd.DataFrame({**base, "digest": [str(i) for i in range(rows)], **columns}, dtype=object)
+    return made.where(made.notna(), None)
+
+
+def pairs(*rows) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["first", "second", "score"])
+
+
+def listed(found: pd.DataFrame) -> list[tuple]:
+    return sorted(zip(found["reason"], found["row"], found["other"], strict=True))
+
+
+def exact(**columns) -> list[tuple]:
+    return listed(findings.exact_copies(facts(**columns))[0])
+
+
+def test_of_exact_duplicates_the_first_is_the_original():
+    found, same = findings.exact_copies(facts(digest=["x", "y", "x", "x", None, None]))
+    assert listed(found) == [("exact_duplicate", 2, 0), ("exact_duplicate", 3, 0)]
+    assert same.to_numpy().tolist() == [[0, 2], [0, 3]]
+
+
+def test_a_test_image_is_the_original_of_its_copies():
+    assert exact(digest=["x", "x", "x"], split=["train", "test", "validation"]) == [
+        ("exact_duplicate", 0, 1),
+        ("exact_duplicate", 2, 1),
+    ]
+
+
+def test_copies_under_two_labels_all_conflict():
+    found = exact(digest=["x", "x", "x"], label=["a", "a", "b"])
+    assert [row for row in found if row[0] == "conflicting_labels"] == [
+        ("conflicting_labels", 0, 2),
+        ("conflicting_labels", 1, 2),
+        ("conflicting_labels", 2, 0),
+    ]
+
+
+def test_a_contradicting_copy_of_a_test_image_is_a_mere_copy():
+    assert exact(digest=["x", "x"], label=["a", "b"], split=["test", "train"]) == [("exact_duplicate", 1, 0)]
+
+
+def test_nothing_double():
+    found, same = findings.exact_copies(facts(digest=["x", None, None]))
+    assert found.empty and same.empty
+
+
+def test_of_near_duplicates_all_but_the_first_are_copies_of_their_likest():
+    found = findings.near_copies(facts(label=["a", "a", "b", "a"]), pairs((0, 1, 0.8), (1, 2, 0.9)))
+    assert listed(found) == [("near_duplicate", 1, 2), ("near_duplicate", 2, 1)]
+    assert found["score"].tolist() == [0.9, 0.9]
+    assert set(found["detail"]) == {"the other is labelled b", "the other is labelled a"}
+    assert findings.near_copies(facts(label=["a"]), pairs()).empty
+
+
+def test_what_copies_an_image_of_test_or_validation_is_across():
+    source = facts(split=["train", "test", "validation", None, "train", "train"])
+    crossing = findings.across(
+        source, pairs((0, 1, 0.7), (0, 2, 0.9), (1, 2, 0.8), (2, 3, 0.7), (4, 5, 0.9)).astype({"first": int})
+    )
+    assert crossing[["row", "other"]].to_numpy().tolist() == [[0, 2], [2, 1], [3, 2]]
+
+
+def test_policy_protects_a_given_test_split_and_never_keeps_a_leak():
+    found = pd.concat(
+        [
+            findings.frame([0, 1], "blurry"),
+            findings.frame([2], "undecodable"),
+            findings.frame([3, 4], "near_duplicate"),
+        ],
+        ignore_index=True,
+    )
+    actions = {"blurry": "drop", "undecodable": "drop", "near_duplicate": "keep"}
+    decided = findings.decide(found, actions, leaks=[4], protected=[0, 2])
+    assert decided.tolist() == ["flag", "drop", "drop", "keep", "drop"]
+
+
+def test_a_dropped_image_has_one_finding_and_kept_ones_say_nothing():
+    found = pd.concat(
+        [
+            findings.frame([0], "outlier").assign(action="drop"),
+            findings.frame([0], "blurry").assign(action="drop"),
+            findings.frame([0, 1], "too_dark").assign(action="flag"),
+            findings.frame([2], "near_duplicate").assign(action="keep"),
+        ],
+        ignore_index=True,
+    )
+    settled = findings.settle(found)
+    assert listed(settled) == [("blurry", 0, -1), ("too_dark", 1, -1)]
+
+
+def test_tables_counts_and_pictures():
+    source = facts(label=["a", "b", "b"], split=["train", "test", "train"])
+    found = pd.concat(
+        [
+            findings.frame([2, 0], "near_duplicate", score=[0.9, 0.8], other=[0, 1], detail="x").assign(action="flag"),
+            findings.frame([1], "undecodable", detail="broken").assign(action="drop"),
+        ],
+        ignore_index=True,
+    )
+    table = findings.table(found, source).to_pylist()
+    assert table[0] == {
+        "id": "i2",
+        "label": "b",
+        "split": "train",
+        "reason": "near_duplicate",
+        "score": 0.9,
+        "other": "i0",
+        "detail": "x",
+        "suggestion": None,
+    }
+    assert table[2]["score"] is None and table[2]["other"] is None
+    counted = findings.counts(found, source, ["a", "b"])
+    assert counted["total"]["near_duplicate"] == 2 and counted["total"]["blurry"] == 0
+    assert counted["by_class"] == {"undecodable": {"b": 1}, "near_duplicate": {"a": 1, "b": 1}}
+    pixels = np.stack([noise(i) for i in range(3)])
+    shown = findings.pictures(found, source, pixels, 1).to_pylist()
+    # The pair across splits comes first, and what cannot be read has no picture.
+    assert [(row["id"], row["other"], row["other_split"]) for row in shown] == [("i0", "i1", "test")]
+    assert shown[0]["image"].startswith(b"\x89PNG") and shown[0]["other_image"].startswith(b"\x89PNG")
