@@ -1,0 +1,230 @@
+import contextlib
+import hashlib
+import http.server
+import threading
+import time
+
+import fsspec
+import pytest
+
+from stages.lib import download
+from stages.lib.errors import UserError
+
+BODY = bytes(range(256)) * 4000
+SHA = hashlib.sha256(BODY).hexdigest()
+SECRET = "hunter2"  # noqa: S105
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Answers each request by the next of its scripted answers, the last one for ever."""
+
+    daemon_threads = True
+
+    def __init__(self, *answers):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.answers, self.requests = list(answers), []
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def url(self, path: str = "/file.bin") -> str:
+        return f"http://127.0.0.1:{self.server_port}{path}"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        answers = self.server.answers
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        self.server.requests.append((self.path, dict(self.headers)))
+        answer(self)
+        self.close_connection = True
+
+    def log_message(self, *arguments):
+        pass
+
+
+def reply(status: int = 200, body: bytes = BODY, length: int | None = None, **headers):
+    def answer(handler):
+        handler.send_response(status)
+        for name, value in headers.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.send_header("Content-Length", str(len(body) if length is None else length))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return answer
+
+
+def ranged(handler):
+    """Serve what a Range asks for, as a good server does."""
+    start = int(handler.headers["Range"].removeprefix("bytes=").removesuffix("-"))
+    reply(206, BODY[start:], ETag='"1"')(handler)
+
+
+def stall(handler):
+    reply(body=BODY[:1000], length=len(BODY), ETag='"1"')(handler)
+    handler.wfile.flush()
+    time.sleep(1.5)
+
+
+def trickle(handler):
+    reply(body=b"", length=len(BODY))(handler)
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        for _ in range(100):
+            handler.wfile.write(b"x" * 100)
+            time.sleep(0.05)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(download, "BACKOFF", 0.01)
+    monkeypatch.setattr(download, "READ_TIMEOUT", 0.4)
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def get(tmp_path):
+    def get(url: str, sha256: str = SHA, deadline: float = 20):
+        return download.fetch(url, sha256, deadline, tmp_path)
+
+    yield get
+    assert not list(tmp_path.glob("*.partial"))
+
+
+TRUNCATED = reply(body=BODY[:5000], length=len(BODY), ETag='"1"')
+
+
+@pytest.mark.parametrize(
+    ("answers", "requests"),
+    [
+        ([reply()], 1),
+        ([reply(429, b"", Retry_After="0"), reply()], 2),
+        ([reply(500, b""), reply(503, b""), reply()], 3),
+        ([TRUNCATED, ranged], 2),
+        ([TRUNCATED, reply()], 2),  # the server ignores Range
+        ([TRUNCATED, reply(416, b""), reply()], 3),
+        ([reply(body=BODY[:5000], length=len(BODY)), reply()], 2),  # no version, no Range
+        ([stall, ranged], 2),
+        ([reply(302, b"", Location="/other.bin"), reply()], 2),
+    ],
+)
+def test_the_file_comes_in_the_end(get, answers, requests):
+    server = Server(*answers)
+    path = get(server.url())
+    assert path.read_bytes() == BODY and path.name.endswith("-file.bin")
+    assert len(server.requests) == requests
+
+
+def test_what_was_there_is_not_asked_for_again(get):
+    server = Server(TRUNCATED, ranged)
+    get(server.url())
+    assert server.requests[1][1]["Range"] == "bytes=5000-" and server.requests[1][1]["If-Range"] == '"1"'
+    server = Server(reply(body=BODY[:5000], length=len(BODY)), reply())
+    get(server.url())
+    assert "Range" not in server.requests[1][1]
+
+
+@pytest.mark.parametrize(
+    ("answer", "says", "most"),
+    [
+        (reply(404, b""), "is not there: check fetch.url", 1),
+        (reply(403, b""), "refuses access", 1),
+        (reply(401, b""), "wants credentials", 1),
+        (reply(500, b""), "answers with status 500", download.ATTEMPTS + 1),
+        (TRUNCATED, "broke off", download.ATTEMPTS),
+        (reply(body=b" <!DOCTYPE html><p>log in"), "gave a web page instead of a file", 1),
+        (reply(body=b"other"), "but fetch.sha256 says", 1),
+        (reply(302, b"", Location="/file.bin"), "redirects in a circle", 40),
+    ],
+)
+def test_failures_are_one_sentence_and_leave_nothing(get, tmp_path, answer, says, most):
+    server = Server(answer)
+    with pytest.raises(UserError, match=says):
+        get(server.url())
+    assert not list(tmp_path.iterdir()) and len(server.requests) <= most
+
+
+@pytest.mark.parametrize("answer", [trickle, stall, reply(503, b"", Retry_After="3600")])
+def test_the_deadline_ends_everything(get, answer):
+    start = time.monotonic()
+    with pytest.raises(UserError, match=r"was not there after fetch\.deadline"):
+        get(Server(answer).url(), deadline=0.8)
+    assert time.monotonic() - start < 5
+
+
+def test_a_good_file_means_no_request(get):
+    server = Server(reply())
+    path = get(server.url())
+    assert get(server.url()) == path and len(server.requests) == 1
+    path.write_bytes(b"damaged")
+    assert get(server.url()).read_bytes() == BODY and len(server.requests) == 2
+
+
+def test_without_a_digest_the_file_is_kept_and_its_digest_told(get):
+    server = Server(reply())
+    with pytest.raises(UserError, match=f"has the SHA-256 {SHA}"):
+        get(server.url(), sha256="")
+    assert get(server.url()).read_bytes() == BODY and len(server.requests) == 1
+
+
+def test_nobody_answers(get):
+    server = Server(reply())
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(UserError, match="does not answer"):
+        get(server.url())
+
+
+def test_a_proxy_from_the_environment_is_asked(get, monkeypatch):
+    proxy = Server(reply())
+    monkeypatch.setenv("http_proxy", f"http://user:{SECRET}@127.0.0.1:{proxy.server_port}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    get("http://images.example/file.bin")
+    assert proxy.requests[0][0] == "http://images.example/file.bin"
+
+
+@pytest.mark.parametrize("answer", [reply(404, b""), reply(500, b""), TRUNCATED, reply(body=b"other"), trickle])
+def test_secrets_are_never_told(get, answer, capfd):
+    url = Server(answer).url(f"/file.bin?sig={SECRET}#{SECRET}").replace("http://", f"http://user:{SECRET}@")
+    with pytest.raises(UserError) as caught:
+        get(url, deadline=0.8)
+    assert SECRET not in str(caught.value) and caught.value.__suppress_context__ | (caught.value.__context__ is None)
+    assert SECRET not in "".join(capfd.readouterr())
+
+
+def test_object_stores_through_fsspec(get):
+    fsspec.filesystem("memory").pipe("/bucket/file.bin", BODY)
+    assert get("memory://bucket/file.bin").read_bytes() == BODY
+    with pytest.raises(UserError, match="is not there"):
+        get("memory://bucket/none.bin")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "package"), [("s3", "s3fs"), ("gs", "gcsfs"), ("az", "adlfs"), ("ssh", "paramiko"), ("sftp", "paramiko")]
+)
+def test_a_missing_driver_is_named(get, scheme, package, monkeypatch):
+    def missing(*arguments, **options):
+        raise ImportError("no driver")
+
+    monkeypatch.setattr(fsspec, "open", missing)
+    with pytest.raises(UserError, match=f"`python -m pip install {package}`"):
+        get(f"{scheme}://key:{SECRET}@bucket/file.bin")
+
+
+@pytest.mark.parametrize("scheme", ["s3", "gs", "az", "ssh"])
+def test_every_scheme_is_one_that_fsspec_knows(get, scheme):
+    with pytest.raises(UserError, match=r"needs a driver|cannot be read|is not there"):
+        get(f"{scheme}://user@127.0.0.1:1/file.bin")
+
+
+@pytest.mark.parametrize("url", ["ftp://host/file.zip", "data/source", "http://host", "C:\\images.zip"])
+def test_what_is_no_address_is_refused(get, url):
+    with pytest.raises(UserError, match="is no address of a file"):
+        get(url)
+
+
+def test_a_folder_is_refused(get):
+    with pytest.raises(UserError, match="is a folder: pack it"):
+        get("s3://bucket/images/")
