@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stages import clean
 from stages.lib import dataset, findings, images, params, splits
 from stages.lib.errors import UserError
-from stages.lib.sources import Record
+from stages.lib.records import Record
 
 SETTINGS = params.load(ROOT / "params.yaml").clean
 NO_VERDICTS = pd.DataFrame({"id": [], "label": []}, dtype=object)

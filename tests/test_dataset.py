@@ -5,7 +5,7 @@ import pytest
 
 from stages.lib import dataset
 from stages.lib.errors import UserError
-from stages.lib.sources import Record
+from stages.lib.records import Record
 
 SHAPE = (4, 6, 3)
 

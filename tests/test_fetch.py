@@ -4,26 +4,27 @@ from collections import Counter
 from conftest import png, write_photos
 
 from stages import fetch
-from stages.lib import dataset, sources
+from stages.lib import dataset, records
 
 
 def test_batches_are_cut_by_number_and_by_size(monkeypatch):
     monkeypatch.setattr(fetch, "BATCH_RECORDS", 3)
     monkeypatch.setattr(fetch, "BATCH_BYTES", 10)
-    records = [sources.Record(str(i), "a", None, None, b"x" * size, None) for i, size in enumerate([1, 1, 1, 1, 9, 2])]
-    assert [[record.id for record in batch] for batch in fetch.batches(records)] == [["0", "1", "2"], ["3", "4"], ["5"]]
+    found = [records.Record(str(i), "a", None, None, b"x" * size, None) for i, size in enumerate([1, 1, 1, 1, 9, 2])]
+    assert [[record.id for record in batch] for batch in fetch.batches(found)] == [["0", "1", "2"], ["3", "4"], ["5"]]
 
 
 def test_summary():
-    skipped = sources.Skipped()
+    surprises = records.Surprises()
     for number in range(7):
-        skipped.add("hidden", str(number))
-    summary = fetch.summarize(Counter({("train", "b"): 2, ("test", "b"): 1, ("train", "a"): 4}), skipped)
+        surprises.skipped.add("hidden", str(number))
+    summary = fetch.summarize(Counter({("train", "b"): 2, ("test", "b"): 1, ("train", "a"): 4}), surprises)
     assert summary == {
         "images": 7,
         "classes": {"b": 3, "a": 4},
         "splits": {"test": 1, "train": 6},
         "skipped": {"hidden": {"files": 7, "examples": ["0", "1", "2", "3", "4"]}},
+        "notes": {},
     }
 
 
@@ -32,7 +33,7 @@ def test_the_users_folder_is_packed_byte_for_byte(project):
     (project.folder / "data/source/notes.txt").write_text("x")
     project.set(fetch__source="images")
     done = project.stage("fetch")
-    assert done.stdout == "fetch: 6 images of 3 classes; skipped 2 (not an image by its extension)\n"
+    assert done.stdout == "fetch: 6 images of 3 classes; skipped: 2 not an image by its extension\n"
     raw = dataset.open_dataset(project.folder / "data/raw", "raw")
     (table,) = raw.tables()
     for row in table.to_pylist():

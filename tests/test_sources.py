@@ -1,211 +1,112 @@
-import io
-import tarfile
-import zipfile
+import hashlib
 from pathlib import Path
 
 import pytest
-from conftest import png
+from conftest import ROOT, png
 
-from stages.lib import sources
+from stages.lib import cifar, download, params, records, sources
 from stages.lib.errors import UserError
 
-CLASSES = ["cats/1.png", "cats/2.PNG", "dogs/1.jpg", "dogs/deep/2.png"]
-SPLITS = ["test/cats/1.png", "test/dogs/1.png", "train/cats/1.png", "train/cats/2.png", "train/dogs/1.png"]
+FETCH = params.load(ROOT / "params.yaml").fetch
 
 
-def place(names, **skipped_counts):
-    skipped = sources.Skipped()
-    places = sources.layout(names, skipped, Path("src"))
-    assert dict(skipped.counts) == skipped_counts
-    return places
+def settings(**changes) -> params.Fetch:
+    return FETCH.model_copy(update=changes)
 
 
-def test_class_folders():
-    assert place(CLASSES) == {
-        "cats/1.png": ("cats/1.png", "cats", None),
-        "cats/2.PNG": ("cats/2.PNG", "cats", None),
-        "dogs/1.jpg": ("dogs/1.jpg", "dogs", None),
-        "dogs/deep/2.png": ("dogs/deep/2.png", "dogs", None),
-    }
-
-
-def test_split_folders():
-    places = place(SPLITS)
-    assert places["train/cats/2.png"] == ("train/cats/2.png", "cats", "train")
-    assert places["test/dogs/1.png"] == ("test/dogs/1.png", "dogs", "test")
-
-
-@pytest.mark.parametrize("names", [CLASSES, SPLITS])
-def test_one_wrapping_folder_changes_nothing(names):
-    wrapped = place([f"set/{name}" for name in names])
-    assert list(wrapped.values()) == list(place(names).values())
-
-
-@pytest.mark.parametrize("name", ["val", "valid", "Validation"])
-def test_names_of_validation(name):
-    places = place([*SPLITS, f"{name}/cats/1.png"])
-    assert places[f"{name}/cats/1.png"][2] == "validation"
-
-
-def test_surprises_are_skipped_and_counted():
-    surprises = [
-        ".DS_Store",
-        "cats/.hidden.png",
-        "__MACOSX/cats/._1.png",
-        "cats/Thumbs.db",
-        "README.md",
-        "stray.png",
-        "cats/a\nb.png",
-        "cats/\udcff.png",
-        "./cats/1.png",
-    ]
-    places = place(
-        CLASSES + surprises,
-        **{
-            "hidden": 3,
-            "not an image by its extension": 2,
-            "outside of a class folder": 1,
-            "unprintable name": 2,
-            "second file of one name": 1,
-        },
-    )
-    assert list(places) == CLASSES
-
-
-@pytest.mark.parametrize(
-    ("names", "says"),
-    [
-        ([], "no image in a class folder"),
-        (["a.png", "b.png"], "no image in a class folder"),
-        (["cats/1.png", "cats/2.png"], "only the class cats"),
-        (["train/1.png", "test/2.png"], "mix splits and classes"),
-        (["train/cats/1.png", "test/cats/2.png", "extra/3.png"], "mix splits and classes"),
-    ],
-)
-def test_what_is_no_labelled_set_is_refused(names, says):
-    with pytest.raises(UserError, match=says):
-        sources.layout(names, sources.Skipped(), Path("src"))
-
-
-def fill(folder: Path) -> None:
-    for seed, name in enumerate(SPLITS):
-        path = folder / "set" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(png(seed))
-    (folder / "set/notes.txt").write_text("x")
-
-
-def as_folder(folder: Path) -> Path:
-    fill(folder / "f")
-    return folder / "f"
-
-
-def as_zip(folder: Path) -> Path:
-    fill(folder / "z")
-    with zipfile.ZipFile(folder / "x.zip", "w") as archive:
-        for path in sorted((folder / "z").rglob("*"), reverse=True):
-            archive.write(path, path.relative_to(folder / "z"))
-    return folder / "x.zip"
-
-
-def as_tar(folder: Path, kind: str) -> Path:
-    fill(folder / "t")
-    with tarfile.open(folder / f"x.{kind}", f"w:{kind}" if kind != "tar" else "w") as archive:
-        archive.add(folder / "t", ".")
-    return folder / f"x.{kind}"
-
-
-@pytest.mark.parametrize("kind", ["folder", "zip", "tar", "gz", "xz", "bz2"])
-def test_a_folder_and_its_archives_hold_the_same_records(tmp_path, kind):
-    path = {"folder": as_folder, "zip": as_zip}.get(kind, lambda folder: as_tar(folder, kind))(tmp_path)
-    skipped = sources.Skipped()
-    records = sorted(sources.read("images", path, skipped))
-    assert [(record.id, record.label, record.split) for record in records] == [
-        (name, name.split("/")[1], name.split("/")[0]) for name in SPLITS
-    ]
-    assert [record.content for record in records] == [png(seed) for seed in range(len(SPLITS))]
-    assert records[0].path == "1.png"
-    assert skipped.counts == {"not an image by its extension": 1}
-
-
-def test_symbolic_links_are_not_followed(tmp_path):
-    folder = as_folder(tmp_path)
-    (tmp_path / "secret").mkdir()
-    (tmp_path / "secret/1.png").write_bytes(png(9))
-    (folder / "set/train/secret").symlink_to(tmp_path / "secret")
-    (folder / "set/train/cats/3.png").symlink_to(tmp_path / "secret/1.png")
-    skipped = sources.Skipped()
-    records = list(sources.read("images", folder, skipped))
-    assert len(records) == len(SPLITS)
-    assert skipped.counts["symbolic link"] == 2
-
-
-def test_links_and_devices_in_archives_are_skipped(tmp_path):
-    path = tmp_path / "x.tar"
-    with tarfile.open(path, "w") as archive:
-        for name in CLASSES:
-            info = tarfile.TarInfo(name)
-            info.size = len(png(0))
-            archive.addfile(info, io.BytesIO(png(0)))
-        link = tarfile.TarInfo("cats/link.png")
-        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
-        archive.addfile(link)
-    skipped = sources.Skipped()
-    assert len(list(sources.read("images", path, skipped))) == 4
-    assert skipped.counts == {"not a regular file": 1}
-
-
-@pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_of_members_of_one_name_the_first_regular_one_counts(tmp_path):
-    path = tmp_path / "x.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        link = zipfile.ZipInfo("cats/1.png")
-        link.create_system, link.external_attr = 3, 0o120777 << 16
-        archive.writestr(link, "/etc/passwd")
-        for seed, name in enumerate(["cats/1.png", "cats/1.png", "dogs/1.png"]):
-            archive.writestr(name, png(seed))
-    skipped = sources.Skipped()
-    contents = {record.id: record.content for record in sources.read("images", path, skipped)}
-    assert contents == {"cats/1.png": png(0), "dogs/1.png": png(2)}
-    assert skipped.counts == {"not a regular file": 1, "second file of one name": 1}
-
-
-@pytest.mark.parametrize("kind", ["zip", "gz", "xz"])
-def test_a_truncated_archive_is_one_sentence(tmp_path, kind):
-    path = as_zip(tmp_path) if kind == "zip" else as_tar(tmp_path, kind)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(UserError, match=f"{path.name} is "):
-        list(sources.read("images", path, sources.Skipped()))
-
-
-def test_a_damaged_member_is_one_sentence(tmp_path):
-    path = as_zip(tmp_path)
-    content = bytearray(path.read_bytes())
-    position = content.find(b"IDAT") + 6
-    content[position] ^= 0xFF
-    path.write_bytes(content)
-    with pytest.raises(UserError, match="damaged archive"):
-        list(sources.read("images", path, sources.Skipped()))
-
-
-def test_neither_folder_nor_archive(tmp_path):
-    (tmp_path / "x.zip").write_text("hello")
-    with pytest.raises(UserError, match="neither a folder nor a readable zip or tar"):
-        sources.read("images", tmp_path / "x.zip", sources.Skipped())
-    with pytest.raises(UserError, match="does not exist"):
-        sources.read("images", tmp_path / "y.zip", sources.Skipped())
-
-
-def test_digits_refuse_to_hide_the_users_images(tmp_path, monkeypatch):
-    with pytest.raises(UserError, match=r"fetch\.source is digits, which reads no path"):
-        sources.read("digits", tmp_path, sources.Skipped())
-    monkeypatch.chdir(tmp_path)
-    Path("data/source/cats").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"holds cats, but fetch\.source is digits"):
-        sources.read("digits", Path("data/source"), sources.Skipped())
+def fill(folder: Path, classes: str = "ab", each: int = 20) -> Path:
+    for name in classes:
+        (folder / name).mkdir(parents=True)
+        for index in range(each):
+            (folder / name / f"{index}.png").write_bytes(png(index))
+    return folder
 
 
 def test_digits():
-    records = list(sources.digits())
-    assert len(records) == 1797
-    assert (records[0].id, records[0].label, records[1796].id) == ("0", "0", "1796")
+    found = list(sources.read(FETCH, 0, records.Surprises()))
+    assert len(found) == 1797
+    assert (found[0].id, found[0].label, found[1796].id) == ("0", "0", "1796")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"path": "/photos"}, r"fetch\.source is digits, which reads no path"),
+        ({"url": "http://x/y.zip"}, r"fetch\.url is set, but fetch\.source is digits"),
+        ({"source": "images", "url": "http://x/y.zip", "path": "/photos"}, r"but fetch\.url is set: choose one"),
+        ({"source": "images", "sha256": "0" * 64}, r"fetch\.sha256 is set, but nothing is downloaded"),
+        ({"source": "images", "path": "/nowhere"}, "does not exist"),
+        ({"source": "parquet", "path": "/nowhere"}, "does not exist"),
+        (
+            {"source": "manifest", "path": "/x/list.csv"},
+            r"set fetch\.path to the folder .* and fetch\.manifest to list\.csv",
+        ),
+    ],
+)
+def test_settings_that_would_be_ignored_are_refused(changes, says):
+    with pytest.raises(UserError, match=says):
+        sources.read(settings(**changes), 0, records.Surprises())
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, r"holds a, but fetch\.source is digits"),
+        ({"source": "images", "url": "http://x/y.zip"}, r"holds a, but fetch\.url is set: clear fetch\.url"),
+    ],
+)
+def test_the_users_images_are_never_passed_over(tmp_path, monkeypatch, changes, says):
+    monkeypatch.chdir(tmp_path)
+    fill(tmp_path / "data/source")
+    with pytest.raises(UserError, match=says):
+        sources.read(settings(**changes), 0, records.Surprises())
+
+
+@pytest.mark.parametrize(
+    ("changes", "url", "sha256"),
+    [
+        ({"source": "cifar10"}, cifar.OFFICIAL + "cifar-10-binary.tar.gz", cifar.SHA256["cifar-10-binary.tar.gz"]),
+        ({"source": "cifar100"}, cifar.OFFICIAL + "cifar-100-binary.tar.gz", cifar.SHA256["cifar-100-binary.tar.gz"]),
+        (
+            {"source": "cifar10", "url": "http://mirror/cifar-10-python.tar.gz"},
+            "http://mirror/cifar-10-python.tar.gz",
+            cifar.SHA256["cifar-10-python.tar.gz"],
+        ),
+        ({"source": "images", "url": "s3://b/x.zip", "sha256": "1" * 64}, "s3://b/x.zip", "1" * 64),
+        ({"source": "images", "url": "s3://b/x.zip"}, "s3://b/x.zip", ""),
+    ],
+)
+def test_what_is_downloaded_and_how_it_is_pinned(tmp_path, monkeypatch, changes, url, sha256):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(download, "fetch", lambda *asked: asked)
+    assert sources.locate(settings(**changes)) == (url, sha256, FETCH.deadline)
+
+
+def test_a_limit_draws_by_seed_and_grows_steadily(tmp_path):
+    folder = fill(tmp_path / "images")
+    drawn = {
+        (limit, seed): [
+            record.id
+            for record in sources.read(
+                settings(source="images", path=str(folder), limit=limit), seed, records.Surprises()
+            )
+        ]
+        for limit, seed in [(3, 0), (7, 0), (3, 1), (50, 0)]
+    }
+    assert [sum(name.startswith(label) for name in drawn[3, 0]) for label in "ab"] == [3, 3]
+    assert set(drawn[3, 0]) < set(drawn[7, 0]) < set(drawn[50, 0])
+    assert set(drawn[3, 0]) != set(drawn[3, 1])
+    assert len(drawn[50, 0]) == 40 and drawn[3, 0] == [name for name in drawn[50, 0] if name in drawn[3, 0]]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_draw_does_not_depend_on_the_order(order):
+    places = [records.Place(str(number), "a", None) for number in range(9000)][::order]
+    digest = hashlib.sha256(" ".join(sorted(records.choose(places, 5, 0))).encode()).hexdigest()
+    assert digest == hashlib.sha256(" ".join(sorted(records.choose(places[::-1], 5, 0))).encode()).hexdigest()
+
+
+def test_a_limit_counts_each_split_apart():
+    places = [records.Place(f"{split}{n}", "a", split) for split in ("train", "test") for n in range(10)]
+    chosen = records.choose(places, 4, 0)
+    assert sum(name.startswith("train") for name in chosen) == 4 and len(chosen) == 8

@@ -42,7 +42,7 @@ RAW = pa.schema(
 
 
 def raw_table(records: Sequence) -> pa.Table:
-    """Make a table of kind ``raw`` from ``sources.Record`` tuples."""
+    """Make a table of kind ``raw`` from ``records.Record`` tuples."""
     ids, labels, splits, groups, contents, paths = zip(*records, strict=True)
     images = [{"bytes": content, "path": path} for content, path in zip(contents, paths, strict=True)]
     return pa.table(dict(zip(RAW.names, (ids, labels, splits, groups, images), strict=True)), schema=RAW)

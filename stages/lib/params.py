@@ -5,6 +5,7 @@ what a run used can be read in one file.
 """
 
 import difflib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -35,6 +36,12 @@ def _source_path(value: Any) -> Any:
     return value
 
 
+def _digest(value: Any) -> Any:
+    if not isinstance(value, str) or not re.fullmatch(r"([0-9a-fA-F]{64})?", value):
+        raise ValueError("should be 64 hexadecimal digits, or empty")
+    return value.lower()
+
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Strength = Annotated[float, Field(ge=0, le=0.5)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -47,8 +54,17 @@ class _Section(BaseModel):
 class Fetch(_Section):
     """Where the images come from."""
 
-    source: Literal["digits", "images"]
+    source: Literal["digits", "images", "manifest", "parquet", "cifar10", "cifar100"]
     path: Annotated[str, BeforeValidator(_source_path)]
+    url: str
+    sha256: Annotated[str, BeforeValidator(_digest)]
+    deadline: Annotated[float, Field(gt=0)]
+    limit: Annotated[int, Field(ge=0)]
+    manifest: Annotated[str, Field(min_length=1)]
+    image_column: Annotated[str, Field(min_length=1)]
+    label_column: Annotated[str, Field(min_length=1)]
+    split_column: Annotated[str, Field(min_length=1)]
+    group_column: Annotated[str, Field(min_length=1)]
 
 
 Action = Literal["drop", "flag", "keep"]
@@ -192,7 +208,9 @@ def _sentence(error: Mapping) -> str:
         near = difflib.get_close_matches(key, known_keys(), n=1, cutoff=0.5)
         return f"there is no key {key}" + (f": did you mean {near[0]}?" if near else "")
     allowed = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{key} is {error['input']!r}, but {allowed}"
+    # A URL may hold a password.
+    value = "what it is" if key == "fetch.url" else repr(error["input"])
+    return f"{key} is {value}, but {allowed}"
 
 
 def known_keys() -> list[str]:

@@ -1,0 +1,118 @@
+"""What every source gives: records of images, and what it passed over."""
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import NamedTuple
+
+from stages.lib import randomness
+
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+}
+
+
+class Record(NamedTuple):
+    """One image as the source gives it.
+
+    Attributes:
+        id: unique: the path below the wrapping folder, or the row number.
+        label: the class's name.
+        split: train, validation, test, or None where the source names none.
+        group: what must never straddle splits (a patient, a video), or None.
+        content: the image file's bytes, unchanged.
+        path: the file's name, or None.
+    """
+
+    id: str
+    label: str
+    split: str | None
+    group: str | None
+    content: bytes
+    path: str | None
+
+
+class Place(NamedTuple):
+    """Where an image belongs, without its content: id, label, split, group as in ``Record``."""
+
+    id: str
+    label: str
+    split: str | None
+    group: str | None = None
+
+
+@dataclass
+class Tally:
+    """Things of one kind that a source held: a count and a few names a reason."""
+
+    counts: Counter = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, reason: str, name: str) -> None:
+        """Count one."""
+        self.counts[reason] += 1
+        if len(names := self.examples.setdefault(reason, [])) < 5:
+            names.append(name)
+
+    def to_json(self) -> dict:
+        """Reason -> count of files and up to five names."""
+        return {
+            reason: {"files": count, "examples": self.examples[reason]} for reason, count in sorted(self.counts.items())
+        }
+
+
+@dataclass
+class Surprises:
+    """What was skipped, and what was taken but should be known."""
+
+    skipped: Tally = field(default_factory=Tally)
+    notes: Tally = field(default_factory=Tally)
+
+
+class Source(NamedTuple):
+    """A source that can be read twice.
+
+    Attributes:
+        places: gives every image's place, in order, without reading pictures.
+        records: gives the records of the ids that are wanted (None: of all), in
+            the same order.
+    """
+
+    places: Callable[[], Iterable[Place]]
+    records: Callable[[Collection[str] | None], Iterator[Record]]
+
+
+def choose(places: Iterable[Place], limit: int, seed: int) -> set[str]:
+    """Draw images for a quick try.
+
+    Those of a lower limit are among those of a higher one, and images that come
+    to the source later displace few.
+
+    Args:
+        places: of all images.
+        limit: images a class and split, at least 1.
+        seed: of the draw.
+
+    Returns:
+        Their ids.
+    """
+    best: dict[tuple, list] = {}
+    places = iter(places)
+    while part := list(islice(places, 4096)):
+        ranks = randomness.key(seed, "fetch", randomness.item_keys([place.id for place in part]))
+        for place, rank in zip(part, ranks.tolist(), strict=True):
+            heap = best.setdefault((place.split, place.label), [])
+            entry = (-rank, place.id)
+            if len(heap) < limit:
+                heapq.heappush(heap, entry)
+            else:
+                heapq.heappushpop(heap, entry)
+    return {identity for heap in best.values() for _, identity in heap}

@@ -1,0 +1,220 @@
+"""Images that a table lists: a manifest of paths and labels, or Parquet that holds the images themselves."""
+
+import csv
+import io
+import json
+import posixpath
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stages.lib import params
+from stages.lib.containers import Container
+from stages.lib.errors import UserError
+from stages.lib.records import SPLIT_NAMES, Place, Record, Source, Surprises
+
+DEFAULT_COLUMNS = {"split": "split", "group": "group"}
+IMAGE_NAMES = ("image", "img")
+_ROWS = 256
+
+
+def _columns(
+    names: Iterable[str], settings: params.Fetch, images: tuple[str, ...], where: str
+) -> dict[str, str | None]:
+    """Find the columns of image, label, split and group; the last two may be absent where their names are the default.
+
+    Raises:
+        UserError: one is missing, naming those that are there.
+    """
+    names = list(names)
+    image = settings.image_column
+    found = {"image": next((name for name in images if name in names), None) if image == "auto" else image}
+    found |= {key: getattr(settings, f"{key}_column") for key in ("label", "split", "group")}
+    for key, name in found.items():
+        if name not in names:
+            if name and DEFAULT_COLUMNS.get(key) == name:
+                found[key] = None
+                continue
+            asked = name or " or ".join(images)
+            raise UserError(f"{where} has no column {asked}, but {', '.join(names)}: name it by fetch.{key}_column")
+    return found
+
+
+def _split(value: str | None, where: str) -> str | None:
+    if not value:
+        return None
+    if value.lower() not in SPLIT_NAMES:
+        raise UserError(f"{where}: the split {value!r} is none of {', '.join(SPLIT_NAMES)}")
+    return SPLIT_NAMES[value.lower()]
+
+
+def open_manifest(container: Container, settings: params.Fetch, surprises: Surprises, path: Path) -> Source:
+    """Read the images that a CSV or Parquet table in a folder or archive lists.
+
+    Paths are relative to the table and stay within the container, labels are
+    text as written.
+
+    Args:
+        container: that holds the table and the images.
+        settings: the fetch section: the table's name and columns.
+        surprises: filled with what was passed over.
+        path: of the container, for errors.
+
+    Raises:
+        UserError: the table or an image is missing, or a row contradicts another.
+    """
+    tables = [name for name in container.names if name == settings.manifest]
+    tables = tables or [name for name in container.names if name.partition("/")[2] == settings.manifest]
+    if len(tables) != 1:
+        raise UserError(f"{path} holds no {settings.manifest}: set fetch.manifest to the table's name inside it")
+    table, where = tables[0], f"{path}: {tables[0]}"
+    ((_, content),) = container.contents(tables)
+    present, folder = set(container.names), posixpath.dirname(table)
+    places: dict[str, Place] = {}
+    groups: dict[str, str | None] = {}
+    missing = []
+    for line, (name, label, split, group) in _rows(content, table, settings, where):
+        target = posixpath.normpath(posixpath.join(folder, name))
+        if name.startswith("/") or target.startswith("../"):
+            raise UserError(f"{where} line {line}: {name} lies outside of {path}: list paths relative to the table")
+        if not name or not label:
+            raise UserError(f"{where} line {line}: lacks a path or a label")
+        place = Place(target, label, _split(split, f"{where} line {line}"), group or None)
+        if target not in present:
+            missing.append(name)
+        elif target not in places:
+            places[target] = place
+        elif places[target] == place:
+            surprises.skipped.add("listed twice", name)
+        else:
+            raise UserError(f"{where} line {line}: {name} was listed before with another label, split or group")
+        if group and groups.setdefault(group, place.split) != place.split:
+            raise UserError(f"{where} line {line}: the group {group} is in two splits: put it into one")
+    if missing:
+        raise UserError(f"{where} lists {len(missing)} files that {path} does not hold, {missing[0]} first")
+    for name in sorted(present - places.keys() - {table}):
+        surprises.skipped.add("not in the table", name)
+
+    def records(wanted):
+        # In the container's order, since a compressed archive cannot seek.
+        names = [name for name in container.names if name in places and (wanted is None or name in wanted)]
+        for name, image in container.contents(names):
+            yield Record(*places[name], image, posixpath.basename(name))
+
+    return Source(lambda: (places[name] for name in container.names if name in places), records)
+
+
+def _rows(content: bytes, name: str, settings: params.Fetch, where: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line, [path, label, split, group]) as text, the last two "" where there are none."""
+    if name.lower().endswith(".parquet"):
+        table = _parquet(pa.BufferReader(content), where).read()
+        columns = _columns(table.column_names, settings, ("path",), where)
+        texts = [table[name].cast(pa.string()).to_pylist() if name else [""] * len(table) for name in columns.values()]
+        for line, row in enumerate(zip(*texts, strict=True), start=1):
+            yield line, [value or "" for value in row]
+        return
+    try:
+        lines = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+        columns = _columns(lines.fieldnames or [], settings, ("path",), where)
+        for row in lines:
+            if None in row or None in row.values():
+                raise UserError(f"{where} line {lines.line_num}: has not as many fields as the first line")
+            yield lines.line_num, [row[name] if name else "" for name in columns.values()]
+    except UnicodeDecodeError:
+        raise UserError(f"{where} is not UTF-8: save it as CSV in UTF-8") from None
+    except csv.Error as error:
+        raise UserError(f"{where}: not readable as CSV: {error}") from None
+
+
+def _parquet(source, where: str) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(source)
+    except pa.ArrowInvalid:
+        raise UserError(f"{where} is no Parquet file, or a damaged one: copy it again") from None
+
+
+def open_parquet(path: Path, settings: params.Fetch, surprises: Surprises) -> Source:
+    """Read Parquet that holds the images, as the datasets of Hugging Face do.
+
+    The image column holds bytes, or a struct of bytes and path; integer labels
+    get their names from the schema's metadata. The split comes from the split
+    column, else from the file's or its folder's name (``train-00000-of-00002.parquet``).
+
+    Args:
+        path: a file, or a folder of files.
+        settings: the fetch section: the columns.
+        surprises: filled with what was passed over.
+
+    Raises:
+        UserError: there is no Parquet, or it lacks a column.
+    """
+    files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
+    if not files:
+        raise UserError(f"fetch.path {path} holds no .parquet file: give a file or a folder of them")
+
+    def rows(with_images: bool) -> Iterator[tuple[Place, dict]]:
+        for file in files:
+            name = file.relative_to(path).as_posix() if path.is_dir() else file.name
+            yield from _images(file, name, settings, with_images)
+
+    def skip(reason: str, identity: str) -> None:
+        surprises.skipped.add(reason, identity)
+
+    def records(wanted):
+        for place, image in rows(with_images=True):
+            if wanted is not None and place.id not in wanted:
+                continue
+            content = image if isinstance(image, bytes) else (image or {}).get("bytes")
+            if content is None:
+                skip("row without an image", place.id)
+            elif place.label is None:
+                skip("row without a label", place.id)
+            else:
+                yield Record(*place, content, None)
+
+    return Source(lambda: (place for place, _ in rows(with_images=False) if place.label is not None), records)
+
+
+def _images(file: Path, name: str, settings: params.Fetch, with_images: bool) -> Iterator[tuple[Place, object]]:
+    with _parquet(file, str(file)) as parquet:
+        schema = parquet.schema_arrow
+        columns = _columns(schema.names, settings, IMAGE_NAMES, str(file))
+        names = _class_names(schema, columns["label"])
+        of_file = _split_of(name)
+        wanted = [column for key, column in columns.items() if column and (with_images or key != "image")]
+        number = 0
+        for batch in parquet.iter_batches(_ROWS, columns=wanted):
+            for row in batch.to_pylist():
+                label = row[columns["label"]]
+                if names is not None and label is not None:
+                    if not 0 <= label < len(names):
+                        raise UserError(f"{file}: row {number} has the label {label}, but names are {len(names)}")
+                    label = names[label]
+                split = _split(row[columns["split"]], str(file)) if columns["split"] else of_file
+                group = row[columns["group"]] if columns["group"] else None
+                identity = f"{name.removesuffix('.parquet')}/{number}"
+                text = None if label is None else str(label)
+                yield Place(identity, text, split, None if group is None else str(group)), row.get(columns["image"])
+                number += 1
+
+
+def _class_names(schema: pa.Schema, label: str) -> list[str] | None:
+    """Names of integer labels by the metadata that Hugging Face writes, None where there are none."""
+    if not pa.types.is_integer(schema.field(label).type):
+        return None
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        return list(features[label]["names"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _split_of(name: str) -> str | None:
+    """Read a split from ``test-00000-of-00001.parquet`` or ``test/0000.parquet``."""
+    *folders, file = name.lower().removesuffix(".parquet").split("/")
+    for step in [file.partition("-")[0], *reversed(folders)]:
+        if step in SPLIT_NAMES:
+            return SPLIT_NAMES[step]
+    return None

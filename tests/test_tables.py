@@ -1,0 +1,169 @@
+import json
+import zipfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import ROOT, png
+
+from stages.lib import containers, params, records, tables
+from stages.lib.errors import UserError
+
+FETCH = params.load(ROOT / "params.yaml").fetch
+LIST = "path,label,split,group\n../img/1.png,NA,train,p1\n../img/2.png,007,test,p2\n../img/3.png,NA,train,p1\n"
+
+
+def settings(**changes) -> params.Fetch:
+    return FETCH.model_copy(update={"manifest": "lists/all.csv", **changes})
+
+
+def folder(tmp_path: Path, text: str | bytes = LIST) -> Path:
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "img").mkdir()
+    (tmp_path / "lists/all.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
+    for number in (1, 2, 3):
+        (tmp_path / f"img/{number}.png").write_bytes(png(number))
+    return tmp_path
+
+
+def manifest(path: Path, surprises: records.Surprises | None = None, **changes) -> list[records.Record]:
+    surprises = surprises or records.Surprises()
+    container = containers.open_container(path, surprises.skipped)
+    source = tables.open_manifest(container, settings(**changes), surprises, path)
+    found = list(source.records(None))
+    assert [record[:4] for record in found] == list(source.places())
+    return found
+
+
+EXPECTED = [
+    ("img/1.png", "NA", "train", "p1", png(1), "1.png"),
+    ("img/2.png", "007", "test", "p2", png(2), "2.png"),
+    ("img/3.png", "NA", "train", "p1", png(3), "3.png"),
+]
+
+
+def test_a_manifest_in_a_folder_and_in_a_zip(tmp_path):
+    path = folder(tmp_path, "\ufeff" + LIST)
+    assert manifest(path) == EXPECTED
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        for file in ("lists/all.csv", "img/1.png", "img/2.png", "img/3.png"):
+            archive.write(path / file, f"wrapped/{file}")
+    assert [record[1:] for record in manifest(tmp_path / "x.zip")] == [row[1:] for row in EXPECTED]
+
+
+def test_a_parquet_manifest_and_other_columns(tmp_path):
+    path = folder(tmp_path)
+    rows = {"file": ["1.png", "2.png"], "class": ["NA", "007"], "split": [None, "val"]}
+    pq.write_table(pa.table(rows), path / "img/all.parquet")
+    found = manifest(path, manifest="img/all.parquet", image_column="file", label_column="class")
+    assert [record[:4] for record in found] == [
+        ("img/1.png", "NA", None, None),
+        ("img/2.png", "007", "validation", None),
+    ]
+
+
+def test_what_the_table_does_not_list_is_counted(tmp_path):
+    surprises = records.Surprises()
+    manifest(folder(tmp_path, "path,label\n../img/1.png,a\n../img/1.png,a\n../img/2.png,b\n"), surprises)
+    assert surprises.skipped.counts == {"listed twice": 1, "not in the table": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("file,label\n", r"has no column path, but file, label: name it by fetch\.image_column"),
+        ("path,class\n", r"has no column label, but path, class"),
+        ("path,label\n../img/1.png,a\n../img/9.png,a\n../img/8.png,b\n", r"lists 2 files .* \.\./img/9\.png first"),
+        ("path,label\n../img/1.png,a\n../img/1.png,b\n", "line 3: .* listed before with another label"),
+        ("path,label\n../../secret.png,a\n", "line 2: .* lies outside of"),
+        ("path,label\n/etc/passwd,a\n", "line 2: .* lies outside of"),
+        ("path,label\n../img/1.png,\n", "line 2: lacks a path or a label"),
+        ("path,label\n../img/1.png\n", "line 2: has not as many fields"),
+        ("path,label,split\n../img/1.png,a,dev\n", "line 2: the split 'dev' is none of"),
+        ("path,label,split,group\n../img/1.png,a,train,p\n../img/2.png,a,test,p\n", "group p is in two splits"),
+        (b"path,label\n../img/1.png,\xff\n", "is not UTF-8"),
+        ('path,label\n"../img/1.png,a\n', "not readable as CSV"),
+    ],
+)
+def test_a_table_that_cannot_be_followed_is_refused(tmp_path, text, says):
+    with pytest.raises(UserError, match=says):
+        manifest(folder(tmp_path, text))
+
+
+def test_a_missing_table_or_named_column_is_refused(tmp_path):
+    path = folder(tmp_path, "path,label\n../img/1.png,a\n")
+    with pytest.raises(UserError, match=r"holds no none\.csv: set fetch\.manifest"):
+        manifest(path, manifest="none.csv")
+    with pytest.raises(UserError, match=r"has no column patient, .*fetch\.group_column"):
+        manifest(path, group_column="patient")
+
+
+def face(folder: Path, name: str, images: list, labels: list, names: list | None = None, image: str = "image") -> None:
+    struct = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    table = pa.table({image: pa.array(images, struct), "label": pa.array(labels)})
+    if names:
+        features = {"label": {"names": names, "_type": "ClassLabel"}, image: {"_type": "Image"}}
+        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, folder / name)
+
+
+def picture(seed: int) -> dict:
+    return {"bytes": png(seed), "path": f"{seed}.png"}
+
+
+def parquet(path: Path, surprises: records.Surprises | None = None, **changes) -> list[records.Record]:
+    source = tables.open_parquet(path, settings(**changes), surprises or records.Surprises())
+    found = list(source.records(None))
+    wanted = {place.id for place in source.places()}
+    assert {record.id for record in found} <= wanted
+    assert list(source.records(wanted)) == found
+    return found
+
+
+def test_hugging_faces_layout(tmp_path):
+    face(tmp_path, "data/train-00000-of-00001.parquet", [picture(0), picture(1)], [1, 0], ["cat", "dog"])
+    face(tmp_path, "data/test-00000-of-00001.parquet", [picture(2)], [1], ["cat", "dog"])
+    assert [record[:5] for record in parquet(tmp_path)] == [
+        ("data/test-00000-of-00001/0", "dog", "test", None, png(2)),
+        ("data/train-00000-of-00001/0", "dog", "train", None, png(0)),
+        ("data/train-00000-of-00001/1", "cat", "train", None, png(1)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [("test/0000.parquet", "test"), ("valid-0.parquet", "validation"), ("x/images.parquet", None)],
+)
+def test_splits_by_the_names_of_files_and_folders(tmp_path, name, split):
+    face(tmp_path, name, [picture(0)], ["NA"], image="img")
+    assert [record[1:3] for record in parquet(tmp_path)] == [("NA", split)]
+
+
+def test_plain_bytes_numbers_and_a_single_file(tmp_path):
+    rows = {"pic": [png(0), png(1)], "y": [7, 8], "split": ["train", "test"], "group": [1, None]}
+    pq.write_table(pa.table(rows), tmp_path / "x.parquet")
+    found = parquet(tmp_path / "x.parquet", image_column="pic", label_column="y")
+    assert [record[:4] for record in found] == [("x/0", "7", "train", "1"), ("x/1", "8", "test", None)]
+
+
+def test_rows_without_image_or_label_are_counted(tmp_path):
+    surprises = records.Surprises()
+    face(tmp_path, "a.parquet", [None, {"bytes": None, "path": "x"}, picture(1), picture(2)], ["a", "a", None, "b"])
+    source = tables.open_parquet(tmp_path, settings(), surprises)
+    assert [record.id for record in source.records(None)] == ["a/3"]
+    assert surprises.skipped.counts == {"row without an image": 2, "row without a label": 1}
+
+
+def test_parquet_that_cannot_be_read_is_one_sentence(tmp_path):
+    with pytest.raises(UserError, match=r"holds no \.parquet file"):
+        parquet(tmp_path)
+    face(tmp_path, "a.parquet", [picture(0)], [5], ["cat", "dog"])
+    with pytest.raises(UserError, match="row 0 has the label 5, but names are 2"):
+        parquet(tmp_path)
+    with pytest.raises(UserError, match="has no column photo"):
+        parquet(tmp_path, image_column="photo")
+    (tmp_path / "a.parquet").write_text("hello")
+    with pytest.raises(UserError, match="is no Parquet file"):
+        parquet(tmp_path)
