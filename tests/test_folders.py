@@ -3,33 +3,40 @@ from pathlib import Path
 import pytest
 from conftest import png
 
-from stages.lib import containers, folders, records
+from stages.lib import containers, folders, records, shelf
 from stages.lib.errors import UserError
 
 CLASSES = ["cats/1.png", "cats/2.PNG", "dogs/1.jpg", "dogs/deep/2.png"]
 SPLITS = ["test/cats/1.png", "test/dogs/1.png", "train/cats/1.png", "train/cats/2.png", "train/dogs/1.png"]
 
 
+def listed(names) -> shelf.Shelf:
+    made = shelf.Shelf()
+    for name in names:
+        made.add(name)
+    return made
+
+
 def place(names, **skipped_counts):
     skipped = records.Tally()
-    places = folders.layout(names, skipped, Path("src"))
+    places = dict(folders.layout(listed(names), skipped, Path("src")).items())
     assert dict(skipped.counts) == skipped_counts
     return places
 
 
 def test_class_folders():
     assert place(CLASSES) == {
-        "cats/1.png": ("cats/1.png", "cats", None, None),
-        "cats/2.PNG": ("cats/2.PNG", "cats", None, None),
-        "dogs/1.jpg": ("dogs/1.jpg", "dogs", None, None),
-        "dogs/deep/2.png": ("dogs/deep/2.png", "dogs", None, None),
+        "cats/1.png": ["cats/1.png", "cats", None, None],
+        "cats/2.PNG": ["cats/2.PNG", "cats", None, None],
+        "dogs/1.jpg": ["dogs/1.jpg", "dogs", None, None],
+        "dogs/deep/2.png": ["dogs/deep/2.png", "dogs", None, None],
     }
 
 
 def test_split_folders():
     places = place(SPLITS)
-    assert places["train/cats/2.png"] == ("train/cats/2.png", "cats", "train", None)
-    assert places["test/dogs/1.png"] == ("test/dogs/1.png", "dogs", "test", None)
+    assert places["train/cats/2.png"] == ["train/cats/2.png", "cats", "train", None]
+    assert places["test/dogs/1.png"] == ["test/dogs/1.png", "dogs", "test", None]
 
 
 @pytest.mark.parametrize("names", [CLASSES, SPLITS])
@@ -53,8 +60,6 @@ def test_surprises_are_skipped_and_counted():
         "dogs/desktop.ini",
         "README.md",
         "stray.png",
-        "cats/a\nb.png",
-        "cats/\udcff.png",
         "./cats/1.png",
     ]
     places = place(
@@ -63,7 +68,6 @@ def test_surprises_are_skipped_and_counted():
             "hidden": 5,
             "not an image by its extension": 1,
             "outside of a class folder": 1,
-            "unprintable name": 2,
             "second file of one name": 1,
         },
     )
@@ -87,7 +91,9 @@ def test_what_is_no_labelled_set_is_refused(names, says):
 
 def noted(names: list[str], empty=()) -> dict[str, list[str]]:
     surprises = records.Surprises()
-    container = containers.Container(names, lambda wanted: ((name, png(0)) for name in wanted), list(empty))
+    container = containers.Container(
+        listed(names), lambda wanted: ((name, png(0)) for name in names if wanted(name)), list(empty)
+    )
     source = folders.open_source(container, surprises, Path("src"))
     assert len(list(source.records(None))) == len(list(source.places()))
     return surprises.notes.examples
@@ -114,7 +120,7 @@ def test_classes_that_differ_only_by_case_or_form_are_refused(twin):
 def test_only_what_is_wanted_is_read():
     read = []
     container = containers.Container(
-        CLASSES, lambda wanted: ((read.append(name), (name, b""))[1] for name in wanted), []
+        listed(CLASSES), lambda wanted: ((read.append(name), (name, b""))[1] for name in CLASSES if wanted(name)), []
     )
     source = folders.open_source(container, records.Surprises(), Path("src"))
     assert [record.id for record in source.records({"cats/1.png", "dogs/1.jpg"})] == ["cats/1.png", "dogs/1.jpg"]

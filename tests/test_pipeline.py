@@ -124,7 +124,7 @@ def test_the_users_own_images(tmp_path):
     (photos / "red/truncated.jpg").write_bytes(whole[: len(whole) // 2])
     (photos / "blue/text.jpg").write_text("this is no image")
     Image.fromarray(noise(1, 50, 50)[:, :, 0]).save(photos / "green/gray.png")
-    Image.new("RGBA", (50, 60), (30, 180, 40, 128)).save(photos / "green/alpha.png")
+    Image.fromarray(noise(2, 60, 50, 4)).save(photos / "green/alpha.png")
     Image.fromarray(noise(3, 50, 50)[:, :, 0].astype("uint16") * 257).save(photos / "green/deep.png")
     project.set(fetch__source="images", fetch__path=str(photos), train__epochs=4, train__batch_size=8, augment__views=1)
     project.dvc("repro")

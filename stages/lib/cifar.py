@@ -76,7 +76,7 @@ def open_source(kind: str, container: Container, path) -> Source:
             )
 
     def read(name: str) -> bytes:
-        return next(content for _, content in container.contents([members[name]]))
+        return next(content for _, content in container.contents(lambda full: full == members[name]))
 
     def batches() -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
         classes = _classes(read(layout.names), layout, path)

@@ -6,28 +6,29 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import compress
 from pathlib import Path
 
 from stages.lib.errors import UserError
 from stages.lib.records import Tally
+from stages.lib.shelf import Shelf
 
 
 @dataclass(frozen=True)
 class Container:
-    """A folder or archive.
+    """A folder or archive; its names lie on disk, so that a million need no memory.
 
     Attributes:
         names: of its regular files, with ``/``, in a fixed order.
-        contents: (name, bytes) of the names asked for, in the order of ``names``.
+        contents: gives (name, bytes) of the names for which a function says so,
+            in the order of ``names``.
         empty: names of folders that hold nothing.
     """
 
-    names: list[str]
-    contents: Callable[[Iterable[str]], Iterator[tuple[str, bytes]]]
+    names: Shelf
+    contents: Callable[[Callable[[str], bool]], Iterator[tuple[str, bytes]]]
     empty: list[str]
 
 
@@ -50,45 +51,55 @@ def open_container(path: Path, skipped: Tally) -> Container:
 
 def open_folder(folder: Path, skipped: Tally) -> Container:
     """List a folder; symbolic links are not followed."""
-    names, empty = [], []
-    for root, directories, entries in os.walk(folder):
-        if not directories and not entries:
-            empty.append(Path(root).relative_to(folder).as_posix())
-        for entry in directories + entries:
-            path = Path(root, entry)
-            name = path.relative_to(folder).as_posix()
-            mode = path.lstat().st_mode
-            if stat.S_ISLNK(mode):
-                skipped.add("symbolic link", name)
-            elif stat.S_ISREG(mode):
-                names.append(name)
-            elif not stat.S_ISDIR(mode):
-                skipped.add("not a regular file", name)
-    contents = lambda wanted: ((name, (folder / name).read_bytes()) for name in wanted)  # noqa: E731
-    return Container(sorted(names), contents, sorted(empty))
+    found, names, empty, waiting = Shelf(), Shelf(), [], [""]
+    while waiting:
+        here, holds = waiting.pop(), False
+        with os.scandir(folder / here) as entries:
+            for entry in entries:
+                holds = True
+                name = f"{here}/{entry.name}".lstrip("/")
+                if entry.is_symlink():
+                    skipped.add("symbolic link", name)
+                elif entry.is_dir():
+                    waiting.append(name)
+                elif entry.is_file():
+                    _list(found, name, skipped)
+                else:
+                    skipped.add("not a regular file", name)
+        if not holds:
+            empty.append(here)
+    for name, _ in found.items(in_order=True):
+        names.add(name)
+
+    def contents(wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+        return ((name, (folder / name).read_bytes()) for name in names if wanted(name))
+
+    return Container(names, contents, sorted(empty))
 
 
 def open_zip(archive: Path, skipped: Tally) -> Container:
-    """List a zip; nothing is unpacked to disk.
+    """List a zip; the standard library keeps its directory in memory, some 0.5 kB a file.
 
     Raises:
         UserError: the archive is damaged or encrypted.
     """
     with _readable(archive):
         file = zipfile.ZipFile(archive)
-    entries = [info for info in file.infolist() if not info.is_dir()]
-    locked = [info.filename for info in entries if info.flag_bits & 1]
-    if locked:
-        raise UserError(f"{archive} is encrypted ({locked[0]}): give an archive without a password")
-    regular = [stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG) for info in entries]
-    names = sorted(_once(zip((info.filename for info in entries), regular, strict=True), skipped))
-    first = {info.filename: info for info in reversed(list(compress(entries, regular)))}
+    names = Shelf()
+    for place, info in sorted(enumerate(file.infolist()), key=lambda entry: entry[1].filename):
+        if info.flag_bits & 1:
+            raise UserError(f"{archive} is encrypted ({info.filename}): give an archive without a password")
+        if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG) and not info.is_dir():
+            skipped.add("not a regular file", info.filename)
+        elif not info.is_dir():
+            _list(names, info.filename, skipped, place)
 
-    def contents(wanted: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        for name in wanted:
-            with _readable(archive):
-                content = file.read(first[name])
-            yield name, content
+    def contents(wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+        for name, place in names.items():
+            if wanted(name):
+                with _readable(archive):
+                    content = file.read(file.infolist()[place])
+                yield name, content
 
     return Container(names, contents, [])
 
@@ -99,31 +110,34 @@ def open_tar(archive: Path, skipped: Tally) -> Container:
     Raises:
         UserError: the archive is damaged.
     """
-    with _readable(archive), tarfile.open(archive) as file:
-        names = _once(((info.name, info.isfile()) for info in file if not info.isdir()), skipped)
+    names = Shelf()
+    for place, (info, _) in enumerate(_members(archive)):
+        if info.isfile():
+            _list(names, info.name, skipped, place)
+        elif not info.isdir():
+            skipped.add("not a regular file", info.name)
 
-    def contents(wanted: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        left = set(wanted)
-        with _readable(archive), tarfile.open(archive) as file:
-            for info in file:
-                file.members = []  # else it keeps every member that it has passed
-                if info.isfile() and info.name in left:
-                    left.remove(info.name)
-                    yield info.name, file.extractfile(info).read()
+    def contents(wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+        for place, (info, read) in enumerate(_members(archive)):
+            # Of several members of one name the first that was listed.
+            if info.isfile() and info.name.isprintable() and names.get(info.name) == place and wanted(info.name):
+                yield info.name, read()
 
     return Container(names, contents, [])
 
 
-def _once(members: Iterable[tuple[str, bool]], skipped: Tally) -> list[str]:
-    names = {}
-    for name, regular in members:
-        if not regular:
-            skipped.add("not a regular file", name)
-        elif name in names:
-            skipped.add("second file of one name", name)
-        else:
-            names[name] = None
-    return list(names)
+def _members(archive: Path) -> Iterator[tuple[tarfile.TarInfo, Callable[[], bytes]]]:
+    with _readable(archive), tarfile.open(archive) as file:
+        while info := file.next():
+            yield info, lambda info=info: file.extractfile(info).read()
+            file.members.clear()  # else it keeps every member that it has passed
+
+
+def _list(names: Shelf, name: str, skipped: Tally, place: int | None = None) -> None:
+    if not name.isprintable():
+        skipped.add("unprintable name", ascii(name))
+    elif not names.add(name, place):
+        skipped.add("second file of one name", name)
 
 
 @contextmanager

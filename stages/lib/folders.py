@@ -9,6 +9,7 @@ from stages.lib import images
 from stages.lib.containers import Container
 from stages.lib.errors import UserError
 from stages.lib.records import SPLIT_NAMES, Place, Record, Source, Surprises, Tally
+from stages.lib.shelf import Shelf
 
 _SYSTEM = frozenset(["__macosx", "thumbs.db", "desktop.ini"])
 
@@ -28,24 +29,27 @@ def open_source(container: Container, surprises: Surprises, path: Path) -> Sourc
     note(places, container.empty, surprises.notes, path)
 
     def records(wanted):
-        names = places if wanted is None else {name: place for name, place in places.items() if place.id in wanted}
-        for name, content in container.contents(names):
-            yield Record(*places[name], content, name.rsplit("/", 1)[-1])
+        def chosen(name: str) -> bool:
+            place = places.get(name)
+            return place is not None and (wanted is None or place[0] in wanted)
 
-    return Source(places.values, records)
+        for name, content in container.contents(chosen):
+            yield Record(*places.get(name), content, name.rsplit("/", 1)[-1])
+
+    return Source(lambda: (Place(*place) for _, place in places.items()), records)
 
 
 def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def note(places: dict[str, Place], empty: Iterable[str], notes: Tally, path: Path) -> None:
+def note(places: Shelf, empty: Iterable[str], notes: Tally, path: Path) -> None:
     """Count what is taken but looks odd.
 
     Raises:
         UserError: two classes' names differ only by case or Unicode form.
     """
-    classes = Counter(place.label for place in places.values())
+    classes = Counter(label for _, (_, label, *_) in places.items())
     known: dict[str, str] = {}
     for name in classes:
         other = known.setdefault(_folded(name), name)
@@ -59,18 +63,15 @@ def note(places: dict[str, Place], empty: Iterable[str], notes: Tally, path: Pat
             notes.add("class with one image", name)
     for name in empty:
         notes.add("empty folder", name)
-    seen: set[str] = set()
-    for place in places.values():
-        steps = place.id.split("/")
-        if len(steps) > 2 + (place.split is not None):
-            notes.add("in a deeper folder, taken for its class", place.id)
-        folded = _folded(place.id)
-        if folded in seen:
-            notes.add("name that differs from another only by case or Unicode form", place.id)
-        seen.add(folded)
+    seen = Shelf()
+    for _, (identity, _, split, _) in places.items():
+        if identity.count("/") > 1 + (split is not None):
+            notes.add("in a deeper folder, taken for its class", identity)
+        if not seen.add(_folded(identity)):
+            notes.add("name that differs from another only by case or Unicode form", identity)
 
 
-def layout(names: Iterable[str], skipped: Tally, source: Path) -> dict[str, Place]:
+def layout(names: Iterable[str], skipped: Tally, source: Path) -> Shelf:
     """Read split and class from paths: ``<class>/...`` or ``<split>/<class>/...``.
 
     One folder around everything is taken off. Deeper folders belong to their
@@ -82,46 +83,47 @@ def layout(names: Iterable[str], skipped: Tally, source: Path) -> dict[str, Plac
         source: where the names come from, for the error.
 
     Returns:
-        name -> its place, in the order of ``names``.
+        name -> the fields of its place, in the order of ``names``.
 
     Raises:
         UserError: there are no class folders with images, or they are mixed with split folders.
     """
-    parts = {}
+    # The folders at the top and those of them that hold folders; the same below a wrapping folder.
+    tops, nested, inner_tops, inner_nested = set(), set(), set(), set()
     for name in names:
-        path = PurePosixPath(name)
-        steps = tuple(step for step in path.parts if step not in ("/", ".", ".."))
-        if not name.isprintable():
-            skipped.add("unprintable name", ascii(name))
-        elif any(step.startswith(".") or step.casefold() in _SYSTEM for step in steps):
+        steps = _steps(name)
+        if _is_hidden(steps):
             skipped.add("hidden", name)
-        elif path.suffix.lower() not in images.EXTENSIONS:
+        elif not _is_image(name):
             skipped.add("not an image by its extension", name)
         else:
-            parts[name] = steps
-    tops = {steps[0] for steps in parts.values()}
-    nested = {steps[0] for steps in parts.values() if len(steps) > 2}
-    if len(tops) == 1 and nested and not _splits(tops):
-        parts = {name: steps[1:] for name, steps in parts.items()}
-        tops = {steps[0] for steps in parts.values() if len(steps) > 1}
-        nested = {steps[0] for steps in parts.values() if len(steps) > 2}
+            tops.add(steps[0])
+            nested |= {steps[0]} if len(steps) > 2 else set()
+            inner_tops |= {steps[1]} if len(steps) > 2 else set()
+            inner_nested |= {steps[1]} if len(steps) > 3 else set()
+    wrapped = len(tops) == 1 and bool(nested) and not _splits(tops)
+    if wrapped:
+        tops, nested = inner_tops, inner_nested
     in_splits = bool(nested) and _splits(tops)
     if not in_splits and (_splits(tops) or {"train", "test"} <= {SPLIT_NAMES.get(top.lower()) for top in nested}):
         raise UserError(
             f"{source}: its folders {', '.join(sorted(tops)[:5])} mix splits and classes: "
             "arrange the images as <class>/... or as <split>/<class>/..., with nothing beside"
         )
-    places, ids = {}, set()
-    for name, steps in parts.items():
+    places, ids, labels = Shelf(), Shelf(), set()
+    for name in names:
+        steps = _steps(name)
+        if not _is_image(name) or _is_hidden(steps):
+            continue
+        steps = steps[wrapped:]
         if len(steps) < 2 + in_splits:
             skipped.add("outside of a class folder", name)
-        elif (identity := "/".join(steps)) in ids:
+        elif not ids.add("/".join(steps)):
             skipped.add("second file of one name", name)
         else:
-            ids.add(identity)
             split = SPLIT_NAMES[steps[0].lower()] if in_splits else None
-            places[name] = Place(identity, steps[1 if in_splits else 0], split)
-    labels = {place.label for place in places.values()}
+            labels.add(steps[in_splits])
+            places.add(name, Place("/".join(steps), steps[in_splits], split))
     if len(labels) < 2:
         found = f"only the class {labels.pop()}" if labels else "no image in a class folder"
         raise UserError(
@@ -129,6 +131,18 @@ def layout(names: Iterable[str], skipped: Tally, source: Path) -> dict[str, Plac
             f"two classes or more, with the extensions {' '.join(sorted(images.EXTENSIONS))}"
         )
     return places
+
+
+def _steps(name: str) -> tuple[str, ...]:
+    return tuple(step for step in PurePosixPath(name).parts if step not in ("/", ".", ".."))
+
+
+def _is_hidden(steps: tuple[str, ...]) -> bool:
+    return any(step.startswith(".") or step.casefold() in _SYSTEM for step in steps)
+
+
+def _is_image(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in images.EXTENSIONS
 
 
 def _splits(tops: set[str]) -> bool:

@@ -41,8 +41,7 @@ def probabilities(
     used = np.flatnonzero(folds != JUDGED_ONLY)
     landmarks = features[np.sort(generator.choice(used, min(LANDMARKS, len(used)), replace=False))].astype(np.float32)
     kernel = _Kernel(features, landmarks, used)
-    targets = np.eye(classes, dtype=np.float32)[labels] - np.bincount(labels[used], minlength=classes) / len(used)
-    targets = targets.astype(np.float32)
+    share = np.bincount(labels[used], minlength=classes) / len(used)
     names = np.unique(folds[used])
     grams, sides = {}, {}
     for name in names:
@@ -51,7 +50,8 @@ def probabilities(
         for rows in _batches(np.flatnonzero(folds == name)):
             values = kernel(rows)
             grams[name] += values.T @ values
-            sides[name] += values.T @ targets[rows]
+            targets = np.eye(classes)[labels[rows]] - share
+            sides[name] += values.T @ targets.astype(np.float32)
     gram, side = sum(grams.values()), sum(sides.values())
     scores = np.empty((len(features), classes), np.float32)
     for name in [*names, JUDGED_ONLY]:

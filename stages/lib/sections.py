@@ -104,7 +104,8 @@ def answer(evidence: Evidence) -> str:
             page.text(
                 f"{evidence.train['model']}, {evidence.train['parameters']:,} parameters, tells "
                 f"{len(evidence.per_class)} classes apart. Of {test['images']:,} test images that it never saw "
-                f"it gets {wrong:,} wrong; {classes}. Cleaning set aside {gone:,} of {clean['images']:,} images."
+                f"it gets {wrong:,} wrong; {classes}. Cleaning set aside {gone:,} of {clean['images']:,} images "
+                f"and flagged {sum(clean['flagged'].values()):,} findings."
             ),
             page.headline(
                 [

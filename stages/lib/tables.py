@@ -70,8 +70,8 @@ def open_manifest(container: Container, settings: params.Fetch, surprises: Surpr
     if len(tables) != 1:
         raise UserError(f"{path} holds no {settings.manifest}: set fetch.manifest to the table's name inside it")
     table, where = tables[0], f"{path}: {tables[0]}"
-    ((_, content),) = container.contents(tables)
-    present, folder = set(container.names), posixpath.dirname(table)
+    ((_, content),) = container.contents(lambda name: name == table)
+    folder = posixpath.dirname(table)
     places: dict[str, Place] = {}
     groups: dict[str, str | None] = {}
     missing = []
@@ -82,7 +82,7 @@ def open_manifest(container: Container, settings: params.Fetch, surprises: Surpr
         if not name or not label:
             raise UserError(f"{where} line {line}: lacks a path or a label")
         place = Place(target, label, _split(split, f"{where} line {line}"), group or None)
-        if target not in present:
+        if target not in container.names:
             missing.append(name)
         elif target not in places:
             places[target] = place
@@ -94,13 +94,12 @@ def open_manifest(container: Container, settings: params.Fetch, surprises: Surpr
             raise UserError(f"{where} line {line}: the group {group} is in two splits: put it into one")
     if missing:
         raise UserError(f"{where} lists {len(missing)} files that {path} does not hold, {missing[0]} first")
-    for name in sorted(present - places.keys() - {table}):
-        surprises.skipped.add("not in the table", name)
+    for name in container.names:
+        if name not in places and name != table:
+            surprises.skipped.add("not in the table", name)
 
     def records(wanted):
-        # In the container's order, since a compressed archive cannot seek.
-        names = [name for name in container.names if name in places and (wanted is None or name in wanted)]
-        for name, image in container.contents(names):
+        for name, image in container.contents(lambda name: name in places and (wanted is None or name in wanted)):
             yield Record(*places[name], image, posixpath.basename(name))
 
     return Source(lambda: (places[name] for name in container.names if name in places), records)

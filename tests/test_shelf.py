@@ -1,0 +1,17 @@
+from stages.lib.shelf import Shelf
+
+
+def test_keys_keep_their_order_and_their_first_value():
+    shelf = Shelf()
+    assert [shelf.add(key, value) for key, value in [("b", [1, None]), ("a", "x"), ("b", 2)]] == [True, True, False]
+    assert list(shelf) == ["b", "a"] and len(shelf) == 2
+    assert list(shelf.items(in_order=True)) == [("a", "x"), ("b", [1, None])]
+    assert shelf.get("b") == [1, None] and shelf.get("c") is None
+    assert "a" in shelf and "c" not in shelf
+
+
+def test_a_shelf_may_be_read_while_it_is_read():
+    shelf = Shelf()
+    for number in range(3000):
+        shelf.add(str(number), number)
+    assert all(shelf.get(key) == value and key in shelf for key, value in shelf.items())
