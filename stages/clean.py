@@ -142,7 +142,7 @@ class Examined:
 
     facts: pd.DataFrame
     found: pd.DataFrame
-    kept: pd.Series
+    kept: np.ndarray
     corrected: int
     leaks: int
 
@@ -281,7 +281,9 @@ def find_doubtful(
     if len(classes) < 2:
         return nothing
     rows, generator = facts.index.to_numpy(), randomness.generator(seed, "clean", "labels")
+    files.forget(pixels)
     made = features.fit(pixels, rows[learn], features.LARGE, generator).transform(pixels, rows)
+    files.forget(pixels)
     number = facts["label"].map({name: place for place, name in enumerate(classes)}).to_numpy()
     folds = (randomness.key(seed, "folds", randomness.item_keys(unit[facts.index])) % labels.FOLDS).astype(int)
     folds[~learn] = labels.JUDGED_ONLY

@@ -2,6 +2,7 @@ import errno
 import math
 
 import pandas as pd
+import numpy as np
 import pytest
 
 from stages.lib import entry, files
@@ -83,3 +84,12 @@ def test_our_own_mistakes_keep_their_traceback():
 
     with pytest.raises(TypeError):
         entry.run(main, "demo")
+
+
+def test_a_forgotten_memory_map_is_read_again(tmp_path):
+    np.arange(2**20, dtype=np.uint8).tofile(tmp_path / "x")
+    mapped = np.memmap(tmp_path / "x", np.uint8, "r")
+    before = mapped.sum()
+    files.forget(mapped)
+    assert mapped.sum() == before
+    files.forget(np.zeros(3))

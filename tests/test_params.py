@@ -41,6 +41,9 @@ def test_numbers_are_read_by_yaml_1_2_and_floats_are_floats(load, written, meant
         (r"^  epochs: \S+", "  epochs: 2.5", "train.epochs", "2.5"),
         (r"^  nesterov: \S+", "  nesterov: no", "train.nesterov", "'no'"),
         (r"^  optimizer: \S+", "  optimizer: adm", "train.optimizer", "'adam' or 'sgd'"),
+        (r"^  url: \S+", "  url: [secret]", "fetch.url", "should be a valid string"),
+        (r"^  sha256: \S+", "  sha256: abc", "fetch.sha256", "64 hexadecimal digits"),
+        (r"^  near_duplicate: \S+", "  near_duplicate: remove", "clean.near_duplicate", "'drop', 'flag' or 'keep'"),
         (r"^  image_size: \S+", "  image_size: [0, 8]", "clean.image_size", "1 to 1024"),
         (r"^  image_size: \S+", "  image_size: [8]", "clean.image_size", "[height, width]"),
         (r"^  channels: \S+", "  channels: 2", "clean.channels", "1 or 3"),
@@ -96,3 +99,9 @@ def test_known_keys_are_those_of_the_file():
     content = YAML(typ="safe", pure=True).load(TEXT)
     keys = set(content) | {f"{s}.{k}" for s, inner in content.items() if isinstance(inner, dict) for k in inner}
     assert set(params.known_keys()) == keys
+
+
+def test_an_address_is_not_repeated_since_it_may_hold_a_password(load):
+    with pytest.raises(UserError) as caught:
+        load(r"^  url: \S+", "  url: [secret]")
+    assert "secret" not in str(caught.value)

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import mmap
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from stages.lib.errors import UserError
@@ -75,6 +77,12 @@ def read_json(path: Path) -> dict:
 def damaged(path: Path) -> UserError:
     """Build the error for a file of the pipeline's own that is not what was written."""
     return UserError(f"{path} is damaged: delete {path.parent} and run `dvc repro`")
+
+
+def forget(array: np.ndarray) -> None:
+    """Give the memory of a memory map back to the system; it is read from disk again when it is needed."""
+    if isinstance(array, np.memmap):
+        array._mmap.madvise(mmap.MADV_DONTNEED)
 
 
 def sha256(path: Path) -> str:

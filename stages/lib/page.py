@@ -32,7 +32,7 @@ figure { margin: .8rem 0; } figure img { max-width: 100%; height: auto; display:
 .sheet li { flex: 1 1 0; display: flex; align-items: center; font-size: .8rem; line-height: 1.1; min-height: 0;
   overflow: hidden; }
 .strip { display: flex; flex-wrap: wrap; gap: .8rem; } .strip figure { width: 8.5rem; margin: 0; }
-.strip img { width: 100%; image-rendering: pixelated; } .strip .pair { width: 13rem; }
+.strip img { width: 100%; image-rendering: pixelated; outline: 1px solid var(--line); } .strip .pair { width: 13rem; }
 .pair img { width: calc(50% - .2rem); display: inline-block; vertical-align: top; }
 .pair img + img { margin-left: .4rem; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .88rem; margin: .6rem 0; }

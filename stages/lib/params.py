@@ -209,8 +209,7 @@ def _sentence(error: Mapping) -> str:
         return f"there is no key {key}" + (f": did you mean {near[0]}?" if near else "")
     allowed = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
     # A URL may hold a password.
-    value = "what it is" if key == "fetch.url" else repr(error["input"])
-    return f"{key} is {value}, but {allowed}"
+    return f"{key} {allowed}" if key == "fetch.url" else f"{key} is {error['input']!r}, but {allowed}"
 
 
 def known_keys() -> list[str]:

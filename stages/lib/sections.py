@@ -130,9 +130,6 @@ def data(evidence: Evidence) -> str:
     names = list(splits["train"])
     rows = [(name, *(splits[split].get(name, 0) for split in SPLITS)) for name in names[:LISTED]]
     rows.append(("all classes", *(sum(splits[split].values()) for split in SPLITS)))
-    skipped = [
-        (reason, found["files"], ", ".join(found["examples"])) for reason, found in evidence.fetch["skipped"].items()
-    ]
     parts = [
         page.text(
             f"{evidence.fetch['images']:,} images were fetched and brought to {shape['height']} x {shape['width']} "
@@ -145,11 +142,14 @@ def data(evidence: Evidence) -> str:
     ]
     if len(names) > LISTED:
         parts.insert(3, page.text(f"The first {LISTED} of {len(names)} classes are listed.", "note"))
-    if skipped:
-        parts += [
-            page.text("Files of the source that are no image of a class:"),
-            page.table(("why", "files", "such as"), skipped),
-        ]
+    for kind, title in (
+        ("skipped", "Files of the source that were passed over:"),
+        ("notes", "Taken, but worth a look:"),
+    ):
+        found = evidence.fetch[kind].items()
+        if found:
+            rows = [(reason, about["files"], ", ".join(about["examples"])) for reason, about in found]
+            parts += [page.text(title), page.table(("why", "files", "such as"), rows)]
     return page.section("The data", *parts)
 
 
