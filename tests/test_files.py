@@ -1,8 +1,8 @@
 import errno
 import math
 
-import pandas as pd
 import numpy as np
+import pandas as pd
 import pytest
 
 from stages.lib import entry, files
