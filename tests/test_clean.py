@@ -1,3 +1,4 @@
+import itertools
 import shutil
 
 import numpy as np
@@ -5,7 +6,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, noise, png
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from stages import clean
@@ -77,8 +78,14 @@ def made(rows) -> pd.DataFrame:
 
 
 def examined(facts, near, monkeypatch, **policy) -> clean.Examined:
-    """Examine with made-up pairs of near-duplicates, without judging labels."""
-    pairs = pd.DataFrame(sorted(near), columns=["first", "second"], dtype=int).assign(score=0.9)
+    """Examine with made-up pairs of near-duplicates, without judging labels.
+
+    What is near one image is near its exact copies too, as any search on pixels has it.
+    """
+    digest = facts["digest"]
+    near = {frozenset((digest[first], digest[second])) for first, second in near}
+    rows = ((a, b) for a, b in itertools.combinations(facts.index, 2) if frozenset((digest[a], digest[b])) in near)
+    pairs = pd.DataFrame(rows, columns=["first", "second"], dtype=int).assign(score=0.9)
 
     def find(pixels, usable, seed):
         return pairs[pairs["first"].isin(usable) & pairs["second"].isin(usable)]
@@ -92,6 +99,15 @@ ACTION = st.sampled_from(["drop", "flag", "keep"])
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(  # found by chance: an image near the second of two exact copies, which the search never sees
+    rows=[("a", None, None)] * 2 + [("a", None, "u")] * 2,
+    splitless=False,
+    grouped=False,
+    near={(1, 3)},
+    exact_duplicate="flag",
+    near_duplicate="drop",
+    conflicting_labels="drop",
+)
 @given(
     rows=st.lists(
         st.tuples(
@@ -131,17 +147,15 @@ def test_no_leak_and_one_place_for_every_image(rows, splitless, grouped, near, m
     assert set(facts.index[facts["split"] == "test"]) <= set(kept.index)
 
 
-def test_copies_of_one_dropped_image_stay_together(monkeypatch):
-    # 1 copies 0 and 2, and goes; 0 and 2 must not part.
-    rows = [("ab"[i % 2], None, str(i), None) for i in range(60)]
-    near = {(i, i + 1) for i in range(0, 58, 3)} | {(i + 1, i + 2) for i in range(0, 58, 3)}
-    facts = made(rows)
-    facts.loc[1::3, "digest"] = "same"
-    result = examined(facts, near, monkeypatch, conflicting_labels="keep", exact_duplicate="drop")
+def test_what_a_dropped_image_joins_stays_together(monkeypatch):
+    # 1 copies 0, goes, and is of the group of 2: 0 and 2 must not part.
+    facts = made([("ab"[i % 2], None, str(i - (i % 3 == 1)), None if i % 3 == 0 else str(i // 3)) for i in range(60)])
+    result = examined(facts, set(), monkeypatch, conflicting_labels="keep", exact_duplicate="drop")
     kept = result.facts[result.kept]
     assert kept["split"].nunique() == 3
-    for first in range(3, 57, 3):
+    for first in range(0, 60, 3):
         assert first + 1 not in kept.index
+        assert kept["split"][first] == kept["split"][first + 2]
 
 
 def test_the_training_copy_of_a_test_image_goes_whatever_the_policy(monkeypatch):
