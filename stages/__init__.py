@@ -8,6 +8,7 @@ train      clean, augmented, normalized   -> data/model/
 evaluate   data/model/, data/clean/       -> data/evaluation/
 report     summaries, data/evaluation/    -> metrics/
 
+models     the zoo: size, cost, when to choose which (a command, no stage)
 predict    classes of image files, by the model in data/model/ (a command, no stage)
 
 Every stage is one module with pure functions first and a short ``main`` last;

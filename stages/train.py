@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,12 @@ import pandas as pd
 
 from stages.lib import (
     artifact,
+    backend,
     dataset,
+    download,
     entry,
     files,
+    mixing,
     models,
     optimization,
     parallel,
@@ -24,98 +28,171 @@ from stages.lib import (
 )
 from stages.lib.backend import keras
 from stages.lib.errors import UserError
+from stages.lib.feeding import Batch, Feed
 from stages.lib.images import Conversion
 
 CLEAN, AUGMENTED, NORMALIZED = Path("data/clean"), Path("data/augmented"), Path("data/normalized")
 OUTPUT = Path("data/model")
+ADAPT_IMAGES = 5000
+WEIGHTS_DEADLINE = 3600
 
 
 def batches(
-    data: dataset.Images, plan: policy.Policy, seed: int, epoch: int, size: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield an epoch's (pixels, labels), each batch made while the one before it trains.
+    feed: Feed, plan: policy.Policy, settings: params.Train, epoch: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield an epoch's (pixels, targets, weights), each batch made while the one before it trains.
 
-    Order and views depend on (seed, epoch, item) alone.
+    Order, views and mixtures depend on (train.seed, epoch, item) alone.
+
+    Yields:
+        uint8 [N, H, W, C], float32 [N, classes], float32 [N].
     """
-    order = randomness.generator(seed, "order", epoch).permutation(len(data.ids))
-    keys = randomness.key(seed, "views", epoch, randomness.item_keys(data.ids)) if plan.online else None
+    weigh = settings.class_weight == "balanced"
+    class_weights = mixing.balanced(feed.counts()) if weigh else np.ones(feed.classes, np.float32)
 
-    def make(rows):
-        pixels = data.pixels[rows]
-        return policy.apply(plan, pixels, keys[rows]) if plan.online else pixels, data.labels[rows]
+    def make(batch: Batch):
+        pixels, targets = batch.pixels, mixing.targets(batch.labels, feed.classes)
+        if plan.online:
+            pixels = policy.apply(plan, pixels, randomness.key(settings.seed, "views", epoch, batch.keys))
+        if settings.mixup or settings.cutmix:
+            keys = randomness.key(settings.seed, "mix", epoch, batch.keys)
+            pixels, targets = mixing.mixed(pixels, targets, settings.mixup, settings.cutmix, keys)
+        return pixels, mixing.smoothed(targets, settings.label_smoothing), targets @ class_weights
 
-    return parallel.ordered_map(make, np.split(order, range(size, len(order), size)), workers=1)
+    return parallel.ordered_map(make, feed.shuffled(settings.seed, epoch, settings.batch_size), workers=1)
+
+
+class Run:
+    """A training under way: all that its next step depends on.
+
+    Args:
+        classifier: from ``models.build``; trained in place.
+        train: the training images.
+        plan: the augmentation policy, applied to each batch where it is online.
+        settings: the train section.
+
+    Attributes:
+        epoch: how many epochs are done.
+        rows: the history's rows.
+        best, kept, best_weights: the monitored figure, epoch and weights of the best epoch so far.
+    """
+
+    def __init__(self, classifier: keras.Model, train: Feed, plan: policy.Policy, settings: params.Train):
+        self.classifier, self.train, self.plan, self.settings = classifier, train, plan, settings
+        self.trainee = models.logits_of(classifier)
+        self.steps = math.ceil(train.rows / settings.batch_size)
+        self.rate = optimization.LearningRate(settings, self.steps)
+        self.average = optimization.Average(classifier, settings.ema, settings.ema_every, settings.ema_restart)
+        self.epoch, self.rows = 0, []
+        self.best, self.kept, self.best_weights = math.inf, 0, None
+
+    def train_epoch(self) -> None:
+        """Train for an epoch and add its row: epoch (from 1), lr (of the last step), loss, accuracy.
+
+        Loss and accuracy are means over the epoch's images while the weights move.
+
+        Raises:
+            UserError: the loss is not finite.
+        """
+        settings, factor = self.settings, 1.0
+        if self.epoch in (0, settings.frozen_epochs):
+            models.freeze(self.classifier, self.epoch < settings.frozen_epochs)
+            self.optimizer = optimization.optimizer(settings, self.trainee)
+            accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
+            self.trainee.compile(
+                self.optimizer, optimization.LOSSES[settings.loss], metrics=[accuracy], jit_compile=backend.jit()
+            )
+        if settings.frozen_epochs and self.epoch >= settings.frozen_epochs:
+            factor = settings.thaw_factor
+        models.reseed(self.classifier, int(randomness.key(settings.seed, "dropout", self.epoch) % np.uint64(2**31)))
+        sums = np.zeros(2)
+        label = f"epoch {self.epoch + 1}/{settings.epochs}"
+        fed = batches(self.train, self.plan, settings, self.epoch)
+        for step, (pixels, targets, weights) in enumerate(progress.track(fed, label, self.steps, "batches")):
+            lr = factor * self.rate.at(self.epoch * self.steps + step)
+            self.optimizer.learning_rate = lr
+            figures = self.trainee.train_on_batch(pixels, targets, weights)
+            sums += np.multiply(figures, len(targets))
+            if not math.isfinite(figures[0]):
+                raise UserError(
+                    f"the loss is {figures[0]} in epoch {self.epoch + 1}, batch {step + 1}: "
+                    f"lower train.lr (now {settings.lr}) or set train.clip to global_norm"
+                )
+            self.average.step_ended()
+        loss, accuracy = sums / self.train.rows
+        self.epoch += 1
+        self.rows.append({"epoch": self.epoch, "lr": lr, "loss": loss, "accuracy": accuracy})
+
+    def judge(self, figures: dict[str, float]) -> None:
+        """Take note of the epoch's figures on validation, as ``scores.overall`` names them and loss."""
+        settings = self.settings
+        self.rows[-1].update({f"validation_{name}": value for name, value in figures.items()})
+        self.rate.epoch_ended(figures["loss"])
+        # Less is better, of the loss; more, of the others.
+        figure = figures[settings.monitor] * (1 if settings.monitor == "loss" else -1)
+        if figure < self.best or not self.kept:
+            self.best, self.kept = figure, self.epoch
+            if settings.keep == "best":
+                self.best_weights = self.classifier.get_weights()
+
+    @property
+    def ended(self) -> bool:
+        """Whether all epochs are done, or too many without a better figure."""
+        stalled = self.settings.patience and self.epoch - self.kept >= self.settings.patience
+        return self.epoch >= self.settings.epochs or bool(stalled)
+
+    def averaged(self) -> AbstractContextManager:
+        """Give the classifier the averaged weights, where weights are averaged, within a ``with`` block."""
+        return self.average.applied()
+
+
+def validate(classifier: keras.Model, feed: Feed, loss: str) -> dict[str, float]:
+    """Score a split: loss, accuracy, precision, recall and f1 (the last three are means over the classes)."""
+    losses, counts = [], np.zeros((feed.classes, feed.classes), np.int64)
+    for batch in feed.in_order(models.BATCH):
+        predicted = models.probabilities(classifier, batch.pixels)
+        losses.append(scores.LOSSES[loss](predicted, batch.labels))
+        counts += scores.confusion(batch.labels, predicted.argmax(axis=1), feed.classes)
+    figures = {"loss": np.concatenate(losses).mean(), **scores.overall(counts)}
+    return {name: float(value) for name, value in figures.items()}
 
 
 def fit(
     classifier: keras.Model,
-    train: dataset.Images,
-    validation: dataset.Images,
+    train: Feed,
+    validation: Feed,
     plan: policy.Policy,
     settings: params.Train,
     tell: Callable[[dict], None] = lambda row: None,
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, int]:
     """Train a classifier in place.
 
     Args:
         classifier: from ``models.build``.
         train, validation: the splits; nothing is fitted on validation, it
-            steers the plateau schedule and early stopping.
-        plan: the policy, applied to each batch where it is online.
+            steers the plateau schedule, early stopping and the choice of weights.
+        plan: the augmentation policy.
         settings: the train section.
         tell: called with each epoch's row.
 
     Returns:
-        The history, one row an epoch: epoch (from 1), lr (of the last step),
-        loss and accuracy (means over the epoch's images, while weights move),
-        validation_loss and validation_accuracy (after it). With patience, the
-        classifier has the weights of the epoch with the least validation_loss.
+        The history, one row an epoch: those of ``Run.train_epoch``, and
+        validation_loss, _accuracy, _precision, _recall and _f1 (after the
+        epoch, by the averaged weights where they are averaged); and the epoch
+        whose weights the classifier has at the end.
 
     Raises:
         UserError: the loss is not finite.
     """
-    trainee = models.logits_of(classifier)
-    optimizer = optimization.optimizer(settings)
-    accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
-    trainee.compile(optimizer, optimization.LOSSES[settings.loss], metrics=[accuracy])
-    steps = math.ceil(len(train.ids) / settings.batch_size)
-    rate = optimization.LearningRate(settings, steps * settings.epochs)
-    rows, best, best_weights = [], math.inf, None
-    for epoch in range(settings.epochs):
-        sums = np.zeros(2)
-        fed = batches(train, plan, settings.seed, epoch, settings.batch_size)
-        label = f"epoch {epoch + 1}/{settings.epochs}"
-        for step, (pixels, labels) in enumerate(progress.track(fed, label, steps, "batches")):
-            lr = rate.at(epoch * steps + step)
-            optimizer.learning_rate = lr
-            batch_figures = trainee.train_on_batch(pixels, labels)
-            sums += np.multiply(batch_figures, len(labels))
-            if not math.isfinite(batch_figures[0]):
-                raise UserError(
-                    f"the loss is {batch_figures[0]} in epoch {epoch + 1}, batch {step + 1}: "
-                    f"lower train.lr (now {settings.lr}) or set train.clip to global_norm"
-                )
-        predicted = models.probabilities(classifier, validation.pixels)
-        loss = float(scores.LOSSES[settings.loss](predicted, validation.labels).mean())
-        rows.append(
-            {
-                "epoch": epoch + 1,
-                "lr": lr,
-                "loss": sums[0] / len(train.ids),
-                "accuracy": sums[1] / len(train.ids),
-                "validation_loss": loss,
-                "validation_accuracy": float((predicted.argmax(axis=1) == validation.labels).mean()),
-            }
-        )
-        tell(rows[-1])
-        rate.epoch_ended(loss)
-        if settings.patience and loss < best:
-            best, best_epoch, best_weights = loss, epoch, classifier.get_weights()
-        if settings.patience and epoch - best_epoch >= settings.patience:
-            break
-    if best_weights is not None:
-        classifier.set_weights(best_weights)
-    return pd.DataFrame(rows)
+    run = Run(classifier, train, plan, settings)
+    while not run.ended:
+        run.train_epoch()
+        with run.averaged():
+            run.judge(validate(classifier, validation, settings.loss))
+            last = classifier.get_weights() if run.ended else None
+        tell(run.rows[-1])
+    classifier.set_weights(last if settings.keep == "last" else run.best_weights)
+    return pd.DataFrame(run.rows), run.epoch if settings.keep == "last" else run.kept
 
 
 def teller(epochs: int) -> Callable[[dict], None]:
@@ -135,17 +212,26 @@ def teller(epochs: int) -> Callable[[dict], None]:
     return tell
 
 
-def summarize(classifier: keras.Model, history: pd.DataFrame, settings: params.Train, images: int) -> dict:
-    """Name the model, its size, what it was fed and the epoch whose weights it has."""
-    kept = int(history["validation_loss"].idxmin()) if settings.patience else len(history) - 1
-    return {
-        "model": classifier.name,
-        "parameters": int(classifier.count_params()),
-        "images": images,
-        "epochs": len(history),
-        "epoch_kept": int(history["epoch"][kept]),
-        "seed": settings.seed,
-    }
+def pretrained_weights(settings: params.Train) -> Path | None:
+    """Find the file of trained weights: a path, or a URL that is downloaded once; checked by its sha256.
+
+    Raises:
+        UserError: there is no such file, or it is another one.
+    """
+    if not settings.weights:
+        return None
+    if "://" in settings.weights:
+        return download.fetch(settings.weights, settings.weights_sha256, WEIGHTS_DEADLINE)
+    path = Path(settings.weights)
+    if not path.is_file():
+        raise UserError(f"train.weights: {path} does not exist: check the path")
+    found = files.sha256(path)
+    if found != settings.weights_sha256:
+        raise UserError(
+            f"train.weights: {path} has the sha256 {found}, not train.weights_sha256: "
+            "get the right file, or pin this one"
+        )
+    return path
 
 
 def main() -> None:
@@ -154,20 +240,32 @@ def main() -> None:
     models.check(settings.model)
     clean, views = dataset.open_dataset(CLEAN, "pixels"), dataset.open_dataset(AUGMENTED, "pixels")
     plan, normalizer = policy.load(AUGMENTED), files.read_json(NORMALIZED / "normalizer.json")
+    how, weights = models.architecture(settings, clean.image_shape, normalizer), pretrained_weights(settings)
+    train = Feed([(clean, "train"), (views, "train")], settings.memory)
+    validation = Feed([(clean, "validation")], settings.memory)
     keras.utils.set_random_seed(settings.seed)
-    classifier = models.build(settings.model, clean.image_shape, len(clean.classes), normalizer)
-    train = dataset.load((clean, "train"), (views, "train"))
-    validation = dataset.load((clean, "validation"))
-    print(f"train: {classifier.name} of {classifier.count_params():,} parameters on {len(train.ids):,} images")
-    history = fit(classifier, train, validation, plan, settings, teller(settings.epochs))
-    summary = summarize(classifier, history, settings, len(train.ids))
+    precision = backend.precision(settings.precision)
+    classifier = models.build(how, clean.image_shape, len(clean.classes), normalizer, precision)
+    models.prepare(classifier, train.first(ADAPT_IMAGES), weights)
+    print(f"train: {how.model} of {classifier.count_params():,} parameters on {train.rows:,} images, {precision}")
+    history, kept = fit(classifier, train, validation, plan, settings, teller(settings.epochs))
     with files.publish(OUTPUT) as folder:
         conversion = Conversion(**clean.manifest["conversion"])
-        artifact.save(folder, artifact.Classifier(classifier, clean.classes, conversion), normalizer)
+        artifact.save(folder, artifact.Classifier(classifier, clean.classes, conversion), how, normalizer)
         files.write_csv(folder / "history.csv", history)
-        files.write_json(folder / "summary.json", summary)
-    kept = history.iloc[summary["epoch_kept"] - 1]
-    print(f"train: epoch {summary['epoch_kept']} kept, validation accuracy {kept['validation_accuracy']:.2%}")
+        files.write_json(
+            folder / "summary.json",
+            {
+                "model": how.model,
+                "parameters": int(classifier.count_params()),
+                "multiply_adds": models.multiply_adds(classifier),
+                "images": train.rows,
+                "epochs": len(history),
+                "epoch_kept": kept,
+                "seed": settings.seed,
+            },
+        )
+    print(f"train: epoch {kept} kept, validation accuracy {history['validation_accuracy'][kept - 1]:.2%}")
 
 
 if __name__ == "__main__":

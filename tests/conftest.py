@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from stages.lib import images
+from stages.lib import dataset, images
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("fetch", "clean", "augment", "normalize", "train", "evaluate", "report")
@@ -122,3 +122,11 @@ def write_photos(folder: Path, per_class: int = 12) -> None:
             pixels = np.clip(generator.normal(color, 40, (height, width, 3)), 0, 255).astype(np.uint8)
             suffix = "png" if index % 2 else "jpg"
             Image.fromarray(pixels).save(folder / name / f"{index:02d}.{suffix}")
+
+
+def whole(data: dataset.Dataset, *splits: str) -> dataset.Images:
+    """Read whole splits of kind ``pixels``, one after the other."""
+    parts = [batch for split in splits for batch in data.batches(split)]
+    return dataset.Images(
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("ids", "labels", "pixels"))
+    )

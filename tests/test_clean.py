@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT, noise, png
+from conftest import ROOT, noise, png, whole
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -222,7 +222,7 @@ def test_the_stage_lists_what_it_sets_aside(small):
     assert gone.loc["a/copy.png", ["reason", "other"]].tolist() == ["exact_duplicate", "a/0.png"]
     assert gone.loc["b/text.jpg", "reason"] == "undecodable"
     data = dataset.open_dataset(small.folder / "data/clean", "pixels")
-    ids = [name for split in dataset.SPLITS for name in dataset.load((data, split)).ids]
+    ids = whole(data, *dataset.SPLITS).ids.tolist()
     assert sorted(ids) == sorted(f"{name}/{i}.png" for name in "ab" for i in range(8) if f"{name}{i}" != "b2")
     assert sorted(path.name for path in (small.folder / "data/clean").iterdir() if path.is_file()) == [
         "evidence.parquet",

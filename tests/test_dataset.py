@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from conftest import whole
 
 from stages.lib import dataset
 from stages.lib.errors import UserError
@@ -31,18 +32,18 @@ def content(folder):
 def test_what_is_written_is_read(tmp_path):
     data = write(tmp_path)
     expected = np.random.default_rng(0).integers(0, 256, (10, *SHAPE), dtype=np.uint8)
-    whole = dataset.load((data, "train"))
-    assert whole.ids.tolist() == [f"train/{row}" for row in range(10)]
-    assert whole.labels.tolist() == [row % 3 for row in range(10)]
-    assert (whole.pixels == expected).all()
+    images = whole(data, "train")
+    assert images.ids.tolist() == [f"train/{row}" for row in range(10)]
+    assert images.labels.tolist() == [row % 3 for row in range(10)]
+    assert (images.pixels == expected).all()
     assert [len(batch.ids) for batch in data.batches("test")] == [4, 4, 2]
     assert (data.rows("train"), data.rows("validation")) == (10, 0)
 
 
 def test_several_splits_load_one_after_the_other(tmp_path):
     data = write(tmp_path)
-    whole = dataset.load((data, "train"), (data, "validation"), (data, "test"))
-    assert whole.ids[9:11].tolist() == ["train/9", "test/0"]
+    images = whole(data, "train", "validation", "test")
+    assert images.ids[9:11].tolist() == ["train/9", "test/0"]
 
 
 def test_the_same_data_are_the_same_bytes(tmp_path):
@@ -55,7 +56,7 @@ def test_shards_are_cut_by_size_and_read_in_order(tmp_path, monkeypatch):
     monkeypatch.setattr(dataset, "SHARD_BYTES", 500)
     data = write(tmp_path)
     assert len(data.manifest["shards"]) == 4
-    assert dataset.load((data, "train")).ids.tolist() == [f"train/{row}" for row in range(10)]
+    assert whole(data, "train").ids.tolist() == [f"train/{row}" for row in range(10)]
 
 
 def test_raw_records_keep_every_byte(tmp_path):

@@ -1,39 +1,211 @@
 import numpy as np
 import pytest
-from conftest import noise
+from conftest import ROOT, noise
+from test_optimization import settings
 
+from stages import models as command
 from stages.lib import artifact, models
 from stages.lib.backend import keras
 from stages.lib.errors import UserError
 from stages.lib.images import Conversion
+from stages.lib.zoo import applications, fast
 
 PLAIN = {"method": "standard", "offset": [100.0], "scale": [50.0]}
+NONE = {"method": "none", "offset": [0.0] * 3, "scale": [1.0] * 3}
+SMALL = {"width": 0.25}
 
 
-def classifier(**changes) -> keras.Model:
+def classifier(name="article_cnn", shape=(8, 8, 1), classes=4, normalizer=None, precision="float32", **changes):
+    """Build a model on seed 0."""
+    if normalizer is None:
+        normalizer = {"method": "standard", "offset": [100.0] * shape[2], "scale": [50.0] * shape[2]}
     keras.utils.set_random_seed(0)
-    return models.build(
-        **{"name": "article_cnn", "image_shape": (8, 8, 1), "classes": 4, "normalizer": PLAIN, **changes}
-    )
+    how = models.architecture(settings(model=name, **changes), shape, normalizer)
+    return models.build(how, shape, classes, normalizer, precision)
+
+
+def smallest(name: str) -> dict:
+    """Settings that make a model cheap to build."""
+    depths = models.ZOO[name].depths
+    return {**({"depth": min(depths)} if depths else {}), "width": 1 / 3 if name == "vit" else 0.25}
 
 
 @pytest.mark.parametrize("name", sorted(models.ZOO))
 @pytest.mark.parametrize(
-    ("shape", "classes"), [((8, 8, 1), 2), ((32, 32, 3), 10), ((17, 40, 3), 3), ((64, 64, 1), 100)]
+    ("shape", "classes"),
+    [((8, 8, 1), 2), ((32, 32, 3), 10), ((17, 40, 3), 3), ((64, 64, 1), 100), ((224, 224, 3), 1000)],
 )
 def test_every_model_builds_at_any_size(name, shape, classes):
-    normalizer = {"method": "standard", "offset": [0.0] * shape[2], "scale": [255.0] * shape[2]}
-    made = models.build(name, shape, classes, normalizer)
+    made = classifier(name, shape, classes, **smallest(name))
     probabilities = models.probabilities(made, np.stack([noise(i, *shape) for i in range(3)]))
     assert probabilities.shape == (3, classes)
     assert probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
 
 
-def test_the_articles_network_has_its_size():
-    # 3*9*32+32 + 32*9*64+64 + 64*9*64+64 + 1024*64+64 + 64*10+10
-    normalizer = {"method": "minmax", "offset": [0.0] * 3, "scale": [255.0] * 3}
-    assert models.build("article_cnn", (32, 32, 3), 10, normalizer).count_params() == 122_570
+def trainable(made: keras.Model) -> int:
+    return sum(int(np.prod(weight.shape)) for weight in made.trainable_weights)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "classes", "changes", "published"),
+    [
+        # 3*9*32+32 + 32*9*64+64 + 64*9*64+64 + 1024*64+64 + 64*10+10
+        ("article_cnn", (32, 32, 3), 10, {}, 122_570),
+        # LeCun et al. 1998, with a full second convolution: 156 + 2,416 + 48,120 + 10,164 + 850
+        ("lenet5", (32, 32, 1), 10, {}, 61_706),
+        ("lenet5", (28, 28, 1), 10, {}, 61_706),
+        # He et al. 2016: 0.27, 0.46 and 0.85 million
+        ("resnet", (32, 32, 3), 10, {"depth": 20}, 269_722),
+        ("resnet", (32, 32, 3), 10, {"depth": 32}, 464_154),
+        ("resnet", (32, 32, 3), 10, {"depth": 56}, 853_018),
+        # Krizhevsky et al. 2012, on one device
+        ("alexnet", (227, 227, 3), 1000, {}, 62_378_344),
+    ],
+)
+def test_parameters_are_as_published(name, shape, classes, changes, published):
+    assert trainable(classifier(name, shape, classes, **changes)) == published
+
+
+def test_the_convolutions_of_vgg16_are_as_published():
+    made = classifier("vgg", (32, 32, 3), 10, depth=16, normalization="none")
+    assert sum(layer.count_params() for layer in made.layers if layer.name.startswith("conv")) == 14_714_688
+
+
+def test_wide_resnets_are_as_published():
+    # Zagoruyko and Komodakis 2016, table 1 and 5: 2.7 (WRN-16-4), 8.9 (WRN-40-4) million
+    for depth, millions in ((16, 2.7), (40, 8.9)):
+        assert trainable(classifier("wide_resnet", (32, 32, 3), 10, depth=depth)) / 1e6 == pytest.approx(
+            millions, abs=0.06
+        )
+
+
+def test_multiply_adds_by_hand():
+    # 30*30*27*32 + 13*13*288*64 + 4*4*576*64 + 1024*64 + 64*10
+    assert models.multiply_adds(classifier("article_cnn", (32, 32, 3), 10)) == 4_548_608
+    # 4 patches of 2x2 of one channel to 64; a block of 4 T d d + 2 T T d and 8 T d d; the head
+    how = {"depth": 2, "width": 1 / 3, "patch": 4}
+    block = 4 * 4 * 64 * 64 + 2 * 4 * 4 * 64 + 8 * 4 * 64 * 64
+    assert models.multiply_adds(classifier("vit", (8, 8, 1), 4, **how)) == 4 * 16 * 64 + 2 * block + 64 * 4
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu", "gelu", "silu"])
+@pytest.mark.parametrize("normalization", ["batch", "none"])
+def test_activation_and_normalization_are_those_asked_for(activation, normalization):
+    for name in ("article_cnn", "vgg", "resnet", "fast_cnn"):
+        made = classifier(name, activation=activation, normalization=normalization, **SMALL)
+        found = {layer.activation.__name__ for layer in made.layers if isinstance(layer, keras.layers.Activation)}
+        assert found == {activation}
+        normed = any(isinstance(layer, keras.layers.BatchNormalization) for layer in made.layers)
+        assert normed == (normalization == "batch")
+
+
+def test_width_scales_and_dropout_drops():
+    kernels = [classifier("vgg", width=width).get_layer("conv1_1").kernel.shape[-1] for width in (0.5, 1.0, 2.0)]
+    assert kernels == [32, 64, 128]
+    made = classifier("mlp", dropout=0.4, **SMALL)
+    assert {layer.rate for layer in made.layers if isinstance(layer, keras.layers.Dropout)} == {0.4}
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"model": "resnet", "depth": 21}, r"train\.depth is 21, but resnet has one of: auto, 20, 32, 44, 56, 110"),
+        ({"model": "lenet5", "depth": 5}, r"train\.depth is 5, but lenet5 has no such choice: set it to 'auto'"),
+        ({"model": "vgg", "patch": 4}, r"train\.patch is 4, but vgg has no such choice"),
+        ({"model": "vit", "patch": 9}, r"train\.patch is 9, more than the 8 pixels of a side"),
+        ({"model": "vit", "normalization": "batch"}, r"train\.normalization is 'batch', but vit has no such choice"),
+        ({"model": "vgg", "weights": "a", "weights_sha256": "0" * 64}, r"train\.weights is given, but vgg has no such"),
+        ({"model": "applications/VGG16"}, r"normalize\.method is standard, but applications/VGG16 brings"),
+        ({"model": "articl_cnn"}, r"train\.model is 'articl_cnn'.*article_cnn.*did you mean article_cnn"),
+        ({"model": "applications/ResNet5"}, r"did you mean applications/ResNet50"),
+    ],
+)
+def test_what_a_model_cannot_have_is_refused(changes, says):
+    with pytest.raises(UserError, match=says):
+        models.architecture(settings(**changes), (8, 8, 1), PLAIN)
+
+
+def test_images_too_small_for_a_model_are_refused_with_the_size_it_takes():
+    with pytest.raises(UserError, match=r"vgg takes images of 8x8 pixels at least, not 4x9"):
+        models.architecture(settings(model="vgg"), (4, 9, 1), PLAIN)
+    with pytest.raises(UserError, match=r"applications/VGG16 takes images of 32x32 pixels at least, not 8x8"):
+        classifier("applications/VGG16", normalizer={"method": "none", "offset": [0.0], "scale": [1.0]})
+
+
+def test_gray_images_and_published_networks(tmp_path):
+    gray = {"method": "none", "offset": [0.0], "scale": [1.0]}
+    made = classifier("applications/MobileNetV3Small", (32, 32, 1), 5, gray)
+    assert models.probabilities(made, np.stack([noise(0, 32, 32)])).shape == (1, 5)
+    # Trained weights go into the body, and a file of another network is refused.
+    path = tmp_path / "body.weights.h5"
+    made.get_layer(applications.BODY).save_weights(path)
+    pretrained = {"weights": str(path), "weights_sha256": "0" * 64}
+    again = classifier("applications/MobileNetV3Small", (32, 32, 3), 5, NONE, **pretrained)
+    models.prepare(again, np.zeros((1, 32, 32, 3), np.uint8), path)
+    bodies = [model.get_layer(applications.BODY).get_weights() for model in (made, again)]
+    assert all((a == b).all() for a, b in zip(*bodies, strict=True))
+    other = classifier("applications/MobileNet", (32, 32, 3), 5, NONE, **pretrained)
+    with pytest.raises(UserError, match=r"body\.weights\.h5 does not fit train\.model applications_MobileNet"):
+        models.prepare(other, np.zeros((1, 32, 32, 3), np.uint8), path)
+
+
+def test_published_networks_get_the_pixels_that_they_were_trained_on():
+    pixels = keras.ops.array([[[[0.0, 127.5, 255.0]]]])
+    by_hand = {
+        "tf": [-1, 0, 1],
+        "caffe": [255 - 103.939, 127.5 - 116.779, 0 - 123.68],
+        "torch": [(0 - 0.485) / 0.229, (0.5 - 0.456) / 0.224, (1 - 0.406) / 0.225],
+        "none": [0, 127.5, 255],
+    }
+    for mode, expected in by_hand.items():
+        assert np.asarray(applications.Preprocess(mode)(pixels)).ravel() == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_body_freezes_and_thaws():
+    made = classifier("applications/MobileNetV3Small", (32, 32, 3), 5, NONE)
+    models.freeze(made, True)
+    assert [weight.path for weight in made.trainable_weights] == ["logits/kernel", "logits/bias"]
+    models.freeze(made, False)
+    assert len(made.trainable_weights) > 50
+
+
+def test_the_command_lists_every_model_with_its_size_and_cost(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["models"])
+    monkeypatch.chdir(ROOT)
+    command.main()
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
+    assert lines.keys() >= {*models.ZOO, "And"}
+    assert "122,570" in lines["article_cnn"] and "4.5 M" in lines["article_cnn"]
+    assert "11, 13, 16" in lines["vgg"]
+    monkeypatch.setattr("sys.argv", ["models", "lenet5", "--channels", "1", "--image-size", "28", "28"])
+    command.main()
+    assert "61,706" in capsys.readouterr().out
+    monkeypatch.setattr("sys.argv", ["models", "lenet"])
+    with pytest.raises(UserError, match="did you mean lenet5"):
+        command.main()
+
+
+def test_whitened_patches_are_uncorrelated_and_of_one_size():
+    images = np.random.default_rng(0).normal(size=(300, 8, 8, 3)).cumsum(axis=2).cumsum(axis=1)
+    filters = fast.whitening_filters(images)
+    patches = np.lib.stride_tricks.sliding_window_view(images, (2, 2), axis=(1, 2))
+    flat = np.moveaxis(patches, 3, -1).reshape(-1, 12)
+    covariance = np.cov((flat - flat.mean(axis=0)) @ filters.reshape(12, 12), rowvar=False)
+    spread = np.diagonal(covariance)
+    assert np.abs(covariance - np.diag(spread)).max() < 1e-4
+    assert spread.max() == pytest.approx(1, abs=0.01)
+
+
+def test_fast_cnn_starts_from_the_training_images_and_keeps_that():
+    made = classifier("fast_cnn", (8, 8, 1), **SMALL)
+    pixels = np.stack([noise(i) for i in range(20)])
+    models.prepare(made, pixels, None)
+    kernel = np.asarray(made.get_layer("whiten").kernel)
+    assert kernel == pytest.approx(np.concatenate([kernel[..., :4], -kernel[..., :4]], axis=-1)) and kernel[
+        ..., :4
+    ] == pytest.approx(fast.whitening_filters((pixels - 100.0) / 50), abs=1e-4)
+    assert "whiten/kernel" not in [weight.path for weight in made.trainable_weights]
 
 
 @pytest.mark.parametrize("method", ["standard", "per_image", "none"])
@@ -64,20 +236,40 @@ def test_logits_are_those_of_the_probabilities():
     )
 
 
-def test_an_unknown_model_gets_the_list_of_the_known():
-    with pytest.raises(UserError, match=r"train\.model is 'articl_cnn'.*article_cnn"):
-        models.check("articl_cnn")
+def test_mixed_precision_keeps_weights_and_probabilities_whole():
+    made = classifier("fast_cnn", precision="mixed_bfloat16", **SMALL)
+    assert {str(weight.dtype) for weight in made.weights if "seed" not in weight.path} == {"float32"}
+    assert made.get_layer("conv1_1").compute_dtype == "bfloat16"
+    whole = classifier("fast_cnn", **SMALL)
+    whole.set_weights(made.get_weights())
+    pixels = np.stack([noise(i) for i in range(4)])
+    np.testing.assert_allclose(models.probabilities(made, pixels), models.probabilities(whole, pixels), atol=0.02)
+    assert keras.config.dtype_policy().name == "float32"
 
 
-def save(folder) -> artifact.Classifier:
+def test_dropout_is_drawn_by_the_seed_given():
+    made = classifier("mlp", dropout=0.5, **SMALL)
+    pixels = np.stack([noise(i) for i in range(4)])
+
+    def drawn(seed):
+        models.reseed(made, seed)
+        return np.asarray(made(pixels, training=True))
+
+    assert (drawn(1) == drawn(1)).all()
+    assert (drawn(1) != drawn(2)).any()
+
+
+def save(folder, name="article_cnn", **changes) -> artifact.Classifier:
     folder.mkdir(exist_ok=True)
-    made = artifact.Classifier(classifier(), list("abcd"), Conversion(8, 8, 1, "crop"))
-    artifact.save(folder, made, PLAIN)
+    how = models.architecture(settings(model=name, **changes), (8, 8, 1), PLAIN)
+    made = artifact.Classifier(classifier(name, **changes), list("abcd"), Conversion(8, 8, 1, "crop"))
+    artifact.save(folder, made, how, PLAIN)
     return made
 
 
-def test_a_saved_model_predicts_the_same(tmp_path):
-    made = save(tmp_path)
+@pytest.mark.parametrize("name", sorted(models.ZOO))
+def test_a_saved_model_predicts_the_same(name, tmp_path):
+    made = save(tmp_path, name, **smallest(name))
     loaded = artifact.load(tmp_path)
     pixels = np.stack([noise(i) for i in range(5)])
     assert (loaded.classes, loaded.conversion) == (made.classes, made.conversion)
@@ -105,7 +297,7 @@ def test_changed_weights_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "says"), [('"schema": 1', '"schema": 9', "schema 9"), ('"classes"', '"klasses"', "damaged")]
+    ("old", "new", "says"), [('"schema": 2', '"schema": 9', "schema 9"), ('"classes"', '"klasses"', "damaged")]
 )
 def test_a_changed_description_is_refused(tmp_path, old, new, says):
     save(tmp_path)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from conftest import noise
+from conftest import noise, whole
 
 from stages.lib import dataset, files, normalizer
 
@@ -51,6 +51,6 @@ def test_only_train_is_fitted(project):
     project.stage("normalize")
     data = dataset.open_dataset(project.folder / "data/clean", "pixels")
     fitted = files.read_json(project.folder / "data/normalized/normalizer.json")
-    pixels = dataset.load((data, "train")).pixels
+    pixels = whole(data, "train").pixels
     assert fitted["offset"] == pytest.approx([pixels.mean()])
     assert fitted["scale"] == pytest.approx([pixels.std()])

@@ -1,4 +1,4 @@
-"""Losses, optimisers and schedules against hand-worked numbers."""
+"""Losses, optimisers, schedules and averages against hand-worked numbers."""
 
 import math
 
@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from stages.lib import optimization, params, scores
+from stages.lib import mixing, muon, optimization, params, scores
 from stages.lib.backend import keras
 
 BASE = params.load(ROOT / "params.yaml").train
 LOGITS = np.log(np.array([[0.7, 0.2, 0.1], [0.25, 0.25, 0.5]], np.float32))
 LABELS = np.array([0, 1], np.int32)
+TARGETS = mixing.targets(LABELS, 3)
 
 
 def settings(**changes) -> params.Train:
@@ -19,24 +20,38 @@ def settings(**changes) -> params.Train:
 
 
 def test_losses_by_hand():
-    assert np.asarray(optimization.cross_entropy(LABELS, LOGITS)) == pytest.approx([-math.log(0.7), -math.log(0.25)])
+    assert np.asarray(optimization.cross_entropy(TARGETS, LOGITS)) == pytest.approx([-math.log(0.7), -math.log(0.25)])
     by_hand = [0.3**2 + 0.2**2 + 0.1**2, 0.25**2 + 0.75**2 + 0.5**2]
-    assert np.asarray(optimization.squared_error(LABELS, LOGITS)) == pytest.approx(by_hand)
+    assert np.asarray(optimization.squared_error(TARGETS, LOGITS)) == pytest.approx(by_hand)
+    # Half of each of the first two classes.
+    shared = np.array([[0.5, 0.5, 0]], np.float32)
+    assert np.asarray(optimization.cross_entropy(shared, LOGITS[:1])) == pytest.approx([-math.log(0.7 * 0.2) / 2])
 
 
 @pytest.mark.parametrize("name", sorted(optimization.LOSSES))
 def test_validation_measures_the_loss_that_is_trained(name):
-    probabilities = np.exp(LOGITS)
-    trained = np.asarray(optimization.LOSSES[name](LABELS, LOGITS))
-    assert scores.LOSSES[name](probabilities, LABELS) == pytest.approx(trained, rel=1e-6)
+    trained = np.asarray(optimization.LOSSES[name](TARGETS, LOGITS))
+    assert scores.LOSSES[name](np.exp(LOGITS), LABELS) == pytest.approx(trained, rel=1e-6)
 
 
-def step(gradient: list[float], **changes) -> np.ndarray:
-    optimizer = optimization.optimizer(settings(lr=1.0, **changes))
-    variables = [keras.Variable(np.zeros(1)), keras.Variable(np.zeros(1))]
-    optimizer.build(variables)
-    optimizer.apply_gradients([(keras.ops.array([g]), v) for g, v in zip(gradient, variables, strict=True)])
-    return np.concatenate([np.asarray(variable) for variable in variables])
+def network(**options) -> keras.Model:
+    """One weight of 0 and one bias of 0."""
+    inputs = keras.Input((1,))
+    return keras.Model(inputs, keras.layers.Dense(1, kernel_initializer="zeros", name="logits", **options)(inputs))
+
+
+def step(gradient: list[float], steps: int = 1, start: float = 0.0, **changes) -> np.ndarray:
+    made = network()
+    made.set_weights([np.full((1, 1), start), np.full(1, start)])
+    optimizer = optimization.optimizer(settings(**{"lr": 1.0, "clip": "none", **changes}), made)
+    optimizer.build(made.trainable_variables)
+    for _ in range(steps):
+        gradients = [
+            keras.ops.reshape(keras.ops.array([g]), v.shape)
+            for g, v in zip(gradient, made.trainable_variables, strict=True)
+        ]
+        optimizer.apply_gradients(zip(gradients, made.trainable_variables, strict=True))
+    return np.array([np.asarray(weight).item() for weight in made.get_weights()])
 
 
 SGD = {"optimizer": "sgd", "momentum": 0.0, "nesterov": False}
@@ -44,35 +59,130 @@ SGD = {"optimizer": "sgd", "momentum": 0.0, "nesterov": False}
 
 @pytest.mark.parametrize(
     ("clip", "moved"),
-    [
-        ("none", [-3, -4]),
-        ("value", [-2.5, -2.5]),
-        ("norm", [-2.5, -2.5]),
-        ("global_norm", [-1.5, -2]),
-    ],
+    [("none", [-3, -4]), ("value", [-2.5, -2.5]), ("norm", [-2.5, -2.5]), ("global_norm", [-1.5, -2])],
 )
 def test_clipping(clip, moved):
     assert step([3.0, 4.0], clip=clip, clip_at=2.5, **SGD) == pytest.approx(moved)
 
 
-def test_the_optimizer_has_the_momentum_asked_for():
-    made = optimization.optimizer(settings(optimizer="sgd", momentum=0.8, nesterov=True))
-    assert (made.momentum, made.nesterov) == (0.8, True)
-    # Adam's first step is the learning rate, whatever the gradient.
-    assert step([3.0, -0.1], optimizer="adam", clip="none") == pytest.approx([-1, 1], rel=1e-4)
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "lion", "muon"])
+def test_every_optimizer_clips(optimizer):
+    # What follows the first step shows that the gradient of the first was cut.
+    cut, free = (
+        step([100.0, 100.0], optimizer=optimizer, clip=clip, clip_at=1e-9, lr=0.1, side_lr=0.1)
+        for clip in ("value", "none")
+    )
+    if optimizer == "lion":  # takes the sign alone
+        assert cut == pytest.approx(free)
+    else:
+        assert (abs(cut) < abs(free) * 0.95).all()
 
 
-def test_constant_and_cosine():
-    constant = optimization.LearningRate(settings(schedule="constant", lr=0.1), 10)
-    assert [constant.at(step) for step in (0, 9)] == [0.1, 0.1]
-    cosine = optimization.LearningRate(settings(schedule="cosine", lr=0.1), 10)
-    assert [cosine.at(step) for step in (0, 5, 10)] == pytest.approx([0.1, 0.05, 0])
+def test_optimizers_by_hand():
+    # Momentum 0.8: -1, then -(1 + 0.8); Nesterov looks ahead: -1.8, then -(1 + 0.8 + 0.64).
+    assert step([1.0, 2.0], 2, **{**SGD, "momentum": 0.8}) == pytest.approx([-2.8, -5.6])
+    assert step([1.0, 2.0], 2, **{**SGD, "momentum": 0.8, "nesterov": True}) == pytest.approx([-4.24, -8.48])
+    # The first step of Adam is the learning rate, whatever the gradient; Lion's always.
+    for optimizer in ("adam", "adamw", "lion"):
+        assert step([3.0, -0.1], optimizer=optimizer) == pytest.approx([-1, 1], rel=1e-4)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "lion", "muon"])
+def test_weight_decay_leaves_biases_alone(optimizer):
+    changes = {"optimizer": optimizer, "lr": 0.1, "weight_decay": 0.5, "momentum": 0.0, "nesterov": False}
+    decayed = step([0.0, 0.0], start=2.0, **changes)
+    assert decayed == pytest.approx([2 * (1 - 0.1 * 0.5), 2])
+
+
+def test_orthogonalized_brings_singular_values_near_one():
+    made = np.random.default_rng(0).normal(size=(5, 9)).astype(np.float32)
+    for matrix in (made, made.T):
+        found = np.asarray(muon.orthogonalized(keras.ops.array(matrix)))
+        left, values, right = np.linalg.svd(matrix, full_matrices=False)
+        # The quintic's band, after three steps from values above a tenth of the norm.
+        turned = np.diag(left.T @ found @ right.T)
+        assert np.allclose(found, left @ np.diag(turned) @ right, atol=1e-4)
+        assert ((turned > 0.5) & (turned < 1.3)).all()
+        assert values.max() / values.min() > 2
+
+
+def test_muon_by_hand():
+    inputs = keras.Input((4, 4, 1))
+    x = keras.layers.Conv2D(2, 1, use_bias=False, name="conv")(inputs)
+    x = keras.layers.Dense(3, name="logits")(keras.layers.Flatten()(x))
+    made = keras.Model(inputs, x)
+    chosen = settings(optimizer="muon", lr=0.1, side_lr=0.01, momentum=0.0, clip="none")
+    optimizer = optimization.optimizer(chosen, made)
+    optimizer.build(made.trainable_variables)
+    before = made.get_weights()
+    gradients = [np.ones(weight.shape, np.float32) * 7 for weight in before]
+    gradients[0] = np.array([3.0, 4.0], np.float32).reshape(1, 1, 1, 2)
+    optimizer.apply_gradients(zip(map(keras.ops.array, gradients), made.trainable_variables, strict=True))
+    conv, *rest = made.get_weights()
+    # Kept at the norm sqrt(2); then a step along the unit vector (0.6, 0.8), times Newton-Schulz' factor.
+    moved = before[0] * math.sqrt(2) / np.linalg.norm(before[0]) - conv
+    x = 1.0
+    for _ in range(3):
+        x = 3.4445 * x - 4.7750 * x**3 + 2.0315 * x**5
+    assert moved.ravel() == pytest.approx(0.1 * x * np.array([0.6, 0.8]), rel=1e-3)
+    for new, old in zip(rest, before[1:], strict=True):  # Adam's first step
+        assert old - new == pytest.approx(np.full(old.shape, 0.01), rel=1e-3)
+
+
+def rates(steps, each=5, **changes) -> list[float]:
+    made = optimization.LearningRate(settings(**{"lr": 0.1, "epochs": 2, **changes}), each)
+    return [made.at(step) for step in steps]
+
+
+def test_schedules_by_hand():
+    assert rates((0, 9), schedule="constant") == [0.1, 0.1]
+    assert rates((0, 5, 10), schedule="cosine") == pytest.approx([0.1, 0.05, 0])
+    assert rates((0, 5, 10), schedule="linear") == pytest.approx([0.1, 0.05, 0])
+    assert rates((0, 3, 10), schedule="one_cycle") == pytest.approx([0.004, 0.1, 4e-7])
+    assert rates((1.5, 6.5), schedule="one_cycle") == pytest.approx([0.052, 0.0500002])
+    stepped = rates((0, 9, 10, 19, 20), epochs=9, schedule="step", decay_factor=0.1, decay_epochs=2)
+    assert stepped == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001])
+
+
+def test_warm_up_rises_and_the_schedule_takes_the_rest():
+    assert rates((0, 1, 3), warmup=0.8, schedule="constant") == pytest.approx([0.025, 0.05, 0.1])
+    assert rates((4, 7, 10), warmup=0.8, schedule="linear") == pytest.approx([0.1, 0.05, 0])
 
 
 def test_plateau_lowers_the_rate_after_patience():
-    rate = optimization.LearningRate(settings(schedule="plateau", lr=1.0, plateau_factor=0.1, plateau_patience=2), 10)
+    rate = optimization.LearningRate(settings(schedule="plateau", lr=1.0, decay_factor=0.1, decay_epochs=2), 10)
     seen = []
     for loss in (3.0, 2.0, 2.0, 2.5, 1.0, 1.0, 1.0, 1.0, 1.0):
         rate.epoch_ended(loss)
         seen.append(rate.at(0))
     assert seen == pytest.approx([1, 1, 1, 0.1, 0.1, 0.1, 0.01, 0.01, 0.001])
+
+
+def averaged(restart: bool) -> tuple[optimization.Average, keras.Model, list[float]]:
+    made, own = network(), []
+    average = optimization.Average(made, 0.2, 2, restart)
+    for value in (1.0, 2.0, 3.0, 4.0):
+        made.set_weights([np.full((1, 1), value), np.zeros(1)])
+        average.step_ended()
+        own.append(made.get_weights()[0].item())
+    return average, made, own
+
+
+def test_the_average_by_hand():
+    # Updates after steps 2 and 4; the decays are min(0.2, 2/11) and 0.2.
+    first = 9 / 11 * 2
+    average, made, own = averaged(restart=False)
+    assert own == [1, 2, 3, 4]
+    with average.applied():
+        assert made.get_weights()[0].item() == pytest.approx(0.2 * first + 0.8 * 4)
+    assert made.get_weights()[0].item() == 4
+    assert averaged(restart=True)[2] == pytest.approx([1, first, 3, 0.2 * first + 0.8 * 4])
+
+
+def test_without_decay_nothing_is_averaged():
+    made = network()
+    average = optimization.Average(made, 0.0)
+    made.set_weights([np.ones((1, 1)), np.ones(1)])
+    average.step_ended()
+    with average.applied():
+        assert made.get_weights()[0].item() == 1

@@ -40,7 +40,7 @@ def test_numbers_are_read_by_yaml_1_2_and_floats_are_floats(load, written, meant
         (r"^  epochs: \S+", "  epochs: -1", "train.epochs", "greater than or equal to 1"),
         (r"^  epochs: \S+", "  epochs: 2.5", "train.epochs", "2.5"),
         (r"^  nesterov: \S+", "  nesterov: no", "train.nesterov", "'no'"),
-        (r"^  optimizer: \S+", "  optimizer: adm", "train.optimizer", "'adam' or 'sgd'"),
+        (r"^  optimizer: \S+", "  optimizer: adm", "train.optimizer", "'adam', 'adamw', 'sgd', 'lion' or 'muon'"),
         (r"^  url: \S+", "  url: [secret]", "fetch.url", "should be a valid string"),
         (r"^  sha256: \S+", "  sha256: abc", "fetch.sha256", "64 hexadecimal digits"),
         (r"^  near_duplicate: \S+", "  near_duplicate: remove", "clean.near_duplicate", "'drop', 'flag' or 'keep'"),
@@ -59,6 +59,26 @@ def test_a_wrong_value_ends_in_one_sentence_that_names_the_key(load, old, new, k
     assert re.search(rf"\b{re.escape(key)}\b", sentence)
     assert hint in sentence
     assert "\n" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"schedule": "one_cycle", "warmup": 1.0}, "train.warmup is above 0, but one_cycle warms up by itself"),
+        ({"warmup": 20.0}, "train.warmup should be less than epochs"),
+        ({"weight_decay": 0.1}, "train.weight_decay is above 0, which adam has no place for: choose adamw"),
+        ({"weights": "a.h5"}, "train.weights needs weights_sha256"),
+        ({"frozen_epochs": 1}, "train.frozen_epochs freezes trained weights, but weights is empty"),
+    ],
+)
+def test_keys_that_disagree_end_in_one_sentence(tmp_path, changes, says):
+    content = YAML(typ="safe", pure=True).load(TEXT)
+    content["train"] |= changes
+    path = tmp_path / "params.yaml"
+    YAML(typ="safe", pure=True).dump(content, path)
+    with pytest.raises(UserError) as error:
+        params.load(path)
+    assert str(error.value).startswith(f"{path}: {says}")
 
 
 def test_a_missing_key_is_named(load):

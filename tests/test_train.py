@@ -1,114 +1,217 @@
+import hashlib
+
 import numpy as np
 import pytest
 from conftest import noise
-from test_models import PLAIN, classifier
+from test_models import classifier, smallest
 from test_optimization import settings
 from test_policy import OFF
 
 from stages import train
-from stages.lib import dataset, models, policy
-from stages.lib.backend import keras
+from stages.lib import artifact, dataset, models, policy
 from stages.lib.errors import UserError
+from stages.lib.feeding import Feed
+from stages.lib.images import Conversion
 
 NO_POLICY = policy.Policy(mode="online", views=1, **OFF)
 FLIPS = policy.Policy(mode="online", views=1, **{**OFF, "flip": 0.5})
+PLAIN = {"epochs": 3, "batch_size": 5, "schedule": "constant", "clip": "none"}
 
 
-def handful(rows: int = 12) -> dataset.Images:
-    ids = np.array([str(i) for i in range(rows)], object)
-    return dataset.Images(ids, np.arange(rows, dtype=np.int32) % 4, np.stack([noise(i) for i in range(rows)]))
+@pytest.fixture
+def handful(tmp_path) -> Feed:
+    return feed(tmp_path)
 
 
-def fit(data=None, plan=NO_POLICY, **changes):
-    made = classifier()
-    data = data or handful()
-    options = {"epochs": 3, "batch_size": 5, "schedule": "constant", **changes}
-    return made, train.fit(made, data, data, plan, settings(**options))
+def feed(folder, rows: int = 12, shift: int = 0, shape=(8, 8, 1)) -> Feed:
+    """Noise in four classes, each image's label its number (and the shift) modulo 4."""
+    pixels = np.stack([noise(i, *shape) for i in range(rows)])
+    table = dataset.pixel_table([str(i) for i in range(rows)], (np.arange(rows) + shift) % 4, pixels)
+    dataset.write(folder / str(shift), [("train", table)], "pixels", classes=list("abcd"), image_shape=shape)
+    return Feed([(dataset.open_dataset(folder / str(shift), "pixels"), "train")], 1.0)
 
 
-def test_an_epoch_feeds_every_image_once_in_an_order_of_its_own():
-    data = handful()
-    orders = []
-    for epoch in range(2):
-        batches = list(train.batches(data, NO_POLICY, 0, epoch, 5))
-        assert [len(labels) for _, labels in batches] == [5, 5, 2]
-        pixels = np.concatenate([pixels for pixels, _ in batches])
-        order = [int(np.flatnonzero((data.pixels == image).all(axis=(1, 2, 3)))[0]) for image in pixels]
-        assert sorted(order) == list(range(12))
-        assert (data.labels[order] == np.concatenate([labels for _, labels in batches])).all()
-        orders.append(order)
-    assert orders[0] != orders[1]
-    assert [b[1].tolist() for b in train.batches(data, NO_POLICY, 0, 1, 5)] == [
-        data.labels[orders[1]].tolist()[i : i + 5] for i in (0, 5, 10)
-    ]
+def fit(data: Feed, plan=NO_POLICY, validation=None, name="article_cnn", model=None, **changes):
+    model = model or {}
+    made = classifier(name, data.image_shape, **model)
+    history, kept = train.fit(
+        made, data, validation or data, plan, settings(model=name, **{**PLAIN, **model, **changes})
+    )
+    return made, history, kept
 
 
-def test_online_views_depend_on_seed_epoch_and_item_alone():
-    data = handful()
+def test_targets_and_weights_are_those_asked_for(tmp_path):
+    pixels = np.stack([noise(i) for i in range(4)])
+    table = dataset.pixel_table(list("abcd"), np.array([0, 0, 0, 1]), pixels)
+    dataset.write(tmp_path, [("train", table)], "pixels", classes=["x", "y"], image_shape=(8, 8, 1))
+    data = Feed([(dataset.open_dataset(tmp_path, "pixels"), "train")], 1.0)
+    chosen = settings(class_weight="balanced", label_smoothing=0.2, batch_size=4)
+    ((fed, targets, weights),) = train.batches(data, NO_POLICY, chosen, 0)
+    own = targets[:, 0] > 0.5
+    assert targets[own] == pytest.approx(np.array([[0.9, 0.1]] * 3))
+    assert weights[own] == pytest.approx([2 / 3] * 3) and weights[~own] == pytest.approx([2])
+    assert sorted(fed.ravel()) == sorted(pixels.ravel())
+    ((_, _, weights),) = train.batches(data, NO_POLICY, settings(batch_size=4), 0)
+    assert weights.tolist() == [1, 1, 1, 1]
 
+
+def test_online_views_depend_on_seed_epoch_and_item_alone(handful):
     def views(seed, epoch, size):
-        pixels = np.concatenate([pixels for pixels, _ in train.batches(data, FLIPS, seed, epoch, size)])
-        return {image.tobytes() for image in pixels}
+        fed = train.batches(handful, FLIPS, settings(seed=seed, batch_size=size), epoch)
+        return {image.tobytes() for pixels, _, _ in fed for image in pixels}
 
     assert views(0, 1, 5) == views(0, 1, 12)
     assert views(0, 1, 5) != views(0, 2, 5)
     assert views(0, 1, 5) != views(1, 1, 5)
 
 
+def test_offline_views_are_not_warped_again(handful):
+    offline = policy.Policy(mode="offline", views=1, **{**OFF, "flip": 1.0})
+    fed = np.concatenate([pixels for pixels, _, _ in train.batches(handful, offline, settings(), 0)])
+    assert {image.tobytes() for image in fed} == {image.tobytes() for image in handful.whole.pixels}
+
+
+def test_mixtures_are_fed(handful):
+    plain, mixed = (next(train.batches(handful, NO_POLICY, settings(mixup=a, batch_size=12), 0)) for a in (0.0, 1.0))
+    assert (plain[0] != mixed[0]).any() and (plain[1] != mixed[1]).any()
+    assert ((mixed[1] > 0).sum(axis=1) <= 2).all()
+
+
 @pytest.mark.parametrize(
-    "changes", [{}, {"loss": "squared_error"}, {"optimizer": "sgd", "lr": 0.05}, {"schedule": "plateau"}]
+    "changes",
+    [
+        {},
+        {"loss": "squared_error"},
+        {"optimizer": "sgd", "lr": 0.05},
+        {"optimizer": "adamw", "weight_decay": 0.01},
+        {"optimizer": "lion", "lr": 0.001},
+        {"optimizer": "muon", "lr": 0.02, "side_lr": 0.005},
+        {"schedule": "plateau"},
+        {"schedule": "one_cycle", "lr": 0.005},
+        {"label_smoothing": 0.1, "class_weight": "balanced"},
+        {"ema": 0.9},
+        {"ema": 0.5, "ema_every": 5, "ema_restart": True},
+    ],
+    ids=str,
 )
-def test_a_handful_is_learnt_by_heart(changes):
-    _, history = fit(epochs=60, batch_size=12, **changes)
-    assert history["loss"].iloc[-1] < history["loss"].iloc[0] / 2
+def test_a_handful_is_learnt_by_heart(handful, changes):
+    _, history, _ = fit(handful, **{"epochs": 60, "batch_size": 12, **changes})
+    assert history["validation_loss"].iloc[-1] < history["validation_loss"].iloc[0] / 2
     assert history["validation_accuracy"].iloc[-1] == 1
 
 
-def test_history():
-    _, history = fit(schedule="cosine", lr=0.01)
+@pytest.mark.parametrize("name", sorted(models.ZOO))
+def test_every_model_learns_a_handful_and_comes_back_from_disk(name, tmp_path):
+    data = feed(tmp_path, shape=(16, 16, 1))
+    model = {**smallest(name), "dropout": 0.0, **({"depth": 2} if name == "vit" else {})}
+    if name in ("alexnet", "vgg", "lenet5"):
+        model["width"] = 0.5
+    lr = {"alexnet": 0.0005, "fast_cnn": 0.01}.get(name, 0.003)
+    # Batch statistics of a dozen images lag behind, so validation looks at the loss while it trains.
+    made, history, _ = fit(data, name=name, model=model, epochs=50, batch_size=12, lr=lr)
+    assert history["loss"].iloc[-1] < history["loss"].iloc[0] / 2
+    assert history["accuracy"].iloc[-1] == 1
+    how = models.architecture(settings(model=name, **model), (16, 16, 1), {"method": "standard"})
+    plain = {"method": "standard", "offset": [100.0], "scale": [50.0]}
+    folder = tmp_path / "model"
+    folder.mkdir()
+    artifact.save(folder, artifact.Classifier(made, list("abcd"), Conversion(16, 16, 1, "crop")), how, plain)
+    pixels = data.whole.pixels
+    assert (models.probabilities(artifact.load(folder).model, pixels) == models.probabilities(made, pixels)).all()
+
+
+def test_history(handful):
+    _, history, kept = fit(handful, schedule="cosine", lr=0.01)
     assert history["epoch"].tolist() == [1, 2, 3]
     assert history["lr"].tolist() == pytest.approx([0.01 * (1 + np.cos(np.pi * step / 9)) / 2 for step in (2, 5, 8)])
-    assert list(history) == ["epoch", "lr", "loss", "accuracy", "validation_loss", "validation_accuracy"]
+    measured = [f"validation_{name}" for name in ("loss", "accuracy", "precision", "recall", "f1")]
+    assert list(history) == ["epoch", "lr", "loss", "accuracy", *measured]
+    assert kept == 3
 
 
-def test_the_epochs_loss_is_the_mean_over_its_images():
+def test_the_epochs_loss_is_the_mean_over_its_images(handful):
     made = classifier()
-    data = handful()
-    expected = train.scores.cross_entropy(models.probabilities(made, data.pixels), data.labels).mean()
-    _, history = fit(lr=1e-12, epochs=1)
+    whole = handful.whole
+    expected = train.scores.cross_entropy(models.probabilities(made, whole.pixels), whole.labels).mean()
+    _, history, _ = fit(handful, lr=1e-12, epochs=1)
     assert history["loss"][0] == pytest.approx(expected, rel=1e-5)
+    assert history["validation_loss"][0] == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_same_seed_gives_the_same_weights():
-    one, two, three = (fit(plan=FLIPS, seed=seed)[0].get_weights() for seed in (0, 0, 1))
+@pytest.mark.parametrize("name", ["article_cnn", "fast_cnn", "mlp"])
+def test_the_same_seed_gives_the_same_weights(handful, name):
+    model = {"width": 0.25, "dropout": 0.3}
+    more = {"name": name, "model": model, "mixup": 0.5, "plan": FLIPS}
+    one, two, three = (fit(handful, seed=seed, **more)[0].get_weights() for seed in (0, 0, 1))
     assert all((a == b).all() for a, b in zip(one, two, strict=True))
     assert any((a != b).any() for a, b in zip(one, three, strict=True))
 
 
-def test_early_stopping_keeps_the_best_weights():
-    data = handful()
-    made = classifier()
-    elsewhere = dataset.Images(data.ids, (data.labels + 1) % 4, data.pixels)  # what it learns is wrong there
-    history = train.fit(
-        made, data, elsewhere, NO_POLICY, settings(epochs=50, batch_size=12, patience=3, schedule="constant")
+@pytest.mark.parametrize("monitor", ["loss", "accuracy", "f1"])
+def test_early_stopping_keeps_the_best_weights(tmp_path, monitor):
+    data, elsewhere = feed(tmp_path), feed(tmp_path, shift=1)  # what it learns is wrong there
+    made, history, kept = fit(
+        data, validation=elsewhere, epochs=50, batch_size=12, patience=3, keep="best", monitor=monitor
     )
-    best = int(history["validation_loss"].idxmin())
+    figures = history[f"validation_{monitor}"]
+    best = int(figures.idxmin() if monitor == "loss" else figures.idxmax())
     assert len(history) == best + 4 < 50
-    loss = train.scores.cross_entropy(models.probabilities(made, elsewhere.pixels), elsewhere.labels).mean()
-    assert loss == pytest.approx(history["validation_loss"].min(), rel=1e-5)
-    assert train.summarize(made, history, settings(patience=3), 12)["epoch_kept"] == best + 1
+    assert kept == best + 1
+    found = train.validate(made, elsewhere, "cross_entropy")[monitor]
+    assert found == pytest.approx(figures[best], rel=1e-5)
+    last, history, kept = fit(data, validation=elsewhere, epochs=50, batch_size=12, patience=3, monitor=monitor)
+    assert kept == len(history) == best + 4
+    found = train.validate(last, elsewhere, "cross_entropy")["loss"]
+    assert found == pytest.approx(history["validation_loss"].iloc[-1], rel=1e-5)
 
 
-def test_a_loss_that_is_not_finite_stops_the_training():
+def test_the_averaged_weights_are_validated_and_kept(handful):
+    made, history, _ = fit(handful, ema=0.9, epochs=4, lr=0.02)
+    assert train.validate(made, handful, "cross_entropy")["loss"] == pytest.approx(
+        history["validation_loss"].iloc[-1], rel=1e-5
+    )
+    plain, _, _ = fit(handful, epochs=4, lr=0.02)
+    assert any((a != b).any() for a, b in zip(made.get_weights(), plain.get_weights(), strict=True))
+
+
+def test_the_head_learns_first_then_the_body_at_its_own_rate(tmp_path):
+    data = feed(tmp_path, shape=(32, 32, 3))
+    none = {"method": "none", "offset": [0.0] * 3, "scale": [1.0] * 3}
+    pretrained = {"weights": "x", "weights_sha256": "0" * 64, "frozen_epochs": 2, "thaw_factor": 0.1}
+    name = "applications/MobileNet"
+    made = classifier(name, (32, 32, 3), 4, none, **pretrained)
+    body = made.get_layer("body")
+    before = body.get_weights()
+    seen = []
+
+    def tell(row):
+        seen.append(any((a != b).any() for a, b in zip(body.get_weights(), before, strict=True)))
+
+    chosen = settings(model=name, **{**PLAIN, "epochs": 3, "lr": 0.01, **pretrained})
+    history, _ = train.fit(made, data, data, NO_POLICY, chosen, tell)
+    assert seen == [False, False, True]
+    assert history["lr"].tolist() == pytest.approx([0.01, 0.01, 0.001])
+
+
+def test_a_file_of_weights_is_pinned(tmp_path):
+    path = tmp_path / "body.h5"
+    path.write_bytes(b"weights")
+    digest = hashlib.sha256(b"weights").hexdigest()
+    assert train.pretrained_weights(settings()) is None
+    assert train.pretrained_weights(settings(weights=str(path), weights_sha256=digest)) == path
+    with pytest.raises(UserError, match=rf"body\.h5 has the sha256 {digest}, not train\.weights_sha256"):
+        train.pretrained_weights(settings(weights=str(path), weights_sha256="0" * 64))
+    with pytest.raises(UserError, match=r"train\.weights: nowhere\.h5 does not exist"):
+        train.pretrained_weights(settings(weights="nowhere.h5", weights_sha256="0" * 64))
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(handful):
     with pytest.raises(
         UserError, match=r"the loss is (nan|inf) in epoch \d+, batch \d+: lower train\.lr \(now 1e\+30\)"
     ):
-        fit(lr=1e30, clip="none", optimizer="sgd", epochs=5)
+        fit(handful, lr=1e30, optimizer="sgd", epochs=5)
 
 
 def test_the_model_is_built_on_the_seed():
-    keras.utils.set_random_seed(1)
-    one = models.build("article_cnn", (8, 8, 1), 4, PLAIN).get_weights()
-    keras.utils.set_random_seed(1)
-    two = models.build("article_cnn", (8, 8, 1), 4, PLAIN).get_weights()
+    one, two = (classifier().get_weights() for _ in range(2))
     assert all((a == b).all() for a, b in zip(one, two, strict=True))

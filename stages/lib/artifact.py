@@ -11,8 +11,9 @@ from stages.lib import files, models
 from stages.lib.backend import keras
 from stages.lib.errors import UserError
 from stages.lib.images import Conversion
+from stages.lib.zoo.parts import Architecture
 
-SCHEMA = 1
+SCHEMA = 2
 WEIGHTS = "model.weights.h5"
 DESCRIPTION = "model.json"
 
@@ -32,12 +33,19 @@ class Classifier:
     conversion: Conversion
 
 
-def save(folder: Path, classifier: Classifier, normalizer: dict) -> None:
-    """Write the weights and the description beside them."""
+def save(folder: Path, classifier: Classifier, how: Architecture, normalizer: dict) -> None:
+    """Write the weights and the description beside them.
+
+    Args:
+        folder: an existing folder.
+        classifier: the trained model.
+        how: its network and settings.
+        normalizer: its first layer's.
+    """
     classifier.model.save_weights(folder / WEIGHTS)
     description = {
         "schema": SCHEMA,
-        "model": classifier.model.name,
+        "architecture": how.to_json(),
         "classes": classifier.classes,
         "conversion": classifier.conversion.to_json(),
         "normalizer": normalizer,
@@ -68,7 +76,8 @@ def load(folder: Path) -> Classifier:
             raise UserError(f"{weights} is not what {path} was saved with: delete {folder} and run `dvc repro`")
         conversion = Conversion(**description["conversion"])
         classes = description["classes"]
-        model = models.build(description["model"], conversion.image_shape, len(classes), description["normalizer"])
+        how = Architecture(**description["architecture"])
+        model = models.build(how, conversion.image_shape, len(classes), description["normalizer"])
     except (KeyError, TypeError):
         raise files.damaged(path) from None
     model.load_weights(weights)

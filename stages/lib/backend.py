@@ -30,4 +30,30 @@ def _quiet() -> Iterator[None]:
 with _quiet():
     import keras
 
-__all__ = ["keras"]
+__all__ = ["jit", "keras", "precision"]
+
+
+def _has(kind: str) -> bool:
+    return bool(keras.distribution.list_devices(kind))
+
+
+def precision(name: str) -> str:
+    """Settle the precision of the computation.
+
+    Args:
+        name: of a Keras dtype policy, or ``auto``: bfloat16 on a TPU and float16
+            on a GPU, whose matrix units are made for them; float32 on a CPU,
+            where a half is no gain or a loss.
+    """
+    if name != "auto":
+        return name
+    return "mixed_bfloat16" if _has("tpu") else "mixed_float16" if _has("gpu") else "float32"
+
+
+def jit() -> bool | str:
+    """Whether to compile the training step by XLA: Keras' choice, but not for TensorFlow on a CPU.
+
+    There it gains nothing, and costs seconds at the start.
+    """
+    on_cpu = keras.backend.backend() == "tensorflow" and not _has("gpu") and not _has("tpu")
+    return False if on_cpu else "auto"

@@ -152,8 +152,8 @@ class Dataset:
         """How many images a split holds (0 where there is none)."""
         return sum(shard["rows"] for shard in self._shards(split))
 
-    def tables(self, split: str | None = None, columns: list[str] | None = None) -> Iterator[pa.Table]:
-        """Stream a split, a row group at a time, each shard checked by its digest first.
+    def row_groups(self, split: str | None = None) -> Iterator["RowGroup"]:
+        """List the row groups of a split in order, each shard checked by its digest first.
 
         Raises:
             UserError: a shard is missing or its content is not what was written.
@@ -168,48 +168,49 @@ class Dataset:
                         f"{path} was changed after it was written: delete {self.folder} and run `dvc repro`"
                     )
                 self._checked.add(shard["file"])
-            with pq.ParquetFile(path) as file:
-                for group in range(file.num_row_groups):
-                    yield file.read_row_group(group, columns=columns)
+            metadata = pq.read_metadata(path)
+            for number in range(metadata.num_row_groups):
+                yield RowGroup(self, path, number, metadata.row_group(number).num_rows)
+
+    def tables(self, split: str | None = None, columns: list[str] | None = None) -> Iterator[pa.Table]:
+        """Stream a split, a row group at a time; see ``row_groups``."""
+        for group in self.row_groups(split):
+            yield group.table(columns)
 
     def batches(self, split: str) -> Iterator[Images]:
         """Stream a split of kind ``pixels``, a row group at a time."""
-        for table in self.tables(split):
-            yield _images(table, self.image_shape)
+        for group in self.row_groups(split):
+            yield group.images()
 
     def _shards(self, split: str | None) -> list[dict]:
         return [shard for shard in self.manifest["shards"] if shard["split"] == split]
 
 
-def _images(table: pa.Table, image_shape: Sequence[int]) -> Images:
-    column = table["pixels"].combine_chunks()
-    width = column.type.byte_width
-    flat = np.frombuffer(column.buffers()[1], np.uint8, len(column) * width, column.offset * width)
-    return Images(
-        ids=table["id"].to_numpy(zero_copy_only=False),
-        labels=table["label"].to_numpy(),
-        pixels=flat.reshape(len(column), *image_shape),
-    )
+@dataclass(frozen=True)
+class RowGroup:
+    """A stretch of a shard, the unit of reading: its dataset, file, number in it, and rows."""
 
+    data: Dataset
+    path: Path
+    number: int
+    rows: int
 
-def load(*parts: tuple[Dataset, str]) -> Images:
-    """Read whole splits into memory, one after the other, in arrays of their own.
+    def table(self, columns: list[str] | None = None) -> pa.Table:
+        """Read it, or some of its columns."""
+        with pq.ParquetFile(self.path) as file:
+            return file.read_row_group(self.number, columns=columns, use_threads=False)
 
-    Args:
-        parts: (dataset of kind ``pixels``, split), all of one image shape.
-    """
-    rows = sum(data.rows(split) for data, split in parts)
-    shape = parts[0][0].image_shape
-    whole = Images(np.empty(rows, object), np.empty(rows, np.int32), np.empty((rows, *shape), np.uint8))
-    start = 0
-    for data, split in parts:
-        for batch in data.batches(split):
-            rows_here = slice(start, start + len(batch.ids))
-            whole.ids[rows_here] = batch.ids
-            whole.labels[rows_here] = batch.labels
-            whole.pixels[rows_here] = batch.pixels
-            start += len(batch.ids)
-    return whole
+    def images(self) -> Images:
+        """Read it, of kind ``pixels``."""
+        table = self.table()
+        column = table["pixels"].combine_chunks()
+        width = column.type.byte_width
+        flat = np.frombuffer(column.buffers()[1], np.uint8, len(column) * width, column.offset * width)
+        return Images(
+            ids=table["id"].to_numpy(zero_copy_only=False),
+            labels=table["label"].to_numpy(),
+            pixels=flat.reshape(len(column), *self.data.image_shape),
+        )
 
 
 def open_dataset(folder: Path, kind: str) -> Dataset:

@@ -1,66 +1,117 @@
-"""The zoo: networks from normalised images to logits.
+"""Classifiers by name: from raw pixels to probabilities.
 
-To add a model, write a function of (inputs, classes) that returns the logits
-and decorate it with ``@model``; its name is then a value of train.model.
+To add a network, write a function of (inputs, classes, architecture) that
+returns the logits in a file of ``stages/lib/zoo/``, decorate it with ``@model``
+and import that file here; its name is then a value of train.model.
 """
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 
 from stages.lib.backend import keras
 from stages.lib.errors import UserError
+from stages.lib.params import Train
+from stages.lib.zoo import applications, classic, fast, residual, transformer
+from stages.lib.zoo.parts import ZOO, Architecture
 
 layers = keras.layers
-ZOO: dict[str, Callable] = {}
+BATCH = 512
+FAMILIES = (classic, residual, transformer, fast)  # importing them fills the zoo
 
 
-def model(function: Callable) -> Callable:
-    """Enter a network into the zoo under its function's name."""
-    ZOO[function.__name__] = function
-    return function
+def known() -> list[str]:
+    """Every name that train.model can have."""
+    return [*ZOO, *applications.names()]
 
 
-@model
-def article_cnn(inputs, classes: int):
-    """Three 3x3 convolutions (32, 64, 64), two 2x2 poolings, a dense layer of 64.
-
-    The network of Keras' well-known CIFAR-10 example: 122,570 parameters on
-    32x32x3 and 10 classes. It pads nothing; images of less than 18 pixels a
-    side, which would vanish on the way, are padded at every convolution.
-    """
-    padding = "valid" if min(inputs.shape[1:3]) >= 18 else "same"
-    x = layers.Conv2D(32, 3, padding=padding, activation="relu", name="conv1")(inputs)
-    x = layers.MaxPooling2D(2, padding=padding, name="pool1")(x)
-    x = layers.Conv2D(64, 3, padding=padding, activation="relu", name="conv2")(x)
-    x = layers.MaxPooling2D(2, padding=padding, name="pool2")(x)
-    x = layers.Conv2D(64, 3, padding=padding, activation="relu", name="conv3")(x)
-    x = layers.Flatten(name="flatten")(x)
-    x = layers.Dense(64, activation="relu", name="dense")(x)
-    return layers.Dense(classes, name="logits")(x)
-
-
-def build(name: str, image_shape: tuple[int, int, int], classes: int, normalizer: dict) -> keras.Model:
-    """Build a classifier with fresh weights.
+def architecture(settings: Train, image_shape: tuple[int, int, int], normalizer: dict) -> Architecture:
+    """Settle the automatic settings of a network and refuse those that it cannot have.
 
     Args:
-        name: of the zoo.
+        settings: the train section.
         image_shape: (height, width, channels).
-        classes: how many.
-        normalizer: as ``normalizer.fit`` returns it; becomes the first layer.
-
-    Returns:
-        A model from raw pixels, uint8 [N, H, W, C], to class probabilities,
-        float32 [N, classes]. Its layer ``logits`` gives them before the softmax.
+        normalizer: as ``normalizer.fit`` returns it.
 
     Raises:
-        UserError: the zoo has no such model.
+        UserError: the model is unknown, a setting is not for it, or the images
+            are too small for it.
     """
+    name = settings.model
     check(name)
-    inputs = keras.Input(image_shape, dtype="uint8", name="pixels")
-    logits = ZOO[name](_normalize(inputs, normalizer), classes)
-    return keras.Model(inputs, layers.Softmax(dtype="float32", name="probabilities")(logits), name=name)
+    if name.startswith(applications.PREFIX):
+        if normalizer["method"] != "none":
+            raise UserError(
+                f"params.yaml: normalize.method is {normalizer['method']}, but {name} brings a normalisation of its "
+                "own: set it to none"
+            )
+        _refuse(settings, name, ("width", "depth", "patch", "activation", "normalization"))
+        dropout = 0.2 if settings.dropout == "auto" else settings.dropout
+        return Architecture(name, 1.0, None, None, None, None, dropout, bool(settings.weights))
+    entry = ZOO[name]
+    _refuse(settings, name, ("weights",))
+    own = {"activation": entry.activation, "normalization": entry.normalization}
+    _refuse(settings, name, [key for key, value in own.items() if value is None])
+    chosen = {key: value if getattr(settings, key) == "auto" else getattr(settings, key) for key, value in own.items()}
+    side = min(image_shape[:2])
+    if side < entry.smallest:
+        raise UserError(
+            f"train.model {name} takes images of {entry.smallest}x{entry.smallest} pixels at least, not "
+            f"{image_shape[0]}x{image_shape[1]}: set clean.image_size to "
+            f"[{entry.smallest}, {entry.smallest}] or choose another model"
+        )
+    return Architecture(
+        name,
+        float(settings.width),
+        _depth(settings, name),
+        _patch(settings, name, image_shape),
+        chosen["activation"],
+        chosen["normalization"],
+        entry.dropout if settings.dropout == "auto" else settings.dropout,
+    )
+
+
+_AUTOMATIC = {"width": 1.0, "weights": ""}
+
+
+def _refuse(settings: Train, name: str, keys) -> None:
+    for key in keys:
+        value, automatic = getattr(settings, key), _AUTOMATIC.get(key, "auto")
+        if value != automatic:
+            shown = "given" if key == "weights" else repr(value)  # a URL may hold a password
+            raise UserError(
+                f"params.yaml: train.{key} is {shown}, but {name} has no such choice: set it to {automatic!r}"
+            )
+
+
+def _depth(settings: Train, name: str) -> int | None:
+    depths = ZOO[name].depths
+    if not depths:
+        _refuse(settings, name, ["depth"])
+        return None
+    if settings.depth == "auto":
+        return depths[0]
+    if settings.depth not in depths:
+        raise UserError(
+            f"params.yaml: train.depth is {settings.depth}, but {name} has one of: auto, "
+            f"{', '.join(map(str, sorted(depths)))}"
+        )
+    return settings.depth
+
+
+def _patch(settings: Train, name: str, image_shape: tuple[int, int, int]) -> int | None:
+    if name != "vit":
+        _refuse(settings, name, ["patch"])
+        return None
+    side = transformer.patch_side(image_shape) if settings.patch == "auto" else settings.patch
+    if side > min(image_shape[:2]):
+        raise UserError(
+            f"params.yaml: train.patch is {side}, more than the {min(image_shape[:2])} pixels of a side: lower it"
+        )
+    return side
 
 
 def check(name: str) -> None:
@@ -69,12 +120,52 @@ def check(name: str) -> None:
     Raises:
         UserError: with the known names.
     """
-    if name not in ZOO:
-        near = difflib.get_close_matches(name, ZOO, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise UserError(
-            f"params.yaml: train.model is {name!r}, but should be one of: {', '.join(ZOO)}; {hint}".strip("; ")
-        )
+    if name in known():
+        return
+    published = name.startswith(applications.PREFIX)
+    names = applications.names() if published else [*ZOO, f"{applications.PREFIX}<Name>"]
+    near = difflib.get_close_matches(name, known(), n=1)
+    raise UserError(
+        f"params.yaml: train.model is {name!r}, but should be one of: {', '.join(names)}"
+        + (f"; did you mean {near[0]}?" if near else "")
+    )
+
+
+def build(
+    how: Architecture, image_shape: tuple[int, int, int], classes: int, normalizer: dict, precision: str = "float32"
+) -> keras.Model:
+    """Build a classifier with fresh weights.
+
+    Args:
+        how: the network and its settings, from ``architecture``.
+        image_shape: (height, width, channels).
+        classes: how many.
+        normalizer: as ``normalizer.fit`` returns it; becomes the first layer.
+        precision: of the computation; weights and probabilities are float32.
+
+    Returns:
+        A model from raw pixels, uint8 [N, H, W, C], to class probabilities,
+        float32 [N, classes]. Its layer ``logits`` gives them before the softmax.
+
+    Raises:
+        UserError: the images are too small for the network.
+    """
+    with _computing_in(precision):
+        inputs = keras.Input(image_shape, dtype="uint8", name="pixels")
+        network = applications.build if how.model.startswith(applications.PREFIX) else ZOO[how.model].build
+        logits = network(_normalize(inputs, normalizer), classes, how)
+        outputs = layers.Softmax(dtype="float32", name="probabilities")(logits)
+    return keras.Model(inputs, outputs, name=how.model.replace("/", "_"))
+
+
+@contextmanager
+def _computing_in(precision: str) -> Iterator[None]:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _normalize(inputs, normalizer: dict):
@@ -87,12 +178,71 @@ def _normalize(inputs, normalizer: dict):
     return layers.Rescaling(scale, offset, name="normalize")(inputs)
 
 
+def prepare(classifier: keras.Model, pixels: np.ndarray, weights: Path | None) -> None:
+    """Set what a network takes from elsewhere before the first step.
+
+    Args:
+        classifier: from ``build``.
+        pixels: uint8 [N, H, W, C], some thousand training images: fast_cnn's
+            first layer comes from them.
+        weights: a file of trained weights for a network of keras.applications, or None.
+
+    Raises:
+        UserError: the weights do not fit the network.
+    """
+    if classifier.name == fast.fast_cnn.__name__:
+        fast.adapt(classifier, pixels)
+    if weights:
+        applications.load_weights(classifier, weights)
+
+
+def freeze(classifier: keras.Model, frozen: bool) -> None:
+    """Freeze or thaw the body of a network of keras.applications; others have none."""
+    for layer in classifier.layers:
+        if layer.name == applications.BODY:
+            layer.trainable = not frozen
+
+
+def reseed(classifier: keras.Model, seed: int) -> None:
+    """Set the random state of dropout and its like, each layer's apart from the others'.
+
+    Args:
+        classifier: from ``build``.
+        seed: 0 up to 2**31.
+    """
+    states = [variable for variable in classifier.variables if variable.path.endswith("seed_generator_state")]
+    for number, state in enumerate(states):
+        state.assign(np.array([seed, number], "uint32"))
+
+
 def logits_of(classifier: keras.Model) -> keras.Model:
     """Give the part of a classifier that ends in logits; the weights are shared."""
     return keras.Model(classifier.input, classifier.get_layer("logits").output, name=f"{classifier.name}_logits")
 
 
-def probabilities(classifier: keras.Model, pixels, batch_size: int = 512):
+def multiply_adds(network: keras.Model) -> int:
+    """Count the multiplications (each with its addition) of one image's way through a network.
+
+    Convolutions, dense layers and attention count; what works element by element does not.
+    """
+    total = 0
+    for layer in network.layers:
+        if isinstance(layer, keras.Model):
+            total += multiply_adds(layer)
+        elif isinstance(layer, layers.MultiHeadAttention):
+            tokens, size = layer.output.shape[1:]
+            inner = layer.num_heads * layer.key_dim
+            total += 4 * tokens * size * inner + 2 * tokens**2 * inner
+        elif hasattr(layer, "kernel") and not isinstance(layer, layers.SeparableConv2D):
+            places = np.prod(layer.output.shape[1:-1], dtype=np.int64) if len(layer.output.shape) > 2 else 1
+            total += int(places) * int(np.prod(layer.kernel.shape))
+        elif hasattr(layer, "pointwise_kernel"):
+            places = int(np.prod(layer.output.shape[1:-1]))
+            total += places * int(np.prod(layer.depthwise_kernel.shape) + np.prod(layer.pointwise_kernel.shape))
+    return total
+
+
+def probabilities(classifier: keras.Model, pixels, batch_size: int = BATCH):
     """Predict class probabilities.
 
     Args:

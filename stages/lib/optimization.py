@@ -1,53 +1,84 @@
-"""Loss, optimiser and learning rate, by the names of params.yaml's train section."""
+"""Loss, optimiser, learning rate and average of weights, by the names of params.yaml's train section."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from stages.lib.backend import keras
+from stages.lib.muon import Muon
 from stages.lib.params import Train
 
 ops = keras.ops
+layers = keras.layers
 
 
-def cross_entropy(labels, logits):
+def cross_entropy(targets, logits):
     """Cross-entropy of the softmax of the logits, in nats.
 
     Args:
-        labels: integers [N].
+        targets: floats [N, classes] that sum to 1.
         logits: floats [N, classes].
 
     Returns:
-        floats [N].
+        float32 [N].
     """
-    return keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+    return keras.losses.categorical_crossentropy(targets, ops.cast(logits, "float32"), from_logits=True)
 
 
-def squared_error(labels, logits):
+def squared_error(targets, logits):
     """Squared error of the probabilities, summed over classes.
 
     The score of Brier, "Verification of forecasts expressed in terms of
     probability", Monthly Weather Review 78 (1950): from 0 to 2.
 
     Args:
-        labels: integers [N].
+        targets: floats [N, classes] that sum to 1.
         logits: floats [N, classes].
 
     Returns:
-        floats [N].
+        float32 [N].
     """
-    truth = ops.one_hot(ops.cast(ops.reshape(labels, (-1,)), "int32"), logits.shape[-1], dtype=logits.dtype)
-    return ops.sum(ops.square(ops.softmax(logits) - truth), axis=-1)
+    return ops.sum(ops.square(ops.softmax(ops.cast(logits, "float32")) - targets), axis=-1)
 
 
 LOSSES = {"cross_entropy": cross_entropy, "squared_error": squared_error}
+_CLIP = {"value": "clipvalue", "norm": "clipnorm", "global_norm": "global_clipnorm"}
 
 
-def optimizer(settings: Train) -> keras.optimizers.Optimizer:
-    """Make the optimiser, with gradient clipping where it is on."""
-    clip = {"value": "clipvalue", "norm": "clipnorm", "global_norm": "global_clipnorm"}
-    clipping = {} if settings.clip == "none" else {clip[settings.clip]: settings.clip_at}
-    if settings.optimizer == "adam":
-        return keras.optimizers.Adam(settings.lr, **clipping)
-    return keras.optimizers.SGD(settings.lr, settings.momentum, settings.nesterov, **clipping)
+def optimizer(settings: Train, network: keras.Model) -> keras.optimizers.Optimizer:
+    """Make the optimiser of a network, with gradient clipping and weight decay where they are on.
+
+    Weight decay is decoupled from the gradient (Loshchilov and Hutter,
+    "Decoupled weight decay regularization", ICLR 2019) and leaves biases and
+    scales alone.
+
+    Args:
+        settings: the train section.
+        network: what it is to train.
+    """
+    options = {} if settings.clip == "none" else {_CLIP[settings.clip]: settings.clip_at}
+    if settings.weight_decay:
+        options["weight_decay"] = settings.weight_decay
+    if settings.optimizer == "sgd":
+        made = keras.optimizers.SGD(settings.lr, settings.momentum, settings.nesterov, **options)
+    elif settings.optimizer == "muon":
+        kernels = [layer for layer in network.layers if isinstance(layer, layers.Conv2D) and layer.trainable]
+        made = Muon(
+            settings.lr,
+            settings.side_lr / settings.lr,
+            settings.momentum,
+            aside=("head/", "logits/", "positions/"),
+            # In the zoo a convolution without a bias is one that normalisation follows.
+            normed=[layer.kernel.path for layer in kernels if not layer.use_bias],
+            **options,
+        )
+    else:
+        named = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW, "lion": keras.optimizers.Lion}
+        if settings.optimizer == "adamw":
+            options["weight_decay"] = settings.weight_decay  # Keras' default is not 0
+        made = named[settings.optimizer](settings.lr, **options)
+    made.exclude_from_weight_decay(var_names=["bias", "beta", "gamma", "positions"])
+    return made
 
 
 class LearningRate:
@@ -55,33 +86,107 @@ class LearningRate:
 
     Args:
         settings: the train section.
-        steps: how many steps the whole training takes.
+        steps: how many steps an epoch takes.
+
+    Attributes:
+        state: what plateau remembers between epochs: factor, best, stalled.
     """
 
     def __init__(self, settings: Train, steps: int):
         self.settings = settings
         self.steps = steps
-        self.factor = 1.0
-        self.best = math.inf
-        self.stalled = 0
+        self.warm = round(settings.warmup * steps)
+        self.total = settings.epochs * steps - self.warm
+        self.state = {"factor": 1.0, "best": math.inf, "stalled": 0}
 
     def at(self, step: int) -> float:
         """Give the learning rate of a step, counted from 0.
 
-        Cosine: lr * (1 + cos(pi * step / steps)) / 2, without restarts
-        (Loshchilov and Hutter, "SGDR", ICLR 2017).
+        After a linear warm-up over its first epochs, with t from 0 to 1 over the rest:
+
+        - constant: lr
+        - linear: lr (1 - t)
+        - cosine: lr (1 + cos(pi t)) / 2 (Loshchilov and Hutter, "SGDR", ICLR 2017)
+        - one_cycle: up from lr / 25 by half a cosine until t = 0.3, then down to
+          lr / 250,000 (Smith and Topin, "Super-convergence", 2018)
+        - step: lr times decay_factor after every decay_epochs epochs
+        - plateau: the same after decay_epochs epochs without a better validation loss
         """
-        if self.settings.schedule == "cosine":
-            return self.settings.lr * (1 + math.cos(math.pi * step / self.steps)) / 2
-        return self.settings.lr * self.factor
+        lr, name = self.settings.lr, self.settings.schedule
+        if step < self.warm:
+            return lr * (step + 1) / self.warm
+        part = (step - self.warm) / self.total
+        if name == "linear":
+            return lr * (1 - part)
+        if name == "cosine":
+            return lr * (1 + math.cos(math.pi * part)) / 2
+        if name == "one_cycle":
+            if part < 0.3:
+                return lr / 25 + (lr - lr / 25) * (1 - math.cos(math.pi * part / 0.3)) / 2
+            low = lr / 250_000
+            return low + (lr - low) * (1 + math.cos(math.pi * (part - 0.3) / 0.7)) / 2
+        if name == "step":
+            return lr * self.settings.decay_factor ** (step // self.steps // self.settings.decay_epochs)
+        return lr * self.state["factor"]
 
     def epoch_ended(self, validation_loss: float) -> None:
         """Take note of an epoch's validation loss; plateau lowers the rate when it stalls."""
         if self.settings.schedule != "plateau":
             return
-        if validation_loss < self.best:
-            self.best, self.stalled = validation_loss, 0
+        if validation_loss < self.state["best"]:
+            self.state.update(best=validation_loss, stalled=0)
             return
-        self.stalled += 1
-        if self.stalled == self.settings.plateau_patience:
-            self.factor, self.stalled = self.factor * self.settings.plateau_factor, 0
+        self.state["stalled"] += 1
+        if self.state["stalled"] == self.settings.decay_epochs:
+            self.state.update(factor=self.state["factor"] * self.settings.decay_factor, stalled=0)
+
+
+class Average:
+    """The exponential moving average of a network's weights.
+
+    Polyak and Juditsky, "Acceleration of stochastic approximation by
+    averaging", 1992, in its usual exponential form. The decay of update n is at
+    most (1 + n) / (10 + n), so that the random start is soon forgotten. With
+    ``restart`` training goes on from the average each time (Zhang et al.,
+    "Lookahead optimizer", NeurIPS 2019).
+
+    Args:
+        network: whose weights to average, statistics of normalisation included.
+        decay: 0 up to 1; at 0 nothing is averaged.
+        every: steps between updates.
+        restart: whether to copy the average into the weights.
+    """
+
+    def __init__(self, network: keras.Model, decay: float, every: int = 1, restart: bool = False):
+        self.decay, self.every, self.restart = decay, every, restart
+        self.weights = [weight for weight in network.weights if "float" in weight.dtype] if decay else []
+        self.means = [ops.copy(ops.convert_to_tensor(weight)) for weight in self.weights]
+        self.steps = 0
+
+    def step_ended(self) -> None:
+        """Take note of a step."""
+        self.steps += 1
+        if not self.weights or self.steps % self.every:
+            return
+        updates = self.steps // self.every
+        decay = min(self.decay, (1 + updates) / (10 + updates))
+        self.means = [
+            decay * mean + (1 - decay) * ops.convert_to_tensor(weight)
+            for mean, weight in zip(self.means, self.weights, strict=True)
+        ]
+        if self.restart:
+            self._assign(self.means)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Give the network the average for a while, then its own weights back."""
+        own = [ops.copy(ops.convert_to_tensor(weight)) for weight in self.weights]
+        self._assign(self.means)
+        try:
+            yield
+        finally:
+            self._assign(own)
+
+    def _assign(self, values) -> None:
+        for weight, value in zip(self.weights, values, strict=True):
+            weight.assign(value)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -128,20 +128,63 @@ class Train(_Section):
     """The network, the loss, the optimiser and how long."""
 
     model: str
+    width: Annotated[float, Field(gt=0, le=32)]
+    depth: Literal["auto"] | Annotated[int, Field(ge=1)]
+    patch: Literal["auto"] | Annotated[int, Field(ge=1)]
+    activation: Literal["auto", "sigmoid", "tanh", "relu", "gelu", "silu"]
+    normalization: Literal["auto", "batch", "none"]
+    dropout: Literal["auto"] | Annotated[float, Field(ge=0, lt=1)]
+    weights: str
+    weights_sha256: Annotated[str, BeforeValidator(_digest)]
+    frozen_epochs: Annotated[int, Field(ge=0)]
+    thaw_factor: Annotated[float, Field(gt=0, le=1)]
     loss: Literal["cross_entropy", "squared_error"]
-    optimizer: Literal["adam", "sgd"]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    class_weight: Literal["none", "balanced"]
+    mixup: Annotated[float, Field(ge=0, le=100)]
+    cutmix: Annotated[float, Field(ge=0, le=100)]
+    optimizer: Literal["adam", "adamw", "sgd", "lion", "muon"]
     lr: Annotated[float, Field(gt=0)]
+    side_lr: Annotated[float, Field(gt=0)]
     momentum: Annotated[float, Field(ge=0, lt=1)]
     nesterov: bool
+    weight_decay: Annotated[float, Field(ge=0)]
     clip: Literal["none", "value", "norm", "global_norm"]
     clip_at: Annotated[float, Field(gt=0)]
-    schedule: Literal["constant", "cosine", "plateau"]
-    plateau_factor: Annotated[float, Field(gt=0, lt=1)]
-    plateau_patience: Annotated[int, Field(ge=1)]
+    schedule: Literal["constant", "linear", "cosine", "one_cycle", "step", "plateau"]
+    warmup: Annotated[float, Field(ge=0)]
+    decay_factor: Annotated[float, Field(gt=0, lt=1)]
+    decay_epochs: Annotated[int, Field(ge=1)]
+    ema: Annotated[float, Field(ge=0, lt=1)]
+    ema_every: Annotated[int, Field(ge=1)]
+    ema_restart: bool
+    precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"]
     batch_size: Annotated[int, Field(ge=1, le=65536)]
+    memory: Annotated[float, Field(gt=0)]
     epochs: Annotated[int, Field(ge=1, le=100_000)]
+    monitor: Literal["loss", "accuracy", "precision", "recall", "f1"]
+    keep: Literal["last", "best"]
     patience: Annotated[int, Field(ge=0)]
     seed: Seed
+
+    @model_validator(mode="after")
+    def _agree(self):
+        wrong = (
+            "warmup is above 0, but one_cycle warms up by itself: set warmup to 0"
+            if self.schedule == "one_cycle" and self.warmup
+            else "warmup should be less than epochs"
+            if self.warmup >= self.epochs
+            else "weight_decay is above 0, which adam has no place for: choose adamw, or set it to 0"
+            if self.optimizer == "adam" and self.weight_decay
+            else "weights needs weights_sha256: give the file's 64 hex digits, as `sha256sum` prints them"
+            if self.weights and not self.weights_sha256
+            else "frozen_epochs freezes trained weights, but weights is empty: set it to 0 or give weights"
+            if self.frozen_epochs and not self.weights
+            else None
+        )
+        if wrong:
+            raise ValueError(wrong)
+        return self
 
 
 class Evaluate(_Section):
@@ -208,6 +251,8 @@ def _sentence(error: Mapping) -> str:
         near = difflib.get_close_matches(key, known_keys(), n=1, cutoff=0.5)
         return f"there is no key {key}" + (f": did you mean {near[0]}?" if near else "")
     allowed = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if isinstance(error["input"], Mapping) and error["type"] == "value_error":
+        return f"{key}.{allowed}"
     # A URL may hold a password.
     return f"{key} {allowed}" if key == "fetch.url" else f"{key} is {error['input']!r}, but {allowed}"
 

@@ -1,0 +1,130 @@
+"""Batches of pixels from Parquet shards: from memory where a split fits, else streamed.
+
+Which of the two depends on params and data alone, never on the machine, so the
+same params feed the same batches everywhere.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from stages.lib import dataset, parallel, randomness
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images: keys uint64 [N] (of their ids), labels int32 [N], pixels uint8 [N, H, W, C]."""
+
+    keys: np.ndarray
+    labels: np.ndarray
+    pixels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, rows) -> "Batch":
+        return Batch(self.keys[rows], self.labels[rows], self.pixels[rows])
+
+
+def join(batches: Sequence[Batch]) -> Batch:
+    """Put batches one after the other."""
+    return Batch(*(np.concatenate([getattr(b, name) for b in batches]) for name in ("keys", "labels", "pixels")))
+
+
+class Feed:
+    """The images of some splits, in batches.
+
+    Args:
+        parts: (dataset of kind ``pixels``, split), all of one image shape.
+        memory: GiB that pixels may take. Larger sets are streamed: row groups
+            in a random order, a window of them at a time, mixed within. Two
+            windows are read ahead, so each is a third of this.
+    """
+
+    def __init__(self, parts: Sequence[tuple[dataset.Dataset, str]], memory: float):
+        self.image_shape = parts[0][0].image_shape
+        self.classes = len(parts[0][0].classes)
+        self.groups = [group for data, split in parts for group in data.row_groups(split)]
+        self.rows = sum(group.rows for group in self.groups)
+        image = int(np.prod(self.image_shape))
+        fits = self.rows * image <= memory * 2**30
+        self.whole = self._read(self.groups, np.arange(self.rows)) if fits else None
+        self.window = max(1, int(memory * 2**30 / 3 / image))
+
+    def counts(self) -> np.ndarray:
+        """Count the images of each class: int64 [classes]."""
+        if self.whole is not None:
+            return np.bincount(self.whole.labels, minlength=self.classes)
+        return sum(
+            np.bincount(group.table(["label"])["label"].to_numpy(), minlength=self.classes) for group in self.groups
+        )
+
+    def first(self, rows: int) -> np.ndarray:
+        """Give the pixels of the first images: uint8 [rows, H, W, C], less where there are less."""
+        if self.whole is not None:
+            return self.whole.pixels[:rows]
+        return next(self.in_order(rows)).pixels
+
+    def in_order(self, size: int) -> Iterator[Batch]:
+        """Yield all images in the order of the shards."""
+        if self.whole is not None:
+            return (self.whole[start : start + size] for start in range(0, self.rows, size))
+        each = ((group, np.arange(group.rows)) for group in self.groups)
+        return _rebatched(parallel.ordered_map(lambda job: self._read([job[0]], job[1]), each, workers=1), size)
+
+    def shuffled(self, seed: int, epoch: int, size: int) -> Iterator[Batch]:
+        """Yield an epoch's batches; the order depends on (seed, epoch) and the data alone."""
+        if self.whole is not None:
+            order = randomness.generator(seed, "order", epoch).permutation(self.rows)
+            return (self.whole[rows] for rows in np.split(order, range(size, self.rows, size)))
+        windows = parallel.ordered_map(lambda job: self._read(*job), self._windows(seed, epoch), workers=1)
+        return _rebatched(windows, size)
+
+    def _windows(self, seed: int, epoch: int) -> Iterator[tuple[list, np.ndarray]]:
+        generator = randomness.generator(seed, "order", epoch)
+        chosen, rows = [], 0
+        for place in generator.permutation(len(self.groups)):
+            group = self.groups[place]
+            if chosen and rows + group.rows > self.window:
+                yield chosen, generator.permutation(rows)
+                chosen, rows = [], 0
+            chosen.append(group)
+            rows += group.rows
+        yield chosen, generator.permutation(rows)
+
+    def _read(self, groups: Sequence[dataset.RowGroup], places: np.ndarray) -> Batch:
+        """Read row groups into one batch, each row to its place."""
+        rows = len(places)
+        batch = Batch(
+            np.empty(rows, np.uint64), np.empty(rows, np.int32), np.empty((rows, *self.image_shape), np.uint8)
+        )
+        start = 0
+        for group in groups:
+            images = group.images()
+            here = places[start : start + group.rows]
+            batch.keys[here] = randomness.item_keys(images.ids)
+            batch.labels[here], batch.pixels[here] = images.labels, images.pixels
+            start += group.rows
+        return batch
+
+
+def _rebatched(windows: Iterator[Batch], size: int) -> Iterator[Batch]:
+    """Cut windows into batches of one size, over their borders; the last may be smaller."""
+    rest = None
+    for window in windows:
+        start = 0
+        if rest is not None:
+            start = size - len(rest)
+            rest = join([rest, window[:start]])
+            if len(rest) < size:
+                continue
+            yield rest
+            rest = None
+        whole = start + (max(len(window) - start, 0)) // size * size
+        for place in range(start, whole, size):
+            yield window[place : place + size]
+        if whole < len(window):
+            rest = join([window[whole:]])  # a copy, so that the window can go
+    if rest is not None:
+        yield rest

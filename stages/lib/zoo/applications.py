@@ -1,0 +1,94 @@
+"""Networks of keras.applications, from scratch or from trained weights: ``applications/<Name>``."""
+
+import inspect
+import re
+import warnings
+from pathlib import Path
+
+from stages.lib.backend import keras
+from stages.lib.errors import UserError
+from stages.lib.zoo.parts import Architecture, drop, head, layers
+
+PREFIX = "applications/"
+BODY = "body"
+# What the published networks expect of pixels from 0 to 255; the rest scale within.
+_PREPROCESSING = {
+    r"ResNet\d+|VGG\d+": "caffe",
+    r"ResNet\d+V2|MobileNet(V2)?|Inception.*|Xception|NASNet.*": "tf",
+    r"DenseNet.*": "torch",
+}
+
+
+def names() -> list[str]:
+    """Every ``applications/<Name>`` that the installed Keras has."""
+    return [f"{PREFIX}{name}" for name in sorted(dir(keras.applications)) if name[0].isupper()]
+
+
+class Preprocess(layers.Layer):
+    """Bring pixels from 0 to 255 to what a published network was trained on.
+
+    Args:
+        mode: ``tf`` (-1 to 1), ``torch`` (standardised by ImageNet's colours),
+            ``caffe`` (BGR less ImageNet's mean colour) or ``none``.
+    """
+
+    def __init__(self, mode: str, **options):
+        super().__init__(**options)
+        self.mode = mode
+
+    def call(self, images):
+        """Convert: floats [N, H, W, 3] -> the same shape."""
+        if self.mode == "none":
+            return images
+        return keras.applications.imagenet_utils.preprocess_input(images, data_format="channels_last", mode=self.mode)
+
+
+def build(inputs, classes: int, how: Architecture):
+    """Build a network of keras.applications without its top: body, mean over places, dropout, logits.
+
+    Gray images are repeated to three channels. With ``how.pretrained`` the body
+    keeps the statistics of its batch normalisation, as fine-tuning should.
+
+    Raises:
+        UserError: Keras has no such network, or the images are too small for it.
+    """
+    name = how.model.removeprefix(PREFIX)
+    make = getattr(keras.applications, name)
+    mode = next((mode for pattern, mode in _PREPROCESSING.items() if re.fullmatch(pattern, name)), "none")
+    x = layers.Concatenate(name="rgb")([inputs] * 3) if inputs.shape[-1] == 1 else inputs
+    x = Preprocess(mode, name="preprocess")(x)
+    # Networks that scale within do so by default; NASNet wants its class count even without a top.
+    options = {"include_preprocessing": True} if "include_preprocessing" in inspect.signature(make).parameters else {}
+    try:
+        body = make(include_top=False, weights=None, input_shape=x.shape[1:], name=BODY, **options)
+    except ValueError as error:
+        smallest = re.search(r"at least (\d+)x(\d+)", str(error))
+        if not smallest:
+            raise
+        height, width = smallest.groups()
+        raise UserError(
+            f"train.model {how.model} takes images of {height}x{width} pixels at least, not "
+            f"{inputs.shape[1]}x{inputs.shape[2]}: set clean.image_size to [{height}, {width}] or choose another model"
+        ) from None
+    x = body(x, training=False) if how.pretrained else body(x)
+    x = drop(layers.GlobalAveragePooling2D(name="pool")(x), how, "drop")
+    return head(x, classes)
+
+
+def load_weights(classifier: keras.Model, path: Path) -> None:
+    """Read trained weights into the body: a ``..._notop.h5`` file of Keras, or one that ``save_weights`` wrote.
+
+    Raises:
+        UserError: the file does not fit the network.
+    """
+    try:
+        # Keras warns where a file lacks a layer's weights and leaves them at random.
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            classifier.get_layer(BODY).load_weights(path)
+    except (ValueError, OSError, KeyError, UserWarning) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{path} does not fit train.model {classifier.name}: give the weights of that very network "
+            f"without its top ({reason})"
+        ) from None

@@ -1,0 +1,58 @@
+"""The vision transformer: vit."""
+
+import math
+
+from stages.lib.backend import keras
+from stages.lib.zoo.parts import Architecture, head, layers, model
+
+
+class Positions(layers.Layer):
+    """Add a learnt vector to each token: floats [N, T, D] -> [N, T, D]."""
+
+    def build(self, shape):
+        """Make the vectors: [T, D]."""
+        start = keras.initializers.TruncatedNormal(stddev=0.02)
+        self.positions = self.add_weight(shape=shape[1:], initializer=start, name="positions")
+
+    def call(self, tokens):
+        """Add them."""
+        return tokens + self.positions
+
+
+def patch_side(image_shape) -> int:
+    """Give the patch that cuts an image into about 8 x 8 tokens: pixels."""
+    return max(1, math.ceil(max(image_shape[:2]) / 8))
+
+
+@model(
+    choose="much data and a GPU; from few images it learns slowly",
+    activation="gelu",
+    normalization=None,
+    dropout=0.1,
+    depths=(6, 2, 3, 4, 8, 12),
+)
+def vit(inputs, classes: int, how: Architecture):
+    """Vision transformer: patches as tokens of 192, depth blocks of 3 heads, pooled by their mean.
+
+    Dosovitskiy et al., "An image is worth 16x16 words", ICLR 2021, with the
+    mean of the tokens in place of a class token (Beyer, Zhai and Kolesnikov,
+    "Better plain ViT baselines for ImageNet-1k", 2022). Layer normalisation
+    comes before each half of a block. An image that its patches do not tile is
+    padded.
+    """
+    size = 64 * max(1, round(3 * how.width))
+    x = layers.Conv2D(size, how.patch, strides=how.patch, padding="same", name="patches")(inputs)
+    x = layers.Reshape((-1, size), name="tokens")(x)
+    x = Positions(name="positions")(x)
+    x = layers.Dropout(how.dropout, name="drop")(x)
+    for number in range(1, how.depth + 1):
+        name = f"block{number}"
+        y = layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm1")(x)
+        y = layers.MultiHeadAttention(size // 64, 64, dropout=how.dropout, name=f"{name}_attention")(y, y)
+        x = layers.Add(name=f"{name}_add1")([x, y])
+        y = layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm2")(x)
+        y = layers.Dense(4 * size, activation=how.activation, name=f"{name}_dense1")(y)
+        y = layers.Dropout(how.dropout, name=f"{name}_drop")(layers.Dense(size, name=f"{name}_dense2")(y))
+        x = layers.Add(name=f"{name}_add2")([x, y])
+    x = layers.LayerNormalization(epsilon=1e-6, name="norm")(x)
+    return head(layers.GlobalAveragePooling1D(name="pool")(x), classes)

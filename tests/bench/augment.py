@@ -1,0 +1,86 @@
+"""Measure augmentation: views a second, and what making them while training costs.
+
+python tests/bench/augment.py [TURNS]
+
+Prints views of 32x32x3 a second on all cores, and the time of an epoch of
+fast_cnn with augmentation by that without, medians of turns that alternate.
+Images are random; 25,000 an epoch.
+"""
+
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from stages import augment, train  # noqa: E402
+from stages.lib import dataset, models, params, policy  # noqa: E402
+from stages.lib.backend import keras  # noqa: E402
+from stages.lib.feeding import Feed  # noqa: E402
+
+IMAGES = 25_000
+OFF = dict.fromkeys(("rotate", "scale", "crop", "flip", "brightness", "contrast", "cutout"), 0.0)
+USUAL = {**OFF, "crop": 0.0625, "flip": 0.5}
+FULL = {**USUAL, "rotate": 15.0, "scale": 0.1, "brightness": 0.1, "contrast": 0.2, "cutout": 0.25}
+
+
+def made(folder: Path) -> dataset.Dataset:
+    """Write random images as a dataset of ten classes."""
+    generator = np.random.default_rng(0)
+
+    def tables():
+        for start in range(0, IMAGES, 1000):
+            pixels = generator.integers(0, 256, (1000, 32, 32, 3), dtype=np.uint8)
+            names = [str(number) for number in range(start, start + 1000)]
+            yield "train", dataset.pixel_table(names, np.arange(1000) % 10, pixels)
+
+    dataset.write(folder, tables(), "pixels", classes=list("abcdefghij"), image_shape=(32, 32, 3))
+    return dataset.open_dataset(folder, "pixels")
+
+
+def main() -> None:
+    """Run and print."""
+    turns = int(sys.argv[1]) if sys.argv[1:] else 5
+    with tempfile.TemporaryDirectory() as scratch:
+        data = made(Path(scratch, "data"))
+        for name, strengths in (("crop and flip", USUAL), ("everything", FULL)):
+            plan = policy.Policy(mode="offline", views=2, **strengths)
+            seconds = []
+            for _ in range(turns):
+                start = time.perf_counter()
+                for _ in augment.views(data, plan, 0):
+                    pass
+                seconds.append(time.perf_counter() - start)
+            print(f"{name}: {2 * IMAGES / statistics.median(seconds):,.0f} views of 32x32x3 a second")
+        base = params.load(ROOT / "params.yaml").train
+        settings = base.model_copy(update={"model": "fast_cnn", "batch_size": 512, "epochs": 1 + 3 * turns})
+        normalizer = {"method": "minmax", "offset": [0.0] * 3, "scale": [255.0] * 3}
+        keras.utils.set_random_seed(0)
+        how = models.architecture(settings, (32, 32, 3), normalizer)
+        feed = Feed([(data, "train")], settings.memory)
+        plans = {
+            "none": policy.Policy(mode="online", views=1, **OFF),
+            "crop and flip": policy.Policy(mode="online", views=1, **USUAL),
+            "everything": policy.Policy(mode="online", views=1, **FULL),
+        }
+        run = train.Run(models.build(how, (32, 32, 3), 10, normalizer), feed, plans["none"], settings)
+        run.train_epoch()  # the first one compiles
+        seconds = {name: [] for name in plans}
+        for _ in range(turns):
+            for name, plan in plans.items():
+                run.plan = plan
+                start = time.perf_counter()
+                run.train_epoch()
+                seconds[name].append(time.perf_counter() - start)
+        for name in ("crop and flip", "everything"):
+            ratio = statistics.median(a / b for a, b in zip(seconds[name], seconds["none"], strict=True))
+            print(f"an epoch of fast_cnn with {name} on the way: {ratio:.3f} of the time without")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Train on a set larger than memory: speed and memory over two hundred steps.
+
+python tests/bench/stream.py [GB] [STEPS]
+
+Makes a set of GB (40) gigabytes of pixels, 64x64x3, from shards that its
+manifest names again and again, and trains article_cnn on it with train.memory
+0.5 GiB. Prints images a second and resident memory for each quarter of the
+steps, and the same for a set that fits into memory.
+"""
+
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from stages import train  # noqa: E402
+from stages.lib import dataset, files, models, params, policy  # noqa: E402
+from stages.lib.backend import keras  # noqa: E402
+from stages.lib.feeding import Feed  # noqa: E402
+
+SHAPE = (64, 64, 3)
+NORMALIZER = {"method": "minmax", "offset": [0.0] * 3, "scale": [255.0] * 3}
+PLAN = policy.Policy("online", 1, rotate=0, scale=0, crop=0, flip=0, brightness=0, contrast=0, cutout=0)
+
+
+def made(folder: Path, gigabytes: float) -> dataset.Dataset:
+    """Write half a gigabyte of random images, named as often as it takes."""
+    generator = np.random.default_rng(0)
+    rows = dataset.rows_per_group(SHAPE)
+
+    def tables():
+        for start in range(0, round(min(gigabytes, 0.5) * 1e9 / np.prod(SHAPE)), rows):
+            pixels = generator.integers(0, 256, (rows, *SHAPE), dtype=np.uint8)
+            names = [str(number) for number in range(start, start + rows)]
+            yield "train", dataset.pixel_table(names, np.arange(rows) % 10, pixels)
+
+    dataset.write(folder, tables(), "pixels", classes=list("abcdefghij"), image_shape=SHAPE)
+    manifest = files.read_json(folder / "manifest.json")
+    manifest["shards"] *= round(gigabytes / min(gigabytes, 0.5))
+    files.write_json(folder / "manifest.json", manifest)
+    return dataset.open_dataset(folder, "pixels")
+
+
+def resident() -> float:
+    """Give this process' resident memory in MB."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def measure(folder: Path, gigabytes: float, memory: float, steps: int) -> None:
+    """Train and print a line a quarter."""
+    base = params.load(ROOT / "params.yaml").train
+    settings = base.model_copy(update={"batch_size": 128, "memory": memory})
+    feed = Feed([(made(folder, gigabytes), "train")], memory)
+    keras.utils.set_random_seed(0)
+    classifier = models.build(models.architecture(settings, SHAPE, NORMALIZER), SHAPE, 10, NORMALIZER)
+    run = train.Run(classifier, feed, PLAN, settings)
+    marks = []
+
+    class Enough(Exception):
+        pass
+
+    def step_ended():
+        marks.append((time.perf_counter(), resident()))
+        if len(marks) > steps:
+            raise Enough
+
+    run.average.step_ended = step_ended
+    start = time.perf_counter()
+    while len(marks) <= steps:
+        try:
+            run.train_epoch()
+        except Enough:
+            break
+    held = "streamed" if feed.whole is None else "in memory"
+    print(f"{gigabytes:g} GB, {feed.rows:,} images, {held}; first step after {marks[0][0] - start:.1f} s")
+    speeds = []
+    for quarter in range(4):
+        first, last = steps * quarter // 4, steps * (quarter + 1) // 4
+        speeds.append((last - first) * settings.batch_size / (marks[last][0] - marks[first][0]))
+        peak = max(memory for _, memory in marks[first : last + 1])
+        print(f"  steps {first:>3} to {last:>3}: {speeds[-1]:>6.0f} images a second, {peak:>6.0f} MB")
+    print(f"  slowest quarter by fastest: {min(speeds) / max(speeds):.2f}")
+
+
+def main() -> None:
+    """Run and print."""
+    gigabytes, steps = (*map(float, sys.argv[1:]), *(40, 200)[len(sys.argv) - 1 :])
+    with tempfile.TemporaryDirectory() as scratch:
+        measure(Path(scratch, "large"), gigabytes, 0.5, int(steps))
+        measure(Path(scratch, "small"), 0.4, 4.0, int(steps))
+
+
+if __name__ == "__main__":
+    main()

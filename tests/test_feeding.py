@@ -1,0 +1,118 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+from conftest import noise
+
+from stages.lib import dataset, feeding, randomness
+
+ROWS = 50
+GROUP = 4
+
+
+def made(folder, rows: int = ROWS, split: str = "train") -> dataset.Dataset:
+    """Images of one value each, their number, in row groups of 4."""
+
+    def tables():
+        for start in range(0, rows, GROUP):
+            numbers = np.arange(start, min(start + GROUP, rows))
+            pixels = np.broadcast_to(numbers[:, None, None, None], (len(numbers), 8, 8, 1)).astype(np.uint8)
+            yield split, dataset.pixel_table([str(n) for n in numbers], numbers % 3, pixels)
+
+    dataset.write(folder, tables(), "pixels", classes=list("abc"), image_shape=(8, 8, 1))
+    return dataset.open_dataset(folder, "pixels")
+
+
+WHOLE = 1.0
+STREAMED = 3 * 12 * 64 / 2**30  # windows of 12 images
+
+
+@pytest.fixture(params=[WHOLE, STREAMED], ids=["whole", "streamed"])
+def feed(request, tmp_path) -> feeding.Feed:
+    return feeding.Feed([(made(tmp_path), "train")], request.param)
+
+
+def numbers(batch: feeding.Batch) -> list[int]:
+    return batch.pixels[:, 0, 0, 0].tolist()
+
+
+def test_small_sets_are_held_and_large_ones_streamed(tmp_path):
+    data = made(tmp_path)
+    assert feeding.Feed([(data, "train")], ROWS * 64 / 2**30).whole is not None
+    assert feeding.Feed([(data, "train")], (ROWS * 64 - 1) / 2**30).whole is None
+
+
+@pytest.mark.parametrize("size", [1, 5, 7, 12, 13, 50, 64])
+def test_an_epoch_is_every_image_once_in_batches_of_one_size(feed, size):
+    for epoch in range(2):
+        batches = list(feed.shuffled(0, epoch, size))
+        assert [len(batch) for batch in batches] == [size] * (ROWS // size) + ([ROWS % size] if ROWS % size else [])
+        order = [number for batch in batches for number in numbers(batch)]
+        assert sorted(order) == list(range(ROWS))
+        for batch in batches:
+            assert batch.labels.tolist() == [number % 3 for number in numbers(batch)]
+            assert (batch.keys == randomness.item_keys([str(number) for number in numbers(batch)])).all()
+            assert (batch.pixels == batch.pixels[:, :1, :1]).all()
+
+
+def test_the_order_depends_on_seed_and_epoch_alone(feed):
+    def order(seed, epoch, size=5):
+        return [number for batch in feed.shuffled(seed, epoch, size) for number in numbers(batch)]
+
+    assert order(0, 1) == order(0, 1) == order(0, 1, size=7)
+    assert order(0, 1) != order(0, 2)
+    assert order(0, 1) != order(1, 1)
+
+
+def test_a_window_mixes_row_groups(tmp_path):
+    feed = feeding.Feed([(made(tmp_path), "train")], STREAMED)
+    first = [number for batch in list(feed.shuffled(0, 0, 6))[:2] for number in numbers(batch)]
+    groups = {number // GROUP for number in first}
+    assert len(groups) == 3  # a window of three groups
+    assert first != sorted(first)
+    assert np.diff([number // GROUP for number in first]).any()
+
+
+def test_in_order_counts_and_first(feed):
+    for size in (7, 64):
+        batches = list(feed.in_order(size))
+        assert [number for batch in batches for number in numbers(batch)] == list(range(ROWS))
+        assert {len(batch) for batch in batches[:-1]} <= {size}
+    assert feed.counts().tolist() == [17, 17, 16]
+    assert feed.first(9)[:, 0, 0, 0].tolist() == list(range(9))
+    assert len(feed.first(1000)) == ROWS
+
+
+def test_several_parts_are_one_set(tmp_path):
+    parts = [(made(tmp_path / "a", 10), "train"), (made(tmp_path / "b", 6), "train")]
+    for memory in (WHOLE, STREAMED):
+        feed = feeding.Feed(parts, memory)
+        assert feed.rows == 16
+        everything = [*range(10), *range(6)]
+        assert [number for batch in feed.in_order(5) for number in numbers(batch)] == everything
+        shuffled = [number for batch in feed.shuffled(0, 0, 5) for number in numbers(batch)]
+        assert sorted(shuffled) == sorted(everything)
+
+
+def test_an_empty_part_is_no_matter(tmp_path):
+    data, empty = made(tmp_path / "a", 10), made(tmp_path / "b", 4, "test")
+    assert feeding.Feed([(data, "train"), (empty, "train")], WHOLE).rows == 10
+
+
+def test_reading_holds_few_windows(tmp_path, monkeypatch):
+    feed = feeding.Feed([(made(tmp_path), "train")], STREAMED)
+    read, taken = [], []
+    groups = dataset.RowGroup.images
+    monkeypatch.setattr(dataset.RowGroup, "images", lambda group: read.append(group) or groups(group))
+    for batch in feed.shuffled(0, 0, 6):
+        taken.append(len(batch))
+        ahead = len(read) * GROUP - sum(taken)
+        assert ahead <= 3 * feed.window + GROUP
+
+
+def test_noise_survives(tmp_path):
+    pixels = np.stack([noise(i) for i in range(8)])
+    table = dataset.pixel_table([str(i) for i in range(8)], np.arange(8), pixels)
+    assert isinstance(table, pa.Table)
+    dataset.write(tmp_path, [("train", table)], "pixels", classes=list("abcdefgh"), image_shape=(8, 8, 1))
+    feed = feeding.Feed([(dataset.open_dataset(tmp_path, "pixels"), "train")], WHOLE)
+    assert (next(feed.in_order(8)).pixels == pixels).all()

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+from conftest import noise
+
+from stages.lib import mixing, randomness
+
+KEYS = randomness.item_keys([str(i) for i in range(200)])
+PIXELS = np.stack([noise(i) for i in range(200)])
+TARGETS = mixing.targets(np.arange(200) % 4, 4)
+
+
+def test_targets_and_smoothing_by_hand():
+    targets = mixing.targets(np.array([2, 0]), 3)
+    assert targets.tolist() == [[0, 0, 1], [1, 0, 0]]
+    assert mixing.smoothed(targets, 0.3) == pytest.approx(np.array([[0.1, 0.1, 0.8], [0.8, 0.1, 0.1]]))
+    assert (mixing.smoothed(targets, 0) == targets).all()
+
+
+def test_balanced_weights_by_hand():
+    # 12 images: 12 / (3 * 2), 12 / (3 * 4), 12 / (3 * 6)
+    assert mixing.balanced([2, 4, 6]) == pytest.approx([2, 1, 2 / 3])
+    assert np.dot(mixing.balanced([2, 4, 6]), [2, 4, 6]) == pytest.approx(12)
+
+
+def test_off_is_identity():
+    pixels, targets = mixing.mixed(PIXELS, TARGETS, 0, 0, KEYS)
+    assert (pixels == PIXELS).all() and (targets == TARGETS).all()
+
+
+def test_mixup_blends_pixels_as_it_blends_targets():
+    pixels, targets = mixing.mixed(PIXELS, TARGETS, 0.5, 0, KEYS)
+    share = targets[np.arange(200), np.arange(200) % 4]
+    assert targets.sum(axis=1) == pytest.approx(np.ones(200))
+    assert targets[np.arange(200), (np.arange(200) + 1) % 4] == pytest.approx(1 - share, abs=1e-6)
+    part = share[:, None, None, None]
+    expected = part * PIXELS + (1 - part) * np.roll(PIXELS, -1, axis=0)
+    assert np.abs(pixels - expected).max() <= 0.51
+    # Beta(1/2, 1/2): the arcsine law, of mean 1/2 and variance 1/8, a third below 1/4.
+    assert share.mean() == pytest.approx(0.5, abs=0.08)
+    assert share.var() == pytest.approx(1 / 8, abs=0.03)
+    assert (share < 0.25).mean() == pytest.approx(1 / 3, abs=0.1)
+
+
+def test_cutmix_pastes_the_part_that_the_target_says():
+    pixels, targets = mixing.mixed(PIXELS, TARGETS, 0, 1.0, KEYS)
+    own = (pixels == PIXELS).all(axis=-1)
+    other = (pixels == np.roll(PIXELS, -1, axis=0)).all(axis=-1)
+    assert (own | other).all()
+    share = targets[np.arange(200), np.arange(200) % 4]
+    # A pixel may be equal in both; else its share of the area is the target's.
+    assert (own.mean(axis=(1, 2)) >= share - 1e-6).all()
+    assert own.mean(axis=(1, 2)) == pytest.approx(share, abs=0.05)
+    # What is pasted is a rectangle.
+    for mask in ~own[:20]:
+        rows, columns = mask.any(axis=1), mask.any(axis=0)
+        if mask.any():
+            box = mask[np.ix_(np.flatnonzero(rows), np.flatnonzero(columns))]
+            assert box.mean() > 0.85
+    assert 0.3 < share.mean() < 0.8
+
+
+def test_both_at_once_choose_by_image():
+    pixels, _ = mixing.mixed(PIXELS, TARGETS, 1.0, 1.0, KEYS)
+    pasted = ((pixels == PIXELS) | (pixels == np.roll(PIXELS, -1, axis=0))).all(axis=(1, 2, 3))
+    assert 60 < pasted.sum() < 140
+
+
+def test_the_same_keys_draw_the_same():
+    one = mixing.mixed(PIXELS, TARGETS, 1.0, 1.0, KEYS)
+    two = mixing.mixed(PIXELS, TARGETS, 1.0, 1.0, KEYS)
+    other = mixing.mixed(PIXELS, TARGETS, 1.0, 1.0, KEYS + np.uint64(1))
+    assert all((a == b).all() for a, b in zip(one, two, strict=True))
+    assert (one[0] != other[0]).any()
