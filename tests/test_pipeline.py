@@ -61,6 +61,23 @@ def test_going_back_costs_no_training(short):
     short.run("git", "checkout", "-q", ".")
 
 
+def test_a_param_concerns_its_own_stage_alone(short):
+    changes = {
+        "fetch": {"fetch__limit": 5},
+        "clean": {"clean__test": 0.3},
+        "augment": {"augment__rotate": 5},
+        "normalize": {"normalize__method": "minmax"},
+        "train": {"train__ema": 0.9},
+        "evaluate": {"evaluate__mistakes": 3},
+        "report": {"report__title": "Another"},
+    }
+    for stage, change in changes.items():
+        short.set(**change)
+        # The report tracks the whole file, so that an unknown section fails there.
+        assert set(json.loads(short.dvc("status", "--json").stdout)) == {stage, "report"}
+        short.run("git", "checkout", "-q", "params.yaml")
+
+
 @pytest.mark.parametrize(("given", "meant"), [("1e-4", 1e-4), ("1", 1.0)])
 def test_an_experiment_runs_from_train_on_and_can_be_compared(short, given, meant):
     done = short.dvc("exp", "run", "-S", f"train.lr={given}", "-S", "train.epochs=1", "-n", f"lr-{given}")

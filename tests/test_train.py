@@ -174,6 +174,15 @@ def test_the_averaged_weights_are_validated_and_kept(handful):
     assert any((a != b).any() for a, b in zip(made.get_weights(), plain.get_weights(), strict=True))
 
 
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_trains(handful, precision):
+    made = classifier(precision=precision)
+    chosen = settings(**{**PLAIN, "epochs": 60, "batch_size": 12, "clip": "global_norm", "precision": precision})
+    history, _ = train.fit(made, handful, handful, NO_POLICY, chosen)
+    assert history["validation_accuracy"].iloc[-1] == 1
+    assert history["lr"].iloc[-1] == pytest.approx(chosen.lr)
+
+
 def test_the_head_learns_first_then_the_body_at_its_own_rate(tmp_path):
     data = feed(tmp_path, shape=(32, 32, 3))
     none = {"method": "none", "offset": [0.0] * 3, "scale": [1.0] * 3}

@@ -34,7 +34,11 @@ __all__ = ["jit", "keras", "precision"]
 
 
 def _has(kind: str) -> bool:
-    return bool(keras.distribution.list_devices(kind))
+    # Not asked by kind, since JAX refuses a kind that the machine has not; of
+    # PyTorch's devices Keras has no list.
+    if keras.backend.backend() == "torch":
+        return False
+    return any(device.startswith(kind) for device in keras.distribution.list_devices())
 
 
 def precision(name: str) -> str:
@@ -43,7 +47,7 @@ def precision(name: str) -> str:
     Args:
         name: of a Keras dtype policy, or ``auto``: bfloat16 on a TPU and float16
             on a GPU, whose matrix units are made for them; float32 on a CPU,
-            where a half is no gain or a loss.
+            where a half is no gain or a loss, and with PyTorch.
     """
     if name != "auto":
         return name

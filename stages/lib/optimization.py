@@ -160,7 +160,7 @@ class Average:
     def __init__(self, network: keras.Model, decay: float, every: int = 1, restart: bool = False):
         self.decay, self.every, self.restart = decay, every, restart
         self.weights = [weight for weight in network.weights if "float" in weight.dtype] if decay else []
-        self.means = [ops.copy(ops.convert_to_tensor(weight)) for weight in self.weights]
+        self.means = self._copies()
         self.steps = 0
 
     def step_ended(self) -> None:
@@ -171,8 +171,7 @@ class Average:
         updates = self.steps // self.every
         decay = min(self.decay, (1 + updates) / (10 + updates))
         self.means = [
-            decay * mean + (1 - decay) * ops.convert_to_tensor(weight)
-            for mean, weight in zip(self.means, self.weights, strict=True)
+            decay * mean + (1 - decay) * weight for mean, weight in zip(self.means, self._copies(), strict=True)
         ]
         if self.restart:
             self._assign(self.means)
@@ -180,12 +179,15 @@ class Average:
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Give the network the average for a while, then its own weights back."""
-        own = [ops.copy(ops.convert_to_tensor(weight)) for weight in self.weights]
+        own = self._copies()
         self._assign(self.means)
         try:
             yield
         finally:
             self._assign(own)
+
+    def _copies(self) -> list:
+        return [ops.stop_gradient(ops.copy(ops.convert_to_tensor(weight))) for weight in self.weights]
 
     def _assign(self, values) -> None:
         for weight, value in zip(self.weights, values, strict=True):
