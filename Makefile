@@ -50,7 +50,7 @@ lint: setup ## check format and style
 	@ruff check .
 
 bench: setup ## print measured ratios (minutes); the other scripts of tests/bench/ ask for data
-	@for name in article recipe; do echo "== $$name"; python tests/bench/$$name.py || exit 1; done
+	@for name in article recipe startup augment; do echo "== $$name"; python tests/bench/$$name.py || exit 1; done
 
 lock: setup ## compile requirements*.txt anew from requirements*.in (needs uv)
 	@for name in requirements requirements-gpu; do \
