@@ -238,13 +238,13 @@ def test_logits_are_those_of_the_probabilities():
 
 def test_mixed_precision_keeps_weights_and_probabilities_whole():
     made = classifier("fast_cnn", precision="mixed_bfloat16", **SMALL)
+    assert keras.config.dtype_policy().name == "float32"
     assert {str(weight.dtype) for weight in made.weights if "seed" not in weight.path} == {"float32"}
     assert made.get_layer("conv1_1").compute_dtype == "bfloat16"
     whole = classifier("fast_cnn", **SMALL)
     whole.set_weights(made.get_weights())
     pixels = np.stack([noise(i) for i in range(4)])
     np.testing.assert_allclose(models.probabilities(made, pixels), models.probabilities(whole, pixels), atol=0.02)
-    assert keras.config.dtype_policy().name == "float32"
 
 
 def test_dropout_is_drawn_by_the_seed_given():

@@ -165,6 +165,18 @@ def test_early_stopping_keeps_the_best_weights(tmp_path, monitor):
     assert found == pytest.approx(history["validation_loss"].iloc[-1], rel=1e-5)
 
 
+def test_the_best_weights_are_those_of_the_best_epoch(handful):
+    made = classifier()
+    run = train.Run(made, handful, NO_POLICY, settings(keep="best"))
+    for epoch, loss in enumerate((3.0, 1.0, 2.0), 1):
+        made.set_weights([np.full(weight.shape, epoch) for weight in made.get_weights()])
+        run.epoch = epoch
+        run.rows.append({})
+        run.judge({"loss": loss})
+    assert run.kept == 2
+    assert all((weight == 2).all() for weight in run.best_weights)
+
+
 def test_the_averaged_weights_are_validated_and_kept(handful):
     made, history, _ = fit(handful, ema=0.9, epochs=4, lr=0.02)
     assert train.validate(made, handful, "cross_entropy")["loss"] == pytest.approx(
