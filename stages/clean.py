@@ -236,7 +236,9 @@ def find_copies(
     out = same["second"]
     if settings.conflicting_labels == findings.DROP:
         out = np.union1d(out, exact["row"][exact["reason"] == "conflicting_labels"])
-    usable = np.flatnonzero(present & ~facts.index.isin(out))
+    # Enlarged, tiny images look alike as they did before.
+    large = facts["short_side"].to_numpy() >= copies.SMALLEST
+    usable = np.flatnonzero(present & large & ~facts.index.isin(out))
     near = copies.find(pixels, usable, int(randomness.key(seed, "clean", "copies") % np.uint64(2**31)))
     pairs = pd.concat([same.assign(score=1.0), near], ignore_index=True)
     crossing = findings.across(facts, pairs)

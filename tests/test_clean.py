@@ -158,6 +158,12 @@ def test_what_a_dropped_image_joins_stays_together(monkeypatch):
         assert kept["split"][first] == kept["split"][first + 2]
 
 
+def test_tiny_images_have_no_near_duplicates_however_large_they_are_made(monkeypatch):
+    facts = made([("ab"[i % 2], None, str(i), None) for i in range(20)]).assign(short_side=8.0)
+    assert examined(facts, {(0, 1)}, monkeypatch).found.empty
+    assert len(examined(facts.assign(short_side=16.0), {(0, 1)}, monkeypatch).found) == 1
+
+
 def test_the_training_copy_of_a_test_image_goes_whatever_the_policy(monkeypatch):
     facts = made(
         [("a", "train", "x", None), ("a", "test", "y", None), ("b", "train", "z", None), ("b", "train", "x", None)]
