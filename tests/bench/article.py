@@ -43,16 +43,27 @@ model.fit(pixels[held:], labels[held:], epochs=1, validation_data=(pixels[:held]
 """
 
 KILN = """
+import tempfile
 from stages import train
-from stages.lib import dataset, models, params, policy
+from stages.lib import dataset, feeding, models, params, policy
 recipe = params.load(train.Path("recipes/cifar10-article.yaml"))
 settings = recipe.train.model_copy(update={"epochs": 1})
 plan = policy.Policy(**recipe.augment.model_dump())
-part = lambda rows: dataset.Images(np.arange(len(pixels))[rows].astype(str).astype(object), labels[rows], pixels[rows])
 normalizer = {"method": "minmax", "offset": [0.0] * 3, "scale": [255.0] * 3}
-model = models.build("article_cnn", (32, 32, 3), 10, normalizer)
+with tempfile.TemporaryDirectory() as scratch:
+    parts = {"train": slice(held, None), "validation": slice(held)}
+    tables = [
+        (split, dataset.pixel_table(np.arange(rows)[part].astype(str), labels[part], pixels[part]))
+        for split, part in parts.items()
+    ]
+    about = {"classes": list("abcdefghij"), "image_shape": (32, 32, 3)}
+    dataset.write(train.Path(scratch, "data"), tables, "pixels", **about)
+    del pixels, tables
+    data = dataset.open_dataset(train.Path(scratch, "data"), "pixels")
+    feeds = [feeding.Feed([(data, split)], settings.memory) for split in parts]
+model = models.build(models.architecture(settings, (32, 32, 3), normalizer), (32, 32, 3), 10, normalizer)
 start = time.monotonic()
-train.fit(model, part(slice(held, None)), part(slice(held)), plan, settings)
+train.fit(model, *feeds, plan, settings)
 """
 
 END = """
