@@ -13,9 +13,9 @@ OUTPUT = Path("data/augmented")
 SAMPLE_IMAGES, SAMPLE_VIEWS = 8, 7
 
 
-def view_keys(seed: int, view: int, ids: np.ndarray) -> np.ndarray:
-    """Keys of one view of some images: uint64 [N]."""
-    return randomness.key(seed, "augment", view, randomness.item_keys(ids))
+def keys(seed: int, ids: np.ndarray) -> np.ndarray:
+    """Keys of some images' views: uint64 [N]."""
+    return randomness.key(seed, "augment", randomness.item_keys(ids))
 
 
 def views(
@@ -25,7 +25,7 @@ def views(
 
     def work(job):
         view, batch = job
-        pixels = policy.apply(plan, batch.pixels, view_keys(seed, view, batch.ids))
+        pixels = policy.apply(plan, batch.pixels, keys(seed, batch.ids), view)
         return "train", dataset.pixel_table([f"{name}@{view}" for name in batch.ids], batch.labels, pixels)
 
     jobs = ((view, batch) for view in range(plan.views) for batch in data.batches("train"))
@@ -37,7 +37,7 @@ def sample_sheet(batch: dataset.Images, plan: policy.Policy, seed: int) -> bytes
     pixels, ids = batch.pixels[:SAMPLE_IMAGES], batch.ids[:SAMPLE_IMAGES]
     columns = [pixels]
     for view in range(SAMPLE_VIEWS):
-        columns.append(policy.apply(plan, pixels, view_keys(seed, view, ids)))
+        columns.append(policy.apply(plan, pixels, keys(seed, ids), view))
     rows = np.stack(columns, axis=1).reshape(-1, *pixels.shape[1:])
     return images.contact_sheet(rows, 1 + SAMPLE_VIEWS)
 

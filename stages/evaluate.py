@@ -13,8 +13,10 @@ CLEAN, MODEL = Path("data/clean"), Path("data/model")
 OUTPUT = Path("data/evaluation")
 
 
-def predict(classifier: artifact.Classifier, data: dataset.Dataset, split: str) -> dict[str, np.ndarray]:
-    """Predict a whole split, streamed.
+def predict(
+    classifier: artifact.Classifier, data: dataset.Dataset, split: str, flip: bool = False
+) -> dict[str, np.ndarray]:
+    """Predict a whole split, streamed; with ``flip`` as the mean over each image and its mirror image.
 
     Returns:
         ids [N], labels int32 [N], probabilities float32 [N, classes].
@@ -26,7 +28,7 @@ def predict(classifier: artifact.Classifier, data: dataset.Dataset, split: str) 
     for batch in batches:
         ids.append(batch.ids)
         labels.append(batch.labels)
-        probabilities.append(models.probabilities(classifier.model, batch.pixels))
+        probabilities.append(models.probabilities(classifier.model, batch.pixels, flip=flip))
     return {
         "ids": np.concatenate(ids),
         "labels": np.concatenate(labels),
@@ -137,6 +139,10 @@ def main() -> None:
     summary, counts = {split: figures for split, (figures, _) in scored.items()}, scored["test"][1]
     labels, probabilities = outputs["test"]["labels"], outputs["test"]["probabilities"]
     summary["test"] = with_intervals(summary["test"], labels, probabilities, settings.resamples, everything.seed)
+    if settings.flip:
+        flipped = predict(classifier, data, "test", flip=True)["probabilities"]
+        figures, _ = score(labels, flipped)
+        summary["test_flipped"] = with_intervals(figures, labels, flipped, settings.resamples, everything.seed)
     predictions = predictions_table(outputs, data.classes)
     rows = surest_mistakes(labels, probabilities, settings.mistakes)
     first = data.rows("train") + data.rows("validation")
@@ -152,6 +158,7 @@ def main() -> None:
     print(
         f"evaluate: test accuracy {test['accuracy']:.2%} on {test['images']:,} images, "
         f"95 % interval {interval['low']:.2%} to {interval['high']:.2%}"
+        + (f"; {summary['test_flipped']['accuracy']:.2%} with mirror images" if settings.flip else "")
     )
 
 

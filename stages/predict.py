@@ -1,6 +1,6 @@
 """Classify image files by the model in data/model/: a command, no stage.
 
-    python -m stages.predict IMAGE... [--json] [--model FOLDER]
+    python -m stages.predict IMAGE... [--json] [--flip] [--model FOLDER]
 
 Files go through the very conversion that clean used for the training images.
 """
@@ -34,8 +34,8 @@ def read(path: Path, conversion: images.Conversion) -> np.ndarray:
         raise UserError(f"{path}: {error}: give an image file") from None
 
 
-def classify(classifier: artifact.Classifier, paths: Sequence[Path]) -> np.ndarray:
-    """Predict probabilities of image files: float32 [N, classes].
+def classify(classifier: artifact.Classifier, paths: Sequence[Path], flip: bool = False) -> np.ndarray:
+    """Predict probabilities of image files: float32 [N, classes]; with ``flip`` the mean with the mirror image's.
 
     Raises:
         UserError: a file cannot be read; nothing is predicted then.
@@ -43,7 +43,7 @@ def classify(classifier: artifact.Classifier, paths: Sequence[Path]) -> np.ndarr
     parts = []
     for start in range(0, len(paths), BATCH):
         pixels = [read(path, classifier.conversion) for path in paths[start : start + BATCH]]
-        parts.append(models.probabilities(classifier.model, np.stack(pixels)))
+        parts.append(models.probabilities(classifier.model, np.stack(pixels), flip=flip))
     return np.concatenate(parts)
 
 
@@ -75,10 +75,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m stages.predict", description="Classify image files.")
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="an image file")
     parser.add_argument("--json", action="store_true", help="print JSON with every class's probability")
+    parser.add_argument("--flip", action="store_true", help="average over each image and its mirror image")
     parser.add_argument("--model", type=Path, default=Path("data/model"), metavar="FOLDER", help="default: %(default)s")
     options = parser.parse_args()
     classifier = artifact.load(options.model)
-    probabilities = classify(classifier, options.images)
+    probabilities = classify(classifier, options.images, options.flip)
     shown = as_json if options.json else as_text
     print(shown(options.images, classifier.classes, probabilities))
 

@@ -53,7 +53,7 @@ def batches(
     def make(batch: Batch):
         pixels, targets = batch.pixels, mixing.targets(batch.labels, feed.classes)
         if plan.online:
-            pixels = policy.apply(plan, pixels, randomness.key(settings.seed, "views", epoch, batch.keys))
+            pixels = policy.apply(plan, pixels, randomness.key(settings.seed, "views", batch.keys), epoch)
         if settings.mixup or settings.cutmix:
             keys = randomness.key(settings.seed, "mix", epoch, batch.keys)
             pixels, targets = mixing.mixed(pixels, targets, settings.mixup, settings.cutmix, keys)

@@ -1,7 +1,9 @@
+import shutil
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from conftest import noise
+from conftest import ROOT, Project, noise
 from test_augment import source
 
 from stages import evaluate
@@ -49,6 +51,22 @@ def test_surest_mistakes():
 def test_pictures_are_the_images_of_their_rows(tmp_path):
     data = source(tmp_path)
     assert evaluate.pictures(data, "train", np.array([20, 3])) == [images.encode_png(noise(i)) for i in (20, 3)]
+
+
+def test_mirror_images_are_scored_where_asked_for(trained, tmp_path):
+    for name in ("clean", "model"):
+        shutil.copytree(trained.folder / "data" / name, tmp_path / "data" / name)
+    text = (ROOT / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("  flip: false", "  flip: true"))
+    project = Project.at(tmp_path)
+    project.environment["PYTHONPATH"] = str(ROOT)
+    assert "with mirror images" in project.stage("evaluate").stdout
+    scored = files.read_json(tmp_path / "data/evaluation/summary.json")
+    plain = files.read_json(trained.folder / "data/evaluation/summary.json")
+    assert scored["test"] == plain["test"] and "test_flipped" not in plain
+    assert scored["test_flipped"].keys() == plain["test"].keys()
+    # A mirrored digit is no digit.
+    assert scored["test_flipped"]["accuracy"] < plain["test"]["accuracy"]
 
 
 def test_the_stages_files_agree_with_each_other(trained):

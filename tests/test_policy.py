@@ -41,6 +41,18 @@ def test_flip_mirrors_exactly_and_as_often_as_asked():
     assert flipped.mean() == pytest.approx(0.3, abs=0.03)
 
 
+@pytest.mark.parametrize("share", [0.5, 0.3])
+def test_flips_alternate(share):
+    many = np.repeat(batch(8, 8)[:1], 4000, axis=0)
+    keys = randomness.key(2, np.arange(4000, dtype=np.uint64))
+    first, second, third = (
+        (policy.apply(plan(flip=share), many, keys, view) != many).any(axis=(1, 2, 3)) for view in range(3)
+    )
+    assert (first == third).all()
+    assert not (first & second).any()
+    assert second.mean() == pytest.approx(share, abs=0.03)
+
+
 def test_crop_shifts_by_whole_pixels_and_reflects():
     pixels = batch()
     views = policy.apply(plan(crop=0.1), pixels, KEYS)
@@ -105,6 +117,7 @@ def test_a_view_depends_on_its_key_alone():
     assert (policy.apply(plan(**ALL), pixels[order], KEYS[order]) == views[order]).all()
     assert (policy.apply(plan(**ALL), pixels[5:6], KEYS[5:6]) == views[5]).all()
     assert (policy.apply(plan(**ALL), pixels, KEYS + np.uint64(1)) != views).any(axis=(1, 2, 3)).all()
+    assert (policy.apply(plan(**ALL), pixels, KEYS, 2) != views).any(axis=(1, 2, 3)).all()
 
 
 def test_one_strength_leaves_the_draws_of_the_others():

@@ -1,7 +1,9 @@
 import json
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image, ImageOps
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +31,16 @@ def test_text_names_the_likeliest_first(trained, digits):
     done = trained.stage("predict", digits / "0.png")
     assert done.stdout.startswith(f"{digits}/0.png: 0 ")
     assert len(done.stdout.splitlines()) == 1
+
+
+def test_flip_averages_with_the_mirror_image(trained, digits, tmp_path):
+    ImageOps.mirror(Image.open(digits / "2.png")).save(tmp_path / "mirrored.png")
+    done = trained.stage("predict", "--json", "--flip", digits / "2.png", tmp_path / "mirrored.png")
+    plain = trained.stage("predict", "--json", digits / "2.png", tmp_path / "mirrored.png")
+    both, alone = ([list(row["probabilities"].values()) for row in json.loads(out.stdout)] for out in (done, plain))
+    assert both[0] == pytest.approx(both[1], abs=1e-5)
+    assert both[0] == pytest.approx(np.mean(alone, axis=0).tolist(), abs=1e-5)
+    assert alone[0] != pytest.approx(alone[1], abs=1e-2)
 
 
 def test_a_wrong_file_is_one_sentence(trained, digits, tmp_path):

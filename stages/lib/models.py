@@ -242,16 +242,18 @@ def multiply_adds(network: keras.Model) -> int:
     return total
 
 
-def probabilities(classifier: keras.Model, pixels, batch_size: int = BATCH):
+def probabilities(classifier: keras.Model, pixels, batch_size: int = BATCH, flip: bool = False):
     """Predict class probabilities.
 
     Args:
         classifier: from ``build`` or ``artifact.load``.
         pixels: uint8 [N, H, W, C].
         batch_size: images at a time.
+        flip: give the mean over each image and its mirror image.
 
     Returns:
         float32 [N, classes].
     """
     parts = [classifier.predict_on_batch(pixels[i : i + batch_size]) for i in range(0, len(pixels), batch_size)]
-    return np.concatenate(parts).astype(np.float32)
+    result = np.concatenate(parts).astype(np.float32)
+    return (result + probabilities(classifier, pixels[:, :, ::-1], batch_size)) / 2 if flip else result

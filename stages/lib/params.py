@@ -188,8 +188,9 @@ class Train(_Section):
 
 
 class Evaluate(_Section):
-    """How many resamples and pictures."""
+    """How to predict, and how many resamples and pictures."""
 
+    flip: bool
     resamples: Annotated[int, Field(ge=100, le=100_000)]
     mistakes: Annotated[int, Field(ge=0, le=100)]
 

@@ -269,15 +269,19 @@ def learning(evidence: Evidence) -> str:
 
 def metrics(evidence: Evidence) -> str:
     """Tabulate every figure on every split, with intervals on test."""
+    measured = {"test, 95 % interval": "test", "test with mirror images, 95 % interval": "test_flipped"}
+    columns = {title: split for title, split in measured.items() if split in evidence.scores}
     rows = []
-    test = evidence.scores["test"]
     for name in ("accuracy", "precision", "recall", "f1", "log_loss"):
-        low, high = test[f"{name}_ci95"]["low"], test[f"{name}_ci95"]["high"]
-        values = (float(evidence.scores[split][name]) for split in SPLITS)
-        rows.append((name.replace("_", " "), *values, f"{low:.4f} to {high:.4f}"))
+        values = [float(evidence.scores[split][name]) for split in SPLITS]
+        for split in columns.values():
+            value, interval = evidence.scores[split][name], evidence.scores[split][f"{name}_ci95"]
+            shown = f"{interval['low']:.4f} to {interval['high']:.4f}"
+            values.append(shown if split == "test" else f"{value:.4f}: {shown}")
+        rows.append((name.replace("_", " "), *values))
     return page.section(
         "Metrics",
-        page.table(("", *SPLITS, "test, 95 % interval"), rows),
+        page.table(("", *SPLITS, *columns), rows),
         page.text(
             "Precision, recall and F1 are means over the classes. Intervals: Wilson's for accuracy, percentile "
             f"bootstrap with {evidence.settings.evaluate.resamples:,} resamples for the rest. They tell how much the "
