@@ -7,6 +7,7 @@ from stages.lib.zoo.parts import Architecture, activate, drop, layers, model, st
 
 WHITEN = "whiten"
 WHITEN_IMAGES = 5000
+WHITEN_AT_ONCE = 250
 
 
 def whitening_filters(images: np.ndarray, size: int = 2) -> np.ndarray:
@@ -22,12 +23,18 @@ def whitening_filters(images: np.ndarray, size: int = 2) -> np.ndarray:
     Returns:
         float32 [size, size, C, size * size * C].
     """
-    patches = np.lib.stride_tricks.sliding_window_view(images, (size, size), axis=(1, 2))
     channels = images.shape[-1]
-    # [N, H', W', C, size, size] -> [patches, size, size, C]
-    flat = np.moveaxis(patches, 3, -1).reshape(-1, size * size * channels).astype(np.float64)
-    flat = flat - flat.mean(axis=0)
-    values, vectors = np.linalg.eigh(flat.T @ flat / len(flat))
+    length = size * size * channels
+    count, total, products = 0, np.zeros(length), np.zeros((length, length))
+    # A part at a time: the patches take size * size times the images' memory.
+    for start in range(0, len(images), WHITEN_AT_ONCE):
+        part = images[start : start + WHITEN_AT_ONCE].astype(np.float64)
+        patches = np.lib.stride_tricks.sliding_window_view(part, (size, size), axis=(1, 2))
+        # [N, H', W', C, size, size] -> [patches, size, size, C]
+        flat = np.moveaxis(patches, 3, -1).reshape(-1, length)
+        count, total, products = count + len(flat), total + flat.sum(axis=0), products + flat.T @ flat
+    mean = total / count
+    values, vectors = np.linalg.eigh(products / count - np.outer(mean, mean))
     vectors *= np.where(vectors.sum(axis=0) < 0, -1.0, 1.0)  # eigh leaves the sign open
     scaled = vectors / np.sqrt(values + 1e-3 * max(values[-1], 1e-12))
     return scaled.reshape(size, size, channels, -1).astype(np.float32)
