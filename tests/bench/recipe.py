@@ -40,6 +40,7 @@ def run(params: dict) -> tuple[dict[str, tuple[float, float]], dict]:
     with tempfile.TemporaryDirectory() as scratch:
         shutil.copytree(ROOT / "stages", Path(scratch, "stages"))
         Path(scratch, "data/source").mkdir(parents=True)
+        shutil.copy(ROOT / "data/corrections.csv", Path(scratch, "data"))
         YAML(typ="safe", pure=True).dump(params, Path(scratch, "params.yaml"))
         costs = {stage: measured([sys.executable, "-m", f"stages.{stage}"], Path(scratch)) for stage in STAGES}
         return costs, json.loads(Path(scratch, "metrics/metrics.json").read_text())
