@@ -22,7 +22,17 @@ def _spread(values: pd.Series) -> str:
 def recipes(lines: pd.DataFrame) -> list[tuple]:
     """A row a recipe: means over its seeds, the spread as a standard deviation where there are several."""
     rows = [
-        ("recipe", "seeds", "test accuracy", "95 % interval", "with mirror images", "training", "peak memory", "how")
+        (
+            "recipe",
+            "seeds",
+            "test accuracy",
+            "95 % interval",
+            "with mirror images",
+            "training",
+            "its peak memory",
+            "all stages",
+            "how",
+        )
     ]
     for (recipe, changes), runs in lines.groupby(["recipe", "changes"], sort=False):
         first = runs.iloc[0]
@@ -35,6 +45,8 @@ def recipes(lines: pd.DataFrame) -> list[tuple]:
                 f"{low:.1f} to {high:.1f} %" + (f" (seed {first['seed']})" if len(runs) > 1 else ""),
                 _spread(runs["test_flipped"]) if first["test_flipped"] else "",
                 f"{pd.to_numeric(runs['train_seconds']).max():,.0f} s",
+                f"{pd.to_numeric(runs['train_peak_mb']).max() / 1000:.2f} GB",
+                f"{pd.to_numeric(runs['all_seconds']).max():,.0f} s, "
                 f"{pd.to_numeric(runs['peak_mb']).max() / 1000:.2f} GB",
                 f"`{first['command']}`; {runs.iloc[-1]['date']}, {first['machine']}",
             )
