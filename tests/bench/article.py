@@ -13,9 +13,8 @@ import os
 import statistics
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+import common
 
 DATA = """
 import json, os, resource, sys, time
@@ -30,14 +29,9 @@ held = rows // 10
 ARTICLE = """
 from keras import Sequential, layers, losses
 pixels = pixels / 255.0
-model = Sequential([
-    layers.Input((32, 32, 3)),
-    layers.Conv2D(32, (3, 3), activation="relu"), layers.MaxPooling2D((2, 2)),
-    layers.Conv2D(64, (3, 3), activation="relu"), layers.MaxPooling2D((2, 2)),
-    layers.Conv2D(64, (3, 3), activation="relu"),
-    layers.Flatten(), layers.Dense(64, activation="relu"), layers.Dense(10),
-])
-model.compile("adam", losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+"""
+
+ARTICLE_FIT = """
 start = time.monotonic()
 model.fit(pixels[held:], labels[held:], epochs=1, validation_data=(pixels[:held], labels[:held]), verbose=0)
 """
@@ -76,7 +70,9 @@ print(json.dumps([seconds, peak]))
 def measure(code: str, rows: str) -> list[float]:
     """Run one side in a fresh process; return seconds of fitting and peak MB."""
     command = [sys.executable, "-c", DATA + code + END, rows]
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}, capture_output=True)
+    done = subprocess.run(
+        command, cwd=common.ROOT, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}, capture_output=True
+    )
     if done.returncode:
         sys.exit(done.stderr.decode())
     return json.loads(done.stdout.splitlines()[-1])
@@ -85,11 +81,11 @@ def measure(code: str, rows: str) -> list[float]:
 def main() -> None:
     """Measure in turns and print medians."""
     rows, turns = (sys.argv[1:] + ["10000", "3"][len(sys.argv) - 1 :])[:2]
-    sides = {"article": [], "kiln": []}
+    runs = {"article": [], "kiln": []}
     for _ in range(int(turns)):
-        sides["article"].append(measure(ARTICLE, rows))
-        sides["kiln"].append(measure(KILN, rows))
-    medians = {name: [statistics.median(values) for values in zip(*runs, strict=True)] for name, runs in sides.items()}
+        runs["article"].append(measure(ARTICLE + common.ARTICLE_NETWORK + ARTICLE_FIT, rows))
+        runs["kiln"].append(measure(KILN, rows))
+    medians = {name: [statistics.median(values) for values in zip(*runs, strict=True)] for name, runs in common.items()}
     for name, (seconds, peak) in medians.items():
         print(f"{name:<8} {seconds:7.1f} s an epoch of {rows} images  {peak:7.0f} MB at the peak")
     time_ratio, memory_ratio = (a / b for a, b in zip(medians["kiln"], medians["article"], strict=True))

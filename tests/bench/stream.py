@@ -8,43 +8,60 @@ manifest names again and again, and trains article_cnn on it with train.memory
 steps, and the same for a set that fits into memory.
 """
 
+import contextlib
 import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import common
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from stages import train  # noqa: E402
-from stages.lib import dataset, files, models, params, policy  # noqa: E402
-from stages.lib.backend import keras  # noqa: E402
-from stages.lib.feeding import Feed  # noqa: E402
+from stages import train
+from stages.lib import dataset, files, models, params, policy
+from stages.lib.backend import keras
+from stages.lib.feeding import Feed
 
 SHAPE = (64, 64, 3)
 NORMALIZER = {"method": "minmax", "offset": [0.0] * 3, "scale": [255.0] * 3}
 PLAN = policy.Policy("online", 1, rotate=0, scale=0, crop=0, flip=0, brightness=0, contrast=0, cutout=0)
 
 
-def made(folder: Path, gigabytes: float) -> dataset.Dataset:
-    """Write half a gigabyte of random images, named as often as it takes."""
+def made(folder: Path, shape: tuple[int, int, int], images: int, times: int) -> dataset.Dataset:
+    """Write random images of a shape, and name their shards as often as told."""
     generator = np.random.default_rng(0)
-    rows = dataset.rows_per_group(SHAPE)
+    rows = dataset.rows_per_group(shape)
 
     def tables():
-        for start in range(0, round(min(gigabytes, 0.5) * 1e9 / np.prod(SHAPE)), rows):
-            pixels = generator.integers(0, 256, (rows, *SHAPE), dtype=np.uint8)
-            names = [str(number) for number in range(start, start + rows)]
-            yield "train", dataset.pixel_table(names, np.arange(rows) % 10, pixels)
+        for start in range(0, images, rows):
+            count = min(rows, images - start)
+            pixels = generator.integers(0, 256, (count, *shape), dtype=np.uint8)
+            names = [str(number) for number in range(start, start + count)]
+            yield "train", dataset.pixel_table(names, np.arange(count) % 10, pixels)
 
-    dataset.write(folder, tables(), "pixels", classes=list("abcdefghij"), image_shape=SHAPE)
+    dataset.write(folder, tables(), "pixels", classes=list("abcdefghij"), image_shape=shape)
     manifest = files.read_json(folder / "manifest.json")
-    manifest["shards"] *= round(gigabytes / min(gigabytes, 0.5))
+    manifest["shards"] *= times
     files.write_json(folder / "manifest.json", manifest)
     return dataset.open_dataset(folder, "pixels")
+
+
+def train_until(run: train.Run, enough: Callable[[], bool]) -> None:
+    """Train on, epoch after epoch, until ``enough``, which is asked after each step, says so."""
+
+    class Enough(Exception):
+        pass
+
+    def step_ended():
+        if enough():
+            raise Enough
+
+    run.average.step_ended = step_ended
+    with contextlib.suppress(Enough):
+        while True:
+            run.train_epoch()
 
 
 def resident() -> float:
@@ -54,29 +71,21 @@ def resident() -> float:
 
 def measure(folder: Path, gigabytes: float, memory: float, steps: int) -> None:
     """Train and print a line a quarter."""
-    base = params.load(ROOT / "params.yaml").train
+    base = params.load(common.ROOT / "params.yaml").train
     settings = base.model_copy(update={"batch_size": 128, "memory": memory})
-    feed = Feed([(made(folder, gigabytes), "train")], memory)
+    images = round(min(gigabytes, 0.5) * 1e9 / np.prod(SHAPE))
+    feed = Feed([(made(folder, SHAPE, images, round(gigabytes / min(gigabytes, 0.5))), "train")], memory)
     keras.utils.set_random_seed(0)
     classifier = models.build(models.architecture(settings, SHAPE, NORMALIZER), SHAPE, 10, NORMALIZER)
     run = train.Run(classifier, feed, PLAN, settings)
     marks = []
 
-    class Enough(Exception):
-        pass
-
-    def step_ended():
+    def enough():
         marks.append((time.perf_counter(), resident()))
-        if len(marks) > steps:
-            raise Enough
+        return len(marks) > steps
 
-    run.average.step_ended = step_ended
     start = time.perf_counter()
-    while len(marks) <= steps:
-        try:
-            run.train_epoch()
-        except Enough:
-            break
+    train_until(run, enough)
     held = "streamed" if feed.whole is None else "in memory"
     print(f"{gigabytes:g} GB, {feed.rows:,} images, {held}; first step after {marks[0][0] - start:.1f} s")
     speeds = []

@@ -17,36 +17,29 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import zipfile
 from pathlib import Path
 
-import cv2
+import common
 import ledger
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
 TARGET = 0.692
 
 START = """
 import json, resource, sys, time
 import numpy as np
 scratch, seed = sys.argv[1], int(sys.argv[2])
-arrays = np.load(f"{scratch}/cifar10.npz")
 marks = []
 """
 
 ARTICLE = """
 from keras import Sequential, callbacks, layers, losses, utils
 utils.set_random_seed(seed)
+arrays = np.load(f"{scratch}/cifar10.npz")
 train, test = arrays["train"] / 255.0, arrays["test"] / 255.0
-model = Sequential([
-    layers.Input((32, 32, 3)),
-    layers.Conv2D(32, (3, 3), activation="relu"), layers.MaxPooling2D((2, 2)),
-    layers.Conv2D(64, (3, 3), activation="relu"), layers.MaxPooling2D((2, 2)),
-    layers.Conv2D(64, (3, 3), activation="relu"),
-    layers.Flatten(), layers.Dense(64, activation="relu"), layers.Dense(10),
-])
-model.compile("adam", losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+"""
+
+ARTICLE_FIT = """
 start = time.monotonic()
 mark = callbacks.LambdaCallback(on_epoch_end=lambda _, logs: marks.append((time.monotonic(), logs["val_accuracy"])))
 model.fit(
@@ -61,18 +54,12 @@ from stages.lib import dataset, feeding, models, params, policy
 from stages.lib.backend import keras
 recipe = params.load(Path("recipes/cifar10.yaml"))
 settings = recipe.train.model_copy(update={"width": 0.5, "epochs": 2, "seed": seed})
-folder = Path(scratch, "data")
-if not folder.exists():
-    names = {split: np.char.add(split, np.arange(len(arrays[split])).astype(str)) for split in ("train", "test")}
-    tables = [(s, dataset.pixel_table(names[s], arrays[f"{s}_labels"], arrays[s])) for s in names]
-    dataset.write(folder, tables, "pixels", classes=list("abcdefghij"), image_shape=(32, 32, 3))
-data = dataset.open_dataset(folder, "pixels")
+data = dataset.open_dataset(Path(scratch, "data"), "pixels")
 feeds = [feeding.Feed([(data, split)], settings.memory) for split in ("train", "test")]
-values = arrays["train"].reshape(-1, 3)[::10]
-fitted = {"method": "standard", "offset": values.mean(0).tolist(), "scale": values.std(0).tolist()}
+normalizer = json.loads(Path(scratch, "normalizer.json").read_text())
 keras.utils.set_random_seed(seed)
 start = time.monotonic()
-model = models.build(models.architecture(settings, data.image_shape, fitted), data.image_shape, 10, fitted)
+model = models.build(models.architecture(settings, data.image_shape, normalizer), data.image_shape, 10, normalizer)
 models.prepare(model, feeds[0].first(train.ADAPT_IMAGES), None)
 plan = policy.Policy(**recipe.augment.model_dump())
 train.fit(model, *feeds, plan, settings, lambda row: marks.append((time.monotonic(), row["validation_accuracy"])))
@@ -83,27 +70,15 @@ peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform
 print(json.dumps([[(moment - start, accuracy) for moment, accuracy in marks], peak]))
 """
 
-SIDES = {"article": ARTICLE, "kiln": KILN}
-
-
-def unpack(archive: Path, target: Path) -> None:
-    """Decode the archive's images into one file of arrays."""
-    arrays = {}
-    with zipfile.ZipFile(archive) as images:
-        names = sorted(name for name in images.namelist() if name.endswith(".jpg"))
-        classes = sorted({name.split("/")[-2] for name in names})
-        for split in ("train", "test"):
-            chosen = [name for name in names if name.split("/")[-3] == split]
-            pixels = [cv2.imdecode(np.frombuffer(images.read(name), np.uint8), cv2.IMREAD_COLOR_RGB) for name in chosen]
-            arrays[split] = np.stack(pixels)
-            arrays[f"{split}_labels"] = np.array([classes.index(name.split("/")[-2]) for name in chosen], np.int32)
-    np.savez(target, **arrays)
+SIDES = {"article": ARTICLE + common.ARTICLE_NETWORK + ARTICLE_FIT, "kiln": KILN}
 
 
 def measure(side: str, scratch: str, seed: int) -> dict:
     """Run one side in a fresh process: seconds to the target, and what was reached then."""
     command = [sys.executable, "-c", START + SIDES[side] + END, scratch, str(seed)]
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}, capture_output=True)
+    done = subprocess.run(
+        command, cwd=common.ROOT, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}, capture_output=True
+    )
     if done.returncode:
         sys.exit(done.stderr.decode())
     marks, peak = json.loads(done.stdout.splitlines()[-1])
@@ -119,7 +94,11 @@ def main() -> None:
     options = parser.parse_args()
     times = {side: [] for side in SIDES}
     with tempfile.TemporaryDirectory() as scratch:
-        unpack(options.archive, Path(scratch, "cifar10.npz"))
+        arrays = common.unpack(options.archive)
+        np.savez(Path(scratch, "cifar10.npz"), **arrays)
+        common.write(Path(scratch, "data"), {s: (arrays[s], arrays[f"{s}_labels"]) for s in ("train", "test")})
+        Path(scratch, "normalizer.json").write_text(json.dumps(common.fitted(arrays["train"])))
+        del arrays
         for seed in options.seeds:
             for side, values in times.items():
                 line = ledger.find("target", side=side, seed=seed)

@@ -1,0 +1,65 @@
+"""What the benches share: CIFAR-10 as arrays and as a set of pixels, and the article's own code."""
+
+import sys
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from stages.lib import dataset  # noqa: E402
+
+# The article's network and how it compiles it; needs `from keras import Sequential, layers, losses`.
+ARTICLE_NETWORK = """
+model = Sequential([
+    layers.Input((32, 32, 3)),
+    layers.Conv2D(32, (3, 3), activation="relu"), layers.MaxPooling2D((2, 2)),
+    layers.Conv2D(64, (3, 3), activation="relu"), layers.MaxPooling2D((2, 2)),
+    layers.Conv2D(64, (3, 3), activation="relu"),
+    layers.Flatten(), layers.Dense(64, activation="relu"), layers.Dense(10),
+])
+model.compile("adam", losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+"""
+
+
+def unpack(archive: Path) -> dict[str, np.ndarray]:
+    """Decode a zip of train/CLASS/*.jpg and test/CLASS/*.jpg, in an order shuffled by seed 0.
+
+    Returns:
+        train, test: uint8 [N, 32, 32, 3]; train_labels, test_labels: int32 [N].
+    """
+    arrays = {}
+    with zipfile.ZipFile(archive) as images:
+        names = sorted(name for name in images.namelist() if name.endswith(".jpg"))
+        classes = sorted({name.split("/")[-2] for name in names})
+        for split in ("train", "test"):
+            chosen = np.random.default_rng(0).permutation([name for name in names if name.split("/")[-3] == split])
+            pixels = [cv2.imdecode(np.frombuffer(images.read(name), np.uint8), cv2.IMREAD_COLOR_RGB) for name in chosen]
+            arrays[split] = np.stack(pixels)
+            arrays[f"{split}_labels"] = np.array([classes.index(name.split("/")[-2]) for name in chosen], np.int32)
+    return arrays
+
+
+def write(folder: Path, splits: dict[str, tuple[np.ndarray, np.ndarray]]) -> dataset.Dataset:
+    """Write a set of pixels as clean would: each split's pixels (uint8 [N, H, W, C]) and labels (0 to 9)."""
+    shape = next(iter(splits.values()))[0].shape[1:]
+    size = dataset.rows_per_group(shape)
+
+    def tables():
+        for split, (pixels, labels) in splits.items():
+            names = np.char.add(split, np.arange(len(labels)).astype(str))
+            for start in range(0, len(labels), size):
+                part = slice(start, start + size)
+                yield split, dataset.pixel_table(names[part], labels[part], pixels[part])
+
+    dataset.write(folder, tables(), "pixels", classes=list("abcdefghij"), image_shape=shape)
+    return dataset.open_dataset(folder, "pixels")
+
+
+def fitted(pixels: np.ndarray) -> dict:
+    """Give the normalizer `standard` of a tenth of the images."""
+    values = pixels[::10].reshape(-1, pixels.shape[-1])
+    return {"method": "standard", "offset": values.mean(0).tolist(), "scale": values.std(0).tolist()}
