@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stages.lib import (
@@ -442,6 +443,10 @@ def save(folder: Path, examined: Examined, pixels: np.ndarray, conversion: image
     found, facts = examined.found, examined.facts
     for name, action in (("set_aside", findings.DROP), ("flags", findings.FLAG)):
         pq.write_table(findings.table(found[found["action"] == action], facts), folder / f"{name}.parquet")
+    measures = facts.loc[examined.kept, ["id", "split", "brightness", "sharpness", "short_side"]]
+    pq.write_table(
+        pa.Table.from_pandas(measures, preserve_index=False).replace_schema_metadata(), folder / "measures.parquet"
+    )
     pq.write_table(findings.pictures(found, facts, pixels, PICTURES), folder / "evidence.parquet")
     summary = summarize(examined, counts, conversion, shown)
     files.write_json(folder / "summary.json", summary)

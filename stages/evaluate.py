@@ -1,4 +1,4 @@
-"""Score the model on train, validation and test, with intervals on test."""
+"""Score the model on train, validation and test; with intervals, slices and corruptions on test."""
 
 from pathlib import Path
 
@@ -7,10 +7,27 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages.lib import artifact, dataset, entry, files, images, models, params, progress, randomness, scores
+from stages.lib import (
+    artifact,
+    calibration,
+    corruptions,
+    curves,
+    dataset,
+    entry,
+    files,
+    images,
+    intervals,
+    models,
+    params,
+    progress,
+    randomness,
+    scores,
+    slices,
+)
 
 CLEAN, MODEL = Path("data/clean"), Path("data/model")
 OUTPUT = Path("data/evaluation")
+SEEN = ("train", "validation")
 
 
 def predict(
@@ -36,44 +53,97 @@ def predict(
     }
 
 
-def score(labels: np.ndarray, probabilities: np.ndarray) -> tuple[dict, np.ndarray]:
-    """Score a split.
+def score(
+    labels: np.ndarray, probabilities: np.ndarray, classes: list[str], resamples: int, seed: int
+) -> tuple[dict, pd.DataFrame]:
+    """Score test images, with intervals.
 
     Returns:
-        images, accuracy, macro precision, recall and f1, log_loss; and the
-        confusion counts [classes, classes].
+        The figures of ``intervals.scored``; and one row a class: class, support,
+        precision, recall, f1, and the ends of their 95 % intervals (recall_low,
+        recall_high, ...; empty where there is nothing to count).
     """
-    counts = scores.confusion(labels, probabilities.argmax(axis=1), probabilities.shape[1])
-    figures = {name: float(value) for name, value in scores.overall(counts).items()}
-    figures["log_loss"] = float(scores.cross_entropy(probabilities, labels).mean())
-    return {"images": len(labels), **figures}, counts
-
-
-def with_intervals(figures: dict, labels: np.ndarray, probabilities: np.ndarray, resamples: int, seed: int) -> dict:
-    """Put a 95 % interval beside every figure of a split: Wilson's for accuracy, bootstrap for the rest."""
-    predictions = probabilities.argmax(axis=1)
-    losses = scores.cross_entropy(probabilities, labels)
     generator = randomness.generator(seed, "evaluate", "bootstrap")
-    intervals = scores.bootstrap(labels, predictions, losses, probabilities.shape[1], resamples, generator)
-    intervals["accuracy"] = scores.wilson(int((predictions == labels).sum()), len(labels))
-    result = {}
-    for name, value in figures.items():
-        result[name] = value
-        if name in intervals:
-            low, high = intervals[name]
-            result[f"{name}_ci95"] = {"low": low, "high": high}
-    return result
+    figures, of_class = intervals.scored(labels, probabilities, resamples, generator)
+    support = np.bincount(labels, minlength=len(classes))
+    columns = ["precision", "recall", "f1", "recall_low", "recall_high"]
+    columns += ["precision_low", "precision_high", "f1_low", "f1_high"]
+    table = pd.DataFrame({"class": classes, "support": support, **{name: of_class[name] for name in columns}})
+    table.loc[support == 0, ["f1_low", "f1_high"]] = np.nan
+    return figures, table
 
 
-def class_table(counts: np.ndarray, classes: list[str]) -> pd.DataFrame:
-    """One row a class: class, support, precision, recall, f1, recall's 95 % interval (empty without images)."""
-    table = pd.DataFrame({"class": classes, **scores.per_class(counts)})
-    hits = np.diagonal(counts)
-    intervals = [
-        scores.wilson(int(hit), int(n)) if n else (np.nan, np.nan)
-        for hit, n in zip(hits, table["support"], strict=True)
-    ]
-    return table.assign(recall_low=[low for low, _ in intervals], recall_high=[high for _, high in intervals])
+def calibrated(validation: dict[str, np.ndarray], test: dict[str, np.ndarray]) -> dict[str, float]:
+    """Fit a temperature on validation and score test's probabilities after it: temperature, log_loss, brier, ece."""
+    temperature = calibration.fit(validation["labels"], validation["probabilities"])
+    figures, _ = intervals.scored(test["labels"], calibration.scaled(test["probabilities"], temperature))
+    return {"temperature": temperature, **{name: figures[name] for name in ("log_loss", "brier", "ece")}}
+
+
+def known_about(ids: np.ndarray, folder: Path) -> pd.DataFrame:
+    """Gather what clean knows of test images, for slices.
+
+    Args:
+        ids: of the images [N].
+        folder: clean's output.
+
+    Returns:
+        One row an image in their order: brightness, sharpness, short_side; and
+        whether the label is doubted, and whether a copy in train was set aside.
+    """
+    measures = pq.read_table(folder / "measures.parquet").to_pandas().set_index("id")
+    facts = measures.loc[ids, list(slices.MEASURES)].reset_index(drop=True)
+    found = pd.concat([pq.read_table(folder / f"{name}.parquet").to_pandas() for name in ("flags", "set_aside")])
+    doubted = found.loc[found["reason"] == "label_error", "id"]
+    pairs = found[found["reason"] == "near_duplicate"]
+    facts["label doubted"] = np.isin(ids, doubted)
+    facts["has a near-duplicate"] = np.isin(ids, pd.concat([pairs["id"], pairs["other"]]).dropna())
+    return facts
+
+
+def robustness(classifier: artifact.Classifier, pixels: np.ndarray, labels: np.ndarray, seed: int) -> pd.DataFrame:
+    """Score test images under each corruption at each strength.
+
+    Args:
+        classifier: the model.
+        pixels: uint8 [N, H, W, C].
+        labels: int [N].
+        seed: of the corruptions.
+
+    Returns:
+        case (both), corruption, strength, amount, accuracy, low, high (Wilson's 95 % interval); the first row is of the
+        images as they are (none). No rows where there are no images.
+    """
+
+    def row(name: str, strength: str, amount: float, changed: np.ndarray) -> tuple:
+        hits = int((models.probabilities(classifier.model, changed).argmax(axis=1) == labels).sum())
+        return f"{name}, {strength}", name, strength, amount, hits / len(labels), *intervals.wilson(hits, len(labels))
+
+    columns = ["case", "corruption", "strength", "amount", "accuracy", "low", "high"]
+    if not len(labels):
+        return pd.DataFrame(columns=columns)
+    cases = [(name, strength) for name in corruptions.CORRUPTIONS for strength in corruptions.STRENGTHS]
+    rows = [row("none", "none", 0, pixels)]
+    for name, strength in progress.track(cases, "evaluate corruptions", len(cases), "corruptions"):
+        generator = randomness.generator(seed, "evaluate", name, strength)
+        amount = corruptions.CORRUPTIONS[name][1][corruptions.STRENGTHS.index(strength)]
+        rows.append(row(name, strength, amount, corruptions.corrupt(pixels, name, strength, generator)))
+    return pd.DataFrame(rows, columns=columns)
+
+
+def robustness_figures(table: pd.DataFrame, images_used: int) -> dict:
+    """Nest accuracies under corruption: images, none, each corruption by strength, and their mean."""
+    corrupted = table.iloc[1:]
+    by_name = {
+        name: dict(zip(rows["strength"], rows["accuracy"], strict=True))
+        for name, rows in corrupted.groupby("corruption", sort=False)
+    }
+    return {
+        "images": images_used,
+        "none": table["accuracy"][0],
+        "mean": float(corrupted["accuracy"].mean()),
+        **by_name,
+    }
 
 
 def confusion_table(counts: np.ndarray, classes: list[str]) -> pd.DataFrame:
@@ -108,6 +178,31 @@ def pictures(data: dataset.Dataset, split: str, rows: np.ndarray) -> list[bytes]
     return [found[row] for row in rows]
 
 
+def first_images(data: dataset.Dataset, split: str, count: int) -> np.ndarray:
+    """Read the first images of a split, in whose order the classes are mixed: uint8 [count, H, W, C]."""
+    parts = [np.empty((0, *data.image_shape), np.uint8)]
+    for batch in data.batches(split):
+        if not count:
+            break
+        parts.append(batch.pixels[:count])
+        count -= len(parts[-1])
+    return np.concatenate(parts)
+
+
+def mistakes_table(data: dataset.Dataset, output: dict[str, np.ndarray], rows: np.ndarray) -> pa.Table:
+    """Show mistakes on test: id, label, prediction, probability, image (PNG)."""
+    names, probabilities = np.array(data.classes, dtype=object), output["probabilities"][rows]
+    return pa.table(
+        {
+            "id": pa.array(output["ids"][rows], pa.string()),
+            "label": pa.array(names[output["labels"][rows]], pa.string()),
+            "prediction": pa.array(names[probabilities.argmax(axis=1)], pa.string()),
+            "probability": pa.array(probabilities.max(axis=1)),
+            "image": pa.array(pictures(data, "test", rows), pa.binary()),
+        }
+    )
+
+
 def predictions_table(outputs: dict[str, dict], classes: list[str]) -> pa.Table:
     """List every image: id, split, label, prediction, probability, probabilities (in the classes' order)."""
     names = np.array(classes, dtype=object)
@@ -129,37 +224,75 @@ def predictions_table(outputs: dict[str, dict], classes: list[str]) -> pa.Table:
     return pa.concat_tables(parts)
 
 
+def summarize(outputs: dict[str, dict], test: dict, flipped: dict | None) -> dict:
+    """Gather the figures of all splits: train, validation, test, test_flipped, test_calibrated, gap.
+
+    Args:
+        outputs: split -> what ``predict`` gives.
+        test, flipped: the figures of test with intervals, plain and with mirror images.
+    """
+    splits = {split: intervals.scored(outputs[split]["labels"], outputs[split]["probabilities"])[0] for split in SEEN}
+    return {
+        **splits,
+        "test": test,
+        **({"test_flipped": flipped} if flipped else {}),
+        "test_calibrated": calibrated(outputs["validation"], outputs["test"]),
+        # What the model loses on images that it never saw.
+        "gap": {name: splits["train"][name] - test[name] for name in ("accuracy", "f1", "log_loss")},
+    }
+
+
+def save_test(folder: Path, data: dataset.Dataset, table: pd.DataFrame, output: dict[str, np.ndarray]) -> None:
+    """Write what there is to see of test: classes, confusion, curves, slices."""
+    labels, predictions = output["labels"], output["probabilities"].argmax(axis=1)
+    counts = scores.confusion(labels, predictions, len(data.classes))
+    files.write_csv(folder / "per_class.csv", table)
+    files.write_csv(folder / "confusion.csv", confusion_table(counts, data.classes))
+    for name in ("reliability", "roc", "precision_recall"):
+        points = getattr(curves, name)(labels, output["probabilities"])
+        files.write_csv(folder / f"{name}.csv", points)
+    files.write_csv(folder / "slices.csv", slices.table(known_about(output["ids"], CLEAN), predictions == labels))
+
+
+def describe(summary: dict) -> str:
+    """One line of what was found."""
+    test, interval = summary["test"], summary["test"]["accuracy_ci95"]
+    parts = [
+        f"test accuracy {test['accuracy']:.2%} on {test['images']:,} images, "
+        f"95 % interval {interval['low']:.2%} to {interval['high']:.2%}"
+    ]
+    if "test_flipped" in summary:
+        parts.append(f"{summary['test_flipped']['accuracy']:.2%} with mirror images")
+    if "robustness" in summary:
+        parts.append(f"{summary['robustness']['mean']:.2%} when corrupted")
+    return "; ".join(parts)
+
+
 def main() -> None:
     """Evaluate data/model/ on data/clean/."""
     everything = params.load()
-    settings = everything.evaluate
+    settings, seed = everything.evaluate, everything.seed
     data, classifier = dataset.open_dataset(CLEAN, "pixels"), artifact.load(MODEL)
     outputs = {split: predict(classifier, data, split) for split in dataset.SPLITS}
-    scored = {split: score(out["labels"], out["probabilities"]) for split, out in outputs.items()}
-    summary, counts = {split: figures for split, (figures, _) in scored.items()}, scored["test"][1]
-    labels, probabilities = outputs["test"]["labels"], outputs["test"]["probabilities"]
-    summary["test"] = with_intervals(summary["test"], labels, probabilities, settings.resamples, everything.seed)
+    test, flipped = outputs["test"], None
+    labels, probabilities = test["labels"], test["probabilities"]
+    figures, table = score(labels, probabilities, data.classes, settings.resamples, seed)
     if settings.flip:
-        flipped = predict(classifier, data, "test", flip=True)["probabilities"]
-        figures, _ = score(labels, flipped)
-        summary["test_flipped"] = with_intervals(figures, labels, flipped, settings.resamples, everything.seed)
-    predictions = predictions_table(outputs, data.classes)
+        both = predict(classifier, data, "test", flip=True)["probabilities"]
+        flipped, _ = score(labels, both, data.classes, settings.resamples, seed)
+    summary = summarize(outputs, figures, flipped)
     rows = surest_mistakes(labels, probabilities, settings.mistakes)
-    first = data.rows("train") + data.rows("validation")
-    mistakes = predictions.select(["id", "label", "prediction", "probability"]).take(rows + first)
-    mistakes = mistakes.append_column("image", pa.array(pictures(data, "test", rows), pa.binary()))
     with files.publish(OUTPUT) as folder:
-        pq.write_table(predictions, folder / "predictions.parquet")
-        pq.write_table(mistakes, folder / "mistakes.parquet")
-        files.write_csv(folder / "per_class.csv", class_table(counts, data.classes))
-        files.write_csv(folder / "confusion.csv", confusion_table(counts, data.classes))
+        used = min(settings.robustness_images, len(labels))
+        corrupted = robustness(classifier, first_images(data, "test", used), labels[:used], seed)
+        files.write_csv(folder / "robustness.csv", corrupted)
+        if used:
+            summary["robustness"] = robustness_figures(corrupted, used)
+        pq.write_table(predictions_table(outputs, data.classes), folder / "predictions.parquet")
+        pq.write_table(mistakes_table(data, test, rows), folder / "mistakes.parquet")
+        save_test(folder, data, table, test)
         files.write_json(folder / "summary.json", files.rounded(summary))
-    test, interval = summary["test"], summary["test"]["accuracy_ci95"]
-    print(
-        f"evaluate: test accuracy {test['accuracy']:.2%} on {test['images']:,} images, "
-        f"95 % interval {interval['low']:.2%} to {interval['high']:.2%}"
-        + (f"; {summary['test_flipped']['accuracy']:.2%} with mirror images" if settings.flip else "")
-    )
+    print(f"evaluate: {describe(summary)}")
 
 
 if __name__ == "__main__":

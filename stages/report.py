@@ -15,21 +15,23 @@ from stages.lib.errors import UserError
 
 TEMPLATE = Path("stages/report.ipynb")
 OUTPUT = Path("metrics")
-PLOTS = ("model/history.csv", "evaluation/confusion.csv", "evaluation/per_class.csv")
+TABLES = ("confusion", "per_class", "precision_recall", "reliability", "robustness", "roc", "slices")
+PLOTS = ("model/history.csv", *(f"evaluation/{name}.csv" for name in TABLES))
 
 
 def metrics(evidence: sections.Evidence) -> dict:
     """Gather the figures that are compared between commits: nested, every leaf a finite number.
 
     Returns:
-        train, validation, test (figures, and intervals on test), clean (counts,
-        set_aside and flagged by reason) and model (parameters, epochs).
+        train, validation, test (figures, and intervals on test), test_calibrated,
+        gap, robustness, clean (counts, set_aside and flagged by reason) and model
+        (parameters, multiply_adds, megabytes, epochs).
     """
     clean, train = evidence.clean, evidence.train
     return {
         **evidence.scores,
         "clean": {name: clean[name] for name in ("images", "kept", "corrected", "leaks", "set_aside", "flagged")},
-        "model": {"parameters": train["parameters"], "epochs": train["epochs"]},
+        "model": {name: train[name] for name in ("parameters", "multiply_adds", "megabytes", "epochs")},
     }
 
 

@@ -234,6 +234,29 @@ def pretrained_weights(settings: params.Train) -> Path | None:
     return path
 
 
+def summarize(
+    folder: Path, classifier: keras.Model, settings: params.Train, images: int, history: pd.DataFrame, kept: int
+) -> dict:
+    """Say what was trained on how many images, for how long, and what the model costs.
+
+    Returns:
+        model, parameters, multiply_adds (of one image), megabytes (10^6 bytes, of
+        the files in ``folder``: weights and description), images, epochs,
+        epoch_kept, seed.
+    """
+    files_of_the_model = (folder / artifact.WEIGHTS, folder / artifact.DESCRIPTION)
+    return {
+        "model": settings.model,
+        "parameters": int(classifier.count_params()),
+        "multiply_adds": models.multiply_adds(classifier),
+        "megabytes": round(sum(path.stat().st_size for path in files_of_the_model) / 1e6, 3),
+        "images": images,
+        "epochs": len(history),
+        "epoch_kept": kept,
+        "seed": settings.seed,
+    }
+
+
 def main() -> None:
     """Train on data/clean/ and its views into data/model/."""
     settings = params.load().train
@@ -253,18 +276,7 @@ def main() -> None:
         conversion = Conversion(**clean.manifest["conversion"])
         artifact.save(folder, artifact.Classifier(classifier, clean.classes, conversion), how, normalizer)
         files.write_csv(folder / "history.csv", history)
-        files.write_json(
-            folder / "summary.json",
-            {
-                "model": how.model,
-                "parameters": int(classifier.count_params()),
-                "multiply_adds": models.multiply_adds(classifier),
-                "images": train.rows,
-                "epochs": len(history),
-                "epoch_kept": kept,
-                "seed": settings.seed,
-            },
-        )
+        files.write_json(folder / "summary.json", summarize(folder, classifier, settings, train.rows, history, kept))
     print(f"train: epoch {kept} kept, validation accuracy {history['validation_accuracy'][kept - 1]:.2%}")
 
 

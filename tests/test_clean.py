@@ -234,6 +234,7 @@ def test_the_stage_lists_what_it_sets_aside(small):
         "evidence.parquet",
         "flags.parquet",
         "manifest.json",
+        "measures.parquet",
         "samples.png",
         "set_aside.parquet",
         "summary.json",

@@ -1,42 +1,42 @@
 import shutil
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, Project, noise
 from test_augment import source
 
 from stages import evaluate
-from stages.lib import files, images
+from stages.lib import calibration, corruptions, files, images, scores
 
 LABELS = np.array([0, 1, 2, 1], np.int32)
 PROBABILITIES = np.array([[0.8, 0.1, 0.1], [0.7, 0.2, 0.1], [0.0, 0.1, 0.9], [0.05, 0.0, 0.95]], np.float32)
 
 
 def test_score_by_hand():
-    figures, counts = evaluate.score(LABELS, PROBABILITIES)
-    assert counts.tolist() == [[1, 0, 0], [1, 0, 1], [0, 0, 1]]
+    figures, table = evaluate.score(LABELS, PROBABILITIES, list("abc"), 500, seed=0)
     assert figures["images"] == 4
     assert figures["accuracy"] == 0.5
     assert figures["recall"] == pytest.approx(2 / 3)
     assert figures["precision"] == pytest.approx(1 / 3)
     assert figures["log_loss"] == pytest.approx(-np.log([0.8, 0.2, 0.9, 1e-7]).mean())
-
-
-def test_every_test_figure_has_an_interval_around_it():
-    figures, _ = evaluate.score(LABELS, PROBABILITIES)
-    full = evaluate.with_intervals(figures, LABELS, PROBABILITIES, 500, seed=0)
-    for name in ("accuracy", "precision", "recall", "f1", "log_loss"):
-        assert full[f"{name}_ci95"]["low"] <= full[name] <= full[f"{name}_ci95"]["high"]
-    assert full == evaluate.with_intervals(figures, LABELS, PROBABILITIES, 500, seed=0)
+    for name in (name for name in figures if f"{name}_ci95" in figures):
+        assert figures[f"{name}_ci95"]["low"] <= figures[name] + 1e-9
+        assert figures[name] <= figures[f"{name}_ci95"]["high"] + 1e-9
+    assert figures == evaluate.score(LABELS, PROBABILITIES, list("abc"), 500, seed=0)[0]
+    assert table["support"].tolist() == [1, 2, 1]
 
 
 def test_tables():
-    _, counts = evaluate.score(LABELS, PROBABILITIES)
-    table = evaluate.class_table(np.pad(counts, (0, 1)), list("abcd"))
+    four = np.pad(PROBABILITIES, ((0, 0), (0, 1)))
+    _, table = evaluate.score(LABELS, four, list("abcd"), 100, seed=0)
     assert table["support"].tolist() == [1, 2, 1, 0]
     assert table["recall"].tolist() == [1, 0, 1, 0]
-    assert table["recall_low"].isna().tolist() == [False, False, False, True]
+    for name in ("recall_low", "f1_low"):
+        assert table[name].isna().tolist() == [False, False, False, True]
+    counts = scores.confusion(LABELS, PROBABILITIES.argmax(axis=1), 3)
     pairs = evaluate.confusion_table(counts, list("abc"))
     assert pairs.to_dict("records")[1] == {"label": "b", "prediction": "a", "images": 1, "share": 0.5}
     assert pairs["images"].sum() == 4
@@ -51,6 +51,26 @@ def test_surest_mistakes():
 def test_pictures_are_the_images_of_their_rows(tmp_path):
     data = source(tmp_path)
     assert evaluate.pictures(data, "train", np.array([20, 3])) == [images.encode_png(noise(i)) for i in (20, 3)]
+
+
+def test_the_first_images_are_those_of_the_first_rows(tmp_path):
+    data = source(tmp_path)
+    whole = np.concatenate([batch.pixels for batch in data.batches("train")])
+    for count in (0, 1, len(whole)):
+        assert (evaluate.first_images(data, "train", count) == whole[:count]).all()
+
+
+def test_what_clean_found_becomes_slices(tmp_path):
+    ids = [f"{n}.png" for n in range(6)]
+    facts = {name: [float(n) for n in range(6)] for name in ("brightness", "sharpness", "short_side")}
+    pq.write_table(pa.table({"id": ids[::-1], "split": ["test"] * 6, **facts}), tmp_path / "measures.parquet")
+    found = {"id": ["1.png", "train.png"], "reason": ["label_error", "near_duplicate"], "other": [None, "4.png"]}
+    pq.write_table(pa.table({name: values[:1] for name, values in found.items()}), tmp_path / "flags.parquet")
+    pq.write_table(pa.table({name: values[1:] for name, values in found.items()}), tmp_path / "set_aside.parquet")
+    known = evaluate.known_about(np.array(ids), tmp_path)
+    assert known["brightness"].tolist() == [5, 4, 3, 2, 1, 0]
+    assert np.flatnonzero(known["label doubted"]).tolist() == [1]
+    assert np.flatnonzero(known["has a near-duplicate"]).tolist() == [4]
 
 
 def test_mirror_images_are_scored_where_asked_for(trained, tmp_path):
@@ -82,3 +102,30 @@ def test_the_stages_files_agree_with_each_other(trained):
     wrong = test[test["label"] != test["prediction"]]
     assert set(mistakes["id"]) == set(wrong.index)
     assert (mistakes["probability"].diff().dropna() <= 0).all()
+
+
+def test_the_trained_model_gets_worse_with_the_strength_of_a_corruption(trained):
+    folder = trained.folder / "data/evaluation"
+    table, summary = pd.read_csv(folder / "robustness.csv"), files.read_json(folder / "summary.json")
+    strengths = list(corruptions.STRENGTHS)
+    for name, rows in table[table["corruption"] != "none"].groupby("corruption"):
+        assert rows["strength"].tolist() == strengths
+        # To within chance: mild corruptions cost a digit or two.
+        assert (rows["accuracy"].diff().dropna() <= 0.01).all(), name
+        assert rows["accuracy"].iloc[-1] < table["accuracy"][0], name
+        assert summary["robustness"][name] == pytest.approx(dict(zip(strengths, rows["accuracy"], strict=True)))
+    assert summary["robustness"]["none"] == table["accuracy"][0]
+    assert summary["robustness"]["mean"] == pytest.approx(table["accuracy"][1:].mean(), rel=1e-5)
+
+
+def test_the_gap_is_train_less_test_and_the_temperature_comes_from_validation(trained):
+    summary = files.read_json(trained.folder / "data/evaluation/summary.json")
+    assert summary["gap"]["accuracy"] == pytest.approx(
+        summary["train"]["accuracy"] - summary["test"]["accuracy"], abs=1e-5
+    )
+    table = pq.read_table(trained.folder / "data/evaluation/predictions.parquet").to_pandas()
+    validation = table[table["split"] == "validation"]
+    classes = sorted(table["label"].unique())
+    labels = validation["label"].map(classes.index).to_numpy()
+    expected = calibration.fit(labels, np.stack(validation["probabilities"]))
+    assert summary["test_calibrated"]["temperature"] == pytest.approx(expected, rel=1e-4)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from conftest import Project
 
-from stages.lib import findings, page
+from stages.lib import corruptions, findings, page, sections
 
 
 class Tags(HTMLParser):
@@ -67,12 +67,16 @@ def test_the_page_shows_every_section_without_code(html):
 def test_the_metrics_are_finite_scalars_under_fixed_keys(trained):
     metrics = json.loads((trained.folder / "metrics/metrics.json").read_text())
     flat = pd.json_normalize(metrics).iloc[0]
-    figures = ("images", "accuracy", "precision", "recall", "f1", "log_loss")
+    figures = ("images", *sections.FIGURES)  # ten classes have every figure
     keys = {f"{split}.{name}" for split in ("train", "validation", "test") for name in figures}
     keys |= {f"test.{name}_ci95.{end}" for name in figures[1:] for end in ("low", "high")}
     keys |= {f"clean.{name}" for name in ("images", "kept", "corrected", "leaks")}
     keys |= {f"clean.{what}.{reason}" for what in ("set_aside", "flagged") for reason in findings.REASONS}
-    keys |= {"model.parameters", "model.epochs"}
+    keys |= {f"model.{name}" for name in ("parameters", "multiply_adds", "megabytes", "epochs")}
+    keys |= {f"test_calibrated.{name}" for name in ("temperature", "log_loss", "brier", "ece")}
+    keys |= {f"gap.{name}" for name in ("accuracy", "f1", "log_loss")}
+    keys |= {f"robustness.{name}" for name in ("images", "none", "mean")}
+    keys |= {f"robustness.{name}.{how}" for name in corruptions.CORRUPTIONS for how in corruptions.STRENGTHS}
     assert set(flat.index) == keys
     assert all(isinstance(value, int | float) and math.isfinite(value) for value in flat)
 

@@ -30,8 +30,8 @@ def measure(pixels: np.ndarray) -> pd.DataFrame:
 
     Returns:
         One row an image, float32: contrast (the largest standard deviation of
-        a channel, 0 to 127.5), highlight and shadow (the 99th and the 5th
-        percentile of luminance, 0 to 255), sharpness (the standard deviation of
+        a channel, 0 to 127.5), brightness (mean luminance), highlight and shadow
+        (its 99th and 5th percentile, all 0 to 255), sharpness (the standard deviation of
         the Laplacian over that of luminance; NaN where there is no contrast),
         entropy (of luminance, in bits, 0 to 8).
     """
@@ -47,11 +47,13 @@ def measure(pixels: np.ndarray) -> pd.DataFrame:
     offset = np.arange(count)[:, None] * 256
     histogram = np.bincount((offset + ordered).ravel(), minlength=count * 256).reshape(count, 256) / size
     levels = np.arange(256)
-    structure = np.sqrt(np.maximum(histogram @ levels**2 - (histogram @ levels) ** 2, 0))
+    brightness = histogram @ levels
+    structure = np.sqrt(np.maximum(histogram @ levels**2 - brightness**2, 0))
     entropy = -(histogram * np.log2(histogram, where=histogram > 0, out=np.zeros_like(histogram))).sum(axis=1)
     return pd.DataFrame(
         {
             "contrast": contrast,
+            "brightness": brightness,
             "highlight": ordered[:, int(0.99 * (size - 1))],
             "shadow": ordered[:, int(0.05 * (size - 1))],
             "sharpness": _sharpness(gray, structure),

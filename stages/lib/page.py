@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from string import Template
 
@@ -178,17 +178,38 @@ def curves(x: Sequence, lines: dict[str, Sequence[float]], title: str) -> str:
         lines: name -> values.
         title: of the figure.
     """
-    # Class names may hold dollars: no mathematics in any text.
-    with rc_context({"text.parse_math": False, "font.size": 10}):
-        figure = Figure(figsize=(4.2, 2.9), layout="constrained", dpi=200)
-        axes = figure.add_subplot()
+
+    def draw(axes):
         for (name, values), color, style in zip(lines.items(), ("#2f6fb2", "#d1730c"), ("-", "--"), strict=False):
             axes.plot(x, values, style, label=name, color=color, marker="." if len(x) < 40 else None)
         axes.set(title=title, xlabel="epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(alpha=0.3)
         axes.legend(frameon=False)
+
+    final = ", ".join(f"{name} ends at {values[-1]:.4g}" for name, values in lines.items())
+    return _plot(draw, f"{title} by epoch: {final}")
+
+
+def diagonal(x: Sequence[float], y: Sequence[float], title: str) -> str:
+    """Plot accuracy (y) over confidence (x), both from 0 to 1, beside the diagonal where they are equal."""
+
+    def draw(axes):
+        axes.plot((0, 1), (0, 1), ":", color="#777777")
+        axes.plot(x, y, "o-", color="#2f6fb2", markersize=4)
+        axes.set(title=title, xlabel="confidence", ylabel="accuracy")
+
+    confidence, accuracy = max(zip(x, y, strict=True), key=lambda point: abs(point[0] - point[1]))
+    apart = f"they differ most at confidence {confidence:.2f}, accuracy {accuracy:.2f}"
+    return _plot(draw, f"{title}: accuracy by confidence; {apart}")
+
+
+def _plot(draw: Callable, alt: str) -> str:
+    # Class names may hold dollars: no mathematics in any text.
+    with rc_context({"text.parse_math": False, "font.size": 10}):
+        figure = Figure(figsize=(4.2, 2.9), layout="constrained", dpi=200)
+        axes = figure.add_subplot()
+        draw(axes)
+        axes.grid(alpha=0.3)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", metadata={"Software": None})
-    final = ", ".join(f"{name} ends at {values[-1]:.4g}" for name, values in lines.items())
-    return image(buffer.getvalue(), f"{title} by epoch: {final}", width=420)
+    return image(buffer.getvalue(), alt, width=420)

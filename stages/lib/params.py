@@ -193,6 +193,7 @@ class Evaluate(_Section):
     flip: bool
     resamples: Annotated[int, Field(ge=100, le=100_000)]
     mistakes: Annotated[int, Field(ge=0, le=100)]
+    robustness_images: Annotated[int, Field(ge=0)]
 
 
 class Report(_Section):

@@ -38,6 +38,9 @@ class Evidence:
     per_class: pd.DataFrame
     confusion: pd.DataFrame
     mistakes: pd.DataFrame
+    reliability: pd.DataFrame
+    slices: pd.DataFrame
+    robustness: pd.DataFrame
     digests: dict[str, str]
 
 
@@ -67,6 +70,9 @@ def load(data: Path = Path("data")) -> Evidence:
         scores=files.read_json(data / "evaluation/summary.json"),
         per_class=frame("evaluation/per_class.csv"),
         confusion=frame("evaluation/confusion.csv"),
+        reliability=frame("evaluation/reliability.csv"),
+        slices=frame("evaluation/slices.csv"),
+        robustness=frame("evaluation/robustness.csv"),
         mistakes=pq.read_table(data / "evaluation/mistakes.parquet").to_pandas(),
         digests={
             "images as fetched": files.sha256(data / "raw/manifest.json"),
@@ -88,6 +94,44 @@ def _interval(test: dict, name: str) -> str:
     return f"95 % interval {_percent(low)} to {_percent(high)}" if low < high else "no interval: no test image is wrong"
 
 
+# figure -> (title, which way is better); in the order of the table
+FIGURES = {
+    "accuracy": ("accuracy", "higher"),
+    "balanced_accuracy": ("balanced accuracy", "higher"),
+    "precision": ("precision, mean over classes", "higher"),
+    "recall": ("recall, mean over classes", "higher"),
+    "f1": ("F1, mean over classes", "higher"),
+    "weighted_precision": ("precision, weighted by images", "higher"),
+    "weighted_recall": ("recall, weighted by images", "higher"),
+    "weighted_f1": ("F1, weighted by images", "higher"),
+    "top2_accuracy": ("label among the likeliest two", "higher"),
+    "top5_accuracy": ("label among the likeliest five", "higher"),
+    "auc": ("area under the ROC curve, mean over classes", "higher"),
+    "log_loss": ("log-loss, nats", "lower"),
+    "brier": ("Brier score, 0 to 2", "lower"),
+    "ece": ("calibration error", "lower"),
+}
+
+
+def _failures(evidence: Evidence) -> str:
+    """Say in a sentence or two where the model fails: the worst slice, the worst corruption."""
+    test, parts = evidence.scores["test"], []
+    # Only what differs by more than chance is worth a word.
+    worst = evidence.slices[evidence.slices["high"] < test["accuracy"]].sort_values("accuracy", kind="stable")
+    if len(worst):
+        row = worst.iloc[0]
+        answer = {"yes": "", "no": "not "}.get(row["slice"])
+        kind = f"{row['about']}: {row['slice']}" if answer is None else f"{answer}{row['about']}"
+        parts.append(
+            f"It does worst on the {row['images']:,} images of the slice “{kind}”: {_percent(row['accuracy'])} right."
+        )
+    corrupted = evidence.robustness[evidence.robustness["strength"] == "medium"]
+    if len(corrupted):
+        row = corrupted.sort_values("accuracy", kind="stable").iloc[0]
+        parts.append(f"Of eight medium corruptions {row['corruption']} hurts most: {_percent(row['accuracy'])} right.")
+    return " ".join(parts)
+
+
 def answer(evidence: Evidence) -> str:
     """Open with what the model is, how good it is and how sure that is."""
     test, train, clean = evidence.scores["test"], evidence.scores["train"], evidence.clean
@@ -104,8 +148,12 @@ def answer(evidence: Evidence) -> str:
             page.text(
                 f"{evidence.train['model']}, {evidence.train['parameters']:,} parameters, tells "
                 f"{len(evidence.per_class)} classes apart. Of {test['images']:,} test images that it never saw "
-                f"it gets {wrong:,} wrong; {classes}. Cleaning set aside {gone:,} of {clean['images']:,} images "
-                f"and flagged {sum(clean['flagged'].values()):,} findings."
+                f"it gets {wrong:,} wrong; {classes}. {_failures(evidence)}"
+            ),
+            page.text(
+                f"The data: cleaning set aside {gone:,} of {clean['images']:,} images and flagged "
+                f"{sum(clean['flagged'].values()):,} findings, {clean['flagged']['label_error']:,} of them labels that "
+                "the other images speak against."
             ),
             page.headline(
                 [
@@ -272,19 +320,21 @@ def metrics(evidence: Evidence) -> str:
     measured = {"test, 95 % interval": "test", "test with mirror images, 95 % interval": "test_flipped"}
     columns = {title: split for title, split in measured.items() if split in evidence.scores}
     rows = []
-    for name in ("accuracy", "precision", "recall", "f1", "log_loss"):
+    for name, (title, better) in FIGURES.items():
+        if name not in evidence.scores["test"]:
+            continue
         values = [float(evidence.scores[split][name]) for split in SPLITS]
         for split in columns.values():
             value, interval = evidence.scores[split][name], evidence.scores[split][f"{name}_ci95"]
             shown = f"{interval['low']:.4f} to {interval['high']:.4f}"
             values.append(shown if split == "test" else f"{value:.4f}: {shown}")
-        rows.append((name.replace("_", " "), *values))
+        rows.append((f"{title}, {better} is better", *values))
     return page.section(
         "Metrics",
         page.table(("", *SPLITS, *columns), rows),
         page.text(
-            "Precision, recall and F1 are means over the classes. Intervals: Wilson's for accuracy, percentile "
-            f"bootstrap with {evidence.settings.evaluate.resamples:,} resamples for the rest. They tell how much the "
+            "Intervals: Wilson's for accuracy, the bootstrap's with "
+            f"{evidence.settings.evaluate.resamples:,} resamples for the rest. They tell how much the "
             "figure would move with other test images, not with another training seed.",
             "note",
         ),
@@ -318,15 +368,87 @@ def per_class(evidence: Evidence) -> str:
     """Show F1 a class as bars, and the table."""
     frame = evidence.per_class
     rows = []
-    for row in frame.itertuples(index=False):
-        low, high = row.recall_low, row.recall_high
-        interval = f"{float(low):.1%} to {float(high):.1%}" if row.support else "no test image"
-        rows.append((row[0], row.support, float(row.precision), float(row.recall), interval, float(row.f1)))
+    for row in frame.to_dict("records"):
+        figures = [
+            _with_ends(row, name) if row["support"] else "no test image" for name in ("precision", "recall", "f1")
+        ]
+        rows.append((row["class"], row["support"], *figures))
     return page.section(
         "Classes on test",
         page.text("F1 of each class:"),
+        page.bars([(row["class"], row["f1"], f"{row['f1']:.1%}") for row in frame.to_dict("records")]),
+        page.text("With 95 % intervals:"),
+        page.table(("class", "images", "precision", "recall", "F1"), rows),
+    )
+
+
+def _with_ends(row: dict, name: str) -> str:
+    ends = [row[f"{name}_{end}"] for end in ("low", "high")]
+    if "" in ends:  # nothing was predicted as this class
+        return f"{float(row[name]):.1%}"
+    return f"{float(row[name]):.1%} ({float(ends[0]):.1%} to {float(ends[1]):.1%})"
+
+
+def calibration(evidence: Evidence) -> str:
+    """Show whether probabilities mean what they say, and what a temperature would mend."""
+    test, after, frame = evidence.scores["test"], evidence.scores["test_calibrated"], evidence.reliability
+    temperature = after["temperature"]
+    sure = "surer than it should be" if temperature > 1 else "less sure than it could be"
+    names = ("log_loss", "brier", "ece")
+    rows = [(FIGURES[name][0], float(test[name]), float(after[name])) for name in names]
+    return page.section(
+        "Are its probabilities right?",
+        page.text(
+            f"On validation the model is {sure}: dividing its logits by {temperature:.2f} gives the least log-loss "
+            "there. The table tells what that does on test. Points below the diagonal are images of which it is too "
+            "sure."
+        ),
+        '<div class="side">',
+        page.diagonal(frame["confidence"].tolist(), frame["accuracy"].tolist(), "Reliability on test"),
+        page.table(("on test", "as it is", "with the temperature"), rows),
+        "</div>",
+    )
+
+
+def slices(evidence: Evidence) -> str:
+    """Tabulate accuracy on slices of test."""
+    rows = [
+        (row.about, row.slice, row.images, f"{row.accuracy:.1%}", f"{row.low:.1%} to {row.high:.1%}")
+        for row in evidence.slices.itertuples()
+    ]
+    return page.section(
+        "Where it does better and worse",
+        page.text(
+            "Test images by what cleaning knows of them. A slice whose interval lies apart from the others' is worth "
+            "more images of its kind; many slices are compared, so one of twenty lies apart by chance."
+        ),
+        page.table(("by", "slice", "images", "accuracy", "its 95 % interval"), rows),
+    )
+
+
+def robustness(evidence: Evidence) -> str:
+    """Tabulate accuracy under corruptions."""
+    frame = evidence.robustness
+    if not len(frame):
+        return page.section(
+            "When pictures get worse", page.text("Not measured: evaluate.robustness_images is 0 in params.yaml.")
+        )
+    corrupted = frame[frame["corruption"] != "none"]
+    strengths = corrupted["strength"].unique().tolist()
+    rows = [
+        (name, *(f"{accuracy:.1%}" for accuracy in rows["accuracy"]), float(rows["accuracy"].min()))
+        for name, rows in corrupted.groupby("corruption", sort=False)
+    ]
+    figures = evidence.scores["robustness"]
+    return page.section(
+        "When pictures get worse",
+        page.text(
+            f"Accuracy on {figures['images']:,} test images, {_percent(figures['none'])} as they are, "
+            f"{_percent(figures['mean'])} on average when corrupted. stages/lib/corruptions.py tells how."
+        ),
+        page.table(("corruption", *strengths), [row[:-1] for row in rows]),
+        page.text("At the strongest:"),
         page.bars([(row[0], row[-1], f"{row[-1]:.1%}") for row in rows]),
-        page.table(("class", "images", "precision", "recall", "its 95 % interval", "F1"), rows),
     )
 
 

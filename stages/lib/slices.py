@@ -1,0 +1,65 @@
+"""Accuracy on parts of a split: dark or bright images, blurry or sharp ones, doubted labels, ..."""
+
+import numpy as np
+import pandas as pd
+
+from stages.lib import intervals
+
+PARTS = 4
+# measure -> (what it is about, the name of its lowest and of its highest part)
+MEASURES = {
+    "brightness": ("brightness", "darkest", "brightest"),
+    "sharpness": ("sharpness", "blurriest", "sharpest"),
+    "short_side": ("size of the original", "smallest", "largest"),
+}
+
+
+def quarters(values: np.ndarray, lowest: str, highest: str) -> dict[str, np.ndarray]:
+    """Cut images into quarters by a measure; equal values stay together, so there may be fewer.
+
+    Args:
+        values: floats [N]; NaN is in no part.
+        lowest, highest: names of the first and the last part.
+
+    Returns:
+        name, with the range of the values -> bool [N]; nothing where all values are equal.
+    """
+    known = values[~np.isnan(values)]
+    edges = np.unique(np.quantile(known, np.arange(1, PARTS) / PARTS, method="lower")) if len(known) else []
+    inner = [edge for edge in edges if edge < known.max()]
+    if not inner:
+        return {}
+    number = np.where(np.isnan(values), -1, np.searchsorted(inner, values, side="left"))
+    parts = {}
+    for index in range(len(inner) + 1):
+        chosen = number == index
+        title = lowest if index == 0 else highest if index == len(inner) else "between"
+        parts[f"{title}, {values[chosen].min():.3g} to {values[chosen].max():.3g}"] = chosen
+    return parts
+
+
+def table(facts: pd.DataFrame, right: np.ndarray) -> pd.DataFrame:
+    """Tell the accuracy on each slice.
+
+    Args:
+        facts: one row an image: the columns that ``MEASURES`` names, and bool
+            columns, each a slice of its own beside its opposite.
+        right: bool [N], whether the image is classified rightly.
+
+    Returns:
+        about, slice, images, accuracy, low, high (Wilson's 95 % interval); slices without images are left out.
+    """
+    parts = []
+    for name, (about, lowest, highest) in MEASURES.items():
+        values = facts[name].to_numpy(float)
+        parts += [(about, part, rows) for part, rows in quarters(values, lowest, highest).items()]
+    for name in facts.select_dtypes(bool).columns:
+        inside = facts[name].to_numpy()
+        if inside.any():
+            parts += [(name, "yes", inside), (name, "no", ~inside)]
+    rows = []
+    for about, part, chosen in parts:
+        images, hits = int(chosen.sum()), int(right[chosen].sum())
+        if images:
+            rows.append((about, part, images, hits / images, *intervals.wilson(hits, images)))
+    return pd.DataFrame(rows, columns=["about", "slice", "images", "accuracy", "low", "high"])

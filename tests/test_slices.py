@@ -1,0 +1,39 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from stages.lib import intervals, slices
+
+
+def facts(count: int, **columns) -> pd.DataFrame:
+    same = dict.fromkeys(slices.MEASURES, np.full(count, 5.0))
+    return pd.DataFrame({**same, **columns})
+
+
+def test_quarters_hold_as_many_images_each():
+    parts = slices.quarters(np.arange(100.0), "low", "high")
+    assert [rows.sum() for rows in parts.values()] == [25, 25, 25, 25]
+    assert list(parts) == ["low, 0 to 24", "between, 25 to 49", "between, 50 to 74", "high, 75 to 99"]
+
+
+def test_equal_values_stay_together_and_unknown_ones_apart():
+    values = np.array([1.0] * 8 + [2.0, np.nan])
+    parts = slices.quarters(values, "low", "high")
+    assert [rows.sum() for rows in parts.values()] == [8, 1]
+    assert slices.quarters(np.full(4, 3.0), "low", "high") == {}
+    assert slices.quarters(np.full(4, np.nan), "low", "high") == {}
+
+
+def test_known_accuracies():
+    right = np.arange(40) % 4 > 0
+    doubted = np.arange(40) % 4 == 0
+    table = slices.table(facts(40, brightness=np.arange(40.0), **{"label doubted": doubted}), right)
+    assert table["about"].unique().tolist() == ["brightness", "label doubted"]
+    yes, no = table[table["about"] == "label doubted"].itertuples()
+    assert (yes.images, yes.accuracy, no.images, no.accuracy) == (10, 0, 30, 1)
+    assert (no.low, no.high) == pytest.approx(intervals.wilson(30, 30))
+    assert table[table["about"] == "brightness"]["images"].sum() == 40
+
+
+def test_a_slice_without_images_is_left_out():
+    assert slices.table(facts(3, **{"label doubted": np.zeros(3, bool)}), np.ones(3, bool)).empty
