@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from conftest import Project
 
-from stages.lib import corruptions, findings, page, sections
+from stages.lib import corruptions, figures, findings, page
 
 
 class Tags(HTMLParser):
@@ -67,9 +67,9 @@ def test_the_page_shows_every_section_without_code(html):
 def test_the_metrics_are_finite_scalars_under_fixed_keys(trained):
     metrics = json.loads((trained.folder / "metrics/metrics.json").read_text())
     flat = pd.json_normalize(metrics).iloc[0]
-    figures = ("images", *sections.FIGURES)  # ten classes have every figure
-    keys = {f"{split}.{name}" for split in ("train", "validation", "test") for name in figures}
-    keys |= {f"test.{name}_ci95.{end}" for name in figures[1:] for end in ("low", "high")}
+    names = ("images", *figures.FIGURES)  # ten classes have every figure
+    keys = {f"{split}.{name}" for split in ("train", "validation", "test") for name in names}
+    keys |= {f"test.{name}_ci95.{end}" for name in names[1:] for end in ("low", "high")}
     keys |= {f"clean.{name}" for name in ("images", "kept", "corrected", "leaks")}
     keys |= {f"clean.{what}.{reason}" for what in ("set_aside", "flagged") for reason in findings.REASONS}
     keys |= {f"model.{name}" for name in ("parameters", "multiply_adds", "megabytes", "epochs")}

@@ -202,8 +202,15 @@ class Report(_Section):
     title: Annotated[str, Field(min_length=1, max_length=200)]
 
 
+class Compare(_Section):
+    """What a pull request may not do to the figures; keys are those of metrics.json, such as test.accuracy."""
+
+    floors: dict[str, float]
+    drops: dict[str, Annotated[float, Field(ge=0)]]
+
+
 class Params(_Section):
-    """The whole of params.yaml: ``seed`` and one section a stage."""
+    """The whole of params.yaml: ``seed``, one section a stage, and that of the command compare."""
 
     seed: Seed
     fetch: Fetch
@@ -213,6 +220,7 @@ class Params(_Section):
     train: Train
     evaluate: Evaluate
     report: Report
+    compare: Compare
 
 
 def load(path: Path = PATH) -> Params:

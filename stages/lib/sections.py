@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from stages.lib import files, page, params
 from stages.lib.dataset import SPLITS
+from stages.lib.figures import FIGURES
 
 MATRIX_CLASSES = 30
 LISTED = 50
@@ -92,25 +93,6 @@ def _interval(test: dict, name: str) -> str:
     low, high = test[f"{name}_ci95"]["low"], test[f"{name}_ci95"]["high"]
     # Resampling test images that are all right tells nothing about those to come.
     return f"95 % interval {_percent(low)} to {_percent(high)}" if low < high else "no interval: no test image is wrong"
-
-
-# figure -> (title, which way is better); in the order of the table
-FIGURES = {
-    "accuracy": ("accuracy", "higher"),
-    "balanced_accuracy": ("balanced accuracy", "higher"),
-    "precision": ("precision, mean over classes", "higher"),
-    "recall": ("recall, mean over classes", "higher"),
-    "f1": ("F1, mean over classes", "higher"),
-    "weighted_precision": ("precision, weighted by images", "higher"),
-    "weighted_recall": ("recall, weighted by images", "higher"),
-    "weighted_f1": ("F1, weighted by images", "higher"),
-    "top2_accuracy": ("label among the likeliest two", "higher"),
-    "top5_accuracy": ("label among the likeliest five", "higher"),
-    "auc": ("area under the ROC curve, mean over classes", "higher"),
-    "log_loss": ("log-loss, nats", "lower"),
-    "brier": ("Brier score, 0 to 2", "lower"),
-    "ece": ("calibration error", "lower"),
-}
 
 
 def _failures(evidence: Evidence) -> str:

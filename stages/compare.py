@@ -1,0 +1,287 @@
+"""Say what changed against another commit, whether it is more than noise, and whether it may be merged: a command.
+
+    python -m stages.compare [BASE] [--html FILE]
+
+Prints Markdown. BASE is a commit, branch or tag, by default where the present
+branch left the main one. Ends with exit code 1 where metrics.json is not whole
+or the `compare` section of params.yaml is not kept.
+"""
+
+import argparse
+import html
+import io
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+from ruamel.yaml import YAML
+
+from stages.lib import comparison, entry, figures, files, page, params
+from stages.lib.errors import UserError
+
+METRICS, CLASSES = "metrics/metrics.json", "metrics/plots/per_class.csv"
+HISTORY, CONFUSION = "metrics/plots/history.csv", "metrics/plots/confusion.csv"
+PREDICTIONS = "data/evaluation/predictions.parquet"
+MAIN_BRANCHES = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
+LISTED = 40
+
+
+def git(*arguments: str) -> str | None:
+    """Run git and give its output; None where it fails."""
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, encoding="utf-8")
+    return done.stdout if done.returncode == 0 else None
+
+
+def find_base(named: str | None) -> str:
+    """Resolve the base to a commit's hash: the one that is named, else where this branch left the main one.
+
+    Raises:
+        UserError: this is no git repository, or there is no such commit.
+    """
+    if git("rev-parse", "--git-dir") is None:
+        raise UserError("this folder is in no git repository: run `git init` and commit, or run it in your clone")
+    if named is not None:
+        # A name is never an option: what starts with - is no revision.
+        found = git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{named}^{{commit}}")
+        if found is None:
+            raise UserError(
+                f"there is no commit {named!r}: name a branch, tag or hash (`git fetch` gets those of others)"
+            )
+        return found.strip()
+    for branch in MAIN_BRANCHES:
+        if found := git("merge-base", "HEAD", branch):
+            return found.strip()
+    raise UserError(f"none of {', '.join(MAIN_BRANCHES)} exists: name the commit to compare with")
+
+
+def at(commit: str, path: str) -> str | None:
+    """Read a file of a commit; None where it has none."""
+    return git("show", f"{commit}:./{path}")
+
+
+def predictions(commit: str | None) -> pd.DataFrame | None:
+    """Read the predictions of a commit (None: the working tree) from DVC's cache or remote, where one has them."""
+    from dvc.api import DVCFileSystem  # takes a second to import
+
+    try:
+        with DVCFileSystem(rev=commit).open(PREDICTIONS) as file:
+            content = file.read()
+        return pq.read_table(io.BytesIO(content), columns=["id", "split", "label", "prediction"]).to_pandas()
+    except Exception:  # whatever DVC, a remote or a damaged file raises: the intervals are left to compare by
+        return None
+
+
+@dataclass(frozen=True)
+class State:
+    """What git holds of a state of the project: params, metrics (flat), classes, history, confusion."""
+
+    params: dict
+    metrics: dict[str, float]
+    classes: pd.DataFrame
+    tables: dict[str, pd.DataFrame]
+
+
+def _read(text_of, name: str) -> State | None:
+    metrics = text_of(METRICS)
+    if metrics is None:
+        return None
+
+    def table(path: str) -> pd.DataFrame:
+        names = {"class": str, "label": str, "prediction": str}
+        text = text_of(path)
+        if text is None:
+            raise UserError(f"{path} is missing in {name}: run `dvc repro` and commit it")
+        try:
+            frame = pd.read_csv(io.StringIO(text), dtype=names, keep_default_na=False, na_values={"": []})
+        except ValueError:
+            raise UserError(f"{path} in {name} is damaged: run `dvc repro` and commit it") from None
+        return frame.apply(lambda column: pd.to_numeric(column) if column.name not in names else column)
+
+    return State(
+        YAML(typ="safe", pure=True).load(text_of("params.yaml") or "") or {},
+        comparison.read_metrics(metrics, f"{METRICS} of {name}"),
+        table(CLASSES),
+        {path: table(path) for path in (HISTORY, CONFUSION)},
+    )
+
+
+def working_tree() -> State:
+    """Read the present state.
+
+    Raises:
+        UserError: there are no metrics, or they are not whole.
+    """
+    found = _read(lambda path: Path(path).read_text() if Path(path).is_file() else None, "the working tree")
+    if found is None:
+        raise UserError(f"{METRICS} is missing: run `dvc repro` and commit it")
+    return found
+
+
+def committed(commit: str) -> State | None:
+    """Read the state of a commit; None where it has none that can be compared, which is no fault of the present one."""
+    try:
+        return _read(lambda path: at(commit, path), commit[:12])
+    except UserError:
+        return None
+
+
+def plain(value: object) -> str:
+    """Make text of any value that is safe in a cell of a Markdown table: no markup, no line break, not endless."""
+    text = " ".join(f"{value:.6g}".split() if isinstance(value, float) else str(value).split())
+    text = text if len(text) <= 80 else f"{text[:77]}..."
+    escaped = html.escape(text)
+    return "".join(f"&#{ord(letter)};" if letter in "|`*_~[]\\@#!{}" else letter for letter in escaped)
+
+
+def table(header: tuple[str, ...], rows: list[tuple]) -> str:
+    """Lay out a Markdown table; every cell is escaped."""
+    lines = [header, tuple("---" for _ in header), *(tuple(plain(cell) for cell in row) for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _signed(change: comparison.Change) -> str:
+    return f"{change.now - change.base:+.6g}"
+
+
+def _judged(change: comparison.Change) -> str:
+    if change.beyond is None:
+        return ""
+    way = "worse" if change.worse > 0 else "better"
+    return f"{way}, beyond noise" if change.beyond else "within noise"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All that is said about two states."""
+
+    base_name: str
+    base: State | None
+    now: State
+    listed: list[comparison.Change]
+    test: comparison.McNemar | None
+    failures: list[str]
+
+
+def compare(commit: str) -> Comparison:
+    """Compare the working tree with a commit.
+
+    Raises:
+        UserError: the working tree's metrics or params are not whole.
+    """
+    gate = params.load().compare
+    now, base = working_tree(), committed(commit)
+    test = None
+    if base:
+        tables = predictions(commit), predictions(None)
+        test = comparison.paired(*tables) if all(one is not None for one in tables) else None
+    listed = comparison.changes(base.metrics, now.metrics, test) if base else []
+    failures = comparison.failures(now.metrics, listed, gate.floors, gate.drops)
+    return Comparison(commit[:12], base, now, listed, test, failures)
+
+
+def _verdict(found: Comparison) -> list[str]:
+    if found.failures:
+        return ["**May not be merged:**", "", *(f"- {plain(failure)}" for failure in found.failures)]
+    return ["**May be merged:** every floor and largest drop of `compare` in params.yaml is kept."]
+
+
+def _accuracy(found: Comparison) -> str:
+    change = next(change for change in found.listed if change.key == "test.accuracy")
+    noise = "beyond" if change.beyond else "within"
+    if found.test:
+        how = (
+            f"the same test images were predicted by both: {found.test.lost} that the base got right are wrong now, "
+            f"{found.test.won} the other way round (McNemar's exact test, p = {found.test.p:.3g})"
+        )
+    else:
+        how = "by the two intervals, since the predictions of both on the same test images are not at hand"
+    return (
+        f"Test accuracy went from {change.base:.2%} to {change.now:.2%}, {noise} test-sample noise: {how}. "
+        "Noise of the training seed is not measured."
+    )
+
+
+def markdown(found: Comparison) -> str:
+    """Write the comparison as Markdown, safe whatever names params and classes have."""
+    parts = [f"## Kiln: compared with {found.base_name}", "", *_verdict(found), ""]
+    if not found.base:
+        parts += [f"{found.base_name} has no metrics that can be compared; only floors were checked.", ""]
+        return "\n".join(parts)
+    parts += [_accuracy(found), ""]
+    changed = comparison.params_changed(found.base.params, found.now.params)
+    parts += ["### Params", ""]
+    shown = [(key, *("absent" if value is None else value for value in values)) for key, *values in changed]
+    parts += [table(("key", "base", "now"), shown) if shown else "None changed.", ""]
+    moved = [change for change in found.listed if change.base != change.now]
+    data = [change for change in moved if change.key.startswith("clean.") or change.key.endswith(".images")]
+    parts += ["### Data", ""]
+    rows = [(change.key, change.base, change.now, _signed(change)) for change in data]
+    parts += [table(("count", "base", "now", "difference"), rows) if rows else "No count changed.", ""]
+    parts += ["### Figures", ""]
+    rows = [
+        (change.key, figures.better(change.key) or "", change.base, change.now, _signed(change), _judged(change))
+        for change in moved
+        if change not in data
+    ]
+    header = ("figure", "better", "base", "now", "difference", "test-sample noise")
+    parts += [table(header, rows) if rows else "None changed.", ""]
+    classes = comparison.classes_changed(found.base.classes, found.now.classes)
+    if classes:
+        parts += ["### Classes that changed beyond noise", ""]
+        rows = [(name, figure, base, now, f"{now - base:+.6g}") for name, figure, base, now in classes[:LISTED]]
+        parts += [table(("class", "figure", "base", "now", "difference"), rows), ""]
+    return "\n".join(parts)
+
+
+def _column(title: str, state: State) -> str:
+    history, names = state.tables[HISTORY], state.classes["class"].tolist()
+    epochs = history["epoch"].tolist()
+    parts = [
+        page.curves(epochs, {"train": history[key].tolist(), "validation": history[f"validation_{key}"].tolist()}, name)
+        for key, name in (("loss", "Loss"), ("accuracy", "Accuracy"))
+    ]
+    rows = [
+        (name.replace("_", " "), *(state.metrics.get(f"{split}.{name}") for split in ("train", "validation", "test")))
+        for name in figures.FIGURES
+    ]
+    parts.append(page.table(("figure", "train", "validation", "test"), rows))
+    if len(names) <= LISTED:
+        counts = state.tables[CONFUSION].pivot_table(
+            index="label", columns="prediction", values="images", fill_value=0, aggfunc="sum"
+        )
+        counts = counts.reindex(index=names, columns=names, fill_value=0).astype(int)
+        parts.append(page.matrix(names, counts.to_numpy().tolist()))
+    return f"<section><h2>{page.escape(title)}</h2>{''.join(parts)}</section>"
+
+
+def side_by_side(found: Comparison) -> str:
+    """Make a page of both states' figures; loads and runs nothing."""
+    verdict = "May not be merged" if found.failures else "May be merged"
+    head = f"<h1>Compared with {page.escape(found.base_name)}</h1>{page.text(verdict + '.')}"
+    head += "".join(page.text(failure) for failure in found.failures)
+    if not found.base:
+        return page.page("Kiln comparison", head + _column("now", found.now))
+    head += page.text(_accuracy(found))
+    both = _column(f"base, {found.base_name}", found.base) + _column("now", found.now)
+    return page.page("Kiln comparison", f'{head}<div class="side">{both}</div>')
+
+
+def main() -> None:
+    """Read the command line, print, and end with 1 where the gate holds."""
+    parser = argparse.ArgumentParser(prog="python -m stages.compare", description=__doc__.partition("\n")[0])
+    parser.add_argument("base", nargs="?", help="commit, branch or tag; default: where this branch left the main one")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with the figures side by side, too")
+    options = parser.parse_args()
+    found = compare(find_base(options.base))
+    if options.html:
+        files.write_bytes(options.html, side_by_side(found).encode())
+    print(markdown(found))
+    if found.failures:
+        sys.exit(f"compare: {'; '.join(found.failures)}")
+
+
+if __name__ == "__main__":
+    entry.run(main, "compare")
