@@ -37,7 +37,6 @@ FAMILIES = {
     "wide_resnet": {},
     "vit": {},
     "applications/MobileNetV2": {},
-    "fast_cnn": {},
     "fast_cnn, muon": {
         "activation": "silu",
         "batch_size": 400,
