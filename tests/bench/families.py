@@ -6,8 +6,8 @@ Of the 50,000 training images 5,000 are held out; the accuracy is on those. A fe
 steps tell how many images fit into the budget; the model then trains on all for
 as many epochs, or on a random part of them for one, while the learning rate
 falls linearly to zero. All have the augmentation of recipes/cifar10.yaml, and
-Adam, whose learning rate is 0.001 (0.0003 for those without normalisation that
-are deep); fast_cnn has the recipe's Muon as well. A line each goes into
+Adam, whose learning rate is 0.001 (0.0003 for alexnet, deep and without
+normalisation); fast_cnn has the recipe's Muon. A line each goes into
 results/families.csv; those that are there are skipped.
 """
 
@@ -37,7 +37,7 @@ FAMILIES = {
     "wide_resnet": {},
     "vit": {},
     "applications/MobileNetV2": {},
-    "fast_cnn, muon": {
+    "fast_cnn": {
         "activation": "silu",
         "batch_size": 400,
         "optimizer": "muon",
@@ -54,7 +54,7 @@ def fit(name: str, folder: Path, budget: float, seed: int) -> dict:
     from stages.lib.backend import keras
 
     recipe = params.load(common.ROOT / "recipes/cifar10.yaml")
-    settings = recipe.train.model_copy(update={**OWN, **FAMILIES[name], "model": name.partition(",")[0], "seed": seed})
+    settings = recipe.train.model_copy(update={**OWN, **FAMILIES[name], "model": name, "seed": seed})
     data = dataset.open_dataset(folder, "pixels")
     feed, held = (feeding.Feed([(data, split)], settings.memory) for split in ("train", "validation"))
     normalizer = json.loads((folder / "normalizer.json").read_text())

@@ -54,12 +54,76 @@ def recipes(lines: pd.DataFrame) -> list[tuple]:
     return rows
 
 
-TABLES = {"recipes": recipes}
+def target(lines: pd.DataFrame) -> list[tuple]:
+    """A row a side: medians over its seeds, and the ratio of the article's time to it."""
+    rows = [("who", "seeds", "time to 69.2 %", "test accuracy then", "peak memory", "how")]
+    numbers = lines.assign(**{name: pd.to_numeric(lines[name]) for name in ("seconds", "test", "mb")})
+    median = numbers.groupby("side", sort=False)[["seconds", "test", "mb"]].median()
+    names = {"article": "the article's network and loop", "kiln": "Kiln"}
+    for side, (seconds, test, megabytes) in median.iterrows():
+        faster = f", {median.loc['article', 'seconds'] / seconds:.1f} times as fast" if side == "kiln" else ""
+        own = lines[lines["side"] == side]
+        last = own.iloc[-1]
+        how = f"`{last['command']}`; {last['date']}, {last['machine']}"
+        rows.append(
+            (names[side], len(own), f"{seconds:.0f} s{faster}", f"{test:.1%}", f"{megabytes / 1000:.2f} GB", how)
+        )
+    return rows
+
+
+def families(lines: pd.DataFrame) -> list[tuple]:
+    """A row a family, the most accurate first."""
+    rows = [
+        (
+            "model",
+            "parameters",
+            "multiply-adds",
+            "validation accuracy",
+            "images seen",
+            "an epoch of 45,000",
+            "peak memory",
+        )
+    ]
+    for line in (
+        lines.assign(order=pd.to_numeric(lines["validation"])).sort_values("order", ascending=False).itertuples()
+    ):
+        rows.append(
+            (
+                f"`{line.family}`",
+                f"{int(line.parameters):,}",
+                f"{int(line.multiply_adds) / 1e6:,.1f} M",
+                f"{line.order:.1%}",
+                f"{int(line.epochs) * int(line.images):,}",
+                f"{float(line.epoch_seconds):,.0f} s",
+                f"{int(line.peak_mb) / 1000:.2f} GB",
+            )
+        )
+    return rows
+
+
+def growth(lines: pd.DataFrame) -> list[tuple]:
+    """A row a size of images, a column a number of them."""
+    counts = sorted(lines["images"].unique(), key=int)
+    rows = [("pixels a side", *(f"{int(count):,} images" for count in counts))]
+    for side in sorted(lines["side"].unique(), key=int):
+        cells = []
+        for count in counts:
+            found = lines[(lines["side"] == side) & (lines["images"] == count)].iloc[-1]
+            cells.append(
+                f"{int(found['images_a_second']):,} a second, {int(found['peak_mb']) / 1000:.2f} GB, {found['fed']}"
+            )
+        rows.append((side, *cells))
+    return rows
+
+
+TABLES = {"recipes": recipes, "target": target, "families": families, "growth": growth}
 
 
 def filled(text: str) -> str:
     """Give README's text with each table made anew."""
     for name, make in TABLES.items():
+        if not (RESULTS / f"{name}.csv").exists():
+            continue
         rows = make(pd.read_csv(RESULTS / f"{name}.csv", dtype=str, keep_default_na=False))
         lines = ["| " + " | ".join(map(str, row)) + " |" for row in rows]
         lines.insert(1, "|---" * len(rows[0]) + "|")
