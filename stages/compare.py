@@ -8,7 +8,6 @@ or the `compare` section of params.yaml is not kept.
 """
 
 import argparse
-import html
 import io
 import subprocess
 import sys
@@ -19,7 +18,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 from ruamel.yaml import YAML
 
-from stages.lib import comparison, entry, figures, files, page, params
+from stages.lib import comparison, entry, figures, files, markdown, page, params
 from stages.lib.errors import UserError
 
 METRICS, CLASSES = "metrics/metrics.json", "metrics/plots/per_class.csv"
@@ -128,20 +127,6 @@ def committed(commit: str) -> State | None:
         return None
 
 
-def plain(value: object) -> str:
-    """Make text of any value that is safe in a cell of a Markdown table: no markup, no line break, not endless."""
-    text = " ".join(f"{value:.6g}".split() if isinstance(value, float) else str(value).split())
-    text = text if len(text) <= 80 else f"{text[:77]}..."
-    escaped = html.escape(text)
-    return "".join(f"&#{ord(letter)};" if letter in "|`*_~[]\\@#!{}" else letter for letter in escaped)
-
-
-def table(header: tuple[str, ...], rows: list[tuple]) -> str:
-    """Lay out a Markdown table; every cell is escaped."""
-    lines = [header, tuple("---" for _ in header), *(tuple(plain(cell) for cell in row) for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def _signed(change: comparison.Change) -> str:
     return f"{change.now - change.base:+.6g}"
 
@@ -184,7 +169,7 @@ def compare(commit: str) -> Comparison:
 
 def _verdict(found: Comparison) -> list[str]:
     if found.failures:
-        return ["**May not be merged:**", "", *(f"- {plain(failure)}" for failure in found.failures)]
+        return ["**May not be merged:**", "", *(f"- {markdown.plain(failure)}" for failure in found.failures)]
     return ["**May be merged:** every floor and largest drop of `compare` in params.yaml is kept."]
 
 
@@ -204,7 +189,7 @@ def _accuracy(found: Comparison) -> str:
     )
 
 
-def markdown(found: Comparison) -> str:
+def describe(found: Comparison) -> str:
     """Write the comparison as Markdown, safe whatever names params and classes have."""
     parts = [f"## Kiln: compared with {found.base_name}", "", *_verdict(found), ""]
     if not found.base:
@@ -214,12 +199,12 @@ def markdown(found: Comparison) -> str:
     changed = comparison.params_changed(found.base.params, found.now.params)
     parts += ["### Params", ""]
     shown = [(key, *("absent" if value is None else value for value in values)) for key, *values in changed]
-    parts += [table(("key", "base", "now"), shown) if shown else "None changed.", ""]
+    parts += [markdown.table(("key", "base", "now"), shown) if shown else "None changed.", ""]
     moved = [change for change in found.listed if change.base != change.now]
     data = [change for change in moved if change.key.startswith("clean.") or change.key.endswith(".images")]
     parts += ["### Data", ""]
     rows = [(change.key, change.base, change.now, _signed(change)) for change in data]
-    parts += [table(("count", "base", "now", "difference"), rows) if rows else "No count changed.", ""]
+    parts += [markdown.table(("count", "base", "now", "difference"), rows) if rows else "No count changed.", ""]
     parts += ["### Figures", ""]
     rows = [
         (change.key, figures.better(change.key) or "", change.base, change.now, _signed(change), _judged(change))
@@ -227,12 +212,12 @@ def markdown(found: Comparison) -> str:
         if change not in data
     ]
     header = ("figure", "better", "base", "now", "difference", "test-sample noise")
-    parts += [table(header, rows) if rows else "None changed.", ""]
+    parts += [markdown.table(header, rows) if rows else "None changed.", ""]
     classes = comparison.classes_changed(found.base.classes, found.now.classes)
     if classes:
         parts += ["### Classes that changed beyond noise", ""]
         rows = [(name, figure, base, now, f"{now - base:+.6g}") for name, figure, base, now in classes[:LISTED]]
-        parts += [table(("class", "figure", "base", "now", "difference"), rows), ""]
+        parts += [markdown.table(("class", "figure", "base", "now", "difference"), rows), ""]
     return "\n".join(parts)
 
 
@@ -278,7 +263,7 @@ def main() -> None:
     found = compare(find_base(options.base))
     if options.html:
         files.write_bytes(options.html, side_by_side(found).encode())
-    print(markdown(found))
+    print(describe(found))
     if found.failures:
         sys.exit(f"compare: {'; '.join(found.failures)}")
 

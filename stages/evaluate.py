@@ -1,4 +1,4 @@
-"""Score the model on train, validation and test; with intervals, slices and corruptions on test."""
+"""Score the model on train, validation and test; on test with intervals, slices, corruptions and explanations."""
 
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from stages.lib import (
     curves,
     dataset,
     entry,
+    explanations,
     files,
     images,
     intervals,
@@ -28,6 +29,21 @@ from stages.lib import (
 CLEAN, MODEL = Path("data/clean"), Path("data/model")
 OUTPUT = Path("data/evaluation")
 SEEN = ("train", "validation")
+RIGHT = 4  # exhibits that are classified rightly
+EXHIBITS = pa.schema(
+    {
+        "id": pa.string(),
+        "label": pa.string(),
+        "prediction": pa.string(),
+        "probability": pa.float64(),
+        "image": pa.binary(),
+        "occlusion": pa.binary(),
+        "grad_cam": pa.binary(),
+        "neighbours": pa.list_(
+            pa.struct({"id": pa.string(), "label": pa.string(), "cosine": pa.float64(), "image": pa.binary()})
+        ),
+    }
+)
 
 
 def predict(
@@ -168,14 +184,23 @@ def surest_mistakes(labels: np.ndarray, probabilities: np.ndarray, most: int) ->
     return wrong[np.argsort(-certainty[wrong], kind="stable")][:most]
 
 
-def pictures(data: dataset.Dataset, split: str, rows: np.ndarray) -> list[bytes]:
-    """Encode some rows of a split as PNG, in the order of ``rows``."""
-    found, start = {}, 0
+def surest_right(labels: np.ndarray, probabilities: np.ndarray, most: int) -> np.ndarray:
+    """Rows of the right predictions with the highest probability, one a class at most, surest first."""
+    certainty = np.where(probabilities.argmax(axis=1) == labels, probabilities.max(axis=1), -1.0)
+    order = np.argsort(-certainty, kind="stable")
+    _, firsts = np.unique(labels[order], return_index=True)
+    rows = order[np.sort(firsts)]
+    return rows[certainty[rows] >= 0][:most]
+
+
+def pixels_of(data: dataset.Dataset, split: str, rows: np.ndarray) -> np.ndarray:
+    """Read some rows of a split, in the order of ``rows``: uint8 [M, H, W, C]."""
+    found, start = np.empty((len(rows), *data.image_shape), np.uint8), 0
     for batch in data.batches(split):
-        for row in rows[(rows >= start) & (rows < start + len(batch.ids))]:
-            found[row] = images.encode_png(batch.pixels[row - start])
+        here = (rows >= start) & (rows < start + len(batch.ids))
+        found[here] = batch.pixels[rows[here] - start]
         start += len(batch.ids)
-    return [found[row] for row in rows]
+    return found
 
 
 def first_images(data: dataset.Dataset, split: str, count: int) -> np.ndarray:
@@ -189,18 +214,47 @@ def first_images(data: dataset.Dataset, split: str, count: int) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def mistakes_table(data: dataset.Dataset, output: dict[str, np.ndarray], rows: np.ndarray) -> pa.Table:
-    """Show mistakes on test: id, label, prediction, probability, image (PNG)."""
+def exhibits(
+    classifier: artifact.Classifier, data: dataset.Dataset, output: dict[str, np.ndarray], rows: np.ndarray
+) -> pa.Table:
+    """Show test images, where the model looks, and the training images that it takes for most alike.
+
+    Args:
+        classifier: the model.
+        data: clean's.
+        output: of ``predict`` on test.
+        rows: of the images.
+
+    Returns:
+        id, label, prediction, probability, image (PNG), occlusion (PNG), grad_cam (PNG, or null),
+        neighbours (a list of id, label, cosine, image).
+    """
     names, probabilities = np.array(data.classes, dtype=object), output["probabilities"][rows]
-    return pa.table(
-        {
-            "id": pa.array(output["ids"][rows], pa.string()),
-            "label": pa.array(names[output["labels"][rows]], pa.string()),
-            "prediction": pa.array(names[probabilities.argmax(axis=1)], pa.string()),
-            "probability": pa.array(probabilities.max(axis=1)),
-            "image": pa.array(pictures(data, "test", rows), pa.binary()),
-        }
-    )
+    pixels, predicted = pixels_of(data, "test", rows), probabilities.argmax(axis=1)
+    cams = alike = None
+    if len(rows):
+        cams = explanations.grad_cam(classifier.model, pixels, predicted)
+        alike = explanations.neighbours(classifier.model, pixels, data.batches("train"))
+    parts = []
+    for place, (image, index) in enumerate(zip(pixels, predicted, strict=True)):
+        parts.append(
+            {
+                "id": str(output["ids"][rows[place]]),
+                "label": names[output["labels"][rows[place]]],
+                "prediction": names[index],
+                "probability": float(probabilities[place, index]),
+                "image": images.encode_png(image),
+                "occlusion": explanations.picture(image, explanations.occlusion(classifier.model, image, index)),
+                "grad_cam": None if cams is None else explanations.picture(image, cams[place]),
+                "neighbours": [
+                    {"id": str(name), "label": names[label], "cosine": float(cosine), "image": images.encode_png(near)}
+                    for name, label, cosine, near in zip(
+                        alike.ids[place], alike.labels[place], alike.cosines[place], alike.pixels[place], strict=True
+                    )
+                ],
+            }
+        )
+    return pa.Table.from_pylist(parts, EXHIBITS)
 
 
 def predictions_table(outputs: dict[str, dict], classes: list[str]) -> pa.Table:
@@ -282,6 +336,7 @@ def main() -> None:
         flipped, _ = score(labels, both, data.classes, settings.resamples, seed)
     summary = summarize(outputs, figures, flipped)
     rows = surest_mistakes(labels, probabilities, settings.mistakes)
+    rows = np.append(rows, surest_right(labels, probabilities, RIGHT if settings.mistakes else 0))
     with files.publish(OUTPUT) as folder:
         used = min(settings.robustness_images, len(labels))
         corrupted = robustness(classifier, first_images(data, "test", used), labels[:used], seed)
@@ -289,7 +344,7 @@ def main() -> None:
         if used:
             summary["robustness"] = robustness_figures(corrupted, used)
         pq.write_table(predictions_table(outputs, data.classes), folder / "predictions.parquet")
-        pq.write_table(mistakes_table(data, test, rows), folder / "mistakes.parquet")
+        pq.write_table(exhibits(classifier, data, test, rows), folder / "exhibits.parquet")
         save_test(folder, data, table, test)
         files.write_json(folder / "summary.json", files.rounded(summary))
     print(f"evaluate: {describe(summary)}")

@@ -10,7 +10,7 @@ from papermill import execute_notebook
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from stages.lib import entry, files, page, params, sections
+from stages.lib import card, entry, files, page, params, sections
 from stages.lib.errors import UserError
 
 TEMPLATE = Path("stages/report.ipynb")
@@ -80,6 +80,7 @@ def main() -> None:
     for name in PLOTS:
         source = Path("data") / name
         files.write_bytes(OUTPUT / "plots" / source.name, source.read_bytes())
+    files.write_bytes(OUTPUT / "model_card.md", card.as_markdown(evidence).encode())
     files.write_bytes(OUTPUT / "report.html", html.encode())
     print(f"report: {OUTPUT / 'report.html'}, {len(html.encode()) / 1e6:.1f} MB")
 

@@ -196,7 +196,7 @@ def hostile() -> compare.Comparison:
 
 
 def test_names_do_no_harm_in_markdown():
-    text = compare.markdown(hostile())
+    text = compare.describe(hostile())
     assert "<" not in text.replace("&lt;", "")
     assert "onerror=alert(1)" in text and "日本語" in text
     for word in ("a|b", "`c`", "[d]", "@someone", "f" * 100):
@@ -216,4 +216,4 @@ def test_names_do_no_harm_on_the_page():
 
 def test_the_comment_is_json_safe():
     # The platforms' interfaces take the comment as text; nothing in it may be half a character.
-    json.dumps(compare.markdown(hostile())).encode("utf-8")
+    json.dumps(compare.describe(hostile())).encode("utf-8")

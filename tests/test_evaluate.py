@@ -9,7 +9,7 @@ from conftest import ROOT, Project, noise
 from test_augment import source
 
 from stages import evaluate
-from stages.lib import calibration, corruptions, files, images, scores
+from stages.lib import calibration, corruptions, files, scores
 
 LABELS = np.array([0, 1, 2, 1], np.int32)
 PROBABILITIES = np.array([[0.8, 0.1, 0.1], [0.7, 0.2, 0.1], [0.0, 0.1, 0.9], [0.05, 0.0, 0.95]], np.float32)
@@ -48,9 +48,18 @@ def test_surest_mistakes():
     assert evaluate.surest_mistakes(LABELS, PROBABILITIES, 0).tolist() == []
 
 
-def test_pictures_are_the_images_of_their_rows(tmp_path):
+def test_surest_right_are_one_a_class():
+    labels = np.array([0, 0, 1, 1, 2])
+    rows = np.array([[0.6, 0.2, 0.2], [0.9, 0.1, 0], [0.2, 0.7, 0.1], [0.4, 0.3, 0.3], [0.8, 0.1, 0.1]], np.float32)
+    assert evaluate.surest_right(labels, rows, 5).tolist() == [1, 2]
+    assert evaluate.surest_right(labels, rows, 1).tolist() == [1]
+
+
+def test_pixels_are_those_of_their_rows(tmp_path):
     data = source(tmp_path)
-    assert evaluate.pictures(data, "train", np.array([20, 3])) == [images.encode_png(noise(i)) for i in (20, 3)]
+    found = evaluate.pixels_of(data, "train", np.array([20, 3]))
+    assert (found == np.stack([noise(i) for i in (20, 3)])).all()
+    assert evaluate.pixels_of(data, "train", np.array([], int)).shape == (0, 8, 8, 1)
 
 
 def test_the_first_images_are_those_of_the_first_rows(tmp_path):
@@ -97,7 +106,16 @@ def test_the_stages_files_agree_with_each_other(trained):
         assert summary[split]["images"] == len(rows)
         assert summary[split]["accuracy"] == pytest.approx((rows["label"] == rows["prediction"]).mean(), abs=1e-5)
     assert predictions["id"].is_unique
-    mistakes = pq.read_table(folder / "mistakes.parquet").to_pandas()
+    shown = pq.read_table(folder / "exhibits.parquet").to_pandas()
+    mistakes = shown[shown["label"] != shown["prediction"]]
+    right = shown[shown["label"] == shown["prediction"]]
+    assert len(right) == evaluate.RIGHT and right["label"].is_unique
+    train = predictions[predictions["split"] == "train"].set_index("id")
+    for row in shown.itertuples():
+        cosines = [near["cosine"] for near in row.neighbours]
+        assert len(cosines) == 3 and cosines == sorted(cosines, reverse=True) and max(cosines) <= 1 + 1e-6
+        assert all(train.loc[near["id"], "label"] == near["label"] for near in row.neighbours)
+        assert row.occlusion.startswith(b"\x89PNG") and row.grad_cam.startswith(b"\x89PNG")
     test = predictions[predictions["split"] == "test"].set_index("id")
     wrong = test[test["label"] != test["prediction"]]
     assert set(mistakes["id"]) == set(wrong.index)

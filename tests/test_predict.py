@@ -55,3 +55,13 @@ def test_a_wrong_file_is_one_sentence(trained, digits, tmp_path):
         assert failed.stdout == ""
         assert failed.stderr.startswith(f"predict: {path}") and says in failed.stderr
         assert len(failed.stderr.splitlines()) == 1
+
+
+def test_the_benchmark_tells_what_the_model_costs(trained):
+    done = trained.stage("predict", "--benchmark")
+    summary = json.loads((trained.folder / "data/model/summary.json").read_text())
+    assert f"{summary['parameters']:,} parameters, {summary['multiply_adds']:,} multiply-adds" in done.stdout
+    assert "ms an image at batch 1" in done.stdout and "images a second at batch 256" in done.stdout
+    for arguments in ([], ["--benchmark", "x.png"]):
+        failed = trained.stage("predict", *arguments, check=False)
+        assert failed.returncode == 2 and "name image files, or give --benchmark alone" in failed.stderr

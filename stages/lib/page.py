@@ -35,6 +35,10 @@ figure { margin: .8rem 0; } figure img { max-width: 100%; height: auto; display:
 .strip img { width: 100%; image-rendering: pixelated; outline: 1px solid var(--line); } .strip .pair { width: 13rem; }
 .pair img { width: calc(50% - .2rem); display: inline-block; vertical-align: top; }
 .pair img + img { margin-left: .4rem; }
+.exhibits { display: grid; grid-template-columns: repeat(auto-fill, minmax(16rem, 1fr)); gap: 1.2rem; }
+.exhibits figure { margin: 0; break-inside: avoid; } .exhibits div { display: flex; gap: .3rem; margin-bottom: .3rem; }
+.exhibits img { width: 5rem; image-rendering: pixelated; outline: 1px solid var(--line); }
+.exhibits div + div img { width: 3.2rem; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .88rem; margin: .6rem 0; }
 th, td { padding: .2rem .55rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top; }
 th:first-child, .text { text-align: left; } thead th { vertical-align: bottom; }
@@ -139,6 +143,15 @@ def strip(pictures: Iterable[tuple[Sequence[tuple[bytes, str]], str]]) -> str:
         for shown, caption in pictures
     )
     return f'<div class="strip">{"".join(figures)}</div>'
+
+
+def exhibits(shown: Iterable[tuple[Sequence[Sequence[tuple[bytes, str]]], str]]) -> str:
+    """Show figures side by side: (rows of (PNG, alternative text), caption) each."""
+    figures = []
+    for rows, caption in shown:
+        lines = "".join(f"<div>{''.join(_img(png, alt) for png, alt in row)}</div>" for row in rows)
+        figures.append(f"<figure>{lines}<figcaption>{escape(caption)}</figcaption></figure>")
+    return f'<div class="exhibits">{"".join(figures)}</div>'
 
 
 def bars(values: Iterable[tuple[str, float, str]]) -> str:

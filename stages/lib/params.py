@@ -197,9 +197,10 @@ class Evaluate(_Section):
 
 
 class Report(_Section):
-    """The report's looks."""
+    """What the report is called, and what the model is for."""
 
     title: Annotated[str, Field(min_length=1, max_length=200)]
+    intended_use: Annotated[str, Field(min_length=1, max_length=2000)]
 
 
 class Compare(_Section):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from stages.lib import card as model_card
 from stages.lib import files, page, params
 from stages.lib.dataset import SPLITS
 from stages.lib.figures import FIGURES
@@ -38,7 +39,7 @@ class Evidence:
     scores: dict
     per_class: pd.DataFrame
     confusion: pd.DataFrame
-    mistakes: pd.DataFrame
+    exhibits: pd.DataFrame
     reliability: pd.DataFrame
     slices: pd.DataFrame
     robustness: pd.DataFrame
@@ -74,7 +75,7 @@ def load(data: Path = Path("data")) -> Evidence:
         reliability=frame("evaluation/reliability.csv"),
         slices=frame("evaluation/slices.csv"),
         robustness=frame("evaluation/robustness.csv"),
-        mistakes=pq.read_table(data / "evaluation/mistakes.parquet").to_pandas(),
+        exhibits=pq.read_table(data / "evaluation/exhibits.parquet").to_pandas(),
         digests={
             "images as fetched": files.sha256(data / "raw/manifest.json"),
             "images as cleaned": files.sha256(data / "clean/manifest.json"),
@@ -435,21 +436,53 @@ def robustness(evidence: Evidence) -> str:
 
 
 def mistakes(evidence: Evidence) -> str:
-    """Show the wrong predictions that the model is surest of."""
-    if not len(evidence.mistakes):
+    """Show the wrong predictions that the model is surest of, where it looked, and what it has seen that is alike."""
+    wrong = evidence.exhibits["label"] != evidence.exhibits["prediction"]
+    if not wrong.any():
         return page.section("Surest mistakes", page.text("None on test."))
-    pictures = [
-        (
-            [(row.image, f"{row.id}: label {row.label}, prediction {row.prediction}")],
-            f"{row.id}: label {row.label}, predicted {row.prediction} at {row.probability:.1%}",
-        )
-        for row in evidence.mistakes.itertuples()
-    ]
     return page.section(
         "Surest mistakes",
-        page.text("Test images that the model gets wrong, the surest first. Look for wrong labels among them."),
-        page.strip(pictures),
+        page.text(
+            "Test images that the model gets wrong, the surest first. Look for wrong labels among them. Beside each: "
+            "where the evidence for the prediction lies. Red is where hiding a patch makes the prediction less "
+            "likely, blue where more; and, for networks with feature maps, what in the last of them speaks for it "
+            "(Grad-CAM). Below: the training images whose features are most alike. Other labels there mean wrong "
+            "labels, or a kind of image of which there are too few."
+        ),
+        page.exhibits([_explained(row) for row in evidence.exhibits[wrong].itertuples()]),
     )
+
+
+def right(evidence: Evidence) -> str:
+    """Show a few images that the model is rightly sure of, in the same way."""
+    shown = evidence.exhibits[evidence.exhibits["label"] == evidence.exhibits["prediction"]]
+    if not len(shown):
+        return ""
+    return page.section(
+        "Rightly sure",
+        page.text("For comparison, the surest of some classes. Does it look at the thing, or at what is beside it?"),
+        page.exhibits([_explained(row) for row in shown.itertuples()]),
+    )
+
+
+def _explained(row) -> tuple[list[list[tuple[bytes, str]]], str]:
+    """Rows of pictures, each with an alternative text, and a caption."""
+    own = [(row.image, f"{row.id}: label {row.label}, prediction {row.prediction}")]
+    own.append((row.occlusion, f"{row.id}: where hiding a patch changes the prediction"))
+    if row.grad_cam:
+        own.append((row.grad_cam, f"{row.id}: Grad-CAM of the prediction"))
+    near = [
+        (one["image"], f"training image {one['id']}, labelled {one['label']}, cosine {one['cosine']:.2f}")
+        for one in row.neighbours
+    ]
+    labels = ", ".join(one["label"] for one in row.neighbours)
+    caption = f"{row.id}: label {row.label}, predicted {row.prediction} at {row.probability:.1%}. Alike: {labels}"
+    return [own, near], caption
+
+
+def card(evidence: Evidence) -> str:
+    """Show the model card, which metrics/model_card.md is too."""
+    return model_card.as_html(evidence)
 
 
 def provenance(evidence: Evidence) -> str:
