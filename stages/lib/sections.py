@@ -367,7 +367,8 @@ def per_class(evidence: Evidence) -> str:
 
 def _with_ends(row: dict, name: str) -> str:
     ends = [row[f"{name}_{end}"] for end in ("low", "high")]
-    if "" in ends:  # nothing was predicted as this class
+    # Nothing was predicted as this class; or no image is wrong, of which resampling tells nothing.
+    if "" in ends or ends[0] == ends[1]:
         return f"{float(row[name]):.1%}"
     return f"{float(row[name]):.1%} ({float(ends[0]):.1%} to {float(ends[1]):.1%})"
 
