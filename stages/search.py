@@ -1,0 +1,208 @@
+"""Search for better params, one experiment after the other: a command.
+
+    python -m stages.search --trials 20 'train.lr=log(1e-4..1e-1)' 'train.optimizer=adam,sgd' 'train.batch_size=16..128'
+
+Each trial is a DVC experiment named NAME-1, NAME-2, ... The search remembers
+nothing of its own: what was tried is read back from `dvc exp show`, so that it
+goes on where it stopped, at any time. Figures of test may not be searched by.
+"""
+
+import argparse
+import json
+import math
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from stages.lib import comparison, entry, figures, params
+from stages.lib.errors import UserError
+
+TRACKED = ("params.yaml", "dvc.lock", "metrics")
+
+
+def parse(text: str):
+    """Read one dimension: ``key=low..high``, ``key=log(low..high)`` or ``key=one,two,...``.
+
+    Returns:
+        The key, and its Optuna distribution: whole numbers where both ends are.
+
+    Raises:
+        UserError: it is none of these, the key is unknown, or the ends are no range.
+    """
+    from optuna import distributions
+
+    key, equals, space = text.partition("=")
+    if not equals or not space:
+        raise UserError(f"{text!r} says nothing to search: write KEY=LOW..HIGH, KEY=log(LOW..HIGH) or KEY=ONE,TWO")
+    if key not in params.known_keys() or "." not in key:
+        raise UserError(f"there is no param {key} to search: name one of params.yaml, such as train.lr")
+    inner = re.fullmatch(r"log\((.*)\)", space)
+    ends = (inner[1] if inner else space).split("..")
+    if len(ends) == 2:
+        low, high = (_scalar(end, text) for end in ends)
+        if any(isinstance(end, bool) or not isinstance(end, int | float) for end in (low, high)) or not low < high:
+            raise UserError(f"{text!r}: {space} is no range: write two numbers, the lower first, as in 1e-4..1e-1")
+        if inner and low <= 0:
+            raise UserError(f"{text!r}: a logarithmic range starts above 0")
+        whole = isinstance(low, int) and isinstance(high, int)
+        made = distributions.IntDistribution if whole else distributions.FloatDistribution
+        return key, made(low, high, log=bool(inner))
+    choices = [_scalar(choice, text) for choice in space.split(",")]
+    return key, distributions.CategoricalDistribution(choices)
+
+
+def _scalar(word: str, text: str):
+    try:
+        value = YAML(typ="safe", pure=True).load(word)
+    except YAMLError:
+        value = None
+    if not isinstance(value, str | int | float | bool) or (isinstance(value, float) and not math.isfinite(value)):
+        raise UserError(f"{text!r}: {word!r} is no value of a param")
+    return value
+
+
+def dvc(*arguments: str) -> subprocess.CompletedProcess:
+    """Run DVC; its output as text."""
+    return subprocess.run(["dvc", *arguments], capture_output=True, text=True, encoding="utf-8")
+
+
+def tried(shown: Sequence[Mapping], name: str, metric: str) -> dict[int, tuple[dict, float]]:
+    """Read the trials of a search that are done.
+
+    Args:
+        shown: of `dvc exp show --json`.
+        name: of the search.
+        metric: key of metrics.json.
+
+    Returns:
+        number -> (params, flat; the figure). Experiments without the figure are left out.
+    """
+    found = {}
+    for base in shown:
+        for experiment in base.get("experiments") or []:
+            match = re.fullmatch(rf"{re.escape(name)}-(\d+)", experiment.get("name") or "")
+            data = (experiment["revs"][0].get("data") or {}) if match else {}
+            values = comparison.flat(data.get("metrics", {}).get("metrics/metrics.json", {}).get("data") or {})
+            settings = comparison.flat(data.get("params", {}).get("params.yaml", {}).get("data") or {})
+            if isinstance(values.get(metric), int | float):
+                found[int(match[1])] = settings, float(values[metric])
+    return found
+
+
+def history(name: str, metric: str) -> dict[int, tuple[dict, float]]:
+    """Ask DVC for what was tried from the present commit.
+
+    Raises:
+        UserError: DVC cannot tell.
+    """
+    shown = dvc("exp", "show", "--json")
+    if shown.returncode:
+        raise UserError(f"`dvc exp show` failed: {shown.stderr.strip().splitlines()[-1]}")
+    return tried(json.loads(shown.stdout), name, metric)
+
+
+def study(done: Mapping[int, tuple[dict, float]], space: Mapping, direction: str, seed: int):
+    """Rebuild the Optuna study from what was tried; the same history gives the same next trial.
+
+    Args:
+        done: of ``tried``; trials outside of the space are left out.
+        space: key -> distribution.
+        direction: maximize or minimize.
+        seed: of the sampler.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler = optuna.samplers.TPESampler(seed=seed + len(done), n_startup_trials=8)
+    made = optuna.create_study(direction=direction, sampler=sampler)
+    for _, (settings, value) in sorted(done.items()):
+        chosen = {key: settings.get(key) for key in space}
+        try:
+            made.add_trial(optuna.trial.create_trial(params=chosen, distributions=dict(space), value=value))
+        except (ValueError, TypeError):  # tried with another space
+            continue
+    return made
+
+
+def clean_tree() -> None:
+    """Refuse to start where uncommitted changes would be lost.
+
+    Raises:
+        UserError: params, lock or metrics differ from the commit.
+    """
+    changed = subprocess.run(["git", "status", "--porcelain", "--", *TRACKED], capture_output=True, text=True)
+    if changed.returncode:
+        raise UserError("this folder is in no git repository: run it in your clone")
+    if changed.stdout.strip():
+        raise UserError(f"{changed.stdout.split()[-1]} has changes that are not committed: commit or stash them first")
+
+
+def restore() -> None:
+    """Bring back the commit's params, lock, metrics and data."""
+    subprocess.run(["git", "checkout", "--quiet", "HEAD", "--", *TRACKED], check=True)
+    dvc("checkout", "--quiet")
+
+
+def run_trial(name: str, chosen: Mapping) -> bool:
+    """Run one experiment; tell whether it ended well."""
+    settings = [word for key, value in chosen.items() for word in ("-S", f"{key}={json.dumps(value)}")]
+    done = dvc("exp", "run", "--quiet", "--name", name, *settings)
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.strip()]
+        print(f"search: {name} failed: {said[0] if said else 'without a word'}", file=sys.stderr)
+    return done.returncode == 0
+
+
+def search(space: Mapping, name: str, metric: str, trials: int, seed: int) -> dict[int, tuple[dict, float]]:
+    """Try until so many trials are done; give what was tried.
+
+    Raises:
+        UserError: three trials in a row failed.
+    """
+    maximize = figures.better(metric) == "higher"
+    failed = 0
+    while len(done := history(name, metric)) < trials:
+        trial = study(done, space, "maximize" if maximize else "minimize", seed + 1000 * failed).ask(dict(space))
+        number = max(done, default=0) + 1
+        shown = ", ".join(f"{key}={value}" for key, value in trial.params.items())
+        print(f"search: {name}-{number}: {shown}", flush=True)
+        failed = 0 if run_trial(f"{name}-{number}", trial.params) else failed + 1
+        if failed == 3:
+            raise UserError("three trials in a row failed: see above, and narrow the ranges")
+        if not failed:
+            values = history(name, metric)
+            print(f"search: {name}-{number}: {metric} {values[number][1]:.6g}", flush=True)
+    return done
+
+
+def main() -> None:
+    """Read the command line, search, bring the working tree back, and name the best."""
+    parser = argparse.ArgumentParser(prog="python -m stages.search", description=__doc__.partition("\n")[0])
+    parser.add_argument("space", nargs="+", metavar="KEY=SPACE", help="LOW..HIGH, log(LOW..HIGH) or ONE,TWO,...")
+    parser.add_argument("--trials", type=int, default=20, help="how many in all, those before among them")
+    parser.add_argument("--metric", default="validation.accuracy", help="figure of validation, default: %(default)s")
+    parser.add_argument("--name", default="search", help="of the experiments, default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    if not options.metric.startswith("validation.") or not figures.better(options.metric):
+        raise UserError(f"{options.metric} is no figure to choose by: name one of validation, as validation.log_loss")
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", options.name):
+        raise UserError(f"--name {options.name!r}: letters, digits and hyphens, a letter first")
+    space = dict(parse(text) for text in options.space)
+    clean_tree()
+    try:
+        done = search(space, options.name, options.metric, options.trials, options.seed)
+    finally:
+        restore()
+    sign = 1 if figures.better(options.metric) == "higher" else -1
+    best = max(done, key=lambda number: sign * done[number][1])
+    print(f"search: best of {len(done)}: {options.name}-{best}, {options.metric} {done[best][1]:.6g}")
+    print(f"search: `dvc exp apply {options.name}-{best}` takes it over; `dvc exp show --md` lists all")
+
+
+if __name__ == "__main__":
+    entry.run(main, "search")

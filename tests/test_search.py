@@ -1,0 +1,118 @@
+import shutil
+
+import pytest
+from conftest import Project
+from optuna import distributions
+
+from stages import search
+from stages.lib.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("train.lr=1e-4..1e-1", distributions.FloatDistribution(1e-4, 1e-1)),
+        ("train.lr=log(1e-4..1)", distributions.FloatDistribution(1e-4, 1, log=True)),
+        ("train.epochs=1..20", distributions.IntDistribution(1, 20)),
+        ("train.batch_size=log(16..256)", distributions.IntDistribution(16, 256, log=True)),
+        ("train.optimizer=adam,sgd", distributions.CategoricalDistribution(["adam", "sgd"])),
+        ("train.nesterov=true,false", distributions.CategoricalDistribution([True, False])),
+        ("augment.crop=0,0.1", distributions.CategoricalDistribution([0, 0.1])),
+    ],
+)
+def test_a_dimension_is_read(text, expected):
+    assert search.parse(text) == (text.partition("=")[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("train.lr", "says nothing to search"),
+        ("train.lr=", "says nothing to search"),
+        ("train.lrr=1..2", "there is no param train.lrr"),
+        ("train=1..2", "there is no param train "),
+        ("train.lr=2..1", "is no range"),
+        ("train.lr=a..b", "is no range"),
+        ("train.lr=true..false", "is no range"),
+        ("train.lr=log(0..1)", "starts above 0"),
+        ("train.lr=.nan,1", "is no value"),
+        ("train.lr=[1],2", "is no value"),
+        ("train.lr=1,,2", "is no value"),
+    ],
+)
+def test_what_is_no_dimension_is_one_sentence(text, said):
+    with pytest.raises(UserError, match=said):
+        search.parse(text)
+
+
+def shown(*trials) -> list[dict]:
+    experiments = [
+        {
+            "name": name,
+            "revs": [
+                {
+                    "data": {
+                        "params": {"params.yaml": {"data": {"train": {"lr": lr}}}},
+                        "metrics": {"metrics/metrics.json": {"data": {"validation": {"accuracy": value}}}},
+                    }
+                }
+            ],
+        }
+        for name, lr, value in trials
+    ]
+    failed = {"name": "s-9", "revs": [{"error": {"msg": "x"}}]}
+    return [{"rev": "workspace", "experiments": None}, {"rev": "abc", "experiments": [*experiments, failed]}]
+
+
+def test_trials_are_read_back_by_name():
+    found = search.tried(
+        shown(("s-1", 0.1, 0.8), ("s-2", 0.2, 0.9), ("other-3", 0.3, 1), ("s-4", 0.3, None)), "s", "validation.accuracy"
+    )
+    assert {number: (settings["train.lr"], value) for number, (settings, value) in found.items()} == {
+        1: (0.1, 0.8),
+        2: (0.2, 0.9),
+    }
+
+
+def test_the_same_history_gives_the_same_next_trial_and_another_seed_another():
+    space = dict([search.parse("train.lr=log(1e-4..1)")])
+    done = {n: ({"train.lr": 10.0**-n}, 0.5 + 0.1 * n) for n in range(1, 4)}
+    asked = [search.study(done, space, "maximize", seed).ask(space).params["train.lr"] for seed in (0, 0, 1)]
+    assert asked[0] == asked[1] != asked[2]
+    assert len(search.study(done, space, "maximize", 0).trials) == 3
+    outside = {**done, 4: ({"train.lr": 50.0}, 0.1), 5: ({}, 0.2)}
+    assert len(search.study(outside, space, "maximize", 0).trials) == 3
+
+
+def test_a_search_goes_on_where_it_stopped_and_leaves_the_tree_as_it_was(trained, tmp_path):
+    folder = tmp_path / "project"
+    shutil.copytree(trained.folder, folder, symlinks=True)
+    project = Project.at(folder)
+    project.set(train__epochs=1, evaluate__robustness_images=0, evaluate__mistakes=0, evaluate__resamples=100)
+    project.commit("quick")
+    words = ("train.lr=log(1e-4..1e-2)", "train.optimizer=adam,sgd")
+    first = project.stage("search", *words, "--trials", "1")
+    assert "search-1: validation.accuracy" in first.stdout and "best of 1: search-1" in first.stdout
+    second = project.stage("search", *words, "--trials", "2")
+    assert "search-2: train.lr=" in second.stdout and "search-1: train.lr=" not in second.stdout
+    assert "best of 2: search-" in second.stdout
+    assert not project.run("git", "status", "--porcelain").stdout
+    again = project.stage("search", *words, "--trials", "2")
+    assert "train.lr=" not in again.stdout and "best of 2" in again.stdout
+    project.set(train__lr=0.5)
+    refused = project.stage("search", *words, check=False)
+    assert refused.returncode == 1 and "params.yaml has changes that are not committed" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train.lr=1..2", "--metric", "test.accuracy"], "is no figure to choose by"),
+        (["train.lr=1..2", "--metric", "validation.nothing"], "is no figure to choose by"),
+        (["train.lr=1..2", "--name", "a b"], "letters, digits and hyphens"),
+        (["train.lrr=1..2"], "there is no param train.lrr"),
+    ],
+)
+def test_the_command_line_is_checked_before_any_work(trained, arguments, said):
+    done = trained.stage("search", *arguments, check=False)
+    assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
