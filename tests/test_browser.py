@@ -65,6 +65,14 @@ def test_a_page_fits_a_telephone(pages, name, tmp_path):
     assert wide <= window
 
 
+@pytest.mark.parametrize("dark", [False, True])
+def test_dark_is_dark(pages, dark, tmp_path):
+    script = "told([matchMedia('(prefers-color-scheme: dark)').matches, getComputedStyle(document.body).color]);"
+    matches, color = asked(pages["report"], script, tmp_path, dark=dark)
+    assert matches == dark
+    assert color == ("rgb(230, 234, 240)" if dark else "rgb(28, 36, 48)")
+
+
 @pytest.mark.skipif(not AXE.is_file(), reason="no .axe/axe.min.js: .ci/run gets it where npm is")
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("name", ["report", "comparison"])

@@ -24,7 +24,7 @@ p, figcaption, .note { max-width: 46rem; } figcaption, .note { color: var(--soft
 .figures { display: flex; flex-wrap: wrap; gap: .8rem; margin: .8rem 0; }
 .figures > div { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: .6rem .9rem;
   flex: 1 1 11rem; } .figures b { display: block; font-size: 1.5rem; } .figures small { color: var(--soft); }
-.side { display: flex; flex-wrap: wrap; gap: 1rem; } .side > * { margin: 0; flex: 0 1 27rem; }
+.side { display: flex; flex-wrap: wrap; gap: 1rem; } .side > * { margin: 0; flex: 0 1 27rem; min-width: 0; }
 figure { margin: .8rem 0; } figure img { max-width: 100%; height: auto; display: block; border-radius: 4px; }
 .sheet { display: grid; grid-template-columns: minmax(2rem, max-content) minmax(0, max-content); gap: 0 .6rem; }
 .sheet figure { margin: 0; }
@@ -106,7 +106,12 @@ def table(header: Sequence[str], rows: Iterable[Sequence]) -> str:
         for name, to_left in zip(header, left, strict=True)
     )
     body = "".join(f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    return _scrolled(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+
+
+def _scrolled(table_: str) -> str:
+    # What scrolls must be reached without a mouse.
+    return f'<div class="scroll" tabindex="0" role="group" aria-label="table">{table_}</div>'
 
 
 def _cell(value) -> str:
@@ -171,9 +176,9 @@ def matrix(names: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
         total = max(sum(row), 1)
         cells = "".join(_shaded(int(count), count / total) for count in row)
         rows.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
-    return (
-        '<div class="scroll"><table class="matrix"><caption class="note">Rows: label. Columns: prediction.</caption>'
-        f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    return _scrolled(
+        '<table class="matrix"><caption class="note">Rows: label. Columns: prediction.</caption>'
+        f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     )
 
 
