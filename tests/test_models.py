@@ -208,6 +208,16 @@ def test_fast_cnn_starts_from_the_training_images_and_keeps_that():
     assert "whiten/kernel" not in [weight.path for weight in made.trainable_weights]
 
 
+def test_large_images_are_whitened_as_the_filters_see_them():
+    made = classifier("fast_cnn", (128, 128, 1), **SMALL)
+    pixels = np.stack([noise(seed, 128, 128) for seed in range(3)])
+    models.prepare(made, pixels, None)
+    shrunk = pixels.reshape(3, 64, 2, 64, 2, 1).mean(axis=(2, 4))
+    expected = fast.whitening_filters((shrunk - 100.0) / 50)
+    kernel = np.asarray(made.get_layer("whiten").kernel)
+    assert kernel[..., : expected.shape[-1]] == pytest.approx(expected, abs=1e-3)
+
+
 @pytest.mark.parametrize("method", ["standard", "per_image", "none"])
 def test_the_first_layers_normalise_raw_pixels(method):
     scale = {"standard": 50.0}.get(method, 1.0)

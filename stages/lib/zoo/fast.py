@@ -47,9 +47,12 @@ def adapt(classifier: keras.Model, pixels: np.ndarray) -> None:
         classifier: of fast_cnn.
         pixels: uint8 [N, H, W, C], a few thousand training images in any order.
     """
-    normalized = keras.Model(classifier.input, classifier.get_layer("normalize").output)
-    filters = whitening_filters(np.asarray(normalized.predict_on_batch(pixels[:WHITEN_IMAGES]), np.float32))
     layer = classifier.get_layer(WHITEN)
+    before = keras.Model(classifier.input, layer.input)
+    # A part at a time: large images are shrunk on the way.
+    starts = range(0, min(len(pixels), WHITEN_IMAGES), WHITEN_AT_ONCE)
+    parts = [before.predict_on_batch(pixels[:WHITEN_IMAGES][start : start + WHITEN_AT_ONCE]) for start in starts]
+    filters = whitening_filters(np.concatenate(parts).astype(np.float32))
     layer.kernel.assign(np.concatenate([filters, -filters], axis=-1))
 
 
