@@ -14,7 +14,6 @@ results/families.csv; those that are there are skipped.
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -84,7 +83,6 @@ def fit(name: str, folder: Path, budget: float, seed: int) -> dict:
     start, classifier = time.monotonic(), fresh()
     history, _ = train.fit(classifier, feed, held, plan, settings.model_copy(update={"epochs": epochs}))
     seconds = time.monotonic() - start
-    unit = 1e6 if sys.platform == "darwin" else 1e3
     return {
         "optimizer": settings.optimizer,
         "parameters": classifier.count_params(),
@@ -94,7 +92,7 @@ def fit(name: str, folder: Path, budget: float, seed: int) -> dict:
         "fit_seconds": round(seconds, 1),
         "epoch_seconds": round(an_image * rows, 1),
         "validation": round(float(history["validation_accuracy"].iloc[-1]), 4),
-        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit),
+        "peak_mb": common.peak_mb(),
     }
 
 

@@ -14,7 +14,6 @@ skipped.
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -49,10 +48,9 @@ def measure(side: int, times: int, seconds: float) -> dict:
 
         stream.train_until(train.Run(classifier, feed, policy.Policy(**recipe.augment.model_dump()), settings), enough)
     steps = len(marks) - 1 - WARM
-    unit = 1e6 if sys.platform == "darwin" else 1e3
     return {
         "images_a_second": round(steps * settings.batch_size / (marks[-1] - marks[WARM])),
-        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit),
+        "peak_mb": common.peak_mb(),
         "fed": "from memory" if feed.whole is not None else "streamed",
     }
 
