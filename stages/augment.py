@@ -46,6 +46,7 @@ def main() -> None:
     """Augment the train split of data/clean/ by the augment section of params.yaml."""
     everything = params.load()
     plan = policy.Policy(**everything.augment.model_dump())
+    files.verify(SOURCE)
     data = dataset.open_dataset(SOURCE, "pixels")
     rows = data.rows("train") * plan.views * plan.offline
     with files.publish(OUTPUT) as folder:
@@ -61,4 +62,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    entry.run(main, "augment")
+    entry.run(main, "augment", OUTPUT)

@@ -462,6 +462,7 @@ def main() -> None:
     dry_run = parser.parse_args().dry_run
     everything = params.load()
     settings, seed = everything.clean, everything.seed
+    files.verify(SOURCE)
     raw = dataset.open_dataset(SOURCE, "raw")
     verdicts = corrections.read()
     conversion = find_conversion(raw, settings)
@@ -481,4 +482,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    entry.run(main, "clean")
+    entry.run(main, "clean", OUTPUT)

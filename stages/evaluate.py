@@ -326,6 +326,8 @@ def main() -> None:
     """Evaluate data/model/ on data/clean/."""
     everything = params.load()
     settings, seed = everything.evaluate, everything.seed
+    files.verify(CLEAN)
+    files.verify(MODEL)
     data, classifier = dataset.open_dataset(CLEAN, "pixels"), artifact.load(MODEL)
     outputs = {split: predict(classifier, data, split) for split in dataset.SPLITS}
     test, flipped = outputs["test"], None
@@ -351,4 +353,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    entry.run(main, "evaluate")
+    entry.run(main, "evaluate", OUTPUT)

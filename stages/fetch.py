@@ -74,4 +74,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    entry.run(main, "fetch")
+    entry.run(main, "fetch", OUTPUT)

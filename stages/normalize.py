@@ -11,6 +11,7 @@ OUTPUT = Path("data/normalized")
 def main() -> None:
     """Fit and describe; the pixels stay as they are, the model's first layer applies the map."""
     method = params.load().normalize.method
+    files.verify(SOURCE)
     data = dataset.open_dataset(SOURCE, "pixels")
     counts = {}
     for split in dataset.SPLITS:
@@ -27,4 +28,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    entry.run(main, "normalize")
+    entry.run(main, "normalize", OUTPUT)

@@ -86,4 +86,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    entry.run(main, "report")
+    entry.run(main, "report", OUTPUT)

@@ -1,6 +1,8 @@
 """Fit the model of params.yaml's train section on the training images."""
 
+import itertools
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -12,10 +14,12 @@ import pandas as pd
 from stages.lib import (
     artifact,
     backend,
+    checkpoint,
     dataset,
     download,
     entry,
     files,
+    lifetime,
     mixing,
     models,
     optimization,
@@ -32,17 +36,25 @@ from stages.lib.feeding import Batch, Feed
 from stages.lib.images import Conversion
 
 CLEAN, AUGMENTED, NORMALIZED = Path("data/clean"), Path("data/augmented"), Path("data/normalized")
+INPUTS = (CLEAN / "manifest.json", AUGMENTED / "manifest.json", AUGMENTED / policy.FILE, NORMALIZED / "normalizer.json")
 OUTPUT = Path("data/model")
 ADAPT_IMAGES = 5000
 WEIGHTS_DEADLINE = 3600
 
 
 def batches(
-    feed: Feed, plan: policy.Policy, settings: params.Train, epoch: int
+    feed: Feed, plan: policy.Policy, settings: params.Train, epoch: int, start: int = 0
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Yield an epoch's (pixels, targets, weights), each batch made while the one before it trains.
 
     Order, views and mixtures depend on (train.seed, epoch, item) alone.
+
+    Args:
+        feed: the training images.
+        plan: the augmentation policy, applied where it is online.
+        settings: the train section.
+        epoch: from 0.
+        start: how many batches to leave out, since they are trained on.
 
     Yields:
         uint8 [N, H, W, C], float32 [N, classes], float32 [N].
@@ -59,7 +71,8 @@ def batches(
             pixels, targets = mixing.mixed(pixels, targets, settings.mixup, settings.cutmix, keys)
         return pixels, mixing.smoothed(targets, settings.label_smoothing), targets @ class_weights
 
-    return parallel.ordered_map(make, feed.shuffled(settings.seed, epoch, settings.batch_size), workers=1)
+    fed = itertools.islice(feed.shuffled(settings.seed, epoch, settings.batch_size), start, None)
+    return parallel.ordered_map(make, fed, workers=1)
 
 
 class Run:
@@ -72,7 +85,7 @@ class Run:
         settings: the train section.
 
     Attributes:
-        epoch: how many epochs are done.
+        epoch, step: how many epochs are done, and how many steps of the next.
         rows: the history's rows.
         best, kept, best_weights: the monitored figure, epoch and weights of the best epoch so far.
     """
@@ -83,54 +96,87 @@ class Run:
         self.steps = math.ceil(train.rows / settings.batch_size)
         self.rate = optimization.LearningRate(settings, self.steps)
         self.average = optimization.Average(classifier, settings.ema, settings.ema_every, settings.ema_restart)
-        self.epoch, self.rows = 0, []
-        self.best, self.kept, self.best_weights = math.inf, 0, None
+        self.epoch, self.step, self.sums, self.rows = 0, 0, [0.0, 0.0], []
+        self.best, self.kept, self.best_weights = None, 0, []
+        self.frozen = None
 
-    def train_epoch(self) -> None:
-        """Train for an epoch and add its row: epoch (from 1), lr (of the last step), loss, accuracy.
+    def train_epoch(self, after_step: Callable[[], None] = lambda: None) -> None:
+        """Train to the end of the epoch.
 
-        Loss and accuracy are means over the epoch's images while the weights move.
+        Args:
+            after_step: called after each step.
 
         Raises:
             UserError: the loss is not finite.
         """
-        settings, factor = self.settings, 1.0
-        if self.epoch in (0, settings.frozen_epochs):
-            models.freeze(self.classifier, self.epoch < settings.frozen_epochs)
-            self.optimizer = optimization.optimizer(settings, self.trainee)
-            accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
-            self.trainee.compile(
-                self.optimizer, optimization.LOSSES[settings.loss], metrics=[accuracy], jit_compile=backend.jit()
-            )
-        if settings.frozen_epochs and self.epoch >= settings.frozen_epochs:
-            factor = settings.thaw_factor
-        models.reseed(self.classifier, int(randomness.key(settings.seed, "dropout", self.epoch) % np.uint64(2**31)))
-        sums = np.zeros(2)
-        label = f"epoch {self.epoch + 1}/{settings.epochs}"
-        fed = batches(self.train, self.plan, settings, self.epoch)
-        for step, (pixels, targets, weights) in enumerate(progress.track(fed, label, self.steps, "batches")):
-            lr = factor * self.rate.at(self.epoch * self.steps + step)
-            self.optimizer.learning_rate = lr
-            figures = self.trainee.train_on_batch(pixels, targets, weights)
-            sums += np.multiply(figures, len(targets))
-            if not math.isfinite(figures[0]):
-                raise UserError(
-                    f"the loss is {figures[0]} in epoch {self.epoch + 1}, batch {step + 1}: "
-                    f"lower train.lr (now {settings.lr}) or set train.clip to global_norm"
-                )
-            self.average.step_ended()
-        loss, accuracy = sums / self.train.rows
-        self.epoch += 1
-        self.rows.append({"epoch": self.epoch, "lr": lr, "loss": loss, "accuracy": accuracy})
-
-    def judge(self, figures: dict[str, float]) -> None:
-        """Take note of the epoch's figures on validation, as ``scores.overall`` names them and loss."""
         settings = self.settings
-        self.rows[-1].update({f"validation_{name}": value for name, value in figures.items()})
+        if self.step == 0:
+            if self.epoch in (0, settings.frozen_epochs):
+                self._compile(frozen=self.epoch < settings.frozen_epochs)
+            seed = randomness.key(settings.seed, "dropout", self.epoch) % np.uint64(2**31)
+            models.reseed(self.classifier, int(seed))
+        label = f"epoch {self.epoch + 1}/{settings.epochs}"
+        fed = batches(self.train, self.plan, settings, self.epoch, self.step)
+        for pixels, targets, weights in progress.track(fed, label, self.steps - self.step, "batches"):
+            with lifetime.uninterrupted():
+                self._train_step(pixels, targets, weights)
+            after_step()
+
+    def _compile(self, frozen: bool) -> None:
+        self.frozen = frozen
+        models.freeze(self.classifier, frozen)
+        self.trainee.compile(
+            optimization.optimizer(self.settings, self.trainee),
+            optimization.LOSSES[self.settings.loss],
+            metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+            jit_compile=backend.jit(),
+        )
+
+    def _train_step(self, pixels: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> None:
+        self.trainee.optimizer.learning_rate = self._lr(self.step)
+        loss, accuracy = (float(figure) for figure in self.trainee.train_on_batch(pixels, targets, weights))
+        self.step += 1
+        self._refuse_unless_finite(
+            loss, f"the loss is {loss} in epoch {self.epoch + 1}, batch {self.step} of {self.steps}"
+        )
+        self.sums = [self.sums[0] + loss * len(targets), self.sums[1] + accuracy * len(targets)]
+        self.average.step_ended()
+
+    def _refuse_unless_finite(self, loss: float, what: str) -> None:
+        if not math.isfinite(loss):
+            raise UserError(
+                f"{what}, and no model is published: lower train.lr (now {self.settings.lr}), set train.clip to "
+                "global_norm, or train.precision to float32"
+            )
+
+    def _lr(self, step: int) -> float:
+        thawed = self.settings.frozen_epochs and self.epoch >= self.settings.frozen_epochs
+        return (self.settings.thaw_factor if thawed else 1.0) * self.rate.at(self.epoch * self.steps + step)
+
+    def end_epoch(self, figures: dict[str, float]) -> None:
+        """Add the epoch's row, and take note of its figures on validation.
+
+        The row holds epoch (from 1), lr (of the last step), loss and accuracy
+        (means over the epoch's images while the weights moved) and the figures.
+
+        Args:
+            figures: loss and what ``scores.overall`` gives, of validation.
+
+        Raises:
+            UserError: the validation loss is not finite.
+        """
+        settings = self.settings
+        self._refuse_unless_finite(
+            figures["loss"], f"the validation loss is {figures['loss']} after epoch {self.epoch + 1}"
+        )
+        loss, accuracy = (float(total / self.train.rows) for total in self.sums)
+        row = {"epoch": self.epoch + 1, "lr": self._lr(self.steps - 1), "loss": loss, "accuracy": accuracy}
+        self.rows.append({**row, **{f"validation_{name}": value for name, value in figures.items()}})
         self.rate.epoch_ended(figures["loss"])
+        self.epoch, self.step, self.sums = self.epoch + 1, 0, [0.0, 0.0]
         # Less is better, of the loss; more, of the others.
         figure = figures[settings.monitor] * (1 if settings.monitor == "loss" else -1)
-        if figure < self.best or not self.kept:
+        if not self.kept or figure < self.best:
             self.best, self.kept = figure, self.epoch
             if settings.keep == "best":
                 self.best_weights = self.classifier.get_weights()
@@ -144,6 +190,45 @@ class Run:
     def averaged(self) -> AbstractContextManager:
         """Give the classifier the averaged weights, where weights are averaged, within a ``with`` block."""
         return self.average.applied()
+
+    def capture(self) -> tuple[dict, dict[str, np.ndarray]]:
+        """Give all that the run's next step depends on: strict JSON, and arrays by name."""
+        state = {name: getattr(self, name) for name in self._STATE}
+        state.update(rate=self.rate.state, average_steps=self.average.steps)
+        return state, {name: np.asarray(array) for name, array in self._arrays().items()}
+
+    def restore(self, state: dict, arrays: dict[str, np.ndarray]) -> None:
+        """Go back to where a run of the same settings and data was captured."""
+        for name in self._STATE:
+            setattr(self, name, state[name])
+        self.rate.state, self.average.steps = state["rate"], state["average_steps"]
+        self._compile(self.frozen)
+        # A step on nothing, undone below. TensorFlow makes one graph for the first batch's
+        # shape and a more general one for others, whose last bits may differ; and the
+        # first batch after a cut may be the epoch's last, which is smaller.
+        rows = min(self.settings.batch_size, self.train.rows)
+        blank = np.zeros((rows, *self.train.image_shape), np.uint8), np.ones((rows, self.train.classes), np.float32)
+        self.trainee.train_on_batch(*blank, np.ones(rows, np.float32))
+        groups = {}
+        for name, array in arrays.items():  # numbered, and written in order
+            groups.setdefault(name.split("/")[0], []).append(array)
+        for variable, value in zip(self._variables(), groups["variable"], strict=True):
+            variable.assign(value)
+        self.average.means = [keras.ops.convert_to_tensor(array) for array in groups.get("mean", [])]
+        self.best_weights = groups.get("best", [])
+
+    _STATE = ("epoch", "step", "sums", "rows", "best", "kept", "frozen")
+
+    def _variables(self) -> list:
+        return [*self.classifier.variables, *self.trainee.optimizer.variables]
+
+    def _arrays(self) -> dict:
+        groups = {
+            "variable": [keras.ops.convert_to_numpy(variable) for variable in self._variables()],
+            "mean": [keras.ops.convert_to_numpy(mean) for mean in self.average.means],
+            "best": self.best_weights,
+        }
+        return {f"{group}/{number}": array for group, some in groups.items() for number, array in enumerate(some)}
 
 
 def validate(classifier: keras.Model, feed: Feed, loss: str) -> dict[str, float]:
@@ -164,6 +249,7 @@ def fit(
     plan: policy.Policy,
     settings: params.Train,
     tell: Callable[[dict], None] = lambda row: None,
+    keeper: checkpoint.Keeper | None = None,
 ) -> tuple[pd.DataFrame, int]:
     """Train a classifier in place.
 
@@ -174,34 +260,52 @@ def fit(
         plan: the augmentation policy.
         settings: the train section.
         tell: called with each epoch's row.
+        keeper: of checkpoints; the training goes on from the last of them.
 
     Returns:
-        The history, one row an epoch: those of ``Run.train_epoch``, and
+        The history, one row an epoch, as ``Run.end_epoch`` describes them, with
         validation_loss, _accuracy, _precision, _recall and _f1 (after the
         epoch, by the averaged weights where they are averaged); and the epoch
         whose weights the classifier has at the end.
 
     Raises:
         UserError: the loss is not finite.
+        lifetime.Stopped: by a signal; the last checkpoint is of the last step.
     """
     run = Run(classifier, train, plan, settings)
-    while not run.ended:
-        run.train_epoch()
-        with run.averaged():
-            run.judge(validate(classifier, validation, settings.loss))
-            last = classifier.get_weights() if run.ended else None
-        tell(run.rows[-1])
-    classifier.set_weights(last if settings.keep == "last" else run.best_weights)
+    if keeper and (found := keeper.latest()):
+        run.restore(*found)
+        keeper.say(f"going on after epoch {run.epoch}, step {run.step} of a training that was cut off")
+    after_step = (lambda: keeper.offer(run.capture)) if keeper else (lambda: None)
+    try:
+        while not run.ended:
+            run.train_epoch(after_step)
+            with run.averaged():
+                figures = validate(classifier, validation, settings.loss)
+                with lifetime.uninterrupted():
+                    run.end_epoch(figures)
+            tell(run.rows[-1])
+    except lifetime.Stopped:
+        if keeper and run.frozen is not None:
+            keeper.save(*run.capture())
+            keeper.say(f"a checkpoint is kept after epoch {run.epoch}, step {run.step}: `dvc repro` goes on from there")
+        raise
+    if settings.keep == "best":
+        classifier.set_weights(run.best_weights)
+    else:
+        run.average.adopt()
     return pd.DataFrame(run.rows), run.epoch if settings.keep == "last" else run.kept
 
 
 def teller(epochs: int) -> Callable[[dict], None]:
     """Make a function that prints an epoch's row and the time left."""
-    start = time.monotonic()
+    start, done = time.monotonic(), 0
 
     def tell(row: dict) -> None:
+        nonlocal done
+        done += 1  # here, which is fewer than in all where it goes on from a checkpoint
         spent = time.monotonic() - start
-        left = spent / row["epoch"] * (epochs - row["epoch"])
+        left = spent / done * (epochs - row["epoch"])
         print(
             f"epoch {row['epoch']:>3}/{epochs}: loss {row['loss']:.4f}, accuracy {row['accuracy']:.2%}; "
             f"validation loss {row['validation_loss']:.4f}, accuracy {row['validation_accuracy']:.2%}; "
@@ -210,6 +314,11 @@ def teller(epochs: int) -> Callable[[dict], None]:
         )
 
     return tell
+
+
+def say(sentence: str) -> None:
+    """Tell what is neither an error nor a result."""
+    print(f"train: {sentence}", file=sys.stderr, flush=True)
 
 
 def pretrained_weights(settings: params.Train) -> Path | None:
@@ -261,6 +370,8 @@ def main() -> None:
     """Train on data/clean/ and its views into data/model/."""
     settings = params.load().train
     models.check(settings.model)
+    for folder in (CLEAN, AUGMENTED, NORMALIZED):
+        files.verify(folder)
     clean, views = dataset.open_dataset(CLEAN, "pixels"), dataset.open_dataset(AUGMENTED, "pixels")
     plan, normalizer = policy.load(AUGMENTED), files.read_json(NORMALIZED / "normalizer.json")
     how, weights = models.architecture(settings, clean.image_shape, normalizer), pretrained_weights(settings)
@@ -271,14 +382,16 @@ def main() -> None:
     classifier = models.build(how, clean.image_shape, len(clean.classes), normalizer, precision)
     models.prepare(classifier, train.first(ADAPT_IMAGES), weights)
     print(f"train: {how.model} of {classifier.count_params():,} parameters on {train.rows:,} images, {precision}")
-    history, kept = fit(classifier, train, validation, plan, settings, teller(settings.epochs))
+    keeper = checkpoint.Keeper(checkpoint.FOLDER / checkpoint.identity(settings, INPUTS), say)
+    history, kept = fit(classifier, train, validation, plan, settings, teller(settings.epochs), keeper)
     with files.publish(OUTPUT) as folder:
         conversion = Conversion(**clean.manifest["conversion"])
         artifact.save(folder, artifact.Classifier(classifier, clean.classes, conversion), how, normalizer)
         files.write_csv(folder / "history.csv", history)
         files.write_json(folder / "summary.json", summarize(folder, classifier, settings, train.rows, history, kept))
+    keeper.clear()
     print(f"train: epoch {kept} kept, validation accuracy {history['validation_accuracy'][kept - 1]:.2%}")
 
 
 if __name__ == "__main__":
-    entry.run(main, "train")
+    entry.run(main, "train", OUTPUT)

@@ -1,11 +1,12 @@
 import errno
 import math
+import signal
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from stages.lib import entry, files
+from stages.lib import entry, files, lifetime
 from stages.lib.errors import UserError
 
 
@@ -16,7 +17,7 @@ def test_publish_replaces_the_whole_folder(tmp_path):
     with files.publish(target) as folder:
         (folder / "new").touch()
         assert (target / "old").exists()
-    assert [path.name for path in target.iterdir()] == ["new"]
+    assert sorted(path.name for path in target.iterdir()) == ["digests.json", "new"]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
@@ -64,7 +65,8 @@ def test_a_damaged_json_file_is_named(tmp_path, text):
         (OSError(errno.ENOSPC, "x", "data/raw"), 1, "demo: data/raw: the disk is full"),
         (PermissionError(errno.EACCES, "x", "a.jpg"), 1, "demo: a.jpg: permission denied"),
         (MemoryError(), 1, "out of memory"),
-        (KeyboardInterrupt(), 130, "interrupted"),
+        (lifetime.Stopped(signal.SIGINT), 130, "demo: stopped by SIGINT"),
+        (lifetime.Stopped(signal.SIGTERM), 143, "demo: stopped by SIGTERM"),
     ],
 )
 def test_an_error_that_a_user_can_cause_is_one_sentence(capsys, error, code, says):
@@ -93,3 +95,26 @@ def test_a_forgotten_memory_map_is_read_again(tmp_path):
     files.forget(mapped)
     assert mapped.sum() == before
     files.forget(np.zeros(3))
+
+
+def test_what_was_published_is_checked_file_by_file(tmp_path):
+    target = tmp_path / "out"
+    with files.publish(target) as folder:
+        files.write_json(folder / "manifest.json", {"shards": [{"file": "train/0.parquet"}]})
+        files.write_bytes(folder / "train/0.parquet", b"checked by the manifest")
+        files.write_bytes(folder / "a.csv", b"a")
+        files.write_bytes(folder / "b.csv", b"b")
+    assert set(files.read_json(target / files.DIGESTS)) == {"manifest.json", "a.csv", "b.csv"}
+    files.verify(target)
+    (target / "b.csv").write_bytes(b"c")
+    files.verify(target, "a.csv")
+    with pytest.raises(
+        UserError, match=r"b\.csv was changed after it was written: delete .*out and run `dvc checkout`"
+    ):
+        files.verify(target)
+    (target / "b.csv").unlink()
+    with pytest.raises(UserError, match=r"b\.csv is missing"):
+        files.verify(target, "b.csv")
+    (target / files.DIGESTS).unlink()
+    with pytest.raises(UserError, match=r"digests\.json is missing: run `dvc repro`"):
+        files.verify(target)

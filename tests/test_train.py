@@ -170,9 +170,8 @@ def test_the_best_weights_are_those_of_the_best_epoch(handful):
     run = train.Run(made, handful, NO_POLICY, settings(keep="best"))
     for epoch, loss in enumerate((3.0, 1.0, 2.0), 1):
         made.set_weights([np.full(weight.shape, epoch) for weight in made.get_weights()])
-        run.epoch = epoch
-        run.rows.append({})
-        run.judge({"loss": loss})
+        run.end_epoch({"loss": loss})
+    assert [row["validation_loss"] for row in run.rows] == [3, 1, 2]
     assert run.kept == 2
     assert all((weight == 2).all() for weight in run.best_weights)
 
@@ -228,7 +227,7 @@ def test_a_file_of_weights_is_pinned(tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_the_training(handful):
     with pytest.raises(
-        UserError, match=r"the loss is (nan|inf) in epoch \d+, batch \d+: lower train\.lr \(now 1e\+30\)"
+        UserError, match=r"the loss is (nan|inf) in epoch \d+, batch \d of 3, .* lower train\.lr \(now 1e\+30\)"
     ):
         fit(handful, lr=1e30, optimizer="sgd", epochs=5)
 
@@ -236,3 +235,9 @@ def test_a_loss_that_is_not_finite_stops_the_training(handful):
 def test_the_model_is_built_on_the_seed():
     one, two = (classifier().get_weights() for _ in range(2))
     assert all((a == b).all() for a, b in zip(one, two, strict=True))
+
+
+def test_a_validation_loss_that_is_not_finite_stops_it_too(handful):
+    run = train.Run(classifier(), handful, NO_POLICY, settings())
+    with pytest.raises(UserError, match=r"the validation loss is inf after epoch 1, and no model is published"):
+        run.end_epoch({"loss": np.inf})

@@ -3,7 +3,10 @@
 import errno
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
 
+from stages.lib import lifetime
 from stages.lib.errors import UserError
 
 _ADVICE = {
@@ -13,30 +16,38 @@ _ADVICE = {
     errno.EPERM: "permission denied: make it readable and its folder writable for this user",
     errno.EROFS: "the file system is read-only: work in a writable folder",
     errno.EMFILE: "too many open files: raise the limit with `ulimit -n 4096`",
+    errno.ENFILE: "too many open files on this machine: close other programs",
     errno.ENOENT: "no such file or folder: check the path",
+    errno.ENOMEM: "out of memory: use smaller images or batches, or a larger machine",
 }
 
 
-def run(main: Callable[[], None], name: str) -> None:
+def run(main: Callable[[], None], name: str, output: Path | None = None) -> None:
     """Call ``main``; end the process with one sentence where the user can help.
 
     Args:
         main: takes no arguments; returns when all its output is in place.
         name: the stage or command, put before the sentence.
+        output: of a stage, which no other process may write meanwhile.
 
     Raises:
         SystemExit: with the sentence (exit code 1) after a ``UserError``, a
-            file system error or lack of memory; with 130 after Ctrl-C.
+            file system error or lack of memory; with 130 after Ctrl-C and 143
+            after SIGTERM, which the end of a parent `dvc` brings too.
     """
     try:
-        main()
+        with lifetime.obeying_signals():
+            if output:
+                lifetime.end_with_parent()
+            with lifetime.only_writer(output) if output else nullcontext():
+                main()
     except UserError as error:
         sys.exit(f"{name}: {error}")
-    except KeyboardInterrupt:
-        print(f"{name}: interrupted; its output was not published", file=sys.stderr)
-        sys.exit(130)
+    except lifetime.Stopped as stop:
+        print(f"{name}: stopped by {stop}; its output was not published", file=sys.stderr)
+        sys.exit(stop.code)
     except MemoryError:
-        sys.exit(f"{name}: out of memory: use smaller images or batches, or a larger machine")
+        sys.exit(f"{name}: {_ADVICE[errno.ENOMEM]}")
     except OSError as error:
         if error.errno not in _ADVICE:
             raise

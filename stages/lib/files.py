@@ -13,6 +13,8 @@ import pandas as pd
 
 from stages.lib.errors import UserError
 
+DIGESTS = "digests.json"
+
 
 @contextmanager
 def scratch(folder: Path) -> Iterator[Path]:
@@ -27,7 +29,7 @@ def scratch(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def publish(folder: Path) -> Iterator[Path]:
-    """Give a fresh folder to write into; put it in place of ``folder`` at the end.
+    """Give a fresh folder to write into; put it in place of ``folder`` at the end, with its digests.
 
     Where the block raises, ``folder`` stays as it was.
 
@@ -39,8 +41,48 @@ def publish(folder: Path) -> Iterator[Path]:
     """
     with scratch(folder.with_name(f".{folder.name}.partial")) as partial:
         yield partial
+        seal(partial)
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
+
+
+def seal(folder: Path) -> None:
+    """Write digests.json: the SHA-256 of every file of a folder but the shards, whose digests the manifest holds."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    shards = {folder / shard["file"] for shard in _manifest(folder).get("shards", [])}
+    write_json(folder / DIGESTS, {p.relative_to(folder).as_posix(): sha256(p) for p in paths if p not in shards})
+
+
+def _manifest(folder: Path) -> dict:
+    path = folder / "manifest.json"
+    return read_json(path) if path.is_file() else {}
+
+
+def verify(folder: Path, *names: str) -> None:
+    """Check that what a stage published is what it wrote; shards are checked as they are read.
+
+    Args:
+        folder: that ``publish`` made.
+        names: of the files to check; by default all.
+
+    Raises:
+        UserError: a file is missing or was changed.
+    """
+    digests = read_json(folder / DIGESTS)
+    for name in names or digests:
+        path = folder / name
+        if not path.is_file():
+            raise spoilt(path, folder, "is missing")
+        if sha256(path) != digests.get(name):
+            raise spoilt(path, folder, "was changed after it was written")
+
+
+def spoilt(path: Path, folder: Path, how: str) -> UserError:
+    """Build the error for a file of the pipeline's own that is not as a stage left it, with what brings it back."""
+    return UserError(
+        f"{path} {how}: delete {folder} and run `dvc checkout`; if that does not help, run `python -m stages.doctor` "
+        "and `dvc repro --force`"
+    )
 
 
 def write_bytes(path: Path, content: bytes) -> None:

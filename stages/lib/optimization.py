@@ -97,7 +97,7 @@ class LearningRate:
         self.steps = steps
         self.warm = round(settings.warmup * steps)
         self.total = settings.epochs * steps - self.warm
-        self.state = {"factor": 1.0, "best": math.inf, "stalled": 0}
+        self.state = {"factor": 1.0, "best": None, "stalled": 0}
 
     def at(self, step: int) -> float:
         """Give the learning rate of a step, counted from 0.
@@ -133,7 +133,7 @@ class LearningRate:
         """Take note of an epoch's validation loss; plateau lowers the rate when it stalls."""
         if self.settings.schedule != "plateau":
             return
-        if validation_loss < self.state["best"]:
+        if self.state["best"] is None or validation_loss < self.state["best"]:
             self.state.update(best=validation_loss, stalled=0)
             return
         self.state["stalled"] += 1
@@ -185,6 +185,10 @@ class Average:
             yield
         finally:
             self._assign(own)
+
+    def adopt(self) -> None:
+        """Give the network the average for good."""
+        self._assign(self.means)
 
     def _copies(self) -> list:
         return [ops.stop_gradient(ops.copy(ops.convert_to_tensor(weight))) for weight in self.weights]

@@ -19,6 +19,21 @@ LISTED = 50
 PACKAGES = ("dvc", "keras", "tensorflow", "tensorflow-cpu", "numpy", "pandas", "pyarrow", "pillow")
 PACKAGES += ("opencv-python-headless", "scikit-learn", "papermill", "nbconvert")
 
+# What the report reads of each folder; the rest need not be in this clone.
+READ = {
+    "raw": ("manifest.json", "summary.json"),
+    "clean": ("evidence.parquet", "manifest.json", "samples.png", "set_aside.parquet", "summary.json"),
+    "augmented": ("samples.png", "summary.json"),
+    "normalized": ("summary.json",),
+    "model": ("history.csv", "model.json", "summary.json"),
+    "evaluation": (
+        *(f"{name}.csv" for name in ("confusion", "per_class", "precision_recall", "reliability")),
+        *(f"{name}.csv" for name in ("robustness", "roc", "slices")),
+        "exhibits.parquet",
+        "summary.json",
+    ),
+}
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -52,6 +67,8 @@ def load(data: Path = Path("data")) -> Evidence:
     Raises:
         UserError: a file is missing or damaged.
     """
+    for folder, names in READ.items():
+        files.verify(data / folder, *names)
 
     def frame(path: str) -> pd.DataFrame:
         return pd.read_csv(data / path, dtype={"class": str, "label": str, "prediction": str}, keep_default_na=False)

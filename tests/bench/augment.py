@@ -73,7 +73,7 @@ def main() -> None:
         seconds = {name: [] for name in plans}
         for _ in range(turns):
             for name, plan in plans.items():
-                run.plan = plan
+                run.plan, run.epoch, run.step = plan, run.epoch + 1, 0
                 start = time.perf_counter()
                 run.train_epoch()
                 seconds[name].append(time.perf_counter() - start)

@@ -58,10 +58,10 @@ def train_until(run: train.Run, enough: Callable[[], bool]) -> None:
         if enough():
             raise Enough
 
-    run.average.step_ended = step_ended
     with contextlib.suppress(Enough):
         while True:
-            run.train_epoch()
+            run.train_epoch(step_ended)
+            run.epoch, run.step = run.epoch + 1, 0
 
 
 def resident() -> float:

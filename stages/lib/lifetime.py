@@ -1,0 +1,137 @@
+"""How long a process lives and when it may be stopped: signals, its parent's death, one writer at a time."""
+
+import ctypes
+import fcntl
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from stages.lib.errors import UserError
+
+SECONDS_TO_STOP = 8.0
+SECONDS_FOR_THE_LOCK = 15.0
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PR_SET_PDEATHSIG = 1
+_held, _waiting = 0, None
+
+
+class Stopped(BaseException):
+    """A signal asked the process to stop; no ``Exception``, so that nothing swallows it.
+
+    Attributes:
+        code: the exit code by which shells know the signal.
+    """
+
+    def __init__(self, number: int):
+        super().__init__(signal.Signals(number).name)
+        self.code = 128 + number
+
+
+@contextmanager
+def obeying_signals() -> Iterator[None]:
+    """Raise ``Stopped`` at SIGINT, SIGTERM and SIGHUP within the block; what is ignored (nohup) stays so.
+
+    Whatever the work does then, the process ends within ``SECONDS_TO_STOP``.
+    """
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number, handler in before.items():
+        if handler != signal.SIG_IGN:
+            signal.signal(number, _stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop(number: int, frame) -> None:
+    global _waiting
+    # What a library in C takes too long for, or an exception that got lost, is ended by force.
+    timer = threading.Timer(SECONDS_TO_STOP, os._exit, [128 + number])
+    timer.daemon = True
+    timer.start()
+    if _held:
+        _waiting = number
+    else:
+        raise Stopped(number)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold ``Stopped`` back until the end of the block, so that what it changes is changed whole."""
+    global _held, _waiting
+    _held += 1
+    try:
+        yield
+    finally:
+        _held -= 1
+    if _waiting is not None and not _held:
+        number, _waiting = _waiting, None
+        raise Stopped(number)
+
+
+def end_with_parent() -> None:
+    """Get SIGTERM when the parent ends, if it is DVC; else a killed `dvc` would leave a stage that writes later.
+
+    Linux sends it by itself; elsewhere a thread asks once a second who the
+    parent is. What happened before this call shows in DVC's own list of writers.
+    """
+    if "DVC_STAGE" not in os.environ:
+        return
+    parent = os.getppid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    else:
+        threading.Thread(target=_watch, args=[parent], daemon=True).start()
+    writers = _writers()
+    if os.getppid() != parent or (writers and parent not in writers):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _writers() -> set[int]:
+    """Process numbers of those `dvc` that write outputs now, or wrote when they were killed."""
+    try:
+        locks = json.loads(Path(".dvc/tmp/rwlock").read_bytes())  # stages run in the root folder
+        return {holder["pid"] for holder in locks["write"].values()}
+    except (OSError, KeyError, ValueError, TypeError, AttributeError):
+        return set()  # no DVC that we know: nothing can be said
+
+
+@contextmanager
+def only_writer(output: Path) -> Iterator[None]:
+    """Be the only process that writes an output, by a lock that the system drops when its holder dies.
+
+    Raises:
+        UserError: another process keeps the lock for ``SECONDS_FOR_THE_LOCK``.
+    """
+    path = output.with_name(f".{output.name}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        end = time.monotonic() + SECONDS_FOR_THE_LOCK
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    file.seek(0)
+                    raise UserError(
+                        f"process {file.read().strip() or 'unknown'} is writing {output}: wait until it ends, or end it"
+                    ) from None
+                time.sleep(0.1)
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield

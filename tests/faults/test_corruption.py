@@ -1,0 +1,82 @@
+"""A bit that flips on disk or in DVC's cache, and folders that are not whole, are found by the next stage."""
+
+import os
+import shutil
+
+import pytest
+from conftest import Project
+from processes import contents
+
+READERS = [
+    ("raw", "00000.parquet", "clean"),
+    ("raw", "manifest.json", "clean"),
+    ("clean", "train/00000.parquet", "augment"),
+    ("clean", "test/00000.parquet", "normalize"),
+    ("clean", "validation/00000.parquet", "train"),
+    ("clean", "test/00000.parquet", "evaluate"),
+    ("clean", "measures.parquet", "evaluate"),
+    ("augmented", "train/00000.parquet", "train"),
+    ("augmented", "policy.json", "train"),
+    ("normalized", "normalizer.json", "train"),
+    ("model", "model.weights.h5", "evaluate"),
+    ("model", "model.json", "evaluate"),
+    ("model", "history.csv", "report"),
+    ("evaluation", "exhibits.parquet", "report"),
+    ("clean", "samples.png", "report"),
+]
+
+
+@pytest.fixture(scope="module")
+def copy(trained, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("corruption") / "copy"
+    shutil.copytree(trained.folder, folder, symlinks=True)
+    return Project.at(folder)
+
+
+def flip_a_bit(path, place: float = 0.6) -> None:
+    """Change one bit and keep size and time, as a failing disk does."""
+    before = path.stat()
+    content = bytearray(path.read_bytes())
+    content[int(len(content) * place)] ^= 4
+    path.chmod(0o644)
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize(("folder", "name", "stage"), READERS)
+def test_a_flipped_bit_is_found_by_the_next_stage(copy, folder, name, stage):
+    path = copy.folder / "data" / folder / name
+    whole = path.read_bytes()
+    flip_a_bit(path)
+    refused = copy.stage(stage, check=False)
+    flip_a_bit(path)
+    assert path.read_bytes() == whole
+    assert refused.returncode == 1
+    assert refused.stderr.count("\n") == 1
+    assert f"data/{folder}" in refused.stderr and "`dvc " in refused.stderr
+
+
+@pytest.mark.parametrize("name", ["digests.json", "manifest.json", "summary.json", "train", "test/00000.parquet"])
+def test_a_folder_that_is_not_whole_is_refused_with_the_command_that_rebuilds_it(copy, name):
+    path = copy.folder / "data/clean" / name
+    aside = copy.folder / "aside"
+    path.rename(aside)
+    refused = [copy.stage(stage, check=False) for stage in ("normalize", "report")]
+    aside.rename(path)
+    concerned = refused if name in ("digests.json", "manifest.json", "summary.json") else refused[:1]
+    for done in concerned:
+        assert done.returncode == 1
+        assert done.stderr.count("\n") == 1
+        assert "is missing" in done.stderr and "`dvc repro" in done.stderr
+
+
+def test_a_partial_folder_that_was_committed_is_refused(copy, tmp_path):
+    project = Project.at(shutil.copytree(copy.folder, tmp_path / "copy", symlinks=True))
+    (project.folder / "data/clean/validation/00000.parquet").unlink()
+    project.dvc("commit", "--force", "clean")
+    refused = project.dvc("repro", check=False)
+    assert refused.returncode != 0
+    assert "data/clean/validation/00000.parquet is missing" in refused.stderr + refused.stdout
+    expected = contents(copy.folder / "data/evaluation")
+    project.dvc("repro", "--force")  # since DVC now takes what was committed for the stage's output
+    assert contents(project.folder / "data/evaluation") == expected

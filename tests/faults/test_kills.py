@@ -1,0 +1,138 @@
+"""Whatever is killed, whenever: the next run ends as one that was never disturbed."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import STAGES, Project
+from processes import ALL, alive, broken_cache_files, contents, kill, stages_in, start, wait_for
+
+from stages.lib import checkpoint
+
+OUTPUTS = dict(zip(STAGES, ("raw", "clean", "augmented", "normalized", "model", "evaluation"), strict=False))
+
+
+@pytest.fixture
+def reproduced(trained, tmp_path):
+    """A copy of the reproduced project, cache and all."""
+    shutil.copytree(trained.folder, tmp_path / "copy", symlinks=True)
+    return Project.at(tmp_path / "copy")
+
+
+def output(project) -> str:
+    return (project.folder / "output.log").read_text()
+
+
+def test_training_that_is_killed_at_random_moments_ends_as_if_it_had_not_been(reproduced):
+    folder, draw = reproduced.folder, np.random.default_rng(7)
+    expected = contents(folder / "data/model")
+    kills, resumed = 0, 0
+    rounds = 30 if ALL else 3
+    while kills < rounds:
+        shutil.rmtree(folder / "data/model", ignore_errors=True)  # as DVC does before it runs a stage
+        process = start(reproduced, sys.executable, "-m", "stages.train")
+        # Half of them while it trains for certain, half of them at any moment, its start included.
+        if kills % 2 == 0:
+            seen = output(reproduced).count("epoch ")
+            wait_for(lambda: output(reproduced).count("epoch ") > seen or process.poll() is not None)  # noqa: B023
+        ended = kill(process, draw.uniform(0, 4))
+        process.wait()
+        if ended is None:
+            kills += 1
+            assert not (folder / "data/model/model.json").exists() or contents(folder / "data/model") == expected
+        else:
+            assert ended == 0, output(reproduced)
+            assert contents(folder / "data/model") == expected
+    reproduced.stage("train")
+    assert contents(folder / "data/model") == expected
+    resumed = output(reproduced).count("going on after epoch")
+    assert resumed >= rounds // 3
+    assert not list((folder / checkpoint.FOLDER).glob("*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT] if ALL else [signal.SIGTERM])
+def test_a_training_that_is_asked_to_stop_keeps_its_last_step_and_says_one_line(reproduced, number):
+    folder = reproduced.folder
+    expected = contents(folder / "data/model")
+    shutil.rmtree(folder / "data/model")
+    process = start(reproduced, sys.executable, "-m", "stages.train")
+    wait_for(lambda: "epoch " in output(reproduced))
+    process.send_signal(number)
+    assert process.wait(timeout=10) == 128 + number
+    said = output(reproduced).splitlines()
+    assert said[-1] == f"train: stopped by {number.name}; its output was not published"
+    assert said[-2].startswith("train: a checkpoint is kept after epoch")
+    assert "Traceback" not in output(reproduced)
+    assert not (folder / "data/model").exists()
+    assert "train: going on after epoch" in reproduced.stage("train").stderr
+    assert contents(folder / "data/model") == expected
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "train"] if ALL else ["clean"])
+def test_a_stage_that_is_killed_leaves_its_old_output_or_the_new_one(reproduced, stage):
+    folder, draw = reproduced.folder, np.random.default_rng(len(stage))
+    place = folder / "metrics" if stage == "report" else folder / "data" / OUTPUTS[stage]
+    expected = contents(place)
+    for _ in range(10 if ALL else 1):
+        process = start(reproduced, sys.executable, "-m", f"stages.{stage}")
+        kill(process, draw.uniform(0.2, 6 if stage in ("evaluate", "report", "clean") else 1.5))
+        process.wait()
+        assert contents(place) == expected  # the new one is the same, bit for bit
+    reproduced.stage(stage)
+    assert contents(place) == expected
+    assert not [path for path in folder.glob("*/.*.partial") if path.parent.name == "data"]
+    wait_for(lambda: not stages_in(folder), 20)  # the report's kernel ends by itself
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM] if ALL else [signal.SIGKILL])
+def test_a_stage_ends_with_the_dvc_that_started_it(reproduced, number):
+    folder = reproduced.folder
+    expected = contents(folder / "data/model")
+    lock = (folder / "dvc.lock").read_bytes()
+    process = start(reproduced, "dvc", "repro", "--force", "--single-item", "train")
+    wait_for(lambda: "epoch " in output(reproduced))
+    (stage,) = stages_in(folder)
+    process.send_signal(number)
+    process.wait()
+    wait_for(lambda: not alive(stage), 10)
+    done = reproduced.dvc("repro")
+    assert done.returncode == 0
+    assert contents(folder / "data/model") == expected
+    assert (folder / "dvc.lock").read_bytes() == lock
+    assert broken_cache_files(reproduced) == []
+
+
+@pytest.mark.skipif(not ALL, reason="takes minutes: `make faults` runs it")
+def test_dvc_that_is_killed_at_random_moments_loses_nothing(reproduced):
+    folder, draw = reproduced.folder, np.random.default_rng(11)
+    lock, expected = (folder / "dvc.lock").read_bytes(), contents(folder / "data/model")
+    shutil.rmtree(folder / ".dvc/cache/runs")
+    started = time.monotonic()
+    reproduced.dvc("repro", "--force")
+    whole = time.monotonic() - started
+    for _ in range(10):
+        process = start(reproduced, "dvc", "repro", "--force")
+        kill(process, draw.uniform(0.5, whole))
+        process.wait()
+        wait_for(lambda: not stages_in(folder), 20)
+        assert broken_cache_files(reproduced) == []
+    reproduced.dvc("repro")
+    assert (folder / "dvc.lock").read_bytes() == lock
+    assert contents(folder / "data/model") == expected
+    assert "up to date" in reproduced.dvc("status").stdout
+
+
+def test_the_parent_that_died_before_the_stage_could_ask_is_noticed(reproduced):
+    """DVC's list of writers names the process that was its parent; the new one is not in it."""
+    (folder := reproduced.folder / ".dvc/tmp").mkdir(exist_ok=True)
+    (folder / "rwlock").write_text('{"write": {"data/raw": {"pid": 1234567, "cmd": "dvc repro"}}, "read": {}}')
+    environment = {**reproduced.environment, "DVC_STAGE": "fetch"}
+    command = [sys.executable, "-m", "stages.fetch"]
+    ended = subprocess.run(command, cwd=reproduced.folder, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 143
+    assert ended.stderr == "fetch: stopped by SIGTERM; its output was not published\n"
+    reproduced.stage("fetch")  # by hand, it has no such parent

@@ -1,0 +1,156 @@
+import signal
+
+import numpy as np
+import pytest
+from test_models import classifier
+from test_optimization import settings
+from test_train import FLIPS, PLAIN, feed
+
+from stages import train
+from stages.lib import checkpoint, lifetime
+
+
+class Cut(checkpoint.Keeper):
+    """Stops the training after so many steps, with a checkpoint at each."""
+
+    def __init__(self, folder, steps):
+        self.said, self.steps = [], steps
+        super().__init__(folder, self.said.append)
+
+    def offer(self, capture):
+        self.save(*capture())
+        self.steps -= 1
+        if not self.steps:
+            raise lifetime.Stopped(signal.SIGTERM)
+
+
+def fit(data, keeper=None, name="article_cnn", model=None, **changes):
+    made = classifier(name, data.image_shape, **(model or {"dropout": 0.3}))
+    chosen = settings(model=name, **{**PLAIN, **changes})
+    history, kept = train.fit(made, data, data, FLIPS, chosen, keeper=keeper)
+    return made.get_weights(), history, kept
+
+
+def cut_off(data, folder, steps, **how):
+    with pytest.raises(lifetime.Stopped):
+        fit(data, Cut(folder, steps), **how)
+
+
+@pytest.mark.parametrize("steps", [1, 3, 5])  # of three an epoch: within, at the end of, and after one
+@pytest.mark.parametrize(
+    "how",
+    [
+        {},
+        {"schedule": "plateau", "lr": 0.05, "decay_epochs": 1},
+        {"ema": 0.5, "keep": "best", "monitor": "accuracy", "patience": 2, "epochs": 6},
+        {"ema": 0.5, "ema_every": 2, "ema_restart": True, "optimizer": "adamw", "weight_decay": 0.1},
+        {"optimizer": "muon", "lr": 0.1, "name": "fast_cnn", "model": {"width": 0.25}, "mixup": 0.5},
+        {"optimizer": "sgd", "precision": "mixed_float16", "model": {"precision": "mixed_float16"}},
+    ],
+    ids=str,
+)
+def test_a_training_that_was_cut_off_ends_as_if_it_had_not_been(tmp_path, steps, how):
+    data = feed(tmp_path)
+    weights, history, kept = fit(data, **how)
+    cut_off(data, tmp_path / "kept", steps, **how)
+    keeper = Cut(tmp_path / "kept", 0)
+    again, history_again, kept_again = fit(data, keeper, **how)
+    assert keeper.said[0].startswith(f"going on after epoch {(steps - 1) // 3}, step {(steps - 1) % 3 + 1} of")
+    assert all((a == b).all() for a, b in zip(weights, again, strict=True))
+    assert history.equals(history_again)
+    assert kept == kept_again
+
+
+def test_freezing_survives(tmp_path):
+    data = feed(tmp_path, shape=(32, 32, 3))
+    pretrained = {"weights": "x", "weights_sha256": "0" * 64, "frozen_epochs": 1, "thaw_factor": 0.1}
+    none = {"method": "none", "offset": [0.0] * 3, "scale": [1.0] * 3}
+    chosen = settings(model="applications/MobileNet", **{**PLAIN, "batch_size": 6, "epochs": 2, **pretrained})
+
+    def run(keeper):
+        made = classifier(chosen.model, (32, 32, 3), 4, none, **pretrained)
+        train.fit(made, data, data, FLIPS, chosen, keeper=keeper)
+        return made.get_weights()
+
+    whole = run(None)
+    for steps in (2, 3):  # of two an epoch: at the end of the frozen one, within the other
+        with pytest.raises(lifetime.Stopped):
+            run(Cut(tmp_path / f"{steps}", steps))
+        again = run(Cut(tmp_path / f"{steps}", 0))
+        assert all((a == b).all() for a, b in zip(whole, again, strict=True))
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before_then_to_the_start(tmp_path):
+    data = feed(tmp_path)
+    weights, _, _ = fit(data)
+    for damaged in (1, 2):
+        folder = tmp_path / f"{damaged} damaged"
+        cut_off(data, folder, 5)
+        found = sorted(folder.iterdir(), reverse=True)
+        assert len(found) == checkpoint.KEPT
+        for path in found[:damaged]:
+            content = bytearray(path.read_bytes())
+            content[len(content) // 2] ^= 1
+            path.write_bytes(content if damaged == 2 else content[:-100])
+        keeper = Cut(folder, 0)
+        again, _, _ = fit(data, keeper)
+        assert [f"{path} is damaged" in said for path, said in zip(found, keeper.said, strict=False)][:damaged] == (
+            [True] * damaged
+        )
+        assert any(said.startswith("going on after") for said in keeper.said) == (damaged == 1)
+        assert all((a == b).all() for a, b in zip(weights, again, strict=True))
+
+
+def test_no_code_runs_from_a_checkpoint(tmp_path):
+    keeper = Cut(tmp_path, 0)
+    with (tmp_path / "partial").open("wb") as file:
+        np.savez(file, state=np.array([print], dtype=object))
+    digest = checkpoint.files.sha256(tmp_path / "partial")
+    (tmp_path / "partial").rename(tmp_path / f"000000-{digest[:16]}.npz")
+    assert keeper.latest() is None
+    assert "is damaged" in keeper.said[0]
+
+
+def test_a_checkpoint_that_cannot_be_written_costs_no_training(tmp_path):
+    (tmp_path / "kept").write_text("a file where a folder should be")
+    keeper = checkpoint.Keeper(tmp_path / "kept", (said := []).append)
+    keeper.save({}, {"a": np.zeros(3)})
+    assert "no checkpoint was written" in said[0]
+
+
+def test_its_name_holds_all_that_the_result_depends_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, text in {"stages/train.py": "a", "stages/lib/zoo/fast.py": "b", "manifest.json": "c"}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+
+    def named(**changes):
+        return checkpoint.identity(settings(**changes), [tmp_path / "manifest.json"])
+
+    seen = {named(), named(lr=0.1), named(seed=1), named(epochs=99)}
+    for name in ("stages/train.py", "stages/lib/zoo/fast.py", "manifest.json"):
+        (tmp_path / name).write_text("changed")
+        seen.add(named())
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    seen.add(named())
+    monkeypatch.setattr(checkpoint, "_cores", lambda: 99)
+    seen.add(named())
+    assert len(seen) == 9
+    assert named() in seen
+
+
+def test_checkpoints_take_a_fiftieth_of_the_time(tmp_path, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: clock[0])
+    keeper = checkpoint.Keeper(tmp_path, print)
+    saved = []
+
+    def capture():
+        saved.append(clock[0])
+        return {}, {}
+
+    monkeypatch.setattr(checkpoint.os, "fsync", lambda _: clock.__setitem__(0, clock[0] + 2))  # two seconds a write
+    for _ in range(300):
+        clock[0] += 1
+        keeper.offer(capture)
+    assert saved == [101, 203, 305]

@@ -1,0 +1,133 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from stages.lib import entry, lifetime
+from stages.lib.errors import UserError
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from stages.lib import lifetime
+with lifetime.only_writer(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def raising(number: int):
+    with lifetime.obeying_signals():
+        os.kill(os.getpid(), number)
+        time.sleep(1)
+
+
+@pytest.fixture(autouse=True)
+def no_force(monkeypatch):
+    """Else the process of the tests itself would end some seconds after a signal."""
+    monkeypatch.setattr(lifetime.threading.Timer, "start", lambda self: None)
+
+
+@pytest.mark.parametrize("number", lifetime.SIGNALS)
+def test_a_signal_ends_the_work_and_its_handler_with_the_block(number):
+    before = signal.getsignal(number)
+    with pytest.raises(lifetime.Stopped) as stop:
+        raising(number)
+    assert stop.value.code == 128 + number
+    assert signal.getsignal(number) == before
+
+
+def test_what_nohup_ignores_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        raising(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_change_is_made_whole_before_the_process_stops():
+    done = []
+    with pytest.raises(lifetime.Stopped), lifetime.obeying_signals():
+        with lifetime.uninterrupted():
+            with lifetime.uninterrupted():
+                os.kill(os.getpid(), signal.SIGTERM)
+                done.append("inner")
+            done.append("outer")
+        done.append("never")
+    assert done == ["inner", "outer"]
+
+
+def test_a_process_that_cannot_stop_is_ended(tmp_path):
+    script = """
+import time
+from stages.lib import entry, lifetime
+lifetime.SECONDS_TO_STOP = 0.5
+def main():
+    print("up", flush=True)
+    with lifetime.uninterrupted():
+        time.sleep(60)
+entry.run(main, "demo")
+"""
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    with process:
+        process.stdout.readline()
+        process.terminate()
+        assert process.wait(timeout=20) == 143
+
+
+def test_one_writer_at_a_time_and_a_dead_one_is_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(lifetime, "SECONDS_FOR_THE_LOCK", 0.3)
+    output = tmp_path / "out"
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(output)], stdout=subprocess.PIPE) as holder:
+        holder.stdout.readline()
+        refused = pytest.raises(UserError, match=f"process {holder.pid} is writing {output}: wait until")
+        with refused, lifetime.only_writer(output):
+            pass
+        holder.kill()
+    with lifetime.only_writer(output):
+        assert Path(tmp_path / ".out.lock").read_text() == str(os.getpid())
+
+
+def test_the_second_writer_waits_for_the_first(tmp_path):
+    output = tmp_path / "out"
+    hold = HOLD.replace("time.sleep(60)", "time.sleep(0.5)")
+    with subprocess.Popen([sys.executable, "-c", hold, str(output)], stdout=subprocess.PIPE) as holder:
+        holder.stdout.readline()
+        with lifetime.only_writer(output):
+            pass
+
+
+def test_a_command_by_hand_does_not_follow_its_parent(monkeypatch):
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+    monkeypatch.setattr(lifetime.os, "kill", lambda *_: pytest.fail("asked to end"))
+    monkeypatch.setattr(lifetime, "_writers", lambda: {1})
+    lifetime.end_with_parent()
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"write": []}', '{"write": {"a": 1}}', "\xff"])
+def test_a_list_of_writers_that_is_not_dvcs_says_nothing(tmp_path, monkeypatch, text):
+    monkeypatch.chdir(tmp_path)
+    Path(".dvc/tmp").mkdir(parents=True)
+    Path(".dvc/tmp/rwlock").write_text(text, encoding="latin-1")
+    assert lifetime._writers() == set()
+
+
+def test_elsewhere_than_on_linux_the_parent_is_asked_for(monkeypatch):
+    parents, killed = iter([5, 5, 1]), []
+    monkeypatch.setattr(lifetime.os, "getppid", lambda: next(parents))
+    monkeypatch.setattr(lifetime.time, "sleep", lambda _: None)
+    monkeypatch.setattr(lifetime.os, "kill", lambda *of: killed.append(of))
+    lifetime._watch(5)
+    assert killed == [(os.getpid(), signal.SIGTERM)]
+
+
+def test_a_command_without_output_takes_no_lock(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    entry.run(lambda: None, "demo")
+    assert list(tmp_path.iterdir()) == []
+    entry.run(lambda: None, "demo", Path("data/out"))
+    assert [path.name for path in tmp_path.rglob("*")] == ["data", ".out.lock"]
