@@ -33,7 +33,8 @@ $(READY): requirements.txt $(if $(GPU),requirements-gpu.txt)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
 	$(if $(GPU),$(BIN)/python -m pip uninstall --quiet --yes tensorflow-cpu)
 	$(if $(GPU),$(BIN)/python -m pip install --quiet --require-hashes -r requirements-gpu.txt)
-	@# Away from the shared default, which every user of the machine can write.
+	@# Away from the shared default, which every user of the machine can write; DVC would open this one too.
+	mkdir -p .dvc/tmp/site && chmod 700 .dvc/tmp/site
 	$(BIN)/dvc config --local core.site_cache_dir "$(CURDIR)/.dvc/tmp/site"
 	@touch $@
 

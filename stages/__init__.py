@@ -10,6 +10,7 @@ report     summaries, data/evaluation/    -> metrics/
 
 models     the zoo: size, cost, when to choose which (a command, no stage)
 predict    classes of image files, by the model in data/model/ (a command, no stage)
+doctor     what DVC and killed runs leave behind, and its repair (a command, no stage)
 
 Every stage is one module with pure functions first and a short ``main`` last;
 dvc.yaml runs it as ``python -m stages.<stage>`` from the project's root. What
