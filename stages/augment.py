@@ -1,5 +1,6 @@
 """Write the augmentation policy and, offline, views of the training images."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,6 +51,7 @@ def main() -> None:
     data = dataset.open_dataset(SOURCE, "pixels")
     rows = data.rows("train") * plan.views * plan.offline
     with files.publish(OUTPUT) as folder:
+        files.need_room(folder, rows * math.prod(data.image_shape))
         policy.save(plan, folder)
         tables = views(data, plan, everything.seed) if plan.offline else ()
         shown = progress.track(tables, "augment", rows, "views", size=lambda part: len(part[1]))

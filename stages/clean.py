@@ -9,6 +9,7 @@ second pass writes the splits.
 
 import argparse
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -117,7 +118,7 @@ def spool(raw: dataset.Dataset, conversion: images.Conversion, max_pixels: int, 
     with path.open("wb") as file:
         decoded = parallel.ordered_map(decode, tables)
         for pixels, frame in progress.track(decoded, "clean", raw.rows(), size=lambda part: len(part[0])):
-            pixels.tofile(file)
+            file.write(np.ascontiguousarray(pixels))  # tofile forgets why it failed
             frames.append(frame)
     facts = pd.concat(frames, ignore_index=True)
     texts = ["id", "label", "split", "group", "digest", "failure", "detail"]
@@ -468,6 +469,7 @@ def main() -> None:
     conversion = find_conversion(raw, settings)
     place = files.scratch(OUTPUT.with_name(".clean.dry-run.partial")) if dry_run else files.publish(OUTPUT)
     with place as folder:
+        files.need_room(folder, 2 * raw.rows() * math.prod(conversion.image_shape))  # as one file, then as shards
         path = folder / "pixels.spool"
         facts = spool(raw, conversion, settings.max_pixels, path)
         pixels = np.memmap(path, np.uint8, "r", shape=(len(facts), *conversion.image_shape))

@@ -4,6 +4,7 @@ Nothing in them is code: loading builds the network by the zoo's own function
 and reads arrays into it.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,8 @@ def save(folder: Path, classifier: Classifier, how: Architecture, normalizer: di
         how: its network and settings.
         normalizer: its first layer's.
     """
+    # HDF5 crashes on a full disk.
+    files.need_room(folder, 2**20 + sum(4 * math.prod(weight.shape) for weight in classifier.model.weights))
     classifier.model.save_weights(folder / WEIGHTS)
     description = {
         "schema": SCHEMA,

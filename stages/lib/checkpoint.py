@@ -81,7 +81,7 @@ class Keeper:
 
     def __init__(self, folder: Path, say: Callable[[str], None]):
         self.folder, self.say = folder, say
-        self.cost, self.last = 0.0, time.monotonic()
+        self.cost, self.last, self.complained = 0.0, time.monotonic(), False
 
     def latest(self) -> tuple[dict, dict[str, np.ndarray]] | None:
         """Read the last checkpoint that is whole: its state and arrays by name; None where there is none."""
@@ -123,9 +123,11 @@ class Keeper:
         except OSError as error:
             with contextlib.suppress(OSError):
                 partial.unlink()
-            self.say(
-                f"no checkpoint was written to {self.folder} ({error.strerror}): a kill would cost what is trained"
-            )
+            if not self.complained:
+                self.complained = True
+                self.say(
+                    f"no checkpoint can be written to {self.folder} ({error.strerror}): a kill would cost what is trained"
+                )
         for path in self._found()[KEPT:]:
             path.unlink(missing_ok=True)
         self.last = time.monotonic()

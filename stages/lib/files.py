@@ -42,8 +42,29 @@ def publish(folder: Path) -> Iterator[Path]:
     with scratch(folder.with_name(f".{folder.name}.partial")) as partial:
         yield partial
         seal(partial)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
+        # Two renames that need no more than they get, where a deletion could fail half-way.
+        with scratch(folder.with_name(f".{folder.name}.old.partial")) as old:
+            if folder.exists():
+                folder.rename(old)
+            partial.rename(folder)
+
+
+def need_room(folder: Path, size: int) -> None:
+    """Check that the disk can hold what is about to be written.
+
+    Args:
+        folder: an existing one, where it will be written.
+        size: bytes.
+
+    Raises:
+        UserError: with what is needed and what is left.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise UserError(
+            f"{folder} needs {size / 1e6:,.1f} MB, but its disk has only {free / 1e6:,.1f} MB left: free some space "
+            "(`dvc gc -w` drops unused cache files)"
+        )
 
 
 def seal(folder: Path) -> None:
