@@ -19,7 +19,7 @@ endef
 export SHOW
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint bench lock clean
+.PHONY: help setup repro test faults lint bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ repro: setup ## run the pipeline; ends with the metrics and the report's path
 
 test: setup ## run the tests
 	@pytest
+
+faults: setup ## kill, fill, corrupt and fuzz everything at length (most of an hour)
+	@KILN_FAULTS=all pytest tests/faults
 
 lint: setup ## check format and style
 	@ruff format --check .

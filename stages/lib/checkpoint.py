@@ -126,7 +126,7 @@ class Keeper:
             if not self.complained:
                 self.complained = True
                 self.say(
-                    f"no checkpoint can be written to {self.folder} ({error.strerror}): a kill would cost what is trained"
+                    f"no checkpoint can be written to {self.folder} ({error.strerror}): a kill would cost the training"
                 )
         for path in self._found()[KEPT:]:
             path.unlink(missing_ok=True)
