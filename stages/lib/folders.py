@@ -64,7 +64,9 @@ def note(places: Shelf, empty: Iterable[str], notes: Tally, path: Path) -> None:
     for name in empty:
         notes.add("empty folder", name)
     seen = Shelf()
-    for _, (identity, _, split, _) in places.items():
+    for name, (identity, _, split, _) in places.items():
+        if name.startswith("/") or ".." in name.split("/"):
+            notes.add("name that leads outside, read without its / or ..", name)
         if identity.count("/") > 1 + (split is not None):
             notes.add("in a deeper folder, taken for its class", identity)
         if not seen.add(_folded(identity)):
