@@ -108,6 +108,18 @@ def test_a_pickle_that_is_no_batch_is_refused_and_runs_nothing(tmp_path, monkeyp
     assert not (tmp_path / "hacked").exists()
 
 
+@pytest.mark.parametrize("names", [None, [1], [b"\xff"], 7])
+def test_classes_without_names_are_refused(tmp_path, names):
+    pickled(tmp_path, "cifar10")
+    (tmp_path / "batches.meta").write_bytes(pickle.dumps({b"label_names": names}))
+    with pytest.raises(UserError, match=r"batches\.meta names no classes"):
+        read(tmp_path, "cifar10")
+    binary(tmp_path, "cifar10")
+    (tmp_path / "batches.meta.txt").write_bytes(b"cat\n\xff\n")
+    with pytest.raises(UserError, match=r"batches\.meta\.txt names no classes"):
+        read(tmp_path, "cifar10")
+
+
 def test_damaged_or_missing_batches_are_one_sentence(tmp_path):
     binary(tmp_path, "cifar10")
     path = tmp_path / "data_batch_2.bin"
