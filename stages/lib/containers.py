@@ -5,6 +5,7 @@ whatever a header says of it.
 """
 
 import bz2
+import errno
 import gzip
 import lzma
 import os
@@ -120,9 +121,12 @@ def open_zip(archive: Path, skipped: Tally) -> Container:
             raise UserError(f"{archive} is encrypted ({info.filename}): give an archive without a password")
         if info.compress_type not in _MEASURED:
             raise UserError(f"{archive} is not compressed by deflate, as zips are ({info.filename}): pack it anew")
-        if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG) and not info.is_dir():
+        # info.is_dir() fails on an empty name before Python 3.12.
+        if info.filename.endswith("/"):
+            continue
+        if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
             skipped.add("not a regular file", info.filename)
-        elif not info.is_dir():
+        else:
             _list(names, info.filename, skipped, place)
 
     def contents(wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
@@ -287,7 +291,8 @@ def _readable(archive: Path) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        if isinstance(error, OSError) and error.errno:
-            raise  # of the system
+        # A position before the start is no fault of the system.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
         what = str(error) or type(error).__name__
         raise UserError(f"{archive} is a damaged archive ({what}): make it or copy it again") from None
