@@ -93,6 +93,8 @@ class Hostile:
         (pickle.dumps(Hostile()), "asks for (posix|nt).mkdir, which may run code"),
         (pickle.dumps({b"data": np.array([Hostile()], object), b"labels": [1]}), "which may run code"),
         (pickle.dumps(np.float64), "asks for numpy.float64"),
+        (b"c" + b"x" * 5000 + b"\ny\n.", "asks for x{80}, which"),
+        (b"c\x1b[2J\ny\n.", r"asks for '\\x1b\[2J\.y', which"),
         (b"nonsense", "is a damaged pickle"),
         (pickle.dumps([1]), "is not as published"),
         (pickle.dumps({b"labels": [1], b"data": np.zeros((1, 5), np.uint8)}), "is not as published"),

@@ -243,6 +243,9 @@ def test_methods_of_zip_that_cannot_be_bounded_are_refused(tmp_path, method):
     path = zipped(tmp_path / "x.zip", {**PLAIN, "dogs/3.png": bytes(2**26)}, method)
     with memory_below(2**22), pytest.raises(UserError, match="is not compressed by deflate"):
         read(path, records.Surprises())
+    path = zipped(tmp_path / "y.zip", {"cats/\n1.png": png(0)}, method)
+    with pytest.raises(UserError, match=r"\('cats/\\n1\.png'\): pack it anew"):
+        read(path, records.Surprises())
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "gz"])

@@ -128,6 +128,7 @@ def rewrite(folder, **changes):
         ({"image_shape": [4, 6]}, "damaged"),
         ({"image_shape": [4, 6, 0]}, "damaged"),
         ({"image_shape": [4, 6, 3.0]}, "damaged"),
+        ({"image_shape": [4, 1025, 3]}, "damaged"),
         ({"image_shape": "463"}, "damaged"),
     ],
 )

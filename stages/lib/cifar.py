@@ -169,4 +169,5 @@ class _Unpickler(pickle.Unpickler):
             return np.dtype
         if (module, name) == ("_codecs", "encode"):
             return _latin
-        raise _Forbidden(f"{module}.{name}")
+        wanted = f"{module}.{name}"
+        raise _Forbidden(wanted[:80] if wanted.isprintable() else f"{wanted[:40]!a}")

@@ -118,9 +118,11 @@ def open_zip(archive: Path, skipped: Tally) -> Container:
         raise _bomb(archive)
     for place, info in sorted(enumerate(file.infolist()), key=lambda entry: entry[1].filename):
         if info.flag_bits & 1:
-            raise UserError(f"{archive} is encrypted ({info.filename}): give an archive without a password")
+            raise UserError(f"{archive} is encrypted ({info.filename[:80]!a}): give an archive without a password")
         if info.compress_type not in _MEASURED:
-            raise UserError(f"{archive} is not compressed by deflate, as zips are ({info.filename}): pack it anew")
+            raise UserError(
+                f"{archive} is not compressed by deflate, as zips are ({info.filename[:80]!a}): pack it anew"
+            )
         # info.is_dir() fails on an empty name before Python 3.12.
         if info.filename.endswith("/"):
             continue

@@ -34,6 +34,8 @@ ROW_GROUP_BYTES = 4 * 2**20
 SPLITS = ("train", "validation", "test")
 # evaluate counts pairs of label and prediction, which takes 0.8 GB for so many.
 MAX_CLASSES = 10_000
+# Of an image in pixels, as clean.image_size allows.
+MAX_SIDE = 1024
 
 RAW = pa.schema(
     [
@@ -71,7 +73,7 @@ class _Raw(_Strict):
 
 class _Pixels(_Raw):
     classes: Annotated[list[str], Field(min_length=1, max_length=MAX_CLASSES)]
-    image_shape: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=3, max_length=3)]
+    image_shape: Annotated[list[Annotated[int, Field(ge=1, le=MAX_SIDE)]], Field(min_length=3, max_length=3)]
 
     @model_validator(mode="after")
     def _distinct(self):
