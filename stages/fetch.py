@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from stages.lib import dataset, entry, files, params, progress, records, sources
+from stages.lib import dataset, entry, files, folders, params, progress, records, sources
 from stages.lib.errors import UserError
 
 OUTPUT = Path("data/raw")
@@ -44,6 +44,32 @@ def summarize(counts: Counter, surprises: records.Surprises) -> dict:
     return {"images": sum(counts.values()), "classes": classes, "splits": splits, **about}
 
 
+def check(counts: Counter) -> None:
+    """Refuse more classes than Kiln can handle, as soon as they are there.
+
+    Args:
+        counts: as for ``summarize``.
+
+    Raises:
+        UserError: there are too many.
+    """
+    most = dataset.MAX_CLASSES
+    if len(counts) > most and len({label for _, label in counts}) > most:
+        raise UserError(
+            f"the source gives more than {most:,} classes, which is all that Kiln handles: if the labels are names of "
+            "single images, choose another fetch.label_column or arrange the folders by class"
+        )
+
+
+def note_twins(labels: Iterable[str], notes: records.Tally) -> None:
+    """Count classes of a table that are easily confused; folders with such names are refused before."""
+    known = set()
+    for label in sorted(labels):
+        if folders.folded(label) in known:
+            notes.add("class that differs from another only by case or Unicode form", label)
+        known.add(folders.folded(label))
+
+
 def describe(summary: dict) -> str:
     """One line of what was done."""
     parts = [f"{summary['images']:,} images of {len(summary['classes'])} classes"]
@@ -62,10 +88,12 @@ def main() -> None:
     def tables():
         for batch in progress.track(batches(found), "fetch", size=len):
             counts.update((record.split, record.label) for record in batch)
+            check(counts)
             yield None, dataset.raw_table(batch)
 
     with files.publish(OUTPUT) as folder:
         dataset.write(folder, tables(), "raw")
+        note_twins({label for _, label in counts}, surprises.notes)
         summary = summarize(counts, surprises)
         if len(summary["classes"]) < 2:
             raise UserError(f"the source gives {len(summary['classes'])} class, but a classifier needs two: add images")

@@ -93,6 +93,8 @@ class Hostile:
         (pickle.dumps(Hostile()), "asks for (posix|nt).mkdir, which may run code"),
         (pickle.dumps({b"data": np.array([Hostile()], object), b"labels": [1]}), "which may run code"),
         (pickle.dumps(np.float64), "asks for numpy.float64"),
+        (b"c" + b"x" * 5000 + b"\ny\n.", "asks for x{80}, which"),
+        (b"c\x1b[2J\ny\n.", r"asks for '\\x1b\[2J\.y', which"),
         (b"nonsense", "is a damaged pickle"),
         (pickle.dumps([1]), "is not as published"),
         (pickle.dumps({b"labels": [1], b"data": np.zeros((1, 5), np.uint8)}), "is not as published"),
@@ -106,6 +108,18 @@ def test_a_pickle_that_is_no_batch_is_refused_and_runs_nothing(tmp_path, monkeyp
     with pytest.raises(UserError, match=says):
         read(tmp_path, "cifar10")
     assert not (tmp_path / "hacked").exists()
+
+
+@pytest.mark.parametrize("names", [None, [1], [b"\xff"], 7])
+def test_classes_without_names_are_refused(tmp_path, names):
+    pickled(tmp_path, "cifar10")
+    (tmp_path / "batches.meta").write_bytes(pickle.dumps({b"label_names": names}))
+    with pytest.raises(UserError, match=r"batches\.meta names no classes"):
+        read(tmp_path, "cifar10")
+    binary(tmp_path, "cifar10")
+    (tmp_path / "batches.meta.txt").write_bytes(b"cat\n\xff\n")
+    with pytest.raises(UserError, match=r"batches\.meta\.txt names no classes"):
+        read(tmp_path, "cifar10")
 
 
 def test_damaged_or_missing_batches_are_one_sentence(tmp_path):

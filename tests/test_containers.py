@@ -1,6 +1,10 @@
+import contextlib
+import gzip
 import io
 import os
+import struct
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -136,3 +140,194 @@ def test_empty_folders_and_names_that_are_no_text(tmp_path):
     assert len(read(folder, surprises)) == len(SPLITS)
     assert surprises.notes.examples["empty folder"] == ["set/train/birds"]
     assert surprises.skipped.examples["unprintable name"] == ["'set/train/cats/\\udcff.png'"]
+
+
+def zipped(path: Path, contents: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+    return path
+
+
+def tarred(path: Path, contents: dict[str, bytes], **options) -> Path:
+    with tarfile.open(path, f"w:{path.suffix[1:]}" if path.suffix != ".tar" else "w", **options) as archive:
+        for name, content in contents.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+def pack(folder: Path, kind: str, contents: dict[str, bytes]) -> Path:
+    if kind == "folder":
+        for name, content in contents.items():
+            (folder / kind / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / kind / name).write_bytes(content)
+        return folder / kind
+    return (zipped if kind == "zip" else tarred)(folder / f"x.{kind}", contents)
+
+
+@contextlib.contextmanager
+def memory_below(most: int):
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < most
+    finally:
+        tracemalloc.stop()
+
+
+PLAIN = {"cats/1.png": png(0), "dogs/1.png": png(1), "dogs/2.png": png(2)}
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "gz"])
+def test_names_that_lead_outside_stay_inside_and_are_noted(tmp_path, kind):
+    path = pack(tmp_path, kind, {"../cats/1.png": png(0), "/dogs/1.png": png(1), "a/../../dogs/2.png": png(2)})
+    surprises = records.Surprises()
+    found = [record.id for record in read(path, surprises)]
+    assert sorted(found) == ["a/dogs/2.png", "cats/1.png", "dogs/1.png"]
+    assert surprises.notes.counts["name that leads outside, read without its / or .."] == 3
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_classes_of_an_archive_that_differ_by_case_are_refused(tmp_path, kind):
+    path = pack(tmp_path, kind, {**PLAIN, "Cats/2.png": png(3)})
+    with pytest.raises(
+        UserError, match=r"'cats' and 'Cats', which differ only by case|'Cats' and 'cats', which differ"
+    ):
+        read(path, records.Surprises())
+
+
+def test_devices_fifos_hard_links_and_sparse_files_in_a_tar_are_skipped(tmp_path):
+    path = tarred(tmp_path / "x.tar", PLAIN)
+    with tarfile.open(path, "a") as archive:
+        for number, kind in enumerate([tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE, tarfile.LNKTYPE]):
+            info = tarfile.TarInfo(f"cats/d{number}.png")
+            info.type, info.linkname = kind, "cats/1.png"
+            archive.addfile(info)
+        sparse = tarfile.TarInfo("cats/sparse.png")
+        sparse.pax_headers = {"GNU.sparse.map": "0,1", "GNU.sparse.size": str(2**40)}
+        sparse.size = 1
+        archive.addfile(sparse, io.BytesIO(b"x"))
+    surprises = records.Surprises()
+    assert sorted(record.id for record in read(path, surprises)) == sorted(PLAIN)
+    assert surprises.skipped.counts == {"not a regular file": 5}
+
+
+@pytest.mark.parametrize("kind", ["zip", "gz", "bz2", "xz"])
+def test_a_bomb_by_ratio_is_refused(tmp_path, kind, monkeypatch):
+    monkeypatch.setattr(containers, "FLOOR", 10**6)
+    path = pack(tmp_path, kind, {**PLAIN, "dogs/3.png": bytes(10**7), "dogs/4.png": bytes(10**7)})
+    with pytest.raises(UserError, match="unpacks to far more than its size"):
+        read(path, records.Surprises())
+    monkeypatch.setattr(containers, "FLOOR", 10**8)
+    assert len(read(path, records.Surprises())) == 5
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar", "gz", "bz2", "xz"])
+def test_a_huge_file_is_refused_while_it_is_read(tmp_path, kind, monkeypatch):
+    monkeypatch.setattr(containers, "MAX_FILE", 2**20)
+    path = pack(tmp_path, kind, {**PLAIN, "dogs/3.png": bytes(2**20)})
+    assert len(read(path, records.Surprises())) == 4
+    path = pack(tmp_path, kind, {**PLAIN, "dogs/3.png": bytes(2**26)})
+    with (
+        memory_below(2**24),
+        pytest.raises(UserError, match=r"dogs/3\.png has more than 1 MiB, which no image has: take it out"),
+    ):
+        read(path, records.Surprises())
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_methods_of_zip_that_cannot_be_bounded_are_refused(tmp_path, method):
+    path = zipped(tmp_path / "x.zip", {**PLAIN, "dogs/3.png": bytes(2**26)}, method)
+    with memory_below(2**22), pytest.raises(UserError, match="is not compressed by deflate"):
+        read(path, records.Surprises())
+    path = zipped(tmp_path / "y.zip", {"cats/\n1.png": png(0)}, method)
+    with pytest.raises(UserError, match=r"\('cats/\\n1\.png'\): pack it anew"):
+        read(path, records.Surprises())
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "gz"])
+def test_too_many_members_are_refused(tmp_path, kind, monkeypatch):
+    path = pack(tmp_path, kind, PLAIN)
+    monkeypatch.setattr(containers, "MAX_MEMBERS", 2)
+    with pytest.raises(UserError, match="has more than 2 members: split it"):
+        read(path, records.Surprises())
+
+
+def test_a_directory_beyond_measure_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    path = zipped(tmp_path / "x.zip", PLAIN)
+    monkeypatch.setattr(containers, "MAX_DIRECTORY", 180)
+    with pytest.raises(UserError, match="headers beyond all measure"):
+        read(path, records.Surprises())
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE])
+def test_a_header_of_a_tar_is_not_read_whole_into_memory(tmp_path, kind):
+    long = tarfile.TarInfo("long")
+    long.type, long.size = kind, 2**28
+    path = tmp_path / "x.tar.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(long.tobuf() + bytes(2**28))
+        file.write(tarfile.TarInfo("cats/1.png").tobuf())
+    with memory_below(2**24), pytest.raises(UserError, match="headers beyond all measure"):
+        read(path, records.Surprises())
+
+
+def test_global_headers_do_not_pile_up(tmp_path):
+    with tarfile.open(tmp_path / "x.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        for number in range(200):
+            archive.fileobj.write(tarfile.TarInfo.create_pax_global_header({f"key{number}": "x" * 100}))
+            archive.addfile(tarfile.TarInfo(f"cats/{number}.png"))
+    with pytest.raises(UserError, match="headers beyond all measure"):
+        read(tmp_path / "x.tar", records.Surprises())
+
+
+@pytest.mark.parametrize("size", [1, 2**31])
+def test_a_zip_that_lies_about_sizes_is_refused(tmp_path, size, monkeypatch):
+    monkeypatch.setattr(containers, "MAX_FILE", 2**20)
+    path = zipped(tmp_path / "x.zip", {"cats/1.png": bytes(2**26), **{name: PLAIN[name] for name in list(PLAIN)[1:]}})
+    content = bytearray(path.read_bytes())
+    # Where the first entry of the central directory holds the size of the file.
+    struct.pack_into("<L", content, content.find(b"PK\1\2") + 24, size)
+    path.write_bytes(content)
+    with memory_below(2**22), pytest.raises(UserError, match=r"damaged archive|more than 1 MiB"):
+        read(path, records.Surprises())
+
+
+def test_a_zip_whose_members_overlap_is_refused(tmp_path):
+    path = zipped(tmp_path / "x.zip", {"cats/1.png": bytes(2**20), "dogs/2.png": bytes(2**20)})
+    content = bytearray(path.read_bytes())
+    second = content.find(b"PK\1\2", content.find(b"PK\1\2") + 1)
+    struct.pack_into("<L", content, second + 42, 0)  # both at the start of the file
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"unpacks to far more than its size|damaged archive .*[Oo]verlap"):
+        read(path, records.Surprises())
+
+
+def test_what_follows_a_broken_header_of_a_tar_is_not_lost_without_a_word(tmp_path):
+    path = tarred(tmp_path / "x.tar", PLAIN)
+    content = bytearray(path.read_bytes())
+    content[content.find(b"dogs/2.png")] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="is a damaged archive"):
+        read(path, records.Surprises())
+
+
+def test_a_bomb_of_empty_members_is_refused(tmp_path, monkeypatch):
+    path = tarred(tmp_path / "x.gz", {f"cats/{number}.png": b"" for number in range(5000)})
+    monkeypatch.setattr(containers, "FLOOR", 10**5)
+    monkeypatch.setattr(containers, "MAX_RATIO", 10)
+    with pytest.raises(UserError, match="unpacks to far more than its size"):
+        read(path, records.Surprises())
+
+
+def test_a_member_beyond_measure_is_not_even_passed_over(tmp_path):
+    endless = tarfile.TarInfo("notes.txt")
+    endless.size = 2**32
+    path = tmp_path / "x.tar.gz"
+    with gzip.open(path, "wb") as file:
+        file.write(endless.tobuf() + bytes(2**16))  # not whole: whoever tried to pass it over would say so
+    with pytest.raises(UserError, match="unpacks to far more than its size"):
+        read(path, records.Surprises())

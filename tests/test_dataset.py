@@ -1,10 +1,12 @@
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from conftest import whole
 
-from stages.lib import dataset
+from stages.lib import dataset, files
 from stages.lib.errors import UserError
 from stages.lib.records import Record
 
@@ -74,7 +76,7 @@ def test_a_changed_shard_is_found(tmp_path):
     damaged = bytearray(shard.read_bytes())
     damaged[100] ^= 1
     shard.write_bytes(damaged)
-    with pytest.raises(UserError, match=r"00000\.parquet was changed"):
+    with pytest.raises(UserError, match=r"00000\.parquet is not what .*manifest\.json says was written: delete"):
         list(data.batches("train"))
 
 
@@ -90,21 +92,107 @@ def test_no_manifest_no_dataset(tmp_path):
         dataset.open_dataset(tmp_path, "pixels")
 
 
+SHARD = {"file": "train/00000.parquet", "split": "train", "rows": 10, "sha256": "0" * 64}
+
+
+def rewrite(folder, **changes):
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
 @pytest.mark.parametrize(
-    ("key", "value", "says"),
-    [("schema", 2, "schema 2"), ("kind", "raw", "kind 'raw'"), ("shards", 3, "damaged"), ("classes", None, "damaged")],
+    ("changes", "says"),
+    [
+        ({"schema": 2}, "is of schema 2, .*reads schema 1, kind 'pixels': delete .* and run `dvc repro`"),
+        ({"schema": "x" * 999}, "is of schema 'x{39}, kind"),
+        ({"kind": "raw"}, "kind 'raw'"),
+        ({"shards": 3}, "damaged: delete .* and run `dvc repro`"),
+        ({"shards": [3]}, "damaged"),
+        ({"shards": [{**SHARD, "file": "../train/00000.parquet"}]}, "damaged"),
+        ({"shards": [{**SHARD, "file": "/etc/00000.parquet"}]}, "damaged"),
+        ({"shards": [{**SHARD, "file": "train/../00000.parquet"}]}, "damaged"),
+        ({"shards": [{**SHARD, "file": "train/00000.parquet\n"}]}, "damaged"),
+        ({"shards": [{**SHARD, "file": "test/00000.parquet"}]}, "damaged"),
+        ({"shards": [{**SHARD, "split": "dev", "file": "dev/00000.parquet"}]}, "damaged"),
+        ({"shards": [{**SHARD, "rows": -1}]}, "damaged"),
+        ({"shards": [{**SHARD, "rows": 1.0}]}, "damaged"),
+        ({"shards": [{**SHARD, "rows": True}]}, "damaged"),
+        ({"shards": [{**SHARD, "sha256": "0" * 63}]}, "damaged"),
+        ({"shards": [{**SHARD, "sha256": "G" * 64}]}, "damaged"),
+        ({"shards": [{"file": "train/00000.parquet", "split": "train", "rows": 10}]}, "damaged"),
+        ({"classes": None}, "damaged"),
+        ({"classes": []}, "damaged"),
+        ({"classes": ["a", "a"]}, "damaged"),
+        ({"classes": ["a", 1]}, "damaged"),
+        ({"classes": [str(number) for number in range(10_001)]}, "damaged"),
+        ({"image_shape": [4, 6]}, "damaged"),
+        ({"image_shape": [4, 6, 0]}, "damaged"),
+        ({"image_shape": [4, 6, 3.0]}, "damaged"),
+        ({"image_shape": [4, 1025, 3]}, "damaged"),
+        ({"image_shape": "463"}, "damaged"),
+    ],
 )
-def test_another_manifest_is_refused(tmp_path, key, value, says):
+def test_another_manifest_is_refused(tmp_path, changes, says):
     write(tmp_path)
-    path = tmp_path / "manifest.json"
-    manifest = json.loads(path.read_text())
-    if value is None:
-        del manifest[key]
-    else:
-        manifest[key] = value
-    path.write_text(json.dumps(manifest))
+    rewrite(tmp_path, **changes)
     with pytest.raises(UserError, match=says):
         dataset.open_dataset(tmp_path, "pixels")
+
+
+def test_a_manifest_that_nests_without_end_is_damaged(tmp_path):
+    (tmp_path / "manifest.json").write_text('{"a":' + "[" * 100_000 + "]" * 100_000 + "}")
+    with pytest.raises(UserError, match="is damaged"):
+        dataset.open_dataset(tmp_path, "pixels")
+
+
+def good() -> pa.Table:
+    return dataset.pixel_table(["a", "b"], np.array([0, 2]), np.zeros((2, *SHAPE), np.uint8))
+
+
+def column(name: str, values) -> pa.Table:
+    return good().set_column(good().column_names.index(name), name, values)
+
+
+@pytest.mark.parametrize(
+    "shard",
+    [
+        dataset.pixel_table(["a", "b"], np.array([0, 3]), np.zeros((2, *SHAPE), np.uint8)),
+        dataset.pixel_table(["a", "b"], np.array([0, -1]), np.zeros((2, *SHAPE), np.uint8)),
+        dataset.pixel_table(["a", "b"], np.array([0, 1]), np.zeros((2, 4, 6, 1), np.uint8)),
+        column("label", pa.array([0, None], pa.int32())),
+        column("label", pa.array([0, 1], pa.int64())),
+        column("label", pa.array([0, 1], pa.float32())),
+        column("pixels", pa.array([b"x" * 72, None], pa.binary(72))),
+        column("pixels", pa.array([b"x" * 72, b"y" * 72], pa.binary())),
+        column("id", pa.array([b"1" * 16, b"2" * 16], pa.uuid())),
+        good().append_column("more", pa.array([1, 2])),
+        good().drop_columns("id"),
+        good().slice(0, 1),
+    ],
+)
+def test_a_shard_that_holds_something_else_is_refused_though_its_digest_is_right(tmp_path, shard):
+    (tmp_path / "train").mkdir()
+    path = tmp_path / "train/00000.parquet"
+
+    def opened(table):
+        pq.write_table(table, path)
+        shards = [{**SHARD, "rows": 2, "sha256": files.sha256(path)}]
+        about = {"schema": 1, "kind": "pixels", "classes": ["a", "b", "c"], "image_shape": SHAPE}
+        files.write_json(tmp_path / "manifest.json", {**about, "shards": shards})
+        return dataset.open_dataset(tmp_path, "pixels")
+
+    assert whole(opened(good()), "train").labels.tolist() == [0, 2]
+    with pytest.raises(UserError, match=r"is not what .* says was written: delete .* and run `dvc repro`"):
+        whole(opened(shard), "train")
+
+
+def test_a_shard_that_is_no_parquet_is_refused_though_its_digest_is_right(tmp_path):
+    write(tmp_path)
+    path = tmp_path / "train/00000.parquet"
+    path.write_bytes(b"PAR1" + b"\xff" * 100 + b"PAR1")
+    rewrite(tmp_path, shards=[{**SHARD, "sha256": files.sha256(path)}])
+    with pytest.raises(UserError, match="is not what"):
+        list(dataset.open_dataset(tmp_path, "pixels").row_groups("train"))
 
 
 def test_a_failing_source_leaves_no_manifest(tmp_path):

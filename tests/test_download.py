@@ -1,11 +1,18 @@
 import contextlib
+import datetime
 import hashlib
 import http.server
+import ipaddress
+import ssl
 import threading
 import time
 
 import fsspec
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from stages.lib import download
 from stages.lib.errors import UserError
@@ -41,6 +48,31 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *arguments):
         pass
+
+
+def certify(server: Server, path):
+    """Let a server speak TLS with a certificate of its own, written to a path, which is returned."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kiln tests")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path.write_bytes(certificate.public_bytes(pem))
+    both = path.with_name("both.pem")
+    both.write_bytes(private + path.read_bytes())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(both)
+    both.unlink()
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    return path
 
 
 def reply(status: int = 200, body: bytes = BODY, length: int | None = None, **headers):
@@ -219,10 +251,62 @@ def test_every_scheme_is_one_that_fsspec_knows(get, scheme):
         get(f"{scheme}://user@127.0.0.1:1/file.bin")
 
 
-@pytest.mark.parametrize("url", ["ftp://host/file.zip", "data/source", "http://host", "C:\\images.zip"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://host/file.zip",
+        "file:///etc/passwd",
+        "data/source",
+        "http://host",
+        "C:\\images.zip",
+        "simplecache::s3://b/x.zip",
+        "memory://a/x.zip::file:///etc/passwd",
+    ],
+)
 def test_what_is_no_address_is_refused(get, url):
     with pytest.raises(UserError, match="is no address of a file"):
         get(url)
+
+
+def test_an_address_that_cannot_be_parsed_is_refused(get):
+    with pytest.raises(UserError, match="cannot be read as an address"):
+        get("http://[::1/file.bin")
+
+
+@pytest.mark.parametrize(
+    ("location", "scheme"), [("file:///etc/passwd", "file"), ("ftp://127.0.0.1/x", "ftp"), ("http://[x", "nowhere")]
+)
+def test_a_redirect_out_of_http_is_not_followed(get, tmp_path, location, scheme):
+    server = Server(reply(302, b"", Location=location))
+    with pytest.raises(UserError, match=f"redirects from http to {scheme}, which is not followed"):
+        get(server.url())
+    assert len(server.requests) == 1 and not list(tmp_path.iterdir())
+
+
+def test_a_redirect_from_https_to_http_is_not_followed(get, tmp_path, monkeypatch):
+    plain = Server(reply())
+    secure = Server(reply(302, b"", Location=plain.url()), reply())
+    authority = certify(secure, tmp_path / "ca.pem")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority))
+    address = secure.url().replace("http://", "https://")
+    with pytest.raises(UserError, match="redirects from https to http, which is not followed"):
+        get(address)
+    assert not plain.requests
+    assert get(address).read_bytes() == BODY  # without the redirect it comes
+
+
+@pytest.mark.parametrize(
+    ("url", "target"),
+    [
+        ("http://a/x", "http://b/x"),
+        ("http://a/x", "https://a/x"),
+        ("https://a/x", "https://b/x"),
+        ("https://a/x", "/y"),
+        ("https://a/x", "//b/y"),
+    ],
+)
+def test_other_redirects_are_followed(url, target):
+    download.check_redirect(url, target)
 
 
 def test_a_folder_is_refused(get):

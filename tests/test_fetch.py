@@ -1,10 +1,15 @@
 import json
+import re
 from collections import Counter
 
-from conftest import png, write_photos
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import ROOT, png, write_photos
 
 from stages import fetch
 from stages.lib import dataset, records
+from stages.lib.errors import UserError
 
 
 def test_batches_are_cut_by_number_and_by_size(monkeypatch):
@@ -59,3 +64,37 @@ def test_a_failure_keeps_the_last_good_output(project):
     assert failed.returncode == 1
     assert failed.stderr.startswith("fetch: data/source holds only the class cats")
     assert (project.folder / "data/raw/manifest.json").read_bytes() == before
+
+
+def parquet(folder, monkeypatch, labels: list[str]) -> None:
+    monkeypatch.chdir(folder)
+    pq.write_table(pa.table({"image": [png(0)] * len(labels), "label": labels}), folder / "x.parquet")
+    text = (ROOT / "params.yaml").read_text()
+    text = re.sub(r"(?m)^  source: \S+", "  source: parquet", text)
+    (folder / "params.yaml").write_text(re.sub(r"(?m)^  path: \S+", f"  path: {folder}/x.parquet", text))
+
+
+def test_labels_of_a_table_that_differ_by_case_are_noted(tmp_path, monkeypatch):
+    parquet(tmp_path, monkeypatch, ["a", "b", "A", "e\u0301", "\u00e9"])
+    fetch.main()
+    summary = json.loads((tmp_path / "data/raw/summary.json").read_text())
+    assert len(summary["classes"]) == 5
+    assert summary["notes"] == {
+        "class that differs from another only by case or Unicode form": {"files": 2, "examples": ["a", "\u00e9"]}
+    }
+
+
+def test_one_class_is_refused(tmp_path, monkeypatch):
+    parquet(tmp_path, monkeypatch, ["a", "a"])
+    with pytest.raises(UserError, match="gives 1 class, but a classifier needs two"):
+        fetch.main()
+    assert not list(tmp_path.glob("data/*"))
+
+
+def test_a_million_classes_end_in_one_sentence_and_early(tmp_path, monkeypatch):
+    parquet(tmp_path, monkeypatch, [str(number) for number in range(30_000)])
+    written = []
+    monkeypatch.setattr(dataset, "raw_table", lambda batch, make=dataset.raw_table: written.append(1) or make(batch))
+    with pytest.raises(UserError, match="gives more than 10,000 classes, which is all that Kiln handles"):
+        fetch.main()
+    assert not list(tmp_path.glob("data/*")) and len(written) < 10

@@ -1,6 +1,8 @@
 """Golden pixels of the one conversion."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -23,6 +25,22 @@ def flat(mode: str, color, **options) -> bytes:
     return encoded(Image.new(mode, (2, 2), color), **options)
 
 
+def chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def deep_png(*pixel: int) -> bytes:
+    """Make 2 x 2 pixels of 16-bit RGB, which Pillow does not write."""
+    rows = (b"\0" + struct.pack(">3H", *pixel) * 2) * 2
+    header = struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def huge_png(height: int, width: int) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
 @pytest.mark.parametrize(
     ("content", "conversion", "pixel"),
     [
@@ -34,7 +52,13 @@ def flat(mode: str, color, **options) -> bytes:
         (flat("RGBA", (255, 0, 0, 255)), RGB, (255, 0, 0)),
         (flat("RGBA", (255, 0, 0, 0)), RGB, (255, 255, 255)),  # fully transparent: white
         (flat("LA", (0, 0)), GRAY, (255,)),
+        (flat("RGBA", (255, 0, 0, 128)), RGB, (255, 127, 127)),  # half of it: 255 - 128 of white shines through
+        (flat("LA", (0, 128)), GRAY, (127,)),
         (flat("CMYK", (0, 0, 0, 0), kind="TIFF"), RGB, (255, 255, 255)),
+        (flat("CMYK", (255, 0, 0, 0), kind="TIFF"), RGB, (0, 255, 255)),
+        (flat("CMYK", (0, 0, 0, 0), kind="JPEG"), RGB, (255, 255, 255)),  # Adobe's, stored inverted
+        (flat("CMYK", (255, 0, 0, 0), kind="JPEG"), RGB, (0, 255, 255)),
+        (deep_png(65535, 32768, 128), RGB, (255, 128, 0)),  # of 16 bits a channel the upper eight
         (encoded(Image.fromarray(np.full((2, 2), 65535, np.uint16))), GRAY, (255,)),
         (encoded(Image.fromarray(np.full((2, 2), 32768, np.uint16))), GRAY, (128,)),
         (encoded(Image.fromarray(np.full((2, 2), 128, np.uint16))), GRAY, (0,)),
@@ -56,19 +80,40 @@ def test_a_palette_with_transparency():
     assert result[0].tolist() == [[255, 255, 255], [0, 255, 0]]
 
 
-def test_exif_orientation_turns_the_image():
-    pixels = np.zeros((2, 2, 3), np.uint8)
-    pixels[0, 0] = 255
+def test_a_palette():
+    image = Image.new("P", (2, 2), 1)
+    image.putpalette([255, 0, 0, 10, 20, 30])
+    assert (images.convert(encoded(image), RGB) == (10, 20, 30)).all()
+
+
+@pytest.mark.parametrize(
+    ("orientation", "expected"),
+    [
+        (1, [[9, 5, 0], [0, 0, 0]]),
+        (2, [[0, 5, 9], [0, 0, 0]]),
+        (3, [[0, 0, 0], [0, 5, 9]]),
+        (4, [[0, 0, 0], [9, 5, 0]]),
+        (5, [[9, 0], [5, 0], [0, 0]]),
+        (6, [[0, 9], [0, 5], [0, 0]]),
+        (7, [[0, 0], [0, 5], [0, 9]]),
+        (8, [[0, 0], [5, 0], [9, 0]]),
+        (99, [[9, 5, 0], [0, 0, 0]]),
+    ],
+)
+def test_exif_orientation_turns_and_mirrors_the_image(orientation, expected):
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
-    result = images.convert(encoded(Image.fromarray(pixels), exif=exif), RGB)
-    assert result[0, 1].tolist() == [255, 255, 255]
-    assert result[0, 0].tolist() == [0, 0, 0]
+    exif[0x0112] = orientation
+    content = encoded(Image.fromarray(np.array([[9, 5, 0], [0, 0, 0]], np.uint8)), exif=exif)
+    conversion = images.Conversion(len(expected), len(expected[0]), 1, "crop")
+    assert images.convert(content, conversion)[:, :, 0].tolist() == expected
+    assert images.inspect(content) == conversion.image_shape
 
 
-def test_the_first_frame_of_an_animation():
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "TIFF", "WEBP", "MPO"])
+def test_the_first_frame_of_an_animation(kind):
     frames = [Image.new("L", (2, 2), value) for value in (50, 200)]
-    content = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    options = {"lossless": True} if kind == "WEBP" else {}
+    content = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
     assert (images.convert(content, GRAY) == 50).all()
 
 
@@ -89,18 +134,19 @@ def test_fit(fit, expected):
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM"])
-def test_every_truncation_is_refused_or_whole(kind):
+def test_an_image_cut_at_any_byte_is_refused_or_whole(kind):
     content = encoded(Image.fromarray(noise(2, 16, 16, 3)), kind)
     whole = images.convert(content, images.Conversion(16, 16, 3, "crop"))
     refused = 0
-    for length in range(0, len(content), max(1, len(content) // 60)):
+    for length in range(len(content)):
+        images.inspect(content[:length])
         try:
             part = images.convert(content[:length], images.Conversion(16, 16, 3, "crop"))
             assert (part == whole).all() or kind in ("BMP", "GIF", "PPM")
         except images.Undecodable as error:
             refused += 1
             assert str(error)
-    assert refused > 20
+    assert refused > len(content) / 3
 
 
 def test_half_a_jpeg_is_undecodable():
@@ -115,6 +161,8 @@ def test_half_a_jpeg_is_undecodable():
         (b"", "empty"),
         (b"not an image at all", "known format"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "known format"),
+        (huge_png(0, 5), "known format"),
+        (b"P6 0 5 255\n", "known format"),
         (encoded(Image.fromarray(np.full((2, 2), 70000, np.int32)), "TIFF"), "32-bit"),
         (encoded(Image.fromarray(np.ones((2, 2), np.float32)), "TIFF"), "floating-point"),
     ],
@@ -129,6 +177,21 @@ def test_a_pixel_bomb_is_refused_before_decoding():
     assert images.decode(content, conversion, max_pixels=100)[1] == (10, 10)
     with pytest.raises(images.TooLarge, match="10 x 10 pixels are more than 99"):
         images.decode(content, conversion, max_pixels=99)
+
+
+@pytest.mark.parametrize("kind", ["EPS", "PDF", "ICO", "TGA", "PCX", "JPEG2000", "SGI", "DDS", "AVIF"])
+def test_other_formats_are_known_by_content_and_never_tried(kind):
+    content = encoded(Image.new("RGB", (32, 32)), kind)
+    with pytest.raises(images.Undecodable, match=r"known format \(BMP, GIF, JPEG, PNG, PPM, TIFF, WEBP\)"):
+        images.convert(content, RGB)
+    assert images.inspect(content) is None
+
+
+def test_beyond_pillows_own_limit_it_is_too_large_all_the_same(monkeypatch):
+    with pytest.raises(images.TooLarge, match="it has more than 100,000,000 pixels"):
+        images.convert(huge_png(50_000, 50_000), RGB)
+    with pytest.raises(images.TooLarge, match="15000 x 15000 pixels are more than 200,000,000"):
+        images.decode(huge_png(15_000, 15_000), RGB, max_pixels=200_000_000)
 
 
 def test_inspect_reads_the_shape_as_shown():

@@ -1,4 +1,6 @@
 import re
+import tracemalloc
+from itertools import pairwise
 
 import pytest
 from conftest import ROOT
@@ -44,6 +46,19 @@ def test_numbers_are_read_by_yaml_1_2_and_floats_are_floats(load, written, meant
         (r"^  url: \S+", "  url: [secret]", "fetch.url", "should be a valid string"),
         (r"^  sha256: \S+", "  sha256: abc", "fetch.sha256", "64 hexadecimal digits"),
         (r"^  near_duplicate: \S+", "  near_duplicate: remove", "clean.near_duplicate", "'drop', 'flag' or 'keep'"),
+        (r"^  lr: \S+", "  lr: !!float abc", "params.yaml", "a value cannot be built"),
+        (r"^  lr: \S+", "  lr: 2025-13-45", "params.yaml", "a value cannot be built"),
+        (r"^  epochs: \S+", f"  epochs: {'9' * 5000}", "params.yaml", "a value cannot be built"),
+        (r"^  epochs: \S+", f"  epochs: 0x{'f' * 5000}", "train.epochs", "is a number of thousands of digits, but"),
+        (r"^  batch_size: \S+", f"  batch_size: {'9' * 50}", "train.batch_size", "less than or equal to 65536"),
+        (r"^  lr: \S+", "  lr:", "train.lr", "None, but should be a valid number"),
+        (r"^  seed: \S+", "  seed: 1\n  seed: 2", "params.yaml", 'found duplicate key "seed"'),
+        (r"^  lr: \S+", "  lr: 1\n  7: 8", "params.yaml", "there is no key 7"),
+        (r"^seed: 0", '"a\\\\nb": 1\nseed: 0', "params.yaml", "there is no key 'a\\nb'"),
+        (r"^seed: 0", f"{'x' * 900}: 1\nseed: 0", "params.yaml", "xxx..."),
+        (r"^train:", "train:\nx:", "train", "None, but should hold `key: value` lines"),
+        (r"^  decay_factor:", "  plateau_factor:", "train.plateau_factor", "was renamed to train.decay_factor"),
+        (r"^  decay_epochs:", "  plateau_patience:", "train.plateau_patience", "was renamed to train.decay_epochs"),
         (r"^  image_size: \S+", "  image_size: [0, 8]", "clean.image_size", "1 to 1024"),
         (r"^  image_size: \S+", "  image_size: [8]", "clean.image_size", "[height, width]"),
         (r"^  channels: \S+", "  channels: 2", "clean.channels", "1 or 3"),
@@ -86,6 +101,85 @@ def test_a_missing_key_is_named(load):
         load(r"^  seed: 0.*\n", "")
 
 
+def test_a_renamed_key_is_not_said_to_be_missing_too(load):
+    with pytest.raises(UserError) as error:
+        load(r"^  decay_factor:", "  plateau_factor:")
+    assert "missing" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        lambda text: b"\xef\xbb\xbf" + text.encode(),
+        lambda text: text.replace("\n", "\r\n").encode(),
+        lambda text: text.encode("utf-16"),
+    ],
+    ids=["bom", "crlf", "utf16"],
+)
+def test_how_editors_save_it_is_no_matter(tmp_path, spoilt):
+    path = tmp_path / "params.yaml"
+    path.write_bytes(spoilt(TEXT))
+    assert params.load(path) == params.load(ROOT / "params.yaml")
+
+
+def test_a_leading_zero_is_no_octal(load):
+    assert load(r"^  batch_size: \S+", "  batch_size: 010").train.batch_size == 10
+
+
+BOMBS = {
+    "aliases": "a: &a [x, x]\n"
+    + "".join(f"{n}: &{n} [{', '.join([f'*{p}'] * 9)}]\n" for p, n in pairwise("abcdefghij")),
+    "merges": "a: &a {x: 1}\n"
+    + "".join(f"{n}: &{n} {{<<: [{', '.join([f'*{p}'] * 9)}]}}\n" for p, n in pairwise("abcdefghij")),
+    "keys": "a: &a [x, x]\n"
+    + "".join(f"{n}: &{n} {{? [{', '.join([f'*{p}'] * 9)}] : 1}}\n" for p, n in pairwise("abcdefghij")),
+    "deep": "a: " + "[" * 2000 + "]" * 2000,
+    "deeper": "a: " + "[" * 200_000,
+    "large": "#" * 300_000,
+    "few aliases": "seed: &a [x, x, x]\nfetch: &b [*a, *a, *a]\ntrain: &c [*b, *b, *b]\nclean: [*c, *c, *c]\n",
+    "circle": "seed: &a [*a]\n",
+    "many": "".join(f"key{number}: 1\n" for number in range(10_000)),
+}
+
+
+@pytest.mark.parametrize("text", BOMBS.values(), ids=BOMBS)
+def test_a_bomb_ends_in_one_short_sentence(tmp_path, text):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"params\.yaml") as error:
+        params.load(path)
+    assert len(str(error.value)) < 2000 and "\n" not in str(error.value)
+
+
+def test_a_value_of_gigabytes_is_never_spelt_out(tmp_path):
+    path = tmp_path / "params.yaml"
+    levels = "".join(f"{n}: &{n} [*{p}, *{p}, *{p}]\n" for p, n in pairwise("abcdefgh"))
+    path.write_text(f"a: &a {'x' * 50_000}\n{levels}seed: *h\n")
+    tracemalloc.start()
+    with pytest.raises(UserError, match=r"seed is \[\[\["):
+        params.load(path)
+    assert tracemalloc.get_traced_memory()[1] < 2**25
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (BOMBS["aliases"], "more than 30 aliases"),
+        (BOMBS["merges"], "more than 30 aliases"),
+        (BOMBS["keys"], "more than 30 aliases"),
+        (BOMBS["deep"], "maximum depth"),
+        (BOMBS["large"], "has more than 256,000 bytes"),
+        (BOMBS["many"], "more$"),
+    ],
+)
+def test_bombs_are_told_apart(tmp_path, text, says):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=says):
+        params.load(path)
+
+
 @pytest.mark.parametrize(
     "text", ["", "- 1\n", "train: [1\n", "seed: 1\nseed: 2\n", "\x00", "a: !!python/object:os.x {}\n"]
 )
@@ -121,7 +215,44 @@ def test_known_keys_are_those_of_the_file():
     assert set(params.known_keys()) == keys
 
 
-def test_an_address_is_not_repeated_since_it_may_hold_a_password(load):
+@pytest.mark.parametrize(
+    "written",
+    ["[hunter2]", "http://me:hunter2@h/x\n  url: http://me:hunter2@h/y", "!!int http://me:hunter2@h/x"],
+)
+def test_an_address_is_not_repeated_since_it_may_hold_a_password(load, written):
     with pytest.raises(UserError) as caught:
-        load(r"^  url: \S+", "  url: [secret]")
-    assert "secret" not in str(caught.value)
+        load(r"^  url: \S+", f"  url: {written}")
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("https://me:hunter2@host/x.zip", "holds a user or password, which git and dvc.lock would keep"),
+        ("https://hunter2@host/x.zip", "holds a user or password"),
+        ("s3://key:hunter2@bucket/x.zip", "holds a user or password"),
+        ("https://host/x.zip?token=hunter2", "holds a secret .'token'."),
+        ("https://host/x.zip?sv=1&sig=hunter2", "holds a secret .'sig'."),
+        ("https://host/x.zip?X-Amz-Signature=hunter2", "holds a secret .'X-Amz-Signature'."),
+        ("https://host/x.zip?api_key=hunter2", "holds a secret .'api_key'."),
+        ("https://[hunter2/x.zip", "cannot be read as one"),
+    ],
+)
+@pytest.mark.parametrize("key", ["url", "weights"])
+def test_an_address_with_a_secret_is_refused_since_git_would_keep_it(load, key, address, says):
+    with pytest.raises(UserError, match=says) as caught:
+        load(rf"^  {key}: \S+", f"  {key}: {address}")
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://host/x.zip?download=1",
+        "ssh://me@host/x.zip",
+        "az://container@account/x.zip",
+        "s3://bucket/monkey/x.zip",
+    ],
+)
+def test_an_address_without_a_secret_passes(load, address):
+    assert load(r"^  url: \S+", f"  url: {address}").fetch.url == address

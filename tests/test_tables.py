@@ -156,6 +156,126 @@ def test_rows_without_image_or_label_are_counted(tmp_path):
     assert surprises.skipped.counts == {"row without an image": 2, "row without a label": 1}
 
 
+class Coded(pa.ExtensionType):
+    """An extension type that this process knows, and that could run code of its own."""
+
+    def __init__(self):
+        super().__init__(pa.string(), "tests.coded")
+
+    def __arrow_ext_serialize__(self):
+        return b""
+
+    @classmethod
+    def __arrow_ext_deserialize__(cls, storage, serialized):
+        return cls()
+
+
+@pytest.fixture
+def coded():
+    pa.register_extension_type(Coded())
+    yield
+    pa.unregister_extension_type("tests.coded")
+
+
+GOOD = {"image": pa.array([png(0), png(1)]), "label": pa.array(["a", "b"])}
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"label": pa.array([1.5, 2.5])}, "the column label is double, but should be text or whole numbers"),
+        ({"label": pa.array([["a"], ["b"]])}, r"the column label is list<.*>, but should be text or whole numbers"),
+        (
+            {"label": pa.array([b"1" * 16, b"2" * 16], pa.uuid())},
+            r"the column label is extension<arrow\.uuid> of an extension type, but",
+        ),
+        ({"image": pa.array(["1.png", "2.png"])}, "the column image is string, but should be bytes, or a struct"),
+        ({"image": pa.array([{"path": "x"}, {"path": "y"}])}, "the column image is struct<.*>, but should be bytes"),
+        ({"image": pa.array([{"bytes": "x"}, {"bytes": "y"}])}, "the column image is struct<.*>, but should be bytes"),
+        ({"image": pa.array([[[0, 1]], [[2, 3]]])}, "the column image is list<.*>, but should be bytes"),
+        ({"split": pa.array([0, 1])}, "the column split is int64, but should be text"),
+        ({"group": pa.array([0.5, 1])}, "the column group is double, but should be text or whole numbers"),
+    ],
+)
+def test_columns_of_another_schema_are_refused(tmp_path, changes, says):
+    pq.write_table(pa.table(GOOD), tmp_path / "x.parquet")
+    assert len(parquet(tmp_path / "x.parquet")) == 2
+    pq.write_table(pa.table(GOOD | changes), tmp_path / "x.parquet")
+    with pytest.raises(UserError, match=says):
+        parquet(tmp_path / "x.parquet")
+
+
+def test_extension_types_are_refused_known_or_not(tmp_path, coded):
+    array = pa.ExtensionArray.from_storage(Coded(), GOOD["label"])
+    pq.write_table(pa.table(GOOD | {"label": array}), tmp_path / "x.parquet")
+    with pytest.raises(UserError, match=r"the column label is .*Coded.* of an extension type, but should be"):
+        parquet(tmp_path / "x.parquet")
+    pa.unregister_extension_type("tests.coded")
+    try:
+        with pytest.raises(UserError, match="the column label is string of an extension type, but should be text"):
+            parquet(tmp_path / "x.parquet")
+    finally:
+        pa.register_extension_type(Coded())
+
+
+@pytest.mark.parametrize("types", [(pa.large_binary(), pa.large_string()), (pa.binary_view(), pa.string_view())])
+def test_columns_of_kindred_types_are_read(tmp_path, types):
+    table = pa.table({"image": GOOD["image"].cast(types[0]), "label": GOOD["label"].cast(types[1])})
+    table = table.append_column("group", pa.array(["x", "y"]).dictionary_encode())
+    pq.write_table(table, tmp_path / "x.parquet")
+    assert [record[1:5] for record in parquet(tmp_path / "x.parquet")] == [
+        ("a", None, "x", png(0)),
+        ("b", None, "y", png(1)),
+    ]
+
+
+@pytest.mark.parametrize("column", [pa.array([1.5]), pa.array([["1.png"]]), pa.array([b"1.png"])])
+def test_a_parquet_manifest_of_another_schema_is_refused(tmp_path, column):
+    path = folder(tmp_path)
+    pq.write_table(pa.table({"path": column, "label": ["a"]}), path / "img/all.parquet")
+    with pytest.raises(UserError, match=r"the column path is .*, but should be text"):
+        manifest(path, manifest="img/all.parquet")
+
+
+def test_a_parquet_manifest_of_too_many_rows_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    path = folder(tmp_path)
+    pq.write_table(pa.table({"path": ["1.png"] * 9, "label": ["a"] * 9}), path / "img/all.parquet")
+    monkeypatch.setattr(tables, "MAX_ROWS", 8)
+    with pytest.raises(UserError, match="has more than 8 rows"):
+        manifest(path, manifest="img/all.parquet")
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path):
+    with pytest.raises(UserError, match="has several columns label"):
+        manifest(folder(tmp_path, "path,label,label\n../img/1.png,a,b\n"))
+    table = pa.Table.from_arrays([*GOOD.values(), GOOD["label"]], ["image", "label", "label"])
+    pq.write_table(table, tmp_path / "x.parquet")
+    with pytest.raises(UserError, match="has several columns label"):
+        parquet(tmp_path / "x.parquet")
+
+
+def test_parquet_damaged_within_is_one_sentence(tmp_path):
+    pq.write_table(pa.table(GOOD), tmp_path / "x.parquet", compression="zstd")
+    content = bytearray((tmp_path / "x.parquet").read_bytes())
+    content[4:30] = bytes(26)
+    (tmp_path / "x.parquet").write_bytes(content)
+    with pytest.raises(UserError, match="is no Parquet file, or a damaged one"):
+        parquet(tmp_path / "x.parquet")
+
+
+@pytest.mark.parametrize("names", ["ab", [1, 2], {"a": 1}, None])
+def test_names_of_labels_that_are_none_are_not_used(tmp_path, names):
+    face(tmp_path, "a.parquet", [picture(0), picture(1)], [0, 1], names or "")
+    assert [record.label for record in parquet(tmp_path)] == ["0", "1"]
+
+
+def test_a_label_of_no_letters_is_none(tmp_path):
+    surprises = records.Surprises()
+    face(tmp_path, "a.parquet", [picture(0), picture(1)], ["", "b"])
+    assert [record.label for record in tables.open_parquet(tmp_path, settings(), surprises).records(None)] == ["b"]
+    assert surprises.skipped.counts == {"row without a label": 1}
+
+
 def test_parquet_that_cannot_be_read_is_one_sentence(tmp_path):
     with pytest.raises(UserError, match=r"holds no \.parquet file"):
         parquet(tmp_path)

@@ -101,12 +101,11 @@ def open_source(kind: str, container: Container, path) -> Source:
 
 
 def _classes(content: bytes, layout: _Layout, path) -> list[str]:
-    if layout.labels:
-        return content.decode().split()
-    names = _dictionary(content, f"{path}: {layout.names}").get(layout.names_key)
-    if not isinstance(names, list):
-        raise UserError(f"{path}: {layout.names} names no classes: copy it again")
-    return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
+    names = content.split() if layout.labels else _dictionary(content, f"{path}: {layout.names}").get(layout.names_key)
+    try:
+        return [name if isinstance(name, str) else bytes.decode(name) for name in names]
+    except (TypeError, UnicodeDecodeError):
+        raise UserError(f"{path}: {layout.names} names no classes: copy it again") from None
 
 
 def _binary(content: bytes, layout: _Layout, where: str) -> tuple[np.ndarray, np.ndarray]:
@@ -170,4 +169,5 @@ class _Unpickler(pickle.Unpickler):
             return np.dtype
         if (module, name) == ("_codecs", "encode"):
             return _latin
-        raise _Forbidden(f"{module}.{name}")
+        wanted = f"{module}.{name}"
+        raise _Forbidden(wanted[:80] if wanted.isprintable() else f"{wanted[:40]!a}")

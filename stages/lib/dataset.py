@@ -13,13 +13,16 @@ kind ``pixels``   one folder a split: id, label (int32, an index into "classes")
 A row group is the unit of streaming. The same tables give the same bytes.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stages.lib import files
 from stages.lib.errors import UserError
@@ -29,6 +32,10 @@ MANIFEST = "manifest.json"
 SHARD_BYTES = 64 * 2**20
 ROW_GROUP_BYTES = 4 * 2**20
 SPLITS = ("train", "validation", "test")
+# evaluate counts pairs of label and prediction, which takes 0.8 GB for so many.
+MAX_CLASSES = 10_000
+# Of an image in pixels, as clean.image_size allows.
+MAX_SIDE = 1024
 
 RAW = pa.schema(
     [
@@ -39,6 +46,45 @@ RAW = pa.schema(
         ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
     ]
 )
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+
+class _Listed(_Strict):
+    """A shard as the manifest names it: never outside of the folder."""
+
+    file: Annotated[str, Field(pattern=r"^([a-z]+/)?[0-9]{5,}\.parquet$")]
+    split: Literal[SPLITS] | None
+    rows: Annotated[int, Field(ge=0)]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+    @model_validator(mode="after")
+    def _in_its_split(self):
+        if self.file.rpartition("/")[0] != (self.split or ""):
+            raise ValueError("is in the folder of another split")
+        return self
+
+
+class _Raw(_Strict):
+    shards: list[_Listed]
+
+
+class _Pixels(_Raw):
+    classes: Annotated[list[str], Field(min_length=1, max_length=MAX_CLASSES)]
+    image_shape: Annotated[list[Annotated[int, Field(ge=1, le=MAX_SIDE)]], Field(min_length=3, max_length=3)]
+
+    @model_validator(mode="after")
+    def _distinct(self):
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("names a class twice")
+        return self
+
+
+def pixel_schema(image_shape: Sequence[int]) -> pa.Schema:
+    """Give the schema of kind ``pixels`` for images of a shape."""
+    return pa.schema([("id", pa.string()), ("label", pa.int32()), ("pixels", pa.binary(math.prod(image_shape)))])
 
 
 def raw_table(records: Sequence) -> pa.Table:
@@ -153,7 +199,7 @@ class Dataset:
         return sum(shard["rows"] for shard in self._shards(split))
 
     def row_groups(self, split: str | None = None) -> Iterator["RowGroup"]:
-        """List the row groups of a split in order, each shard checked by its digest first.
+        """List the row groups of a split in order, each shard checked by its digest and schema first.
 
         Raises:
             UserError: a shard is missing or its content is not what was written.
@@ -164,13 +210,28 @@ class Dataset:
                 if not path.is_file():
                     raise UserError(f"{path} is missing: run `dvc checkout` or `dvc repro --force`")
                 if files.sha256(path) != shard["sha256"]:
-                    raise UserError(
-                        f"{path} was changed after it was written: delete {self.folder} and run `dvc repro`"
-                    )
-                self._checked.add(shard["file"])
-            metadata = pq.read_metadata(path)
+                    raise self.changed(path)
+            metadata = self._metadata(path, shard["rows"])
+            self._checked.add(shard["file"])
             for number in range(metadata.num_row_groups):
                 yield RowGroup(self, path, number, metadata.row_group(number).num_rows)
+
+    def _metadata(self, path: Path, rows: int) -> pq.FileMetaData:
+        wanted = RAW if self.manifest["kind"] == "raw" else pixel_schema(self.image_shape)
+        try:
+            metadata = pq.read_metadata(path)
+            whole = metadata.num_rows == rows and metadata.schema.to_arrow_schema().equals(wanted)
+        except (pa.ArrowException, OSError):
+            whole = False
+        if not whole:
+            raise self.changed(path)
+        return metadata
+
+    def changed(self, path: Path) -> UserError:
+        """Build the error for a shard that does not hold what the manifest says."""
+        return UserError(
+            f"{path} is not what {self.folder / MANIFEST} says was written: delete {self.folder} and run `dvc repro`"
+        )
 
     def tables(self, split: str | None = None, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """Stream a split, a row group at a time; see ``row_groups``."""
@@ -196,9 +257,21 @@ class RowGroup:
     rows: int
 
     def table(self, columns: list[str] | None = None) -> pa.Table:
-        """Read it, or some of its columns."""
+        """Read it, or some of its columns.
+
+        Raises:
+            UserError: a value is missing, or a label is no class, where the kind is ``pixels``.
+        """
         with pq.ParquetFile(self.path) as file:
-            return file.read_row_group(self.number, columns=columns, use_threads=False)
+            table = file.read_row_group(self.number, columns=columns, use_threads=False)
+        if self.data.manifest["kind"] == "pixels":
+            whole = not any(column.null_count for column in table.columns)
+            if whole and len(table) and "label" in table.column_names:
+                labels = table["label"].to_numpy()
+                whole = 0 <= labels.min() <= labels.max() < len(self.data.classes)
+            if not whole:
+                raise self.data.changed(self.path)
+        return table
 
     def images(self) -> Images:
         """Read it, of kind ``pixels``."""
@@ -221,15 +294,17 @@ def open_dataset(folder: Path, kind: str) -> Dataset:
             or of another kind.
     """
     path = folder / MANIFEST
-    manifest = files.read_json(path)
+    try:
+        manifest = files.read_json(path)
+    except RecursionError:
+        raise files.damaged(path) from None
     if manifest.get("schema") != SCHEMA or manifest.get("kind") != kind:
         raise UserError(
-            f"{path} is of schema {manifest.get('schema')!r}, kind {manifest.get('kind')!r}, but this "
+            f"{path} is of schema {manifest.get('schema')!r:.40}, kind {manifest.get('kind')!r:.40}, but this "
             f"version of Kiln reads schema {SCHEMA}, kind {kind!r}: delete {folder} and run `dvc repro`"
         )
-    shards = manifest.get("shards")
-    wanted = {"raw": set(), "pixels": {"classes", "image_shape"}}[kind]
-    whole = isinstance(shards, list) and wanted <= manifest.keys()
-    if not whole or not all(isinstance(s, dict) and s.keys() >= {"file", "split", "rows", "sha256"} for s in shards):
-        raise files.damaged(path)
+    try:
+        {"raw": _Raw, "pixels": _Pixels}[kind].model_validate(manifest)
+    except ValidationError:
+        raise files.damaged(path) from None
     return Dataset(folder, manifest)

@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from stages.lib import files, progress
 from stages.lib.errors import UserError
@@ -48,8 +48,13 @@ def fetch(url: str, sha256: str, deadline: float, folder: Path = FOLDER) -> Path
     Raises:
         UserError: the file cannot be had, or is another one; nothing of it stays.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https", *DRIVERS) or not parts.path.strip("/"):
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise UserError("fetch.url cannot be read as an address: check its brackets") from None
+    # fsspec would take "::" for a chain of file systems, the local one among them.
+    chained = parts.scheme in DRIVERS and "::" in url
+    if chained or parts.scheme not in ("http", "https", *DRIVERS) or not parts.path.strip("/"):
         known = ", ".join(f"{scheme}://" for scheme in ("http", "https", "s3", "gs", "az", "ssh"))
         raise UserError(f"fetch.url {shown(url)} is no address of a file: it should start with one of {known}")
     if parts.path.endswith("/"):
@@ -76,6 +81,28 @@ def fetch(url: str, sha256: str, deadline: float, folder: Path = FOLDER) -> Path
             "publisher says, set fetch.sha256 to it; the file is kept, so nothing is downloaded again"
         )
     return path
+
+
+def check_redirect(url: str, target: str) -> None:
+    """Refuse a redirect that leaves http(s), or falls from https to http.
+
+    Args:
+        url: of the answer.
+        target: where it points, perhaps relative.
+
+    Raises:
+        UserError: naming the two schemes.
+    """
+    before = urlsplit(url).scheme
+    try:
+        after = urlsplit(urljoin(url, target)).scheme
+    except ValueError:
+        after = "nowhere"
+    if after not in ("http", "https") or (before, after) == ("https", "http"):
+        raise UserError(
+            f"{shown(url)} redirects from {before} to {after:.20}, which is not followed: set fetch.url to where the "
+            "file itself lies, or download it yourself and set fetch.path to it"
+        )
 
 
 def _check(url: str, path: Path, sha256: str) -> None:
@@ -116,8 +143,17 @@ def _http(url: str, path: Path, end: float) -> None:
                 raise _late(url)
             super().sleep(response)
 
+    class Cautious(requests.Session):
+        """Follows no redirect to another scheme, nor from https to what anyone on the way can change."""
+
+        def get_redirect_target(self, response):
+            target = super().get_redirect_target(response)
+            if target is not None:
+                check_redirect(response.url, target)
+            return target
+
     patient = Patient(total=ATTEMPTS, backoff_factor=BACKOFF, status_forcelist=RETRIED, raise_on_status=False)
-    with requests.Session() as session:
+    with Cautious() as session:
         session.mount("http://", HTTPAdapter(max_retries=patient))
         session.mount("https://", HTTPAdapter(max_retries=patient))
         tag = None

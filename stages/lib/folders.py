@@ -39,7 +39,8 @@ def open_source(container: Container, surprises: Surprises, path: Path) -> Sourc
     return Source(lambda: (Place(*place) for _, place in places.items()), records)
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """Give a name without its case and Unicode form, which some file systems do not tell apart."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
@@ -52,7 +53,7 @@ def note(places: Shelf, empty: Iterable[str], notes: Tally, path: Path) -> None:
     classes = Counter(label for _, (_, label, *_) in places.items())
     known: dict[str, str] = {}
     for name in classes:
-        other = known.setdefault(_folded(name), name)
+        other = known.setdefault(folded(name), name)
         if other != name:
             raise UserError(
                 f"{path} has the classes {other!a} and {name!a}, which differ only by case or Unicode form: "
@@ -64,10 +65,12 @@ def note(places: Shelf, empty: Iterable[str], notes: Tally, path: Path) -> None:
     for name in empty:
         notes.add("empty folder", name)
     seen = Shelf()
-    for _, (identity, _, split, _) in places.items():
+    for name, (identity, _, split, _) in places.items():
+        if name.startswith("/") or ".." in name.split("/"):
+            notes.add("name that leads outside, read without its / or ..", name)
         if identity.count("/") > 1 + (split is not None):
             notes.add("in a deeper folder, taken for its class", identity)
-        if not seen.add(_folded(identity)):
+        if not seen.add(folded(identity)):
             notes.add("name that differs from another only by case or Unicode form", identity)
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from PIL import Image, ImageOps
 
+# No other is ever tried: some start programs (EPS), some have no mark to know them by (TGA).
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 EXTENSIONS = frozenset([".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"])
 MAX_PIXELS = 100_000_000
@@ -51,15 +52,17 @@ class Conversion:
 def inspect(content: bytes) -> tuple[int, int, int] | None:
     """Read (height, width, channels) from an image's header, as it will be shown.
 
-    Channels are 1 where the image is gray, else 3. None where the header is broken.
+    Channels are 1 where the image is gray, else 3. None where the header is broken,
+    or what Pillow reads on its way to EXIF.
     """
     try:
         with _open(content) as image:
             width, height = image.size
-            if image.getexif().get(_ORIENTATION, 1) >= 5:
+            if image.getexif().get(_ORIENTATION) in (5, 6, 7, 8):
                 width, height = height, width
             return height, width, 1 if image.mode in _GRAY else 3
-    except Undecodable:
+    # Pillow raises what it pleases on hostile bytes; of a PNG it looks for EXIF behind the pixels.
+    except Exception:
         return None
 
 
@@ -104,10 +107,14 @@ def decode(content: bytes, conversion: Conversion, max_pixels: int = MAX_PIXELS)
 
 
 def _open(content: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    # Pillow refuses what is twice its own limit, which a user may want to exceed.
+    Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(content), formats=FORMATS)
+    except Image.DecompressionBombError:
+        raise TooLarge(f"it has more than {max_pixels:,} pixels") from None
     except Image.UnidentifiedImageError:
         what = "the file is empty" if not content else f"not an image of a known format ({', '.join(FORMATS)})"
         raise Undecodable(what) from None

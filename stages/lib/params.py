@@ -6,17 +6,28 @@ what a run used can be read in one file.
 
 import difflib
 import re
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from stages.lib.errors import UserError
 
 PATH = Path("params.yaml")
+# Thirty times the file as it comes; anything larger or deeper is another file.
+MAX_BYTES = 256_000
+MAX_DEPTH = 8
+# Three in each of ten anchors are 3^10 copies: what merging or hashing them may take at most.
+MAX_ALIASES = 30
+_TOLD = 5
+RENAMED = {"train.plateau_factor": "train.decay_factor", "train.plateau_patience": "train.decay_epochs"}
+_SECRET = re.compile(r"(^|[-_])(sig|signature|token|(api)?key|secret|pass(word|wd)?|pwd|auth|credential)s?$", re.I)
 
 
 def _image_size(value: Any) -> Any:
@@ -42,6 +53,29 @@ def _digest(value: Any) -> Any:
     return value.lower()
 
 
+def _address(value: Any) -> Any:
+    """Refuse secrets in a URL: params.yaml is in git, and DVC copies it to dvc.lock and every experiment."""
+    if not isinstance(value, str) or "://" not in value:
+        return value
+    try:
+        parts = urlsplit(value)
+        named = next((name for name, _ in parse_qsl(parts.query) if _SECRET.search(name)), None)
+    except ValueError:
+        raise ValueError("should be an address, but cannot be read as one") from None
+    if parts.password is not None or (parts.username and parts.scheme in ("http", "https")):
+        raise ValueError(
+            "holds a user or password, which git and dvc.lock would keep: put them into ~/.netrc, or for an object "
+            "store into its own configuration"
+        )
+    if named:
+        raise ValueError(
+            f"holds a secret ({named[:40]!a}), which git and dvc.lock would keep: download the file yourself and give "
+            "its path"
+        )
+    return value
+
+
+Address = Annotated[str, BeforeValidator(_address)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Strength = Annotated[float, Field(ge=0, le=0.5)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -56,7 +90,7 @@ class Fetch(_Section):
 
     source: Literal["digits", "images", "manifest", "parquet", "cifar10", "cifar100"]
     path: Annotated[str, BeforeValidator(_source_path)]
-    url: str
+    url: Address
     sha256: Annotated[str, BeforeValidator(_digest)]
     deadline: Annotated[float, Field(gt=0)]
     limit: Annotated[int, Field(ge=0)]
@@ -134,7 +168,7 @@ class Train(_Section):
     activation: Literal["auto", "sigmoid", "tanh", "relu", "gelu", "silu"]
     normalization: Literal["auto", "batch", "none"]
     dropout: Literal["auto"] | Annotated[float, Field(ge=0, lt=1)]
-    weights: str
+    weights: Address
     weights_sha256: Annotated[str, BeforeValidator(_digest)]
     frozen_epochs: Annotated[int, Field(ge=0)]
     thaw_factor: Annotated[float, Field(gt=0, le=1)]
@@ -233,39 +267,101 @@ def load(path: Path = PATH) -> Params:
     Raises:
         UserError: the file is missing, is no YAML mapping, or holds an unknown
             key, a missing key or a value that is not allowed; the sentence names
-            each such key, what is allowed, and the nearest key that exists.
+            the first such keys, what is allowed, and the nearest key that exists.
     """
     try:
-        content = YAML(typ="safe", pure=True).load(path.read_bytes())
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run from the project's root folder") from None
-    except MarkedYAMLError as error:
-        line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise UserError(f"{path}{line}: not readable as YAML: {error.problem}") from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    if len(text) > MAX_BYTES:
+        raise UserError(f"{path} has more than {MAX_BYTES:,} bytes; restore it with `git checkout {path}`")
+    content = _parsed(text, path)
     if not isinstance(content, Mapping):
         raise UserError(f"{path}: holds no `section: ...` lines; restore it with `git checkout {path}`")
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        raise UserError("; ".join(f"{path}: {_sentence(one)}" for one in error.errors())) from None
+        raise UserError(_sentences(error, path)) from None
+
+
+class _Composer(Composer):
+    """Takes few aliases, since each may stand for as much as all before it."""
+
+    aliases = 0
+
+    def return_alias(self, node):
+        self.aliases += 1
+        if self.aliases > MAX_ALIASES:
+            raise YAMLError(f"it has more than {MAX_ALIASES} aliases (*name)")
+        return super().return_alias(node)
+
+
+def _parsed(text: bytes, path: Path) -> Any:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.max_depth, yaml.Composer = MAX_DEPTH, _Composer
+    try:
+        return yaml.load(text)
+    except MarkedYAMLError as error:
+        line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        # Of a key that stands twice it quotes the values, and an address may hold a password.
+        problem = str(error.problem).partition(" with value")[0]
+        raise UserError(f"{path}{line}: not readable as YAML: {_brief(problem)}") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not readable as YAML: {_brief(' '.join(str(error).split()))}") from None
+    # Dates that are none, numbers too long, tags over what they cannot hold: it raises what it pleases.
+    except Exception as error:
+        raise UserError(f"{path}: not readable as YAML: a value cannot be built ({type(error).__name__})") from None
+
+
+def _brief(text: str) -> str:
+    text = text if text.isprintable() else ascii(text)
+    return text if len(text) <= 150 else f"{text[:150]}..."
+
+
+def _shown(value: Any) -> str:
+    """Show a value, abbreviated: a few aliases can stand for gigabytes."""
+    shown = reprlib.Repr()
+    shown.maxstring = shown.maxother = 80
+    try:
+        return _brief(shown.repr(value))
+    except ValueError:
+        return "a number of thousands of digits"
+
+
+def _sentences(error: ValidationError, path: Path) -> str:
+    errors = error.errors(include_url=False)
+    new = {RENAMED.get(_key(one)) for one in errors if one["type"] == "extra_forbidden"}
+    errors = [one for one in errors if one["type"] != "missing" or _key(one) not in new]
+    told = [f"{path}: {_sentence(one)}" for one in errors[:_TOLD]]
+    return "; ".join(told) + (f"; and {len(errors) - _TOLD} more" if len(errors) > _TOLD else "")
+
+
+def _key(error: Mapping) -> str:
+    # A union adds the name of its branch to the location; no key is an integer
+    # or deeper than section.key, so the first two strings are the key.
+    return _brief(".".join(part for part in error["loc"][:2] if isinstance(part, str)))
 
 
 def _sentence(error: Mapping) -> str:
-    # A union adds the name of its branch to the location; no key is an integer
-    # or deeper than section.key, so the first two strings are the key.
-    key = ".".join(part for part in error["loc"][:2] if isinstance(part, str))
+    key = _key(error)
     if error["type"] == "missing":
         return f"the key {key} is missing: add it, with a value like that of the original params.yaml"
     if error["type"] == "extra_forbidden":
+        if key in RENAMED:
+            return f"{key} was renamed to {RENAMED[key]}"
         near = difflib.get_close_matches(key, known_keys(), n=1, cutoff=0.5)
         return f"there is no key {key}" + (f": did you mean {near[0]}?" if near else "")
+    if error["type"] == "invalid_key":
+        return f"there is no key {_shown(error['input'])}"
+    if error["type"] == "model_type":
+        return f"{key} is {_shown(error['input'])}, but should hold `key: value` lines"
     allowed = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if isinstance(error["input"], Mapping) and error["type"] == "value_error":
         return f"{key}.{allowed}"
     # A URL may hold a password.
-    return f"{key} {allowed}" if key == "fetch.url" else f"{key} is {error['input']!r}, but {allowed}"
+    secret = key in ("fetch.url", "train.weights")
+    return f"{key} {allowed}" if secret else f"{key} is {_shown(error['input'])}, but {allowed}"
 
 
 def known_keys() -> list[str]:

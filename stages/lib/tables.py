@@ -4,8 +4,10 @@ import csv
 import io
 import json
 import posixpath
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,7 +19,25 @@ from stages.lib.records import SPLIT_NAMES, Place, Record, Source, Surprises
 
 DEFAULT_COLUMNS = {"split": "split", "group": "group"}
 IMAGE_NAMES = ("image", "img")
+# As many as an archive may have members; few bytes of Parquet can claim any number of rows.
+MAX_ROWS = 10_000_000
 _ROWS = 256
+
+
+class _Kind(NamedTuple):
+    """Types that a column may have, as Arrow's checks and in words."""
+
+    checks: tuple[Callable[[pa.DataType], bool], ...]
+    words: str
+
+
+_TEXT = _Kind((pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null), "text")
+_NAME = _Kind((*_TEXT.checks, pa.types.is_integer, pa.types.is_boolean), "text or whole numbers")
+_IMAGE = _Kind(
+    (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view), "bytes, or a struct with a field bytes"
+)
+_OF_MANIFEST = {"image": _TEXT, "label": _NAME, "split": _TEXT, "group": _NAME}
+_OF_IMAGES = {**_OF_MANIFEST, "image": _IMAGE}
 
 
 def _columns(
@@ -33,6 +53,8 @@ def _columns(
     found = {"image": next((name for name in images if name in names), None) if image == "auto" else image}
     found |= {key: getattr(settings, f"{key}_column") for key in ("label", "split", "group")}
     for key, name in found.items():
+        if names.count(name) > 1:
+            raise UserError(f"{where} has several columns {name}: give each a name of its own")
         if name not in names:
             if name and DEFAULT_COLUMNS.get(key) == name:
                 found[key] = None
@@ -108,8 +130,12 @@ def open_manifest(container: Container, settings: params.Fetch, surprises: Surpr
 def _rows(content: bytes, name: str, settings: params.Fetch, where: str) -> Iterator[tuple[int, list[str]]]:
     """Yield (line, [path, label, split, group]) as text, the last two "" where there are none."""
     if name.lower().endswith(".parquet"):
-        table = _parquet(pa.BufferReader(content), where).read()
-        columns = _columns(table.column_names, settings, ("path",), where)
+        with _parquet(pa.BufferReader(content), where) as file:
+            columns = _columns(file.schema_arrow.names, settings, ("path",), where)
+            _check(file.schema_arrow, columns, _OF_MANIFEST, where)
+            if file.metadata.num_rows > MAX_ROWS:
+                raise UserError(f"{where} has more than {MAX_ROWS:,} rows: split it into several sources")
+            table = file.read(columns=[name for name in columns.values() if name])
         texts = [table[name].cast(pa.string()).to_pylist() if name else [""] * len(table) for name in columns.values()]
         for line, row in enumerate(zip(*texts, strict=True), start=1):
             yield line, [value or "" for value in row]
@@ -127,11 +153,30 @@ def _rows(content: bytes, name: str, settings: params.Fetch, where: str) -> Iter
         raise UserError(f"{where}: not readable as CSV: {error}") from None
 
 
-def _parquet(source, where: str) -> pq.ParquetFile:
+@contextmanager
+def _parquet(source, where: str) -> Iterator[pq.ParquetFile]:
     try:
-        return pq.ParquetFile(source)
-    except pa.ArrowInvalid:
+        with pq.ParquetFile(source) as file:
+            yield file
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise  # of the system
         raise UserError(f"{where} is no Parquet file, or a damaged one: copy it again") from None
+
+
+def _check(schema: pa.Schema, columns: Mapping[str, str | None], allowed: Mapping[str, _Kind], where: str) -> None:
+    """Refuse columns of other types than those that are read, such as extension types, whose meaning is unknown."""
+    for key, name in columns.items():
+        if name is None:
+            continue
+        field = schema.field(name)
+        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        extended = isinstance(kind, pa.BaseExtensionType) or b"ARROW:extension:name" in (field.metadata or {})
+        if allowed[key] is _IMAGE and pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+            kind = kind.field("bytes").type
+        if extended or not any(check(kind) for check in allowed[key].checks):
+            found = f"{field.type!s:.80}{' of an extension type' if extended else ''}"
+            raise UserError(f"{where}: the column {name} is {found}, but should be {allowed[key].words}")
 
 
 def open_parquet(path: Path, settings: params.Fetch, surprises: Surprises) -> Source:
@@ -180,6 +225,7 @@ def _images(file: Path, name: str, settings: params.Fetch, with_images: bool) ->
     with _parquet(file, str(file)) as parquet:
         schema = parquet.schema_arrow
         columns = _columns(schema.names, settings, IMAGE_NAMES, str(file))
+        _check(schema, columns, _OF_IMAGES, str(file))
         names = _class_names(schema, columns["label"])
         of_file = _split_of(name)
         wanted = [column for key, column in columns.items() if column and (with_images or key != "image")]
@@ -194,7 +240,7 @@ def _images(file: Path, name: str, settings: params.Fetch, with_images: bool) ->
                 split = _split(row[columns["split"]], str(file)) if columns["split"] else of_file
                 group = row[columns["group"]] if columns["group"] else None
                 identity = f"{name.removesuffix('.parquet')}/{number}"
-                text = None if label is None else str(label)
+                text = None if label in (None, "") else str(label)
                 yield Place(identity, text, split, None if group is None else str(group)), row.get(columns["image"])
                 number += 1
 
@@ -205,9 +251,10 @@ def _class_names(schema: pa.Schema, label: str) -> list[str] | None:
         return None
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        return list(features[label]["names"])
-    except (KeyError, TypeError, ValueError):
+        names = features[label]["names"]
+    except (KeyError, TypeError, ValueError, RecursionError):
         return None
+    return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else None
 
 
 def _split_of(name: str) -> str | None:

@@ -1,0 +1,284 @@
+"""Readers on hostile bytes: one sentence or the documented outcome comes out, never another exception."""
+
+import gzip
+import io
+import json
+import pickle
+import tarfile
+import warnings
+import zipfile
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from cases import fuzz
+from conftest import ROOT, noise, png
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from stages.lib import cifar, containers, dataset, folders, images, params, records, tables
+from stages.lib.errors import UserError
+
+CONVERSION = images.Conversion(8, 8, 3, "crop")
+FILES = {"cats/1.png": png(0), "cats/2.png": png(1), "dogs/1.png": png(2), "notes.txt": b"x" * 600}
+EDITS = st.lists(
+    st.tuples(
+        st.sampled_from(["flip", "set", "cut", "insert", "drop", "copy"]),
+        st.integers(0, 2**16),
+        st.binary(min_size=1, max_size=8) | st.sampled_from([b"\0" * 4, b"\xff" * 4, b"\x7f\xff\xff\xff", b"\0" * 600]),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+def edited(content: bytes, edits) -> bytes:
+    """Flip, set, cut, splice in, drop or copy some bytes, each at a place."""
+    content = bytearray(content)
+    for what, place, value in edits:
+        place %= len(content) + 1
+        rest = content[place:]
+        match what:
+            case "flip":
+                content[place : place + len(value)] = bytes(a ^ b for a, b in zip(rest, value, strict=False))
+            case "set":
+                content[place : place + len(value)] = value
+            case "cut":
+                # Mostly near the end, else little would be left to read.
+                del content[len(content) - min(place, 7 * len(value)) :]
+            case "insert":
+                content[place:place] = value
+            case "drop":
+                del content[place : place + len(value)]
+            case "copy":
+                content[place:place] = rest[: 100 * len(value)]
+    return bytes(content)
+
+
+def hostile(originals: list[bytes]):
+    """Bytes that are arbitrary, arbitrary after a good start, or an original with edits."""
+    starts = sorted({original[:length] for original in originals for length in (4, 12, 40)})
+    anything = st.binary(max_size=2000)
+    return (
+        anything
+        | st.builds(bytes.__add__, st.sampled_from(starts), anything)
+        | st.builds(edited, st.sampled_from(originals), EDITS)
+        | st.builds(edited, st.sampled_from(originals), EDITS)
+        | st.builds(edited, st.sampled_from(originals), EDITS)
+    )
+
+
+def one_sentence(error: UserError) -> None:
+    assert 10 < len(str(error)) < 3000
+    assert "\n" not in str(error)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("fuzz")
+
+
+PARAMS = (ROOT / "params.yaml").read_bytes()
+TRICKY = (
+    "1e-4 1e999 -1 .nan .inf 010 0x10 no null ~ true '' \"x [ ] { } [[[]]] {a: *a} &a *a !!int !x 2025-02-30 "
+    "12:30:45 0b2 +1 1_000 <<: ? - | > % @ ` # %YAML ... --- \ufeff \x85 \u2028 9999999999999999999999"
+)
+VALUES = st.sampled_from(TRICKY.split(" "))
+
+
+def written(lines: list[bytes], changes) -> bytes:
+    """Change lines of the file: the value, the name, or leave it out."""
+    lines = list(lines)
+    for what, number, value in changes:
+        number %= len(lines)
+        key, _, _ = lines[number].partition(b":")
+        lines[number] = {
+            "value": key + b": " + value.encode(),
+            "key": value.encode() + lines[number],
+            "after": lines[number] + value.encode(),
+            "gone": b"#",
+        }[what]
+    return b"\n".join(lines)
+
+
+CHANGES = st.lists(
+    st.tuples(st.sampled_from(["value", "key", "after", "gone"]), st.integers(0, 500), VALUES), min_size=1, max_size=4
+)
+
+
+@fuzz
+@given(content=hostile([PARAMS]) | st.builds(written, st.just(PARAMS.split(b"\n")), CHANGES))
+def test_params(place, content):
+    path = place / "params.yaml"
+    path.write_bytes(content)
+    try:
+        assert isinstance(params.load(path), params.Params)
+    except UserError as error:
+        one_sentence(error)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just("../x"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@pytest.fixture(scope="module")
+def written_set(place):
+    folder = place / "set"
+    table = dataset.pixel_table(["a", "b"], np.array([0, 1]), np.stack([noise(0), noise(1)]))
+    dataset.write(folder, [("train", table), ("test", table)], "pixels", classes=["a", "b"], image_shape=(8, 8, 1))
+    return folder, json.loads((folder / "manifest.json").read_bytes())
+
+
+@fuzz
+@given(data=st.data())
+def test_manifest(written_set, data):
+    folder, manifest = written_set
+    text = json.dumps(manifest).encode()
+    if data.draw(st.booleans()):
+        content = data.draw(hostile([text]))
+    else:
+        changed = json.loads(text)
+        holder = data.draw(st.sampled_from([changed, *changed["shards"]]))
+        holder[data.draw(st.sampled_from(sorted(holder)))] = data.draw(JSON)
+        content = json.dumps(changed).encode()
+    (folder / "manifest.json").write_bytes(content)
+    try:
+        opened = dataset.open_dataset(folder, "pixels")
+        for split in dataset.SPLITS:
+            for batch in opened.batches(split):
+                assert batch.pixels.shape[1:] == opened.image_shape
+                assert set(batch.labels) <= set(range(len(opened.classes)))
+    except UserError as error:
+        one_sentence(error)
+
+
+def zipped(method: int) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        for name, content in FILES.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def tarred(mode: str, form: int = tarfile.PAX_FORMAT) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode, format=form) as archive:
+        for name, content in FILES.items():
+            info = tarfile.TarInfo(name.replace("2", "long" * 40))
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def read_archive(path, content: bytes) -> None:
+    path.write_bytes(content)
+    surprises = records.Surprises()
+    try:
+        container = containers.open_container(path, surprises.skipped)
+        for record in folders.open_source(container, surprises, path).records(None):
+            assert record.label and ".." not in record.id.split("/") and not record.id.startswith("/")
+    except UserError as error:
+        one_sentence(error)
+    assert sorted(entry.name for entry in path.parent.iterdir()) == [path.name]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    return tmp_path_factory.mktemp("archives")
+
+
+@fuzz
+@given(content=hostile([zipped(zipfile.ZIP_DEFLATED), zipped(zipfile.ZIP_STORED)]))
+def test_zip(alone, content):
+    read_archive(alone / "x.zip", content)
+
+
+@fuzz
+@given(
+    content=hostile([tarred(mode) for mode in ("w", "w:gz", "w:bz2", "w:xz")] + [tarred("w", tarfile.GNU_FORMAT)])
+    # What is edited before it is compressed passes the checksums.
+    | st.builds(lambda content, edits: gzip.compress(edited(content, edits), 1), st.just(tarred("w")), EDITS)
+)
+def test_tar(alone, content):
+    read_archive(alone / "x.zip", content)
+
+
+def pictures() -> list[bytes]:
+    made = []
+    rgb, gray = Image.fromarray(noise(0, 12, 10, 3)), Image.fromarray(noise(1, 12, 10)[:, :, 0])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for kind in images.FORMATS:
+        for image in (rgb, gray):
+            buffer = io.BytesIO()
+            options = {"exif": exif} if kind in ("JPEG", "PNG", "TIFF", "WEBP") else {}
+            image.save(buffer, kind, **options)
+            made.append(buffer.getvalue())
+    for kind, image in (
+        ("GIF", gray),
+        ("PNG", rgb.convert("P")),
+        ("PNG", rgb.convert("RGBA")),
+        ("JPEG", rgb.convert("CMYK")),
+        ("TIFF", gray.convert("I;16")),
+    ):
+        buffer = io.BytesIO()
+        image.save(buffer, kind, **({"save_all": True, "append_images": [gray]} if kind in ("GIF", "TIFF") else {}))
+        made.append(buffer.getvalue())
+    return made
+
+
+@fuzz
+@given(content=hostile(pictures()))
+def test_images(content):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Pillow's, about what it passes over
+        shape = images.inspect(content)
+        assert shape is None or (min(shape) >= 1 and shape[2] in (1, 3))
+        try:
+            pixels, size = images.decode(content, CONVERSION, max_pixels=10**6)
+            assert pixels.shape == (8, 8, 3) and pixels.dtype == np.uint8
+            assert min(size) >= 1
+        except images.Undecodable as error:
+            assert 0 < len(str(error)) < 300
+
+
+FETCH = params.load(ROOT / "params.yaml").fetch
+
+
+def packed(**options) -> bytes:
+    buffer = io.BytesIO()
+    table = pa.table({"image": [png(0), png(1)], "label": ["a", "b"], "split": ["train", "test"], "group": [1, 2]})
+    pq.write_table(table, buffer, **options)
+    return buffer.getvalue()
+
+
+@fuzz
+@given(content=hostile([packed(), packed(compression="none", use_dictionary=False), packed(compression="zstd")]))
+def test_parquet(place, content):
+    path = place / "x.parquet"
+    path.write_bytes(content)
+    try:
+        source = tables.open_parquet(path, FETCH, records.Surprises())
+        assert all(record.label for record in source.records(None))
+    except UserError as error:
+        one_sentence(error)
+
+
+BATCH = {b"labels": [1], b"data": np.full((1, 3072), ord("x"), np.uint8)}
+
+
+@fuzz
+@given(content=hostile([pickle.dumps(BATCH, protocol) for protocol in range(5)]))
+def test_pickle(content):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            labels, pixels = cifar._pickled(content, cifar._PICKLED["cifar10"], "batch")
+            assert len(labels) == len(pixels)
+        except UserError as error:
+            one_sentence(error)

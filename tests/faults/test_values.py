@@ -1,0 +1,154 @@
+"""Wrong values and half outputs: the stage that meets them stops with one sentence and publishes nothing."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from conftest import ROOT, noise, png
+
+from stages import augment, clean, evaluate, normalize, train
+from stages.lib import dataset, files, records
+from stages.lib.errors import UserError
+
+MAINS = {"clean": clean.main, "augment": augment.main, "normalize": normalize.main, "train": train.main}
+SMALL = {"model": "mlp", "width": "0.05", "epochs": "1", "views": "1"}
+
+
+@pytest.fixture(autouse=True)
+def no_arguments(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["stage"])
+
+
+def configure(folder, **changes) -> None:
+    text = (ROOT / "params.yaml").read_text()
+    for key, value in {**SMALL, **changes}.items():
+        text, count = re.subn(rf"(?m)^  {key}: \S+", f"  {key}: {value}", text, count=1)
+        assert count == 1, key
+    (folder / "params.yaml").write_text(text)
+
+
+def images_of(split: str, rows: int = 8):
+    pixels = np.stack([noise(number) for number in range(rows)])
+    return split, dataset.pixel_table([f"{split}/{number}" for number in range(rows)], np.arange(rows) % 2, pixels)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with the outputs of clean, augment and normalize."""
+    folder = tmp_path_factory.mktemp("made")
+    configure(folder)
+    conversion = {"height": 8, "width": 8, "channels": 1, "fit": "crop"}
+    about = {"classes": ["a", "b"], "image_shape": (8, 8, 1), "conversion": conversion}
+    dataset.write(folder / "data/clean", map(images_of, dataset.SPLITS), "pixels", **about)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        augment.main()
+        normalize.main()
+    return folder
+
+
+@pytest.fixture
+def here(made, tmp_path, monkeypatch):
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("stage", "spoil", "says"),
+    [
+        ("clean", "data/raw/manifest.json", r"data/raw/manifest\.json is missing: run `dvc repro`"),
+        ("augment", "data/clean/manifest.json", r"data/clean/manifest\.json is missing: run `dvc repro`"),
+        ("augment", "data/clean/train/00000.parquet", "is missing: run `dvc checkout` or `dvc repro --force`"),
+        ("augment", "data/clean", r"data/clean/manifest\.json is missing: run `dvc repro`"),
+        ("normalize", "data/clean/test/00000.parquet", "is missing: run `dvc checkout` or `dvc repro --force`"),
+        ("train", "data/clean/validation/00000.parquet", "is missing: run `dvc checkout` or `dvc repro --force`"),
+        ("train", "data/augmented/policy.json", r"policy\.json is missing: run `dvc repro`"),
+        ("train", "data/augmented/train/00000.parquet", "is missing: run `dvc checkout` or `dvc repro --force`"),
+        ("train", "data/normalized/normalizer.json", r"normalizer\.json is missing: run `dvc repro`"),
+    ],
+)
+def test_what_an_earlier_stage_left_out_is_named_with_the_command_that_makes_it(here, stage, spoil, says):
+    path = here / spoil
+    if path.is_dir():
+        shutil.rmtree(path)
+    elif path.exists():
+        path.unlink()
+    before = {entry.name for entry in (here / "data").iterdir()}
+    with pytest.raises(UserError, match=says):
+        MAINS[stage]()
+    assert {entry.name for entry in (here / "data").iterdir()} == before
+
+
+@pytest.mark.parametrize("stage", ["augment", "normalize", "train"])
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"schema": 0}, "is of schema 0, .* reads schema 1, kind 'pixels': delete data/clean and run `dvc repro`"),
+        ({"shards": [{"file": "train/00000.parquet"}]}, "is damaged: delete data/clean and run `dvc repro`"),
+        ({"image_shape": [8, 8, 3]}, "is not what .* says was written: delete data/clean and run `dvc repro`"),
+        ({"classes": ["a"]}, "is not what .* says was written: delete data/clean and run `dvc repro`"),
+    ],
+)
+def test_a_manifest_that_another_version_wrote_or_that_lies_is_refused(here, stage, changes, says):
+    path = here / "data/clean/manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(UserError, match=says):
+        MAINS[stage]()
+    assert not (here / "data/model").exists()
+
+
+def test_a_batch_larger_than_the_data_is_all_of_it(here):
+    configure(here, batch_size="65536", mode="online")
+    augment.main()
+    train.main()
+    assert json.loads((here / "data/model/summary.json").read_text())["epochs"] == 1
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_learning_rate_beyond_measure_publishes_no_model(here, optimizer):
+    configure(here, lr="1e30", optimizer=optimizer, clip="none", epochs="5", schedule="constant")
+    with pytest.raises(UserError, match=r"loss is (nan|inf) in epoch \d+, batch \d+.*train\.lr"):
+        train.main()
+    assert not (here / "data/model").exists()
+
+
+def test_evaluate_asks_for_the_model_that_is_not_there(here):
+    (here / "data/model").mkdir()
+    with pytest.raises(UserError, match=r"data/model/model\.json is missing: run `dvc repro`"):
+        evaluate.main()
+    assert not (here / "data/evaluation").exists()
+
+
+def raw(folder, rows) -> None:
+    """Write data/raw of (label, split, content), and an empty list of corrections."""
+    listed = [
+        records.Record(f"{label}/{number}", label, split, None, content, None)
+        for number, (label, split, content) in enumerate(rows)
+    ]
+    dataset.write(folder / "data/raw", [(None, dataset.raw_table(listed))], "raw")
+    files.write_bytes(folder / "data/corrections.csv", b"id,label\n")
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ([("a", None, png(number)) for number in range(20)], "1 class is left after cleaning"),
+        (
+            [(label, split, png(number)) for number, (label, split) in enumerate([("a", "train"), ("b", "test")] * 20)],
+            "class b has no image left for train",
+        ),
+        ([(label, None, b"") for label in "ab" * 20], "40 of 40 images would be set aside .40 undecodable"),
+        ([(label, None, b"GIF89a" + bytes(7)) for label in "ab" * 20], "would be set aside .40 undecodable"),
+    ],
+    ids=["one class", "a class without train", "no image", "no pixels"],
+)
+def test_data_that_no_classifier_can_learn_from_publish_nothing(tmp_path, monkeypatch, rows, says):
+    monkeypatch.chdir(tmp_path)
+    configure(tmp_path)
+    raw(tmp_path, rows)
+    with pytest.raises(UserError, match=says):
+        clean.main()
+    assert not (tmp_path / "data/clean").exists()
