@@ -73,6 +73,16 @@ def test_dark_is_dark(pages, dark, tmp_path):
     assert color == ("rgb(230, 234, 240)" if dark else "rgb(28, 36, 48)")
 
 
+@pytest.mark.skipif(shutil.which("pdftotext") is None, reason="no pdftotext: apt-get install poppler-utils")
+def test_a_printed_page_shows_what_is_folded(pages, tmp_path):
+    (tmp_path / "page.html").write_text(pages["report"])
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", f"--print-to-pdf={tmp_path / 'page.pdf'}"]
+    subprocess.run([*command, (tmp_path / "page.html").as_uri()], capture_output=True, timeout=120, check=True)
+    done = subprocess.run(["pdftotext", tmp_path / "page.pdf", "-"], capture_output=True, text=True, check=True)
+    assert "robustness_images: 1000" in done.stdout  # of params.yaml, in a fold
+
+
 @pytest.mark.skipif(not AXE.is_file(), reason="no .axe/axe.min.js: .ci/run gets it where npm is")
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("name", ["report", "comparison"])
