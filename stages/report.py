@@ -50,9 +50,12 @@ def plotted(table: pd.DataFrame) -> pd.DataFrame:
     table = table.apply(lambda column: column.str.replace("<", "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}"))
     if "prediction" not in table:
         return table
+    images = table["images"].astype(int)
     sizes = table.map(lambda value: len(value.encode()) + len(",''")).sum(axis=1)
-    order = table["images"].astype(int).sort_values(ascending=False, kind="stable").index
-    return table.loc[sorted(order[sizes[order].cumsum() < MOST])]
+    order = images.sort_values(ascending=False, kind="stable").index
+    beyond = sizes[order].cumsum() >= MOST
+    # All of a count or none, else some labels would look better than others.
+    return table[images > images[order][beyond].max()] if beyond.any() else table
 
 
 def render(template: Path, title: str) -> str:

@@ -101,10 +101,11 @@ def test_confusion_of_many_classes_stays_small_and_keeps_the_frequent_pairs(tmp_
     table = evaluate.confusion_table(counts, [f'"{number}", {"n" * 50}' for number in range(100)]).astype(str)
     kept = report.plotted(table)
     files.write_csv(tmp_path / "confusion.csv", kept)
-    assert 50_000 < (tmp_path / "confusion.csv").stat().st_size < 100_000
-    pairs = set(kept.index)
-    assert {number * 101 for number in range(100)} | {307} <= pairs  # the diagonal, and the frequent mistake
-    assert list(kept.index) == sorted(pairs)
+    assert (tmp_path / "confusion.csv").stat().st_size < 100_000
+    # The diagonal and the frequent mistake; of the pairs with one count all or none.
+    assert list(kept.index) == sorted({number * 101 for number in range(100)} | {307})
+    few = table[table["images"].astype(int) > 7]
+    assert report.plotted(few.head(200)).equals(few.head(200))
 
 
 def test_a_failing_cell_fails_the_stage_and_publishes_nothing(trained, tmp_path):
