@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 from nbconvert import HTMLExporter
 from papermill import execute_notebook
 from papermill.exceptions import PapermillExecutionError
@@ -16,6 +17,7 @@ from stages.lib.errors import UserError
 TEMPLATE = Path("stages/report.ipynb")
 OUTPUT = Path("metrics")
 TABLES = ("confusion", "per_class", "precision_recall", "reliability", "robustness", "roc", "slices")
+MOST = 90_000  # bytes of a table for git
 PLOTS = ("model/history.csv", *(f"evaluation/{name}.csv" for name in TABLES))
 
 
@@ -33,6 +35,27 @@ def metrics(evidence: sections.Evidence) -> dict:
         "clean": {name: clean[name] for name in ("images", "kept", "corrected", "leaks", "set_aside", "flagged")},
         "model": {name: train[name] for name in ("parameters", "multiply_adds", "megabytes", "epochs")},
     }
+
+
+def plotted(table: pd.DataFrame) -> pd.DataFrame:
+    """Make a table fit for git and for the page of ``dvc plots``.
+
+    DVC writes values into a script of that page as they are, where ``</script>`` in
+    a class name would end it. And with many classes, pairs that are rarely
+    confused are left out, the rarest first.
+
+    Args:
+        table: of strings; confusion counts have a column ``prediction``.
+    """
+    table = table.apply(lambda column: column.str.replace("<", "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}"))
+    if "prediction" not in table:
+        return table
+    images = table["images"].astype(int)
+    sizes = table.map(lambda value: len(value.encode()) + len(",''")).sum(axis=1)
+    order = images.sort_values(ascending=False, kind="stable").index
+    beyond = sizes[order].cumsum() >= MOST
+    # All of a count or none, else some labels would look better than others.
+    return table[images > images[order][beyond].max()] if beyond.any() else table
 
 
 def render(template: Path, title: str) -> str:
@@ -79,7 +102,8 @@ def main() -> None:
     files.write_json(OUTPUT / "metrics.json", metrics(evidence))
     for name in PLOTS:
         source = Path("data") / name
-        files.write_bytes(OUTPUT / "plots" / source.name, source.read_bytes())
+        table = pd.read_csv(source, dtype=str, keep_default_na=False)
+        files.write_csv(OUTPUT / "plots" / source.name, plotted(table))
     files.write_bytes(OUTPUT / "model_card.md", card.as_markdown(evidence).encode())
     files.write_bytes(OUTPUT / "report.html", html.encode())
     print(f"report: {OUTPUT / 'report.html'}, {len(html.encode()) / 1e6:.1f} MB")

@@ -6,11 +6,13 @@ import re
 import shutil
 import subprocess
 
+import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import ROOT, Project
 from test_compare import hostile
 
-from stages import compare
+from stages import compare, report
+from stages.lib import files
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 AXE = ROOT / ".axe/axe.min.js"
@@ -71,6 +73,32 @@ def test_dark_is_dark(pages, dark, tmp_path):
     matches, color = asked(pages["report"], script, tmp_path, dark=dark)
     assert matches == dark
     assert color == ("rgb(230, 234, 240)" if dark else "rgb(28, 36, 48)")
+
+
+@pytest.mark.skipif(shutil.which("pdftotext") is None, reason="no pdftotext: apt-get install poppler-utils")
+def test_a_printed_page_shows_what_is_folded(pages, tmp_path):
+    (tmp_path / "page.html").write_text(pages["report"])
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", f"--print-to-pdf={tmp_path / 'page.pdf'}"]
+    subprocess.run([*command, (tmp_path / "page.html").as_uri()], capture_output=True, timeout=120, check=True)
+    done = subprocess.run(["pdftotext", tmp_path / "page.pdf", "-"], capture_output=True, text=True, check=True)
+    assert "robustness_images: 1000" in done.stdout  # of params.yaml, in a fold
+
+
+def test_the_page_of_dvc_plots_runs_nothing_from_class_names(trained, tmp_path):
+    shutil.copytree(trained.folder, tmp_path / "project")
+    project = Project.at(tmp_path / "project")
+    path = project.folder / "metrics/plots/per_class.csv"
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table.loc[0, "class"] = "</script><script>document.documentElement.lang = 'run'</script>"
+    table.loc[1, "class"] = "<img src=x onerror=\"document.documentElement.lang = 'run'\">"
+    files.write_csv(path, report.plotted(table))
+    project.dvc("plots", "show")
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    page = (project.folder / "dvc_plots/index.html").as_uri()
+    done = subprocess.run([*command, "--dump-dom", page], capture_output=True, text=True, timeout=120, check=True)
+    assert "document.documentElement" in done.stdout  # the names are there,
+    assert 'lang="run"' not in done.stdout  # as text
 
 
 @pytest.mark.skipif(not AXE.is_file(), reason="no .axe/axe.min.js: .ci/run gets it where npm is")

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from conftest import Project
 
-from stages.lib import corruptions, figures, findings, page
+from stages import evaluate, report
+from stages.lib import corruptions, figures, files, findings, page
 
 
 class Tags(HTMLParser):
@@ -84,6 +85,27 @@ def test_the_metrics_are_finite_scalars_under_fixed_keys(trained):
 def test_the_files_for_git_are_small(trained):
     for path in (trained.folder / "metrics").rglob("*"):
         assert path.is_dir() or path.name == "report.html" or path.stat().st_size < 100_000
+
+
+def test_plot_files_hold_nothing_that_ends_a_script():
+    names = ["</script><script>alert(1)</script>", EVIL, "a|b", "日本語", "NA"]
+    table = report.plotted(pd.DataFrame({"class": names, "f1": ["1", "0.5", "0", "", "1"]}))
+    assert not table["class"].str.contains("<").any()
+    assert table["class"].tolist()[2:] == names[2:]
+    assert table["f1"].tolist() == ["1", "0.5", "0", "", "1"]
+
+
+def test_confusion_of_many_classes_stays_small_and_keeps_the_frequent_pairs(tmp_path):
+    counts = np.random.default_rng(0).integers(1, 9, (100, 100)) + 90 * np.eye(100, dtype=int)
+    counts[3, 7] = 50
+    table = evaluate.confusion_table(counts, [f'"{number}", {"n" * 50}' for number in range(100)]).astype(str)
+    kept = report.plotted(table)
+    files.write_csv(tmp_path / "confusion.csv", kept)
+    assert (tmp_path / "confusion.csv").stat().st_size < 100_000
+    # The diagonal and the frequent mistake; of the pairs with one count all or none.
+    assert list(kept.index) == sorted({number * 101 for number in range(100)} | {307})
+    few = table[table["images"].astype(int) > 7]
+    assert report.plotted(few.head(200)).equals(few.head(200))
 
 
 def test_a_failing_cell_fails_the_stage_and_publishes_nothing(trained, tmp_path):

@@ -12,8 +12,10 @@ from matplotlib.figure import Figure
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2430; --soft: #566070; --ground: #fff; --line: #d8dde4;
   --card: #f5f7f9; --bar: #2f6fb2; --cell: 47, 111, 178; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6eaf0; --soft: #a5afbd; --ground: #14181e; --line: #38414d;
-  --card: #1d232b; --bar: #6aa5e0; --cell: 106, 165, 224; } }
+@media screen and (prefers-color-scheme: dark) {
+  :root { --ink: #e6eaf0; --soft: #a5afbd; --ground: #14181e; --line: #38414d; --card: #1d232b;
+    --bar: #6aa5e0; --cell: 106, 165, 224; }
+  .plot img { filter: invert(.91) hue-rotate(180deg); } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 62rem; padding: 1rem; background: var(--ground); color: var(--ink);
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; overflow-wrap: anywhere; }
@@ -32,12 +34,15 @@ figure { margin: .8rem 0; } figure img { max-width: 100%; height: auto; display:
 .sheet li { flex: 1 1 0; display: flex; align-items: center; font-size: .8rem; line-height: 1.1; min-height: 0;
   overflow: hidden; }
 .strip { display: flex; flex-wrap: wrap; gap: .8rem; } .strip figure { width: 8.5rem; margin: 0; }
-.strip img { width: 100%; image-rendering: pixelated; outline: 1px solid var(--line); } .strip .pair { width: 13rem; }
+.strip figcaption { margin-top: .3rem; line-height: 1.3; }
+.strip img { width: 100%; image-rendering: pixelated; outline: 1px solid var(--line);
+  outline-offset: -1px; } .strip .pair { width: 13rem; }
 .pair img { width: calc(50% - .2rem); display: inline-block; vertical-align: top; }
 .pair img + img { margin-left: .4rem; }
 .exhibits { display: grid; grid-template-columns: repeat(auto-fill, minmax(16rem, 1fr)); gap: 1.2rem; }
 .exhibits figure { margin: 0; break-inside: avoid; } .exhibits div { display: flex; gap: .3rem; margin-bottom: .3rem; }
-.exhibits img { width: 5rem; image-rendering: pixelated; outline: 1px solid var(--line); }
+.exhibits img { width: 5rem; image-rendering: pixelated; outline: 1px solid var(--line);
+  outline-offset: -1px; }
 .exhibits div + div img { width: 3.2rem; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .88rem; margin: .6rem 0; }
 th, td { padding: .2rem .55rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top; }
@@ -52,7 +57,14 @@ th, td { overflow-wrap: normal; } td.text { overflow-wrap: anywhere; min-width: 
 pre { background: var(--card); padding: .8rem; overflow-x: auto; font-size: .8rem; }
 @media (max-width: 30rem) { table { font-size: .76rem; } th, td { padding: .2rem .25rem; }
   td.text { min-width: 4.7rem; } }
-summary { cursor: pointer; } @media print { details > * { display: block; } body { max-width: none; } }
+summary { cursor: pointer; }
+@page { margin: 15mm; }
+@media print { :root { color-scheme: light; font-size: 10pt; } * { print-color-adjust: exact; }
+  body { max-width: none; padding: 0; font-size: 1rem; } p { orphans: 3; widows: 3; } summary { list-style: none; }
+  details::details-content { content-visibility: visible; display: block; block-size: auto; }
+  h2, h3, summary, caption, thead, p:has(+ :is(.scroll, .side, .bars, .strip, figure)) { break-after: avoid; }
+  figure, tr, .figures, .bars, .matrix, .sheet { break-inside: avoid; }
+  .side > * { flex-basis: 24rem; } .scroll { overflow: visible; } pre { white-space: pre-wrap; } }
 """
 
 _PAGE = Template("""<!DOCTYPE html>
@@ -124,9 +136,9 @@ def _cell(value) -> str:
     return f"<td>{value:,}</td>"
 
 
-def image(png: bytes, alt: str, width: int | None = None) -> str:
+def image(png: bytes, alt: str) -> str:
     """Embed a PNG with a text for those who do not see it."""
-    return f"<figure>{_img(png, alt, width)}</figure>"
+    return f"<figure>{_img(png, alt)}</figure>"
 
 
 def _img(png: bytes, alt: str, width: int | None = None) -> str:
@@ -230,4 +242,4 @@ def _plot(draw: Callable, alt: str) -> str:
         axes.grid(alpha=0.3)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", metadata={"Software": None})
-    return image(buffer.getvalue(), alt, width=420)
+    return f'<figure class="plot">{_img(buffer.getvalue(), alt, 420)}</figure>'
