@@ -14,7 +14,7 @@ def source(folder, rows: int = 30):
         ("train", dataset.pixel_table(names[i : i + 7], np.arange(len(names[i : i + 7])), pixels[i : i + 7]))
         for i in range(0, rows, 7)
     ]
-    dataset.write(folder, tables, "pixels", classes=["a"], image_shape=(8, 8, 1))
+    dataset.write(folder, tables, "pixels", classes=list("abcdefg"), image_shape=(8, 8, 1))
     return dataset.open_dataset(folder, "pixels")
 
 

@@ -81,7 +81,10 @@ def load(folder: Path) -> Classifier:
         classes = description["classes"]
         how = Architecture(**description["architecture"])
         model = models.build(how, conversion.image_shape, len(classes), description["normalizer"])
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ValueError, AttributeError):
         raise files.damaged(path) from None
-    model.load_weights(weights)
+    try:
+        model.load_weights(weights)
+    except (KeyError, TypeError, ValueError, OSError):
+        raise files.spoilt(weights, folder, f"does not fit {path}") from None
     return Classifier(model, classes, conversion)

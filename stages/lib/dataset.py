@@ -208,7 +208,7 @@ class Dataset:
             path = self.folder / shard["file"]
             if shard["file"] not in self._checked:
                 if not path.is_file():
-                    raise UserError(f"{path} is missing: run `dvc checkout` or `dvc repro --force`")
+                    raise files.spoilt(path, self.folder, "is missing")
                 if files.sha256(path) != shard["sha256"]:
                     raise self.changed(path)
             metadata = self._metadata(path, shard["rows"])
@@ -229,9 +229,7 @@ class Dataset:
 
     def changed(self, path: Path) -> UserError:
         """Build the error for a shard that does not hold what the manifest says."""
-        return UserError(
-            f"{path} is not what {self.folder / MANIFEST} says was written: delete {self.folder} and run `dvc repro`"
-        )
+        return files.spoilt(path, self.folder, f"is not what {MANIFEST} says was written")
 
     def tables(self, split: str | None = None, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """Stream a split, a row group at a time; see ``row_groups``."""
@@ -294,10 +292,7 @@ def open_dataset(folder: Path, kind: str) -> Dataset:
             or of another kind.
     """
     path = folder / MANIFEST
-    try:
-        manifest = files.read_json(path)
-    except RecursionError:
-        raise files.damaged(path) from None
+    manifest = files.read_json(path)
     if manifest.get("schema") != SCHEMA or manifest.get("kind") != kind:
         raise UserError(
             f"{path} is of schema {manifest.get('schema')!r:.40}, kind {manifest.get('kind')!r:.40}, but this "

@@ -212,6 +212,7 @@ def _receive(url: str, response, path: Path, end: float) -> bool:
     done = path.stat().st_size if going_on else 0
     length = response.headers.get("Content-Length", "")
     total = done + int(length) if length.isdigit() else None
+    files.need_room(path.parent, total - done if total else 0)
     with path.open("ab" if going_on else "wb") as file:
         try:
             # read1 returns what is there, so that a trickle cannot outwait the deadline.

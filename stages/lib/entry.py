@@ -18,6 +18,10 @@ _ADVICE = {
     errno.EMFILE: "too many open files: raise the limit with `ulimit -n 4096`",
     errno.ENFILE: "too many open files on this machine: close other programs",
     errno.ENOENT: "no such file or folder: check the path",
+    errno.ENOTDIR: "not a folder: check the path",
+    errno.EISDIR: "a folder where a file should be: move it away",
+    errno.ELOOP: "links that lead round in a circle: check the path",
+    errno.ENAMETOOLONG: "too long a name for this file system: shorten it",
     errno.ENOMEM: "out of memory: use smaller images or batches, or a larger machine",
 }
 

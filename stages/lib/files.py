@@ -130,7 +130,7 @@ def read_json(path: Path) -> dict:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run `dvc repro` to make it") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
         raise damaged(path)
@@ -138,8 +138,8 @@ def read_json(path: Path) -> dict:
 
 
 def damaged(path: Path) -> UserError:
-    """Build the error for a file of the pipeline's own that is not what was written."""
-    return UserError(f"{path} is damaged: delete {path.parent} and run `dvc repro`")
+    """Build the error for a file of the pipeline's own that cannot be read as what it is."""
+    return spoilt(path, path.parent, "is damaged")
 
 
 def forget(array: np.ndarray) -> None:
@@ -155,7 +155,13 @@ def sha256(path: Path) -> str:
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
-    """Write a frame as CSV, floats with six significant digits."""
+    """Write a frame as CSV, floats with six significant digits.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
+    if not np.isfinite(frame.select_dtypes("number").to_numpy(float)).all():
+        raise ValueError(f"{path.name}: a number is not finite")
     write_bytes(path, frame.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode())
 
 

@@ -1,4 +1,4 @@
-"""How many cases each fuzz test tries: a few hundred, or with KILN_FAULTS=all 10,000."""
+"""How much the tests of faults try: a little, or all that `make faults` asks for by KILN_FAULTS=all."""
 
 import os
 

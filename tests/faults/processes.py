@@ -2,16 +2,12 @@
 
 import hashlib
 import json
-import os
 import signal
 import subprocess
 import time
 from pathlib import Path
 
 import psutil
-
-# `make faults` sets KILN_FAULTS=all; `make test` makes do with a few rounds.
-ALL = os.environ.get("KILN_FAULTS") == "all"
 
 
 def start(project, *command: str) -> subprocess.Popen:

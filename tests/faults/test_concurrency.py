@@ -3,8 +3,9 @@
 import shutil
 
 import pytest
+from cases import ALL
 from conftest import Project
-from processes import ALL, alive, broken_cache_files, contents, stages_in, start, wait_for
+from processes import alive, broken_cache_files, contents, stages_in, start, wait_for
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ import time
 
 import numpy as np
 import pytest
+from cases import ALL
 from conftest import STAGES, Project
-from processes import ALL, alive, broken_cache_files, contents, kill, stages_in, start, wait_for
+from processes import alive, broken_cache_files, contents, kill, stages_in, start, wait_for
 
 from stages.lib import checkpoint
 

@@ -6,8 +6,9 @@ import subprocess
 import sys
 
 import pytest
+from cases import ALL
 from conftest import STAGES, Project
-from processes import ALL, contents
+from processes import contents
 
 FOLDERS = dict(zip(STAGES, ("raw", "clean", "augmented", "normalized", "model", "evaluation"), strict=False))
 OWN_MOUNTS = ("unshare", "--mount", "--map-root-user")
