@@ -8,6 +8,9 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 GPU ?=
 READY := $(VENV)/.ready$(if $(GPU),-gpu)
 
+# A file of tests stays with one worker, so that what its tests share is made once.
+WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile
+
 define SHOW
 import json, pandas
 metrics = json.load(open("metrics/metrics.json"))
@@ -44,10 +47,10 @@ repro: setup ## run the pipeline; ends with the metrics and the report's path
 	@echo "report: $(CURDIR)/metrics/report.html"
 
 test: setup ## run the tests
-	@pytest
+	@pytest $(WORKERS)
 
 faults: setup ## kill, fill, corrupt and fuzz everything at length (most of an hour)
-	@KILN_FAULTS=all pytest tests/faults
+	@KILN_FAULTS=all pytest tests/faults $(WORKERS)
 
 lint: setup ## check format and style
 	@ruff format --check .

@@ -118,3 +118,18 @@ def test_what_was_published_is_checked_file_by_file(tmp_path):
     (target / files.DIGESTS).unlink()
     with pytest.raises(UserError, match=r"digests\.json is missing: run `dvc repro`"):
         files.verify(target)
+
+
+def test_a_csv_holds_no_infinite_number_and_a_missing_one_is_empty(tmp_path):
+    path, frame = tmp_path / "x.csv", pd.DataFrame({"name": ["a", "b"], "figure": [1.0, math.nan]})
+    files.write_csv(path, frame)
+    assert path.read_text().splitlines() == ["name,figure", "a,1", "b,"]
+    with pytest.raises(ValueError, match=r"x\.csv: a number is infinite"):
+        files.write_csv(path, frame.fillna(math.inf))
+    assert path.read_text().splitlines()[2] == "b,"
+
+
+def test_room_is_asked_for_before_it_is_used(tmp_path):
+    files.need_room(tmp_path, 1)
+    with pytest.raises(UserError, match=r"needs 1,000,000,000,000\.0 MB, but its disk has only .* MB left: free some"):
+        files.need_room(tmp_path, 10**18)

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from conftest import ROOT, noise
@@ -313,5 +315,22 @@ def test_a_changed_description_is_refused(tmp_path, old, new, says):
     save(tmp_path)
     path = tmp_path / "model.json"
     path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(UserError, match=says):
+        artifact.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"classes": list("abc")}, r"model\.weights\.h5 does not fit .*model\.json"),
+        ({"classes": 3}, r"model\.json is damaged"),
+        ({"conversion": []}, r"model\.json is damaged"),
+        ({"normalizer": {"method": "standard", "offset": "x", "scale": "y"}}, r"model\.json is damaged"),
+    ],
+)
+def test_a_description_that_lies_is_one_sentence(tmp_path, changes, says):
+    save(tmp_path)
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     with pytest.raises(UserError, match=says):
         artifact.load(tmp_path)

@@ -120,3 +120,13 @@ def test_requirements_are_pinned_by_hash_and_name_no_index(name):
     assert not re.search(r"https?:|--index|--find-links|--extra-index", text)
     for block in re.split(r"\n(?=[a-z0-9])", text.split("\n", 2)[2]):
         assert re.match(r"[a-z0-9.-]+==\S+", block) and "--hash=sha256:" in block, block[:60]
+
+
+@pytest.mark.parametrize("page", ["SECURITY.md", "README.md"])
+def test_the_tests_that_are_named_exist(page):
+    text = (ROOT / page).read_text()
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text)
+    assert named
+    for file, function in named:
+        assert (ROOT / file).is_file(), file
+        assert not function or f"def {function}(" in (ROOT / file).read_text(), function

@@ -5,6 +5,7 @@ and reads arrays into it.
 """
 
 import math
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,7 +85,9 @@ def load(folder: Path) -> Classifier:
     except (KeyError, TypeError, ValueError, AttributeError):
         raise files.damaged(path) from None
     try:
-        model.load_weights(weights)
-    except (KeyError, TypeError, ValueError, OSError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # Keras only warns of layers that keep their fresh weights
+            model.load_weights(weights)
+    except (KeyError, TypeError, ValueError, OSError, UserWarning):
         raise files.spoilt(weights, folder, f"does not fit {path}") from None
     return Classifier(model, classes, conversion)

@@ -221,7 +221,9 @@ class Dataset:
         try:
             metadata = pq.read_metadata(path)
             whole = metadata.num_rows == rows and metadata.schema.to_arrow_schema().equals(wanted)
-        except (pa.ArrowException, OSError):
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, MemoryError) or getattr(error, "errno", None):
+                raise  # the machine's fault, not the file's
             whole = False
         if not whole:
             raise self.changed(path)

@@ -158,10 +158,10 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
     """Write a frame as CSV, floats with six significant digits.
 
     Raises:
-        ValueError: a number is not finite.
+        ValueError: a number is infinite; one that is missing is an empty field.
     """
-    if not np.isfinite(frame.select_dtypes("number").to_numpy(float)).all():
-        raise ValueError(f"{path.name}: a number is not finite")
+    if np.isinf(frame.select_dtypes("number").to_numpy(float)).any():
+        raise ValueError(f"{path.name}: a number is infinite")
     write_bytes(path, frame.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode())
 
 

@@ -18,6 +18,7 @@ def output(project) -> str:
     return (project.folder / "output.log").read_text()
 
 
+@pytest.mark.skipif(not ALL, reason="takes a minute: `make faults` runs it")
 def test_two_repros_at_once_give_one_result(reproduced):
     folder = reproduced.folder
     expected, lock = contents(folder / "data"), (folder / "dvc.lock").read_bytes()

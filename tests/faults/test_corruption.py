@@ -4,23 +4,26 @@ import os
 import shutil
 
 import pytest
+from cases import ALL
 from conftest import Project
 from processes import contents
 
 READERS = [
     ("raw", "00000.parquet", "clean"),
-    ("raw", "manifest.json", "clean"),
     ("clean", "train/00000.parquet", "augment"),
+    ("normalized", "normalizer.json", "train"),
+    ("model", "model.json", "evaluate"),
+    ("model", "history.csv", "report"),
+]
+MORE = [
+    ("raw", "manifest.json", "clean"),
     ("clean", "test/00000.parquet", "normalize"),
     ("clean", "validation/00000.parquet", "train"),
     ("clean", "test/00000.parquet", "evaluate"),
     ("clean", "measures.parquet", "evaluate"),
     ("augmented", "train/00000.parquet", "train"),
     ("augmented", "policy.json", "train"),
-    ("normalized", "normalizer.json", "train"),
     ("model", "model.weights.h5", "evaluate"),
-    ("model", "model.json", "evaluate"),
-    ("model", "history.csv", "report"),
     ("evaluation", "exhibits.parquet", "report"),
     ("clean", "samples.png", "report"),
 ]
@@ -43,7 +46,7 @@ def flip_a_bit(path, place: float = 0.6) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-@pytest.mark.parametrize(("folder", "name", "stage"), READERS)
+@pytest.mark.parametrize(("folder", "name", "stage"), READERS + MORE * ALL)
 def test_a_flipped_bit_is_found_by_the_next_stage(copy, folder, name, stage):
     path = copy.folder / "data" / folder / name
     whole = path.read_bytes()
@@ -56,7 +59,9 @@ def test_a_flipped_bit_is_found_by_the_next_stage(copy, folder, name, stage):
     assert f"data/{folder}" in refused.stderr and "`dvc " in refused.stderr
 
 
-@pytest.mark.parametrize("name", ["digests.json", "manifest.json", "summary.json", "train", "test/00000.parquet"])
+@pytest.mark.parametrize(
+    "name", ["train", *["digests.json", "manifest.json", "summary.json", "test/00000.parquet"] * ALL]
+)
 def test_a_folder_that_is_not_whole_is_refused_with_the_command_that_rebuilds_it(copy, name):
     path = copy.folder / "data/clean" / name
     aside = copy.folder / "aside"
@@ -70,6 +75,7 @@ def test_a_folder_that_is_not_whole_is_refused_with_the_command_that_rebuilds_it
         assert "is missing" in done.stderr and "`dvc repro" in done.stderr
 
 
+@pytest.mark.skipif(not ALL, reason="takes a minute: `make faults` runs it")
 def test_a_partial_folder_that_was_committed_is_refused(copy, tmp_path):
     project = Project.at(shutil.copytree(copy.folder, tmp_path / "copy", symlinks=True))
     (project.folder / "data/clean/validation/00000.parquet").unlink()

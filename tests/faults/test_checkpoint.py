@@ -2,6 +2,7 @@ import signal
 
 import numpy as np
 import pytest
+from cases import ALL
 from test_models import classifier
 from test_optimization import settings
 from test_train import FLIPS, PLAIN, feed
@@ -36,19 +37,17 @@ def cut_off(data, folder, steps, **how):
         fit(data, Cut(folder, steps), **how)
 
 
-@pytest.mark.parametrize("steps", [1, 3, 5])  # of three an epoch: within, at the end of, and after one
-@pytest.mark.parametrize(
-    "how",
-    [
-        {},
-        {"schedule": "plateau", "lr": 0.05, "decay_epochs": 1},
-        {"ema": 0.5, "keep": "best", "monitor": "accuracy", "patience": 2, "epochs": 6},
-        {"ema": 0.5, "ema_every": 2, "ema_restart": True, "optimizer": "adamw", "weight_decay": 0.1},
-        {"optimizer": "muon", "lr": 0.1, "name": "fast_cnn", "model": {"width": 0.25}, "mixup": 0.5},
-        {"optimizer": "sgd", "precision": "mixed_float16", "model": {"precision": "mixed_float16"}},
-    ],
-    ids=str,
-)
+PLATEAU = {"schedule": "plateau", "lr": 0.05, "decay_epochs": 1}
+BEST = {"ema": 0.5, "keep": "best", "monitor": "accuracy", "patience": 2, "epochs": 6}
+RESTART = {"ema": 0.5, "ema_every": 2, "ema_restart": True, "optimizer": "adamw", "weight_decay": 0.1}
+MUON = {"optimizer": "muon", "lr": 0.1, "name": "fast_cnn", "model": {"width": 0.25}, "mixup": 0.5}
+MIXED = {"optimizer": "sgd", "precision": "mixed_float16", "model": {"precision": "mixed_float16"}}
+# Steps, of three an epoch: 1 is within one, 3 at its end, 5 before the last, smaller batch of the next.
+FEW = [(1, RESTART), (3, BEST), (5, MUON)]
+EVERY = [(steps, how) for steps in (1, 3, 5) for how in ({}, PLATEAU, BEST, RESTART, MUON, MIXED)]
+
+
+@pytest.mark.parametrize(("steps", "how"), EVERY if ALL else FEW, ids=str)
 def test_a_training_that_was_cut_off_ends_as_if_it_had_not_been(tmp_path, steps, how):
     data = feed(tmp_path)
     weights, history, kept = fit(data, **how)
@@ -61,6 +60,7 @@ def test_a_training_that_was_cut_off_ends_as_if_it_had_not_been(tmp_path, steps,
     assert kept == kept_again
 
 
+@pytest.mark.skipif(not ALL, reason="takes a minute: `make faults` runs it")
 def test_freezing_survives(tmp_path):
     data = feed(tmp_path, shape=(32, 32, 3))
     pretrained = {"weights": "x", "weights_sha256": "0" * 64, "frozen_epochs": 1, "thaw_factor": 0.1}
