@@ -78,17 +78,17 @@ def test_a_param_concerns_its_own_stage_alone(short):
         short.run("git", "checkout", "-q", "params.yaml")
 
 
-@pytest.mark.parametrize(("given", "meant"), [("1e-4", 1e-4), ("1", 1.0)])
-def test_an_experiment_runs_from_train_on_and_can_be_compared(short, given, meant):
-    done = short.dvc("exp", "run", "-S", f"train.lr={given}", "-S", "train.epochs=1", "-n", f"lr-{given}")
+def test_an_experiment_runs_from_train_on_and_can_be_compared(short):
+    # A whole number where a float is due; test_experiments.py has fractions.
+    done = short.dvc("exp", "run", "-S", "train.lr=1", "-S", "train.epochs=1", "-n", "whole")
     assert ran(done) == {"train", "evaluate", "report"}
     history = (short.folder / "data/model/history.csv").read_text().splitlines()
-    assert float(history[1].split(",")[1]) < meant  # cosine: the last step's rate
+    assert float(history[1].split(",")[1]) < 1  # cosine: the last step's rate
     shown = json.loads(short.dvc("exp", "show", "--json").stdout)
     experiments = [e for rev in shown for e in rev.get("experiments") or []]
-    named = next(e for e in experiments if e["name"] == f"lr-{given}")
+    named = next(e for e in experiments if e["name"] == "whole")
     values = named["revs"][0]["data"]
-    assert values["params"]["params.yaml"]["data"]["train"]["lr"] == pytest.approx(meant)
+    assert values["params"]["params.yaml"]["data"]["train"]["lr"] == 1
     assert values["metrics"]["metrics/metrics.json"]["data"]["test"]["accuracy"] > 0.05
     table = short.dvc("metrics", "diff", "--md").stdout
     assert "| metrics/metrics.json | test.accuracy" in " ".join(table.split())

@@ -59,9 +59,10 @@ def test_a_flipped_bit_is_found_by_the_next_stage(copy, folder, name, stage):
     assert f"data/{folder}" in refused.stderr and "`dvc " in refused.stderr
 
 
-@pytest.mark.parametrize(
-    "name", ["train", *["digests.json", "manifest.json", "summary.json", "test/00000.parquet"] * ALL]
-)
+PARTS = ["train", *["digests.json", "manifest.json", "summary.json", "test/00000.parquet"] * ALL]
+
+
+@pytest.mark.parametrize("name", PARTS)
 def test_a_folder_that_is_not_whole_is_refused_with_the_command_that_rebuilds_it(copy, name):
     path = copy.folder / "data/clean" / name
     aside = copy.folder / "aside"
