@@ -20,6 +20,8 @@ def start(project, *command: str) -> subprocess.Popen:
             stdout=log,
             stderr=log,
             start_new_session=True,
+            # What runs in the background ignores Ctrl-C, and so would its children.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
 
