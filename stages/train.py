@@ -111,10 +111,11 @@ class Run:
         """
         settings = self.settings
         if self.step == 0:
-            if self.epoch in (0, settings.frozen_epochs):
-                self._compile(frozen=self.epoch < settings.frozen_epochs)
-            seed = randomness.key(settings.seed, "dropout", self.epoch) % np.uint64(2**31)
-            models.reseed(self.classifier, int(seed))
+            with lifetime.uninterrupted():
+                if self.epoch in (0, settings.frozen_epochs):
+                    self._compile(frozen=self.epoch < settings.frozen_epochs)
+                seed = randomness.key(settings.seed, "dropout", self.epoch) % np.uint64(2**31)
+                models.reseed(self.classifier, int(seed))
         label = f"epoch {self.epoch + 1}/{settings.epochs}"
         fed = batches(self.train, self.plan, settings, self.epoch, self.step)
         for pixels, targets, weights in progress.track(fed, label, self.steps - self.step, "batches"):
@@ -131,6 +132,8 @@ class Run:
             metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
             jit_compile=backend.jit(),
         )
+        # Now and not in the first step, so that a checkpoint before it is whole.
+        self.trainee.optimizer.build(self.trainee.trainable_variables)
 
     def _train_step(self, pixels: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> None:
         self.trainee.optimizer.learning_rate = self._lr(self.step)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from stages.lib import lifetime
 from stages.lib.backend import keras
 from stages.lib.muon import Muon
 from stages.lib.params import Train
@@ -180,11 +181,13 @@ class Average:
     def applied(self) -> Iterator[None]:
         """Give the network the average for a while, then its own weights back."""
         own = self._copies()
-        self._assign(self.means)
         try:
+            with lifetime.uninterrupted():
+                self._assign(self.means)
             yield
         finally:
-            self._assign(own)
+            with lifetime.uninterrupted():
+                self._assign(own)
 
     def adopt(self) -> None:
         """Give the network the average for good."""

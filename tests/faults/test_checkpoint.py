@@ -60,6 +60,46 @@ def test_a_training_that_was_cut_off_ends_as_if_it_had_not_been(tmp_path, steps,
     assert kept == kept_again
 
 
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_a_stop_before_the_first_step_of_an_epoch(tmp_path, monkeypatch, epoch):
+    data = feed(tmp_path)
+    weights, history, _ = fit(data, ema=0.5)
+    own = train.batches
+
+    def stopping(*arguments):
+        if arguments[3] == epoch:
+            raise lifetime.Stopped(signal.SIGTERM)
+        return own(*arguments)
+
+    monkeypatch.setattr(train, "batches", stopping)
+    with pytest.raises(lifetime.Stopped):
+        fit(data, checkpoint.Keeper(tmp_path / "kept", print), ema=0.5)
+    monkeypatch.undo()
+    again, history_again, _ = fit(data, Cut(tmp_path / "kept", 0), ema=0.5)
+    assert all((a == b).all() for a, b in zip(weights, again, strict=True))
+    assert history.equals(history_again)
+
+
+def test_a_stop_during_validation_keeps_the_weights_that_train(tmp_path, monkeypatch):
+    data = feed(tmp_path)
+    weights, history, _ = fit(data, ema=0.5)
+    own, calls = train.validate, []
+
+    def stopping(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise lifetime.Stopped(signal.SIGINT)
+        return own(*arguments)
+
+    monkeypatch.setattr(train, "validate", stopping)
+    with pytest.raises(lifetime.Stopped):
+        fit(data, checkpoint.Keeper(tmp_path / "kept", print), ema=0.5)
+    monkeypatch.undo()
+    again, history_again, _ = fit(data, Cut(tmp_path / "kept", 0), ema=0.5)
+    assert all((a == b).all() for a, b in zip(weights, again, strict=True))
+    assert history.equals(history_again)
+
+
 @pytest.mark.skipif(not ALL, reason="takes a minute: `make faults` runs it")
 def test_freezing_survives(tmp_path):
     data = feed(tmp_path, shape=(32, 32, 3))
