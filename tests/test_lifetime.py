@@ -75,8 +75,8 @@ import time
 from stages.lib import entry, lifetime
 lifetime.SECONDS_TO_STOP = 0.5
 def main():
-    print("up", flush=True)
     with lifetime.uninterrupted():
+        print("up", flush=True)
         time.sleep(60)
 entry.run(main, "demo")
 """

@@ -100,6 +100,7 @@ def test_a_stage_ends_with_the_dvc_that_started_it(reproduced, number):
     process.send_signal(number)
     process.wait()
     wait_for(lambda: not alive(stage), 10)
+    assert "train: stopped by SIGTERM" in output(reproduced)  # and did not just come to its end
     done = reproduced.dvc("repro")
     assert done.returncode == 0
     assert contents(folder / "data/model") == expected
