@@ -1,4 +1,5 @@
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -141,14 +142,36 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_then_to_the_start(tmp
         assert all((a == b).all() for a, b in zip(weights, again, strict=True))
 
 
-def test_no_code_runs_from_a_checkpoint(tmp_path):
+class Hostile:
+    def __reduce__(self):
+        return Path("ran").mkdir, ()
+
+
+def test_no_code_runs_from_a_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     keeper = Cut(tmp_path, 0)
     with (tmp_path / "partial").open("wb") as file:
-        np.savez(file, state=np.array([print], dtype=object))
+        np.savez(file, state=np.array([Hostile()], dtype=object))
     digest = checkpoint.files.sha256(tmp_path / "partial")
     (tmp_path / "partial").rename(tmp_path / f"000000-{digest[:16]}.npz")
     assert keeper.latest() is None
     assert "is damaged" in keeper.said[0]
+    assert not Path("ran").exists()
+
+
+def test_what_is_restored_is_what_was_captured(tmp_path):
+    data, chosen = feed(tmp_path), settings(**{**PLAIN, "keep": "best", "ema": 0.5, "schedule": "plateau"})
+    run = train.Run(classifier(), data, FLIPS, chosen)
+    run.train_epoch()
+    run.end_epoch({"loss": 1.0, "accuracy": 0.5})
+    state, arrays = run.capture()
+    assert {name.split("/")[0] for name in arrays} == {"variable", "mean", "best"}
+    fresh = train.Run(classifier(), data, FLIPS, chosen)
+    fresh.restore(state, arrays)
+    state_again, arrays_again = fresh.capture()
+    assert state_again == state
+    assert arrays_again.keys() == arrays.keys()
+    assert all((arrays_again[name] == arrays[name]).all() for name in arrays)
 
 
 def test_a_checkpoint_that_cannot_be_written_costs_no_training(tmp_path):

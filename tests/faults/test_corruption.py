@@ -36,11 +36,12 @@ def copy(trained, tmp_path_factory):
     return Project.at(folder)
 
 
-def flip_a_bit(path, place: float = 0.6) -> None:
-    """Change one bit and keep size and time, as a failing disk does."""
+def flip_a_bit(path) -> None:
+    """Change one bit and keep size and time, as a failing disk does; JSON stays JSON."""
     before = path.stat()
     content = bytearray(path.read_bytes())
-    content[int(len(content) * place)] ^= 4
+    digits = [place for place, byte in enumerate(content) if chr(byte).isdigit()]
+    content[digits[-1] if path.suffix == ".json" else len(content) * 6 // 10] ^= 1
     path.chmod(0o644)
     path.write_bytes(content)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
