@@ -133,3 +133,12 @@ def test_room_is_asked_for_before_it_is_used(tmp_path):
     files.need_room(tmp_path, 1)
     with pytest.raises(UserError, match=r"needs 1,000,000,000,000\.0 MB, but its disk has only .* MB left: free some"):
         files.need_room(tmp_path, 10**18)
+
+
+def test_publishing_needs_no_deletion_that_could_fail_half_way(tmp_path, monkeypatch):
+    with files.publish(tmp_path / "out") as folder:
+        (folder / "old").touch()
+    monkeypatch.setattr(files.shutil, "rmtree", lambda *_, **__: None)  # as without file handles
+    with files.publish(tmp_path / "out") as folder:
+        (folder / "new").touch()
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["digests.json", "new"]
