@@ -218,8 +218,14 @@ def read_yaml(text: str) -> Mapping:
 
 def is_lock(text: str) -> bool:
     """Whether a text is a dvc.lock that DVC would take."""
-    found = read_yaml(text)
-    return "schema" in found and isinstance(found.get("stages", {}), Mapping)
+    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+    from voluptuous import Invalid
+
+    try:
+        COMPILED_LOCKFILE_SCHEMA(read_yaml(text))
+    except Invalid:
+        return False
+    return True
 
 
 def lock_file(project: Project) -> Iterator[Finding]:

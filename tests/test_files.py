@@ -135,7 +135,19 @@ def test_room_is_asked_for_before_it_is_used(tmp_path):
         files.need_room(tmp_path, 10**18)
 
 
-def test_publishing_needs_no_deletion_that_could_fail_half_way(tmp_path, monkeypatch):
+@pytest.mark.skipif(not hasattr(files.ctypes.CDLL(None), "renameat2"), reason="only Linux exchanges folders in a step")
+def test_old_and_new_change_places_in_one_step(tmp_path):
+    for name in ("one", "other"):
+        (tmp_path / name / name).mkdir(parents=True)
+    assert files._exchanged(tmp_path / "one", tmp_path / "other")
+    assert (tmp_path / "one/other").is_dir() and (tmp_path / "other/one").is_dir()
+    assert not files._exchanged(tmp_path / "one", tmp_path / "missing")
+
+
+@pytest.mark.parametrize("atomic", [True, False])
+def test_publishing_needs_no_deletion_that_could_fail_half_way(tmp_path, monkeypatch, atomic):
+    if not atomic:
+        monkeypatch.setattr(files, "_exchanged", lambda *_: False)
     with files.publish(tmp_path / "out") as folder:
         (folder / "old").touch()
     monkeypatch.setattr(files.shutil, "rmtree", lambda *_, **__: None)  # as without file handles
