@@ -93,7 +93,7 @@ class Keeper:
                     arrays = {name: content[name] for name in content.files}
                 return json.loads(arrays.pop(_STATE).tobytes()), arrays
             except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-                self.say(f"the checkpoint {path} is damaged: going on from the one before it")
+                self.say(f"the checkpoint {path} is damaged: going on from the one before it, or else from the start")
         return None
 
     def offer(self, capture: Callable[[], tuple[Mapping, Mapping[str, np.ndarray]]]) -> None:

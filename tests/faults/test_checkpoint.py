@@ -61,6 +61,15 @@ def test_a_training_that_was_cut_off_ends_as_if_it_had_not_been(tmp_path, steps,
     assert kept == kept_again
 
 
+def stopped_and_taken_up_again(data, folder, monkeypatch, weights, history):
+    with pytest.raises(lifetime.Stopped):
+        fit(data, checkpoint.Keeper(folder / "kept", print), ema=0.5)
+    monkeypatch.undo()
+    again, history_again, _ = fit(data, Cut(folder / "kept", 0), ema=0.5)
+    assert all((a == b).all() for a, b in zip(weights, again, strict=True))
+    assert history.equals(history_again)
+
+
 @pytest.mark.parametrize("epoch", [0, 1])
 def test_a_stop_before_the_first_step_of_an_epoch(tmp_path, monkeypatch, epoch):
     data = feed(tmp_path)
@@ -73,12 +82,7 @@ def test_a_stop_before_the_first_step_of_an_epoch(tmp_path, monkeypatch, epoch):
         return own(*arguments)
 
     monkeypatch.setattr(train, "batches", stopping)
-    with pytest.raises(lifetime.Stopped):
-        fit(data, checkpoint.Keeper(tmp_path / "kept", print), ema=0.5)
-    monkeypatch.undo()
-    again, history_again, _ = fit(data, Cut(tmp_path / "kept", 0), ema=0.5)
-    assert all((a == b).all() for a, b in zip(weights, again, strict=True))
-    assert history.equals(history_again)
+    stopped_and_taken_up_again(data, tmp_path, monkeypatch, weights, history)
 
 
 def test_a_stop_during_validation_keeps_the_weights_that_train(tmp_path, monkeypatch):
@@ -93,12 +97,7 @@ def test_a_stop_during_validation_keeps_the_weights_that_train(tmp_path, monkeyp
         return own(*arguments)
 
     monkeypatch.setattr(train, "validate", stopping)
-    with pytest.raises(lifetime.Stopped):
-        fit(data, checkpoint.Keeper(tmp_path / "kept", print), ema=0.5)
-    monkeypatch.undo()
-    again, history_again, _ = fit(data, Cut(tmp_path / "kept", 0), ema=0.5)
-    assert all((a == b).all() for a, b in zip(weights, again, strict=True))
-    assert history.equals(history_again)
+    stopped_and_taken_up_again(data, tmp_path, monkeypatch, weights, history)
 
 
 @pytest.mark.skipif(not ALL, reason="takes a minute: `make faults` runs it")
