@@ -234,7 +234,7 @@ def test_object_stores_through_fsspec(get):
 
 
 @pytest.mark.parametrize(
-    ("scheme", "package"), [("s3", "s3fs"), ("gs", "gcsfs"), ("az", "adlfs"), ("ssh", "paramiko"), ("sftp", "paramiko")]
+    ("scheme", "package"), [("s3", "s3fs"), ("gs", "gcsfs"), ("az", "adlfs"), ("ssh", "sshfs"), ("sftp", "sshfs")]
 )
 def test_a_missing_driver_is_named(get, scheme, package, monkeypatch):
     def missing(*arguments, **options):

@@ -1,13 +1,27 @@
-"""A DVC remote behind a real server on loopback: push, pull, and what fails on the way."""
+"""A DVC remote behind a real server on loopback (HTTP, SSH): push, pull, and what fails on the way."""
 
+import getpass
+import os
 import shutil
+import socket
+import subprocess
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from conftest import STAGES, Project
 from ruamel.yaml import YAML
 
+from stages.lib import download, files
+from stages.lib.errors import UserError
+
+SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
+READY_FOR_SSHD = SSHD and (os.getuid() or Path("/run/sshd").is_dir())  # root's sshd wants the folder
+needs_sshd = pytest.mark.skipif(
+    not READY_FOR_SSHD, reason="needs sshd (apt-get install openssh-server; as root mkdir /run/sshd)"
+)
 SHARED = [stage for stage in STAGES if stage != "augment"]  # what augment writes is not pushed
 
 
@@ -133,3 +147,76 @@ def test_a_failed_pull_says_so_and_the_next_completes(sharing, server, fault, tm
     server.fault = {}
     clone.dvc("pull", *SHARED)
     assert (clone.folder / "metrics/report.html").read_bytes() == (sharing.folder / "metrics/report.html").read_bytes()
+
+
+@pytest.fixture
+def ssh(tmp_path):
+    """A real sshd on loopback that one fresh key opens, with its port and the key."""
+    folder = tmp_path / "ssh"
+    folder.mkdir()
+    for name in ("host", "user"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = {
+        "ListenAddress": f"127.0.0.1:{port}",
+        "HostKey": folder / "host",
+        "AuthorizedKeysFile": folder / "user.pub",
+        "PidFile": "none",
+        "StrictModes": "no",  # the key lies in a temporary folder
+        "UsePAM": "no",
+        "PasswordAuthentication": "no",
+        "PermitRootLogin": "prohibit-password",
+        "Subsystem": "sftp internal-sftp",
+    }
+    (folder / "config").write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
+    log = folder / "log"
+    process = subprocess.Popen([SSHD, "-D", "-f", folder / "config", "-E", log])
+    try:
+        for _ in range(100):
+            if process.poll() is not None:
+                pytest.fail(f"sshd ended: {log.read_text()}")
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        yield port, folder / "user"
+    finally:
+        process.kill()
+        process.wait()
+
+
+@needs_sshd
+def test_push_and_pull_through_ssh(trained, ssh, tmp_path):
+    port, key = ssh
+    shutil.copytree(trained.folder, tmp_path / "project")
+    project, store = Project.at(tmp_path / "project"), tmp_path / "store"
+    project.dvc("remote", "add", "-d", "store", f"ssh://{getpass.getuser()}@127.0.0.1:{port}{store}")
+    project.commit("a remote")
+    refused = project.dvc("push", check=False)  # without the key
+    assert refused.returncode != 0 and "ERROR" in refused.stderr
+    assert not store.exists()
+
+    project.dvc("remote", "modify", "--local", "store", "keyfile", str(key))
+    project.dvc("push")
+    assert (store / stored_path(digest(project, "data/model")).removeprefix("/kiln/")).is_file()
+    clone = clone_of(project, tmp_path / "clone")
+    clone.dvc("remote", "modify", "--local", "store", "keyfile", str(key))
+    clone.dvc("pull", *SHARED)
+    for path in ("data/model/model.json", "data/evaluation/predictions.parquet", "metrics/report.html"):
+        assert (clone.folder / path).read_bytes() == (project.folder / path).read_bytes()
+
+
+@needs_sshd
+def test_fetch_through_ssh(ssh, tmp_path, monkeypatch):
+    port, key = ssh
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh/config").write_text(f"Host 127.0.0.1\n  User {getpass.getuser()}\n  IdentityFile {key}\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    source = tmp_path / "images.zip"
+    source.write_bytes(bytes(range(256)) * 5000)
+    got = download.fetch(f"ssh://127.0.0.1:{port}{source}", files.sha256(source), 60, tmp_path / "kept")
+    assert got.read_bytes() == source.read_bytes()
+    with pytest.raises(UserError, match="is not there"):
+        download.fetch(f"ssh://127.0.0.1:{port}/no/such.zip", "0" * 64, 60, tmp_path / "kept")

@@ -23,8 +23,8 @@ DRIVERS = {
     "gcs": "gcsfs",
     "az": "adlfs",
     "abfs": "adlfs",
-    "ssh": "paramiko",
-    "sftp": "paramiko",
+    "ssh": "sshfs",
+    "sftp": "sshfs",
     "memory": "fsspec",
 }
 
