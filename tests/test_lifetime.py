@@ -87,6 +87,53 @@ entry.run(main, "demo")
         assert process.wait(timeout=20) == 143
 
 
+@pytest.mark.parametrize(
+    ("end", "speaks"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", True),
+        ("os.abort()", True),
+        ("pass", False),
+        ("raise UserError('no')", False),
+        ("os.kill(os.getpid(), signal.SIGTERM); time.sleep(1)", False),
+        ("with lifetime.uninterrupted(): os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)", False),  # by force
+    ],
+)
+def test_a_stage_that_is_killed_is_spoken_for(tmp_path, end, speaks):
+    script = f"""
+import os, signal, time
+from pathlib import Path
+from stages.lib import entry, lifetime
+from stages.lib.errors import UserError
+lifetime.SECONDS_TO_STOP = 0.5
+def main():
+    {end}
+entry.run(main, "demo", Path({str(tmp_path / "out")!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    sentence = "demo: killed before its work was done, most often because memory ran out"
+    assert (sentence in done.stderr) == speaks
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["RESOURCE_EXHAUSTED: Out of memory", "OOM when allocating tensor with shape[9]", "can't start new thread"],
+)
+def test_what_libraries_say_of_memory_is_one_sentence(words):
+    def main():
+        raise RuntimeError(words)
+
+    with pytest.raises(SystemExit, match="demo: out of memory: use smaller images or batches, or a larger machine"):
+        entry.run(main, "demo")
+
+
+def test_another_error_of_a_library_keeps_its_traceback():
+    def main():
+        raise RuntimeError("a fault of ours")
+
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        entry.run(main, "demo")
+
+
 def test_one_writer_at_a_time_and_a_dead_one_is_none(tmp_path, monkeypatch):
     monkeypatch.setattr(lifetime, "SECONDS_FOR_THE_LOCK", 0.3)
     output = tmp_path / "out"

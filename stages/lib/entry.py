@@ -2,13 +2,14 @@
 
 import errno
 import sys
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from stages.lib import lifetime
 from stages.lib.errors import UserError
 
+_LESS_MEMORY = "use smaller images or batches, or a larger machine"
 _ADVICE = {
     errno.ENOSPC: "the disk is full: free some space (`dvc gc -w` drops unused cache files)",
     errno.EDQUOT: "the disk quota is used up: free some space",
@@ -22,8 +23,10 @@ _ADVICE = {
     errno.EISDIR: "a folder where a file should be: move it away",
     errno.ELOOP: "links that lead round in a circle: check the path",
     errno.ENAMETOOLONG: "too long a name for this file system: shorten it",
-    errno.ENOMEM: "out of memory: use smaller images or batches, or a larger machine",
+    errno.ENOMEM: f"out of memory: {_LESS_MEMORY}",
 }
+# How libraries say that they got no memory, or no thread for want of it.
+_EXHAUSTED = ("RESOURCE_EXHAUSTED", "OOM when allocating", "out of memory", "start new thread", "launch worker thread")
 
 
 def run(main: Callable[[], None], name: str, output: Path | None = None) -> None:
@@ -37,14 +40,12 @@ def run(main: Callable[[], None], name: str, output: Path | None = None) -> None
     Raises:
         SystemExit: with the sentence (exit code 1) after a ``UserError``, a
             file system error or lack of memory; with 130 after Ctrl-C and 143
-            after SIGTERM, which the end of a parent `dvc` brings too.
+            after SIGTERM, which the end of a parent `dvc` brings too. Where the
+            system or a library ends a stage by force, the sentence comes without it.
     """
     try:
-        with lifetime.obeying_signals():
-            if output:
-                lifetime.end_with_parent()
-            with lifetime.only_writer(output) if output else nullcontext():
-                main()
+        with lifetime.obeying_signals(), _as_stage(name, output) if output else nullcontext():
+            main()
     except UserError as error:
         sys.exit(f"{name}: {error}")
     except lifetime.Stopped as stop:
@@ -57,3 +58,15 @@ def run(main: Callable[[], None], name: str, output: Path | None = None) -> None
             raise
         where = f"{error.filename}: " if error.filename else ""
         sys.exit(f"{name}: {where}{_ADVICE[error.errno]}")
+    except Exception as error:
+        if not any(words in str(error) for words in _EXHAUSTED):
+            raise
+        sys.exit(f"{name}: {_ADVICE[errno.ENOMEM]}")
+
+
+@contextmanager
+def _as_stage(name: str, output: Path) -> Iterator[None]:
+    lifetime.end_with_parent()
+    killed = f"{name}: killed before its work was done, most often because memory ran out: {_LESS_MEMORY}"
+    with lifetime.telling_if_killed(killed), lifetime.only_writer(output):
+        yield

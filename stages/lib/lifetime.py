@@ -5,11 +5,12 @@ import fcntl
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from stages.lib.errors import UserError
@@ -18,7 +19,9 @@ SECONDS_TO_STOP = 8.0
 SECONDS_FOR_THE_LOCK = 15.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1
-_held, _waiting = 0, None
+_held, _waiting, _witness = 0, None, None
+# Runs beside the process and reads from it: nothing comes but the end where it was killed.
+_WITNESS = "import sys; sys.stdin.buffer.read(1) or sys.stderr.write(sys.argv[1])"
 
 
 class Stopped(BaseException):
@@ -53,13 +56,45 @@ def obeying_signals() -> Iterator[None]:
 def _stop(number: int, frame) -> None:
     global _waiting
     # What a library in C takes too long for, or an exception that got lost, is ended by force.
-    timer = threading.Timer(SECONDS_TO_STOP, os._exit, [128 + number])
+    timer = threading.Timer(SECONDS_TO_STOP, _end_by_force, [128 + number])
     timer.daemon = True
     timer.start()
     if _held:
         _waiting = number
     else:
         raise Stopped(number)
+
+
+def _end_by_force(code: int) -> None:
+    _dismiss_witness()
+    os._exit(code)
+
+
+@contextmanager
+def telling_if_killed(sentence: str) -> Iterator[None]:
+    """Have another process say a sentence on standard error if this one is killed or aborts within the block.
+
+    The system does so when memory runs out, and libraries in C++ do when they
+    get none: Python has no chance to speak then.
+    """
+    global _witness
+    _witness = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _WITNESS, f"{sentence}\n"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,  # so that a signal to the whole group leaves it
+    )
+    with _witness:
+        try:
+            yield
+        finally:
+            _dismiss_witness()
+
+
+def _dismiss_witness() -> None:
+    if _witness:
+        with suppress(OSError):
+            os.write(_witness.stdin.fileno(), b".")
 
 
 @contextmanager

@@ -505,7 +505,8 @@ def card(evidence: Evidence) -> str:
 
 def provenance(evidence: Evidence) -> str:
     """Say what the model was made of: digests, versions, parameters."""
-    versions = [("Python", platform.python_version())]
+    # Without the patch level, so that a machine's newer 3.11 gives the same report.
+    versions = [("Python", ".".join(platform.python_version_tuple()[:2]))]
     for name in PACKAGES:
         try:
             versions.append((name, metadata.version(name)))
