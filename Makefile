@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-# GPU=1 swaps in TensorFlow's CUDA build (Linux, NVIDIA), some 3 GB more.
-GPU ?=
+# GPU=1 swaps in TensorFlow's CUDA build (Linux, NVIDIA), some 3 GB more; said once, it holds until make clean.
+GPU ?= $(if $(wildcard $(VENV)/.ready-gpu),1)
 READY := $(VENV)/.ready$(if $(GPU),-gpu)
 
 # A file of tests stays with one worker, so that what its tests share is made once.

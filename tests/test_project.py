@@ -2,6 +2,8 @@
 
 import ast
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -130,3 +132,16 @@ def test_the_tests_that_are_named_exist(page):
     for file, function in named:
         assert (ROOT / file).is_file(), file
         assert not function or f"def {function}(" in (ROOT / file).read_text(), function
+
+
+@pytest.mark.parametrize("stamp", [None, ".ready", ".ready-gpu"])
+def test_make_keeps_to_what_was_set_up(tmp_path, stamp):
+    for name in ("Makefile", "requirements.txt", "requirements-gpu.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / ".venv").mkdir()
+    if stamp:
+        (tmp_path / ".venv" / stamp).touch()
+    planned = subprocess.run(["make", "-n", "setup"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    # Else plain `make repro` would put the build for CPUs over the one for GPUs.
+    assert ("pip install" in planned) == (stamp is None)
+    assert "requirements-gpu.txt" not in planned
