@@ -186,3 +186,18 @@ def test_without_decay_nothing_is_averaged():
     average.step_ended()
     with average.applied():
         assert made.get_weights()[0].item() == 1
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "muon"])
+def test_gradients_too_small_for_float16_are_scaled(optimizer):
+    def moved(precision: str) -> np.ndarray:
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((4,))
+        made = keras.Model(inputs, keras.layers.Dense(2, name="logits", dtype=precision)(inputs))
+        chosen = settings(optimizer=optimizer, lr=0.1, momentum=0, nesterov=False, clip="none", weight_decay=0)
+        made.compile(optimization.optimizer(chosen, made), lambda _, y: 1e-8 * keras.ops.sum(y, axis=-1))
+        before = made.get_weights()[0]
+        made.train_on_batch(np.ones((8, 4), np.float32), np.zeros((8, 2), np.float32))
+        return made.get_weights()[0] - before
+
+    assert moved("mixed_float16") == pytest.approx(moved("float32"), rel=0.05)

@@ -49,6 +49,9 @@ _CLIP = {"value": "clipvalue", "norm": "clipnorm", "global_norm": "global_clipno
 def optimizer(settings: Train, network: keras.Model) -> keras.optimizers.Optimizer:
     """Make the optimiser of a network, with gradient clipping and weight decay where they are on.
 
+    In float16 small gradients would become 0, so the loss is scaled up for them
+    (Micikevicius et al., "Mixed precision training", ICLR 2018).
+
     Weight decay is decoupled from the gradient (Loshchilov and Hutter,
     "Decoupled weight decay regularization", ICLR 2019) and leaves biases and
     scales alone.
@@ -79,6 +82,9 @@ def optimizer(settings: Train, network: keras.Model) -> keras.optimizers.Optimiz
             options["weight_decay"] = settings.weight_decay  # Keras' default is not 0
         made = named[settings.optimizer](settings.lr, **options)
     made.exclude_from_weight_decay(var_names=["bias", "beta", "gamma", "positions"])
+    # Keras would see to it by itself only if the model had the policy, and not its layers alone.
+    if any(layer.compute_dtype == "float16" for layer in network.layers):
+        return keras.optimizers.LossScaleOptimizer(made)
     return made
 
 
