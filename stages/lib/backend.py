@@ -30,15 +30,17 @@ def _quiet() -> Iterator[None]:
 with _quiet():
     import keras
 
-__all__ = ["jit", "keras", "precision"]
+__all__ = ["devices", "jit", "keras", "precision"]
+
+
+def devices() -> list[str]:
+    """List what the backend computes on, such as ``cpu:0``; nothing with PyTorch, where Keras has no list."""
+    # Not asked by kind, since JAX refuses a kind that the machine has not.
+    return [] if keras.backend.backend() == "torch" else list(keras.distribution.list_devices())
 
 
 def _has(kind: str) -> bool:
-    # Not asked by kind, since JAX refuses a kind that the machine has not; of
-    # PyTorch's devices Keras has no list.
-    if keras.backend.backend() == "torch":
-        return False
-    return any(device.startswith(kind) for device in keras.distribution.list_devices())
+    return any(device.startswith(kind) for device in devices())
 
 
 def precision(name: str) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.lib import files
+from stages.lib import backend, files
 from stages.lib.backend import keras
 from stages.lib.params import Train
 
@@ -33,11 +33,12 @@ _THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS
 _LIBRARIES = ("keras", "numpy", "opencv-python-headless", "tensorflow-cpu", "tensorflow", "jax", "jaxlib", "torch")
 
 
-def identity(settings: Train, inputs: Iterable[Path]) -> str:
-    """Hash all that a training's result depends on, the seed's own machine included.
+def identity(settings: Train, inputs: Iterable[Path], precision: str) -> str:
+    """Hash all that a training's result depends on, but for the make of the processor, which rounds the last bits.
 
     Args:
         settings: the train section.
+        precision: what it computes in, where the settings leave that to the device.
         inputs: files that name or hold what is trained on, such as manifests.
 
     Returns:
@@ -49,6 +50,8 @@ def identity(settings: Train, inputs: Iterable[Path]) -> str:
         "files": {path.as_posix(): files.sha256(path) for path in [*inputs, *code]},
         "libraries": {name: _version(name) for name in _LIBRARIES},
         "backend": keras.backend.backend(),
+        "precision": precision,
+        "devices": backend.devices(),
         "machine": platform.machine(),
         "threads": [_cores(), *(os.environ.get(name) for name in _THREADS)],
     }

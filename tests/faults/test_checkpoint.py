@@ -187,10 +187,10 @@ def test_its_name_holds_all_that_the_result_depends_on(tmp_path, monkeypatch):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
 
-    def named(**changes):
-        return checkpoint.identity(settings(**changes), [tmp_path / "manifest.json"])
+    def named(precision="float32", **changes):
+        return checkpoint.identity(settings(**changes), [tmp_path / "manifest.json"], precision)
 
-    seen = {named(), named(lr=0.1), named(seed=1), named(epochs=99)}
+    seen = {named(), named(lr=0.1), named(seed=1), named(epochs=99), named("mixed_float16")}
     for name in ("stages/train.py", "stages/lib/zoo/fast.py", "manifest.json"):
         (tmp_path / name).write_text("changed")
         seen.add(named())
@@ -198,7 +198,9 @@ def test_its_name_holds_all_that_the_result_depends_on(tmp_path, monkeypatch):
     seen.add(named())
     monkeypatch.setattr(checkpoint, "_cores", lambda: 99)
     seen.add(named())
-    assert len(seen) == 9
+    monkeypatch.setattr(checkpoint.backend, "devices", lambda: ["gpu:0"])
+    seen.add(named())
+    assert len(seen) == 11
     assert named() in seen
 
 
