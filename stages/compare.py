@@ -9,6 +9,7 @@ or the `compare` section of params.yaml is not kept.
 
 import argparse
 import io
+import math
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from stages.lib import comparison, entry, figures, files, markdown, page, params
 from stages.lib.errors import UserError
@@ -95,12 +97,16 @@ def _read(text_of, name: str) -> State | None:
             raise UserError(f"{path} is missing in {name}: run `dvc repro` and commit it")
         try:
             frame = pd.read_csv(io.StringIO(text), dtype=names, keep_default_na=False, na_values={"": []})
+            return frame.apply(lambda column: pd.to_numeric(column) if column.name not in names else column)
         except ValueError:
             raise UserError(f"{path} in {name} is damaged: run `dvc repro` and commit it") from None
-        return frame.apply(lambda column: pd.to_numeric(column) if column.name not in names else column)
 
+    try:
+        settings = YAML(typ="safe", pure=True).load(text_of("params.yaml") or "")
+    except YAMLError:
+        raise UserError(f"params.yaml in {name} is no YAML: mend it") from None
     return State(
-        YAML(typ="safe", pure=True).load(text_of("params.yaml") or "") or {},
+        settings if isinstance(settings, dict) else {},
         comparison.read_metrics(metrics, f"{METRICS} of {name}"),
         table(CLASSES),
         {path: table(path) for path in (HISTORY, CONFUSION)},
@@ -161,10 +167,20 @@ def compare(commit: str) -> Comparison:
     test = None
     if base:
         tables = predictions(commit), predictions(None)
-        test = comparison.paired(*tables) if all(one is not None for one in tables) else None
+        whole = all(_belong(*pair) for pair in zip(tables, (base, now), strict=True))
+        test = comparison.paired(*tables) if whole else None
     listed = comparison.changes(base.metrics, now.metrics, test) if base else []
     failures = comparison.failures(now.metrics, listed, gate.floors, gate.drops)
     return Comparison(commit[:12], base, now, listed, test, failures)
+
+
+def _belong(table: pd.DataFrame | None, state: State) -> bool:
+    # After `git switch` without `dvc checkout` those of another commit lie there.
+    if table is None:
+        return False
+    test = table[table["split"] == "test"]
+    right = float((test["label"] == test["prediction"]).mean())
+    return math.isclose(right, state.metrics["test.accuracy"], abs_tol=1e-5)
 
 
 def _verdict(found: Comparison) -> list[str]:

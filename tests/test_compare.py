@@ -88,6 +88,35 @@ def test_another_seed_is_within_noise_by_the_predictions_in_the_cache(finished, 
     assert "| train.seed | 0 | 1 |" in done.stdout
 
 
+def test_predictions_of_another_commit_are_not_taken_for_the_present_ones(finished, hurt):
+    finished.run("git", "switch", "-q", hurt)  # and no dvc checkout: main's predictions lie there
+    try:
+        done = finished.stage("compare", "main", check=False)
+    finally:
+        finished.run("git", "switch", "-q", "main")
+    assert done.returncode == 1
+    assert "beyond test-sample noise: by the two intervals" in done.stdout
+
+
+def test_a_base_that_is_damaged_is_no_fault_of_the_present(finished, tmp_path):
+    project = clone(finished, "main", tmp_path / "clone")
+    project.run("git", "switch", "-q", "-c", "broken")
+    (project.folder / "params.yaml").write_text("a: [")
+    project.commit("broken")
+    project.run("git", "switch", "-q", "main")
+    done = project.stage("compare", "broken", check=False)
+    assert done.returncode == 0 and "Traceback" not in done.stderr
+
+
+def test_a_table_with_marks_of_a_conflict_is_one_sentence(finished, tmp_path):
+    project = clone(finished, "main", tmp_path / "clone")
+    path = project.folder / "metrics/plots/history.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:3], "<<<<<<< HEAD", *lines[3:]]) + "\n")
+    done = project.stage("compare", "main", check=False)
+    assert done.returncode == 1 and "history.csv in the working tree is damaged" in done.stderr
+
+
 def test_a_remote_gives_the_predictions_to_a_fresh_clone(finished, reseeded, tmp_path):
     for name in ("main", reseeded):
         finished.run("git", "switch", "-q", name)
