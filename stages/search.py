@@ -10,7 +10,9 @@ goes on where it stopped, at any time. Figures of test may not be searched by.
 import argparse
 import json
 import math
+import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from stages.lib import comparison, entry, figures, params
+from stages.lib import comparison, entry, figures, lifetime, params
 from stages.lib.errors import UserError
 
 TRACKED = ("params.yaml", "dvc.lock", "metrics")
@@ -66,8 +68,24 @@ def _scalar(word: str, text: str):
 
 
 def dvc(*arguments: str) -> subprocess.CompletedProcess:
-    """Run DVC; its output as text."""
-    return subprocess.run(["dvc", *arguments], capture_output=True, text=True, encoding="utf-8")
+    """Run DVC; its output as text. Who is asked to stop waits until DVC has tidied up."""
+    # In a group of its own, so that it gets Ctrl-C once, and whatever this process is asked to stop by.
+    process = subprocess.Popen(
+        ["dvc", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        start_new_session=True,
+    )
+    try:
+        out, errors = process.communicate()
+    except lifetime.Stopped:
+        # DVC leaves Ctrl-C to the stage that it runs, and then puts git back on its branch.
+        os.killpg(process.pid, signal.SIGINT)
+        process.communicate()
+        raise
+    return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
 
 
 def tried(shown: Sequence[Mapping], name: str, metric: str) -> dict[int, tuple[dict, float]]:
@@ -101,7 +119,7 @@ def history(name: str, metric: str) -> dict[int, tuple[dict, float]]:
     """
     shown = dvc("exp", "show", "--json")
     if shown.returncode:
-        raise UserError(f"`dvc exp show` failed: {shown.stderr.strip().splitlines()[-1]}")
+        raise UserError(f"`dvc exp show` failed: {shown.stderr.strip() or 'without a word'}")
     return tried(json.loads(shown.stdout), name, metric)
 
 
@@ -175,6 +193,8 @@ def search(space: Mapping, name: str, metric: str, trials: int, seed: int) -> di
             raise UserError("three trials in a row failed: see above, and narrow the ranges")
         if not failed:
             values = history(name, metric)
+            if number not in values:
+                raise UserError(f"{name}-{number} has no {metric}: name a figure that its metrics.json holds")
             print(f"search: {name}-{number}: {metric} {values[number][1]:.6g}", flush=True)
     return done
 
@@ -192,6 +212,8 @@ def main() -> None:
         raise UserError(f"{options.metric} is no figure to choose by: name one of validation, as validation.log_loss")
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", options.name):
         raise UserError(f"--name {options.name!r}: letters, digits and hyphens, a letter first")
+    if options.trials < 1:
+        raise UserError(f"--trials {options.trials}: at least 1")
     space = dict(parse(text) for text in options.space)
     clean_tree()
     try:

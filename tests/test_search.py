@@ -111,8 +111,17 @@ def test_a_search_goes_on_where_it_stopped_and_leaves_the_tree_as_it_was(trained
         (["train.lr=1..2", "--metric", "validation.nothing"], "is no figure to choose by"),
         (["train.lr=1..2", "--name", "a b"], "letters, digits and hyphens"),
         (["train.lrr=1..2"], "there is no param train.lrr"),
+        (["train.lr=1..2", "--trials", "0"], "--trials 0: at least 1"),
     ],
 )
 def test_the_command_line_is_checked_before_any_work(trained, arguments, said):
     done = trained.stage("search", *arguments, check=False)
     assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_figure_that_the_metrics_lack_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(search, "history", lambda *_: {})
+    monkeypatch.setattr(search, "run_trial", lambda *_: True)
+    space = dict([search.parse("train.lr=0.1..1")])
+    with pytest.raises(UserError, match=r"s-1 has no validation\.top5_accuracy: name a figure"):
+        search.search(space, "s", "validation.top5_accuracy", 2, 0)

@@ -142,3 +142,18 @@ def test_the_parent_that_died_before_the_stage_could_ask_is_noticed(reproduced):
     assert ended.returncode == 143
     assert ended.stderr == "fetch: stopped by SIGTERM; its output was not published\n"
     reproduced.stage("fetch")  # by hand, it has no such parent
+
+
+def test_a_search_that_is_asked_to_stop_leaves_git_on_its_branch(trained, tmp_path):
+    project = Project.at(shutil.copytree(trained.folder, tmp_path / "copy", symlinks=True))
+    project.set(train__epochs=5000)
+    project.commit("a long training")
+    process = start(project, sys.executable, "-m", "stages.search", "train.lr=0.001..0.01", "--trials", "1")
+    wait_for(lambda: any("stages.train" in part for one in stages_in(project.folder) for part in one.cmdline()))
+    time.sleep(5)  # so that it trains
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 128 + signal.SIGTERM
+    assert not stages_in(project.folder)
+    assert project.run("git", "branch", "--show-current").stdout.strip() == "main"
+    assert project.run("git", "status", "--porcelain").stdout == ""
+    assert project.run("git", "for-each-ref", "refs/exps/exec").stdout == ""
