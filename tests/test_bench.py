@@ -41,6 +41,7 @@ def test_the_spread_is_that_of_the_seeds(bench):
     keys = {
         "recipe": "a",
         "changes": "",
+        "params": "new",
         "test_flipped": "",
         "train_seconds": "60",
         "train_peak_mb": "900",
@@ -49,5 +50,7 @@ def test_the_spread_is_that_of_the_seeds(bench):
     }
     keys |= {"test_low": "0.8", "test_high": "0.9", "command": "c", "date": "d", "machine": "m"}
     lines = tables.pd.DataFrame([{**keys, "seed": str(n), "test": value} for n, value in enumerate(("0.84", "0.86"))])
+    earlier = {**keys, "params": "old", "seed": "0", "test": "0.1"}
+    lines = tables.pd.concat([tables.pd.DataFrame([earlier]), lines])
     _, row = tables.recipes(lines)
     assert row[:3] == ("`a`", 2, "85.00 % ± 1.41")

@@ -4,10 +4,11 @@ python tests/bench/recipe.py [RECIPE] [section.key=value ...] [--seeds 0 1 2]
 
 Prints seconds and peak memory a stage, and the test accuracy. A recipe other
 than params.yaml (the default: the built-in digits) gets a line a train.seed in
-results/recipes.csv; seeds that have theirs are skipped.
+results/recipes.csv; seeds that have theirs, by the same params, are skipped.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -46,6 +47,14 @@ def run(params: dict) -> tuple[dict[str, tuple[float, float]], dict]:
         return costs, json.loads(Path(scratch, "metrics/metrics.json").read_text())
 
 
+def digest(params: dict) -> str:
+    """Name what decides about the accuracy: eight hex digits of all params up to train, but for path and train.seed."""
+    deciding = {name: params[name] for name in ("seed", "fetch", "clean", "augment", "normalize", "train")}
+    deciding["fetch"] = {key: value for key, value in params["fetch"].items() if key != "path"}
+    deciding["train"] = {key: value for key, value in params["train"].items() if key != "seed"}
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:8]
+
+
 def tell(costs: dict[str, tuple[float, float]], metrics: dict) -> None:
     """Print a line a stage, and the test accuracy."""
     print(f"\n{'stage':<10} {'seconds':>8} {'peak MB':>8}")
@@ -77,9 +86,9 @@ def main() -> None:
     told = " ".join(change for change in options.changes if not change.startswith("fetch.path="))
     kept = options.recipe.parent.name == "recipes"
     for seed in options.seeds:
-        key = {"recipe": options.recipe.stem, "changes": told, "seed": seed}
+        key = {"recipe": options.recipe.stem, "changes": told, "params": digest(params), "seed": seed}
         if kept and (line := ledger.find("recipes", **key)):
-            print(line)
+            print(f"already measured, see results/recipes.csv: {line}")
             continue
         params["train"]["seed"] = seed
         costs, metrics = run(params)

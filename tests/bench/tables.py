@@ -36,6 +36,7 @@ def recipes(lines: pd.DataFrame) -> list[tuple]:
         )
     ]
     for (recipe, changes), runs in lines.groupby(["recipe", "changes"], sort=False):
+        runs = runs[runs["params"] == runs.iloc[-1]["params"]]  # what the recipe was before is history
         first = runs.iloc[0]
         low, high = (100 * float(first[name]) for name in ("test_low", "test_high"))
         rows.append(
