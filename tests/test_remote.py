@@ -144,6 +144,8 @@ def test_a_failed_pull_says_so_and_the_next_completes(sharing, server, fault, tm
     # With --allow-missing DVC would take the server's failure for missing files and end with 0.
     assert failed.returncode != 0 and "ERROR:" in failed.stderr
     assert not (clone.folder / "data/model").exists()  # nothing half
+    checked = clone.run(".ci/pull-request", "origin/main", "comment.md", check=False)
+    assert "pull-request: dvc pull failed; going on with what is here" in checked.stderr
     server.fault = {}
     clone.dvc("pull", *SHARED)
     assert (clone.folder / "metrics/report.html").read_bytes() == (sharing.folder / "metrics/report.html").read_bytes()
