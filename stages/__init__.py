@@ -10,6 +10,8 @@ report     summaries, data/evaluation/    -> metrics/
 
 models     the zoo: size, cost, when to choose which (a command, no stage)
 predict    classes of image files, by the model in data/model/ (a command, no stage)
+compare    what changed against another commit, and whether it may be merged (a command, no stage)
+search     better params, one experiment after the other (a command, no stage)
 doctor     what DVC and killed runs leave behind, and its repair (a command, no stage)
 
 Every stage is one module with pure functions first and a short ``main`` last;

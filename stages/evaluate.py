@@ -25,6 +25,7 @@ from stages.lib import (
     scores,
     slices,
 )
+from stages.lib.errors import UserError
 
 CLEAN, MODEL = Path("data/clean"), Path("data/model")
 OUTPUT = Path("data/evaluation")
@@ -329,6 +330,8 @@ def main() -> None:
     files.verify(CLEAN)
     files.verify(MODEL)
     data, classifier = dataset.open_dataset(CLEAN, "pixels"), artifact.load(MODEL)
+    if (classifier.classes, classifier.conversion.to_json()) != (data.classes, data.manifest["conversion"]):
+        raise UserError(f"{MODEL} was trained on other classes or pixels than {CLEAN} has: run `dvc repro`")
     outputs = {split: predict(classifier, data, split) for split in dataset.SPLITS}
     test, flipped = outputs["test"], None
     labels, probabilities = test["labels"], test["probabilities"]

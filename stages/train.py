@@ -40,6 +40,14 @@ INPUTS = (CLEAN / "manifest.json", AUGMENTED / "manifest.json", AUGMENTED / poli
 OUTPUT = Path("data/model")
 ADAPT_IMAGES = 5000
 WEIGHTS_DEADLINE = 3600
+# What the sentences of a download call by the names of fetch.
+WEIGHTS_KEYS = {
+    "fetch.url": "train.weights",
+    "fetch.sha256": "train.weights_sha256",
+    "fetch.path": "train.weights",
+    "after fetch.deadline": "within an hour",
+    ", give it more seconds,": "",
+}
 
 
 def batches(
@@ -333,7 +341,13 @@ def pretrained_weights(settings: params.Train) -> Path | None:
     if not settings.weights:
         return None
     if "://" in settings.weights:
-        return download.fetch(settings.weights, settings.weights_sha256, WEIGHTS_DEADLINE)
+        try:
+            return download.fetch(settings.weights, settings.weights_sha256, WEIGHTS_DEADLINE)
+        except UserError as error:
+            said = str(error)
+            for theirs, ours in WEIGHTS_KEYS.items():
+                said = said.replace(theirs, ours)
+            raise UserError(said) from None
     path = Path(settings.weights)
     if not path.is_file():
         raise UserError(f"train.weights: {path} does not exist: check the path")
@@ -385,7 +399,7 @@ def main() -> None:
     classifier = models.build(how, clean.image_shape, len(clean.classes), normalizer, precision)
     models.prepare(classifier, train.first(ADAPT_IMAGES), weights)
     print(f"train: {how.model} of {classifier.count_params():,} parameters on {train.rows:,} images, {precision}")
-    keeper = checkpoint.Keeper(checkpoint.FOLDER / checkpoint.identity(settings, INPUTS), say)
+    keeper = checkpoint.Keeper(checkpoint.FOLDER / checkpoint.identity(settings, INPUTS, precision), say)
     history, kept = fit(classifier, train, validation, plan, settings, teller(settings.epochs), keeper)
     with files.publish(OUTPUT) as folder:
         conversion = Conversion(**clean.manifest["conversion"])

@@ -312,3 +312,11 @@ def test_other_redirects_are_followed(url, target):
 def test_a_folder_is_refused(get):
     with pytest.raises(UserError, match="is a folder: pack it"):
         get("s3://bucket/images/")
+
+
+def test_a_store_that_does_not_answer_cannot_outwait_the_deadline(get, monkeypatch):
+    monkeypatch.setattr(download, "_copy", lambda *_: time.sleep(5))
+    start = time.monotonic()
+    with pytest.raises(UserError, match=r"was not there after fetch\.deadline"):
+        get("ssh://host/file.bin", deadline=0.2)
+    assert time.monotonic() - start < 4

@@ -147,3 +147,18 @@ def test_the_gap_is_train_less_test_and_the_temperature_comes_from_validation(tr
     labels = validation["label"].map(classes.index).to_numpy()
     expected = calibration.fit(labels, np.stack(validation["probabilities"]))
     assert summary["test_calibrated"]["temperature"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_model_of_other_classes_is_refused(trained, tmp_path):
+    project = Project.at(shutil.copytree(trained.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("cache")))
+    folder = project.folder / "data/model"
+    described = files.read_json(folder / "model.json")
+    described["classes"] = [f"{name}!" for name in described["classes"]]
+    folder.chmod(0o755)
+    (folder / "model.json").unlink()
+    files.write_json(folder / "model.json", described)
+    (folder / files.DIGESTS).unlink()
+    files.seal(folder)
+    done = project.stage("evaluate", check=False)
+    assert done.returncode == 1
+    assert "data/model was trained on other classes or pixels than data/clean has: run `dvc repro`" in done.stderr

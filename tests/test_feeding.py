@@ -4,6 +4,7 @@ import pytest
 from conftest import noise
 
 from stages.lib import dataset, feeding, randomness
+from stages.lib.errors import UserError
 
 ROWS = 50
 GROUP = 4
@@ -91,6 +92,13 @@ def test_several_parts_are_one_set(tmp_path):
         assert [number for batch in feed.in_order(5) for number in numbers(batch)] == everything
         shuffled = [number for batch in feed.shuffled(0, 0, 5) for number in numbers(batch)]
         assert sorted(shuffled) == sorted(everything)
+
+
+def test_parts_that_do_not_belong_together_are_refused(tmp_path):
+    one, other = made(tmp_path / "one"), made(tmp_path / "other")
+    other.manifest["classes"] = list("abd")
+    with pytest.raises(UserError, match=r"other and .*one differ in classes or image size: run `dvc repro`"):
+        feeding.Feed([(one, "train"), (other, "train")], WHOLE)
 
 
 def test_an_empty_part_is_no_matter(tmp_path):

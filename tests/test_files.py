@@ -154,3 +154,19 @@ def test_publishing_needs_no_deletion_that_could_fail_half_way(tmp_path, monkeyp
     with files.publish(tmp_path / "out") as folder:
         (folder / "new").touch()
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["digests.json", "new"]
+
+
+def test_a_signal_while_old_and_new_change_places_waits(tmp_path, monkeypatch):
+    target = tmp_path / "out"
+    (target / "old").mkdir(parents=True)
+
+    def interrupted(*_):
+        signal.raise_signal(signal.SIGTERM)
+        return False
+
+    monkeypatch.setattr(files, "_exchanged", interrupted)
+    monkeypatch.setattr(lifetime.threading.Timer, "start", lambda self: None)
+    with pytest.raises(lifetime.Stopped), lifetime.obeying_signals(), files.publish(target) as folder:
+        (folder / "new").touch()
+    assert sorted(path.name for path in target.iterdir()) == ["digests.json", "new"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

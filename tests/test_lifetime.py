@@ -186,3 +186,13 @@ def test_a_command_without_output_takes_no_lock(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
     entry.run(lambda: None, "demo", Path("data/out"))
     assert [path.name for path in tmp_path.rglob("*")] == ["data", ".out.lock"]
+
+
+def test_a_reader_that_has_enough_is_no_error():
+    script = (
+        "from stages.lib import entry\nentry.run(lambda: [print('x' * 1000, flush=True) for _ in range(999)], 'demo')"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.stderr.read() == b""

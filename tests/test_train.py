@@ -225,6 +225,17 @@ def test_a_file_of_weights_is_pinned(tmp_path):
         train.pretrained_weights(settings(weights="nowhere.h5", weights_sha256="0" * 64))
 
 
+def test_a_download_of_weights_speaks_of_their_keys(monkeypatch):
+    def fail(*_):
+        raise UserError(
+            "it was not there after fetch.deadline: try again later, give it more seconds, or set fetch.path"
+        )
+
+    monkeypatch.setattr(train.download, "fetch", fail)
+    with pytest.raises(UserError, match=r"it was not there within an hour: try again later or set train\.weights$"):
+        train.pretrained_weights(settings(weights="https://host/w.h5", weights_sha256="0" * 64))
+
+
 def test_a_loss_that_is_not_finite_stops_the_training(handful):
     with pytest.raises(
         UserError, match=r"the loss is (nan|inf) in epoch \d+, batch \d of 3, .* lower train\.lr \(now 1e\+30\)"

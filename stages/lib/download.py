@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -233,7 +234,27 @@ def _in_time(url: str, chunks: Iterator[bytes], end: float) -> Iterator[bytes]:
 
 
 def _store(url: str, path: Path, end: float) -> None:
-    """Download from an object store or over SSH, with the credentials that the user's environment holds."""
+    """Download from an object store or over SSH, in a thread, since not every driver ends its own waiting."""
+    ended: list[Exception | None] = []
+
+    def work() -> None:
+        try:
+            _copy(url, path, end)
+            ended.append(None)
+        except Exception as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(max(0.0, end - time.monotonic()))
+    if not ended:
+        raise _late(url)
+    if ended[0]:
+        raise ended[0]
+
+
+def _copy(url: str, path: Path, end: float) -> None:
+    """Download by fsspec, with the credentials that the user's environment holds."""
     import fsspec
 
     scheme = urlsplit(url).scheme

@@ -1,6 +1,7 @@
 """The way into every stage and command: errors become one sentence and an exit code."""
 
 import errno
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -51,6 +52,10 @@ def run(main: Callable[[], None], name: str, output: Path | None = None) -> None
     except lifetime.Stopped as stop:
         print(f"{name}: stopped by {stop}; its output was not published", file=sys.stderr)
         sys.exit(stop.code)
+    except BrokenPipeError:
+        # Who read it, such as `head`, has enough. The interpreter would complain again when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except MemoryError:
         sys.exit(f"{name}: {_ADVICE[errno.ENOMEM]}")
     except OSError as error:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stages.lib import dataset, parallel, randomness
+from stages.lib.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,21 @@ class Feed:
     """The images of some splits, in batches.
 
     Args:
-        parts: (dataset of kind ``pixels``, split), all of one image shape.
+        parts: (dataset of kind ``pixels``, split), all of one image shape and the same classes.
         memory: GiB that pixels may take. Larger sets are streamed: row groups
             in a random order, a window of them at a time, mixed within. Two
             windows are read ahead, so each is a third of this.
+
+    Raises:
+        UserError: the parts do not belong together.
     """
 
     def __init__(self, parts: Sequence[tuple[dataset.Dataset, str]], memory: float):
-        self.image_shape = parts[0][0].image_shape
-        self.classes = len(parts[0][0].classes)
+        first = parts[0][0]
+        for data, _ in parts[1:]:
+            if (data.classes, data.image_shape) != (first.classes, first.image_shape):
+                raise UserError(f"{data.folder} and {first.folder} differ in classes or image size: run `dvc repro`")
+        self.image_shape, self.classes = first.image_shape, len(first.classes)
         self.groups = [group for data, split in parts for group in data.row_groups(split)]
         self.rows = sum(group.rows for group in self.groups)
         image = int(np.prod(self.image_shape))

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from stages.lib import lifetime
 from stages.lib.errors import UserError
 
 DIGESTS = "digests.json"
@@ -45,13 +46,14 @@ def publish(folder: Path) -> Iterator[Path]:
     with scratch(folder.with_name(f".{folder.name}.partial")) as partial:
         yield partial
         seal(partial)
-        if folder.exists() and _exchanged(partial, folder):
-            return
-        # Two renames that need no more than they get, where a deletion could fail half-way.
-        with scratch(folder.with_name(f".{folder.name}.old.partial")) as old:
-            if folder.exists():
-                folder.rename(old)
-            partial.rename(folder)
+        with lifetime.uninterrupted():
+            if folder.exists() and _exchanged(partial, folder):
+                return
+            # Two renames that need no more than they get, where a deletion could fail half-way.
+            with scratch(folder.with_name(f".{folder.name}.old.partial")) as old:
+                if folder.exists():
+                    folder.rename(old)
+                partial.rename(folder)
 
 
 def _exchanged(one: Path, other: Path) -> bool:
