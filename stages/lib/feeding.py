@@ -48,11 +48,11 @@ class Feed:
 
     def __init__(self, parts: Sequence[tuple[dataset.Dataset, str]], memory: float):
         first = parts[0][0]
+        self.image_shape, self.classes = first.image_shape, len(first.classes)
+        self.groups = [group for data, split in parts for group in data.row_groups(split)]
         for data, _ in parts[1:]:
             if (data.classes, data.image_shape) != (first.classes, first.image_shape):
                 raise UserError(f"{data.folder} and {first.folder} differ in classes or image size: run `dvc repro`")
-        self.image_shape, self.classes = first.image_shape, len(first.classes)
-        self.groups = [group for data, split in parts for group in data.row_groups(split)]
         self.rows = sum(group.rows for group in self.groups)
         image = int(np.prod(self.image_shape))
         fits = self.rows * image <= memory * 2**30
