@@ -8,6 +8,7 @@ goes on where it stopped, at any time. Figures of test may not be searched by.
 """
 
 import argparse
+import contextlib
 import json
 import math
 import os
@@ -82,7 +83,8 @@ def dvc(*arguments: str) -> subprocess.CompletedProcess:
         out, errors = process.communicate()
     except lifetime.Stopped:
         # DVC leaves Ctrl-C to the stage that it runs, and then puts git back on its branch.
-        os.killpg(process.pid, signal.SIGINT)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
         process.communicate()
         raise
     return subprocess.CompletedProcess(process.args, process.returncode, out, errors)

@@ -331,3 +331,15 @@ def test_a_member_beyond_measure_is_not_even_passed_over(tmp_path):
         file.write(endless.tobuf() + bytes(2**16))  # not whole: whoever tried to pass it over would say so
     with pytest.raises(UserError, match="unpacks to far more than its size"):
         read(path, records.Surprises())
+
+
+def test_a_damage_that_a_library_quotes_at_length_is_told_shortly(tmp_path):
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("cats/1.png", bytes(5000))
+        file.writestr("dogs/1.png", bytes(5000))
+    content = bytearray(path.read_bytes())
+    content[26:28] = (4000).to_bytes(2, "little")  # the length of the name in the member's own header
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"x\.zip is a damaged archive \(.{1,200}\): make it or copy it again$"):
+        read(path, records.Surprises())

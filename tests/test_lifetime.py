@@ -96,6 +96,7 @@ entry.run(main, "demo")
         ("raise UserError('no')", False),
         ("os.kill(os.getpid(), signal.SIGTERM); time.sleep(1)", False),
         ("with lifetime.uninterrupted(): os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)", False),  # by force
+        ("import atexit; atexit.register(time.sleep, 60); os.kill(os.getpid(), signal.SIGTERM); time.sleep(1)", False),
     ],
 )
 def test_a_stage_that_is_killed_is_spoken_for(tmp_path, end, speaks):
@@ -109,7 +110,7 @@ def main():
     {end}
 entry.run(main, "demo", Path({str(tmp_path / "out")!r}))
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30)
     sentence = "demo: killed before its work was done, most often because memory ran out"
     assert (sentence in done.stderr) == speaks
 

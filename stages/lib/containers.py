@@ -296,5 +296,5 @@ def _readable(archive: Path) -> Iterator[None]:
         # A position before the start is no fault of the system.
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
-        what = str(error) or type(error).__name__
+        what = f"{str(error) or type(error).__name__:.200}"  # some quote what they found at length
         raise UserError(f"{archive} is a damaged archive ({what}): make it or copy it again") from None

@@ -93,7 +93,8 @@ def telling_if_killed(sentence: str) -> Iterator[None]:
 
 def _dismiss_witness() -> None:
     if _witness:
-        with suppress(OSError):
+        # It may have ended, and after the block its pipe is closed.
+        with suppress(OSError, ValueError):
             os.write(_witness.stdin.fileno(), b".")
 
 
