@@ -32,7 +32,7 @@ from stages.lib import (
 )
 from stages.lib.backend import keras
 from stages.lib.errors import UserError
-from stages.lib.feeding import Batch, Feed
+from stages.lib.feeding import Batch, Feed, equal_sizes
 from stages.lib.images import Conversion
 
 CLEAN, AUGMENTED, NORMALIZED = Path("data/clean"), Path("data/augmented"), Path("data/normalized")
@@ -101,7 +101,8 @@ class Run:
     def __init__(self, classifier: keras.Model, train: Feed, plan: policy.Policy, settings: params.Train):
         self.classifier, self.train, self.plan, self.settings = classifier, train, plan, settings
         self.trainee = models.logits_of(classifier)
-        self.steps = math.ceil(train.rows / settings.batch_size)
+        self.sizes = equal_sizes(train.rows, settings.batch_size)
+        self.steps = len(self.sizes)
         self.rate = optimization.LearningRate(settings, self.steps)
         self.average = optimization.Average(classifier, settings.ema, settings.ema_every, settings.ema_restart)
         self.epoch, self.step, self.sums, self.rows = 0, 0, [0.0, 0.0], []
@@ -216,8 +217,8 @@ class Run:
         self._compile(self.frozen)
         # A step on nothing, undone below. TensorFlow makes one graph for the first batch's
         # shape and a more general one for others, whose last bits may differ; and the
-        # first batch after a cut may be the epoch's last, which is smaller.
-        rows = min(self.settings.batch_size, self.train.rows)
+        # first batch after a cut may be of the epoch's smaller ones.
+        rows = self.sizes[0]
         blank = np.zeros((rows, *self.train.image_shape), np.uint8), np.ones((rows, self.train.classes), np.float32)
         self.trainee.train_on_batch(*blank, np.ones(rows, np.float32))
         groups = {}
@@ -396,6 +397,8 @@ def main() -> None:
     validation = Feed([(clean, "validation")], settings.memory)
     keras.utils.set_random_seed(settings.seed)
     precision = backend.precision(settings.precision)
+    if backend.emulated(precision):
+        say(f"this CPU emulates {precision}, many times slower than float32: set train.precision to mixed or float32")
     classifier = models.build(how, clean.image_shape, len(clean.classes), normalizer, precision)
     models.prepare(classifier, train.first(ADAPT_IMAGES), weights)
     print(f"train: {how.model} of {classifier.count_params():,} parameters on {train.rows:,} images, {precision}")

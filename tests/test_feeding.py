@@ -42,11 +42,19 @@ def test_small_sets_are_held_and_large_ones_streamed(tmp_path):
     assert feeding.Feed([(data, "train")], (ROWS * 64 - 1) / 2**30).whole is None
 
 
-@pytest.mark.parametrize("size", [1, 5, 7, 12, 13, 50, 64])
-def test_an_epoch_is_every_image_once_in_batches_of_one_size(feed, size):
+@pytest.mark.parametrize(
+    ("rows", "most", "sizes"),
+    [(9, 3, [3, 3, 3]), (10, 3, [3, 3, 2, 2]), (9, 8, [5, 4]), (5, 8, [5]), (3, 1, [1, 1, 1]), (1, 64, [1])],
+)
+def test_batches_are_few_and_equal(rows, most, sizes):
+    assert feeding.equal_sizes(rows, most) == sizes
+
+
+@pytest.mark.parametrize("most", [1, 5, 7, 12, 13, 49, 50, 64])
+def test_an_epoch_is_every_image_once_in_equal_batches(feed, most):
     for epoch in range(2):
-        batches = list(feed.shuffled(0, epoch, size))
-        assert [len(batch) for batch in batches] == [size] * (ROWS // size) + ([ROWS % size] if ROWS % size else [])
+        batches = list(feed.shuffled(0, epoch, most))
+        assert [len(batch) for batch in batches] == feeding.equal_sizes(ROWS, most)
         order = [number for batch in batches for number in numbers(batch)]
         assert sorted(order) == list(range(ROWS))
         for batch in batches:
@@ -56,10 +64,10 @@ def test_an_epoch_is_every_image_once_in_batches_of_one_size(feed, size):
 
 
 def test_the_order_depends_on_seed_and_epoch_alone(feed):
-    def order(seed, epoch, size=5):
-        return [number for batch in feed.shuffled(seed, epoch, size) for number in numbers(batch)]
+    def order(seed, epoch, most=5):
+        return [number for batch in feed.shuffled(seed, epoch, most) for number in numbers(batch)]
 
-    assert order(0, 1) == order(0, 1) == order(0, 1, size=7)
+    assert order(0, 1) == order(0, 1) == order(0, 1, most=7)
     assert order(0, 1) != order(0, 2)
     assert order(0, 1) != order(1, 1)
 
@@ -77,7 +85,7 @@ def test_in_order_counts_and_first(feed):
     for size in (7, 64):
         batches = list(feed.in_order(size))
         assert [number for batch in batches for number in numbers(batch)] == list(range(ROWS))
-        assert {len(batch) for batch in batches[:-1]} <= {size}
+        assert [len(batch) for batch in batches] == [size] * (ROWS // size) + [ROWS % size] * (ROWS % size > 0)
     assert feed.counts().tolist() == [17, 17, 16]
     assert feed.first(9)[:, 0, 0, 0].tolist() == list(range(9))
     assert len(feed.first(1000)) == ROWS

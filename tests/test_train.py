@@ -15,7 +15,7 @@ from stages.lib.images import Conversion
 
 NO_POLICY = policy.Policy(mode="online", views=1, **OFF)
 FLIPS = policy.Policy(mode="online", views=1, **{**OFF, "flip": 0.5})
-PLAIN = {"epochs": 3, "batch_size": 5, "schedule": "constant", "clip": "none"}
+PLAIN = {"epochs": 3, "batch_size": 6, "schedule": "constant", "clip": "none"}
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def handful(tmp_path) -> Feed:
     return feed(tmp_path)
 
 
-def feed(folder, rows: int = 12, shift: int = 0, shape=(8, 8, 1)) -> Feed:
+def feed(folder, rows: int = 13, shift: int = 0, shape=(8, 8, 1)) -> Feed:
     """Noise in four classes, each image's label its number (and the shift) modulo 4."""
     pixels = np.stack([noise(i, *shape) for i in range(rows)])
     table = dataset.pixel_table([str(i) for i in range(rows)], (np.arange(rows) + shift) % 4, pixels)
@@ -60,7 +60,7 @@ def test_online_views_depend_on_seed_epoch_and_item_alone(handful):
         fed = train.batches(handful, FLIPS, settings(seed=seed, batch_size=size), epoch)
         return {image.tobytes() for pixels, _, _ in fed for image in pixels}
 
-    assert views(0, 1, 5) == views(0, 1, 12)
+    assert views(0, 1, 5) == views(0, 1, 13)
     assert views(0, 1, 5) != views(0, 2, 5)
     assert views(0, 1, 5) != views(1, 1, 5)
 
@@ -72,7 +72,7 @@ def test_offline_views_are_not_warped_again(handful):
 
 
 def test_mixtures_are_fed(handful):
-    plain, mixed = (next(train.batches(handful, NO_POLICY, settings(mixup=a, batch_size=12), 0)) for a in (0.0, 1.0))
+    plain, mixed = (next(train.batches(handful, NO_POLICY, settings(mixup=a, batch_size=13), 0)) for a in (0.0, 1.0))
     assert (plain[0] != mixed[0]).any() and (plain[1] != mixed[1]).any()
     assert ((mixed[1] > 0).sum(axis=1) <= 2).all()
 
@@ -95,7 +95,7 @@ def test_mixtures_are_fed(handful):
     ids=str,
 )
 def test_a_handful_is_learnt_by_heart(handful, changes):
-    _, history, _ = fit(handful, **{"epochs": 60, "batch_size": 12, **changes})
+    _, history, _ = fit(handful, **{"epochs": 60, "batch_size": 13, **changes})
     assert history["validation_loss"].iloc[-1] < history["validation_loss"].iloc[0] / 2
     assert history["validation_accuracy"].iloc[-1] == 1
 
@@ -108,7 +108,7 @@ def test_every_model_learns_a_handful_and_comes_back_from_disk(name, tmp_path):
         model["width"] = 0.5
     lr = {"alexnet": 0.0005, "fast_cnn": 0.01}.get(name, 0.003)
     # Batch statistics of a dozen images lag behind, so validation looks at the loss while it trains.
-    made, history, _ = fit(data, name=name, model=model, epochs=50, batch_size=12, lr=lr)
+    made, history, _ = fit(data, name=name, model=model, epochs=50, batch_size=13, lr=lr)
     assert history["loss"].iloc[-1] < history["loss"].iloc[0] / 2
     assert history["accuracy"].iloc[-1] == 1
     how = models.architecture(settings(model=name, **model), (16, 16, 1), {"method": "standard"})
@@ -151,7 +151,7 @@ def test_the_same_seed_gives_the_same_weights(handful, name):
 def test_early_stopping_keeps_the_best_weights(tmp_path, monitor):
     data, elsewhere = feed(tmp_path), feed(tmp_path, shift=1)  # what it learns is wrong there
     made, history, kept = fit(
-        data, validation=elsewhere, epochs=50, batch_size=12, patience=3, keep="best", monitor=monitor
+        data, validation=elsewhere, epochs=50, batch_size=13, patience=3, keep="best", monitor=monitor
     )
     figures = history[f"validation_{monitor}"]
     best = int(figures.idxmin() if monitor == "loss" else figures.idxmax())
@@ -159,7 +159,7 @@ def test_early_stopping_keeps_the_best_weights(tmp_path, monitor):
     assert kept == best + 1
     found = train.validate(made, elsewhere, "cross_entropy")[monitor]
     assert found == pytest.approx(figures[best], rel=1e-5)
-    last, history, kept = fit(data, validation=elsewhere, epochs=50, batch_size=12, patience=3, monitor=monitor)
+    last, history, kept = fit(data, validation=elsewhere, epochs=50, batch_size=13, patience=3, monitor=monitor)
     assert kept == len(history) == best + 4
     found = train.validate(last, elsewhere, "cross_entropy")["loss"]
     assert found == pytest.approx(history["validation_loss"].iloc[-1], rel=1e-5)
@@ -188,7 +188,7 @@ def test_the_averaged_weights_are_validated_and_kept(handful):
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_trains(handful, precision):
     made = classifier(precision=precision)
-    chosen = settings(**{**PLAIN, "epochs": 60, "batch_size": 12, "clip": "global_norm", "precision": precision})
+    chosen = settings(**{**PLAIN, "epochs": 60, "batch_size": 13, "clip": "global_norm", "precision": precision})
     history, _ = train.fit(made, handful, handful, NO_POLICY, chosen)
     assert history["validation_accuracy"].iloc[-1] == 1
     assert history["lr"].iloc[-1] == pytest.approx(chosen.lr)

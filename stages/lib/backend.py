@@ -7,6 +7,7 @@ wait for ``main``. What the user has set in the environment stands.
 import contextlib
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 # oneDNN's kernels are off by default on some CPUs, where they train small
 # convolutions up to 1.5 times faster; tests/bench/article.py shows what it brings.
@@ -30,7 +31,12 @@ def _quiet() -> Iterator[None]:
 with _quiet():
     import keras
 
-__all__ = ["devices", "jit", "keras", "precision"]
+__all__ = ["cpu_multiplies", "devices", "emulated", "jit", "keras", "precision"]
+# By the names that Linux gives them on x86 and on ARM.
+_INSTRUCTIONS = {
+    "mixed_bfloat16": {"avx512_bf16", "amx_bf16", "bf16"},
+    "mixed_float16": {"avx512_fp16", "amx_fp16", "asimdhp"},
+}
 
 
 def devices() -> list[str]:
@@ -47,13 +53,39 @@ def precision(name: str) -> str:
     """Settle the precision of the computation.
 
     Args:
-        name: of a Keras dtype policy, or ``auto``: bfloat16 on a TPU and float16
-            on a GPU, whose matrix units are made for them; float32 on a CPU,
-            where a half is no gain or a loss, and with PyTorch.
+        name: of a Keras dtype policy; or ``mixed``: bfloat16 on a TPU and float16
+            on a GPU, whose matrix units are made for them, bfloat16 on a CPU that
+            multiplies it, else float32; or ``auto``: the same, but float32 on any CPU,
+            where small networks gain nothing.
     """
-    if name != "auto":
+    if name not in ("auto", "mixed"):
         return name
-    return "mixed_bfloat16" if _has("tpu") else "mixed_float16" if _has("gpu") else "float32"
+    if _has("tpu"):
+        return "mixed_bfloat16"
+    if _has("gpu"):
+        return "mixed_float16"
+    gains = name == "mixed" and keras.backend.backend() == "tensorflow" and cpu_multiplies("mixed_bfloat16")
+    return "mixed_bfloat16" if gains else "float32"
+
+
+def emulated(policy: str) -> bool:
+    """Whether a policy's 16-bit floats are for a CPU that does not multiply them: many times slower than float32."""
+    on_cpu = bool(devices()) and not _has("gpu") and not _has("tpu")
+    return policy in _INSTRUCTIONS and on_cpu and not cpu_multiplies(policy)
+
+
+def cpu_multiplies(policy: str, cpus: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the CPU has instructions for a policy's 16-bit floats.
+
+    Args:
+        policy: mixed_bfloat16 or mixed_float16.
+        cpus: Linux' list of what the processors can do; elsewhere nothing is known, which is no.
+    """
+    if not cpus.exists():
+        return False
+    lines = (line.partition(":") for line in cpus.read_text().splitlines())
+    able = (set(value.split()) for key, _, value in lines if key.strip() in ("flags", "Features"))
+    return any(_INSTRUCTIONS[policy] & abilities for abilities in able)
 
 
 def jit() -> bool | str:

@@ -4,7 +4,8 @@ Which of the two depends on params and data alone, never on the machine, so the
 same params feed the same batches everywhere.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,24 @@ class Batch:
 def join(batches: Sequence[Batch]) -> Batch:
     """Put batches one after the other."""
     return Batch(*(np.concatenate([getattr(b, name) for b in batches]) for name in ("keys", "labels", "pixels")))
+
+
+def equal_sizes(rows: int, most: int) -> list[int]:
+    """Cut an epoch into as few batches as ``most`` images a batch allow, at most one image apart in size.
+
+    A short batch at the end would be a whole step for the optimiser and would
+    replace much of what batch normalization knows, just before validation.
+
+    Args:
+        rows: images, 1 or more.
+        most: images a batch, 1 or more.
+
+    Returns:
+        The sizes, the larger ones first.
+    """
+    number = math.ceil(rows / most)
+    size, larger = divmod(rows, number)
+    return [size + 1] * larger + [size] * (number - larger)
 
 
 class Feed:
@@ -78,15 +97,17 @@ class Feed:
         if self.whole is not None:
             return (self.whole[start : start + size] for start in range(0, self.rows, size))
         each = ((group, np.arange(group.rows)) for group in self.groups)
-        return _rebatched(parallel.ordered_map(lambda job: self._read([job[0]], job[1]), each, workers=1), size)
+        windows = parallel.ordered_map(lambda job: self._read([job[0]], job[1]), each, workers=1)
+        return _rebatched(windows, (min(size, self.rows - start) for start in range(0, self.rows, size)))
 
-    def shuffled(self, seed: int, epoch: int, size: int) -> Iterator[Batch]:
-        """Yield an epoch's batches; the order depends on (seed, epoch) and the data alone."""
+    def shuffled(self, seed: int, epoch: int, most: int) -> Iterator[Batch]:
+        """Yield an epoch's batches, cut by ``equal_sizes``; the order depends on (seed, epoch) and the data alone."""
+        sizes = equal_sizes(self.rows, most)
         if self.whole is not None:
             order = randomness.generator(seed, "order", epoch).permutation(self.rows)
-            return (self.whole[rows] for rows in np.split(order, range(size, self.rows, size)))
+            return (self.whole[rows] for rows in np.split(order, np.cumsum(sizes)[:-1]))
         windows = parallel.ordered_map(lambda job: self._read(*job), self._windows(seed, epoch), workers=1)
-        return _rebatched(windows, size)
+        return _rebatched(windows, sizes)
 
     def _windows(self, seed: int, epoch: int) -> Iterator[tuple[list, np.ndarray]]:
         generator = randomness.generator(seed, "order", epoch)
@@ -116,22 +137,16 @@ class Feed:
         return batch
 
 
-def _rebatched(windows: Iterator[Batch], size: int) -> Iterator[Batch]:
-    """Cut windows into batches of one size, over their borders; the last may be smaller."""
-    rest = None
+def _rebatched(windows: Iterable[Batch], sizes: Iterable[int]) -> Iterator[Batch]:
+    """Cut windows into batches of the given sizes, which use them up, over their borders."""
+    sizes, rest = iter(sizes), []
+    missing = next(sizes, 0)
     for window in windows:
         start = 0
-        if rest is not None:
-            start = size - len(rest)
-            rest = join([rest, window[:start]])
-            if len(rest) < size:
-                continue
-            yield rest
-            rest = None
-        whole = start + (max(len(window) - start, 0)) // size * size
-        for place in range(start, whole, size):
-            yield window[place : place + size]
-        if whole < len(window):
-            rest = join([window[whole:]])  # a copy, so that the window can go
-    if rest is not None:
-        yield rest
+        while missing and start + missing <= len(window):
+            batch = window[start : start + missing]
+            yield join([*rest, batch]) if rest else batch
+            start, missing, rest = start + missing, next(sizes, 0), []
+        if start < len(window):
+            rest.append(join([window[start:]]))  # a copy, so that the window can go
+            missing -= len(window) - start

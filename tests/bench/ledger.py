@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 RESULTS = Path(__file__).parent / "results"
+VECTORS = ("amx_bf16", "avx512_bf16", "avx512f", "avx2", "asimd")  # decides about the speed more than the name does
 
 
 def find(table: str, **key) -> dict | None:
@@ -34,8 +35,9 @@ def add(table: str, command: str, **line) -> None:
 
 
 def machine() -> str:
-    """Name the processor and count the cores."""
+    """Name the processor, what it computes vectors with (the first of ``VECTORS`` that it has) and count the cores."""
     cpus = Path("/proc/cpuinfo")
     lines = cpus.read_text().splitlines() if cpus.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{os.cpu_count()} cores of {names[0] if names else platform.processor()}"
+    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    vectors = [name for name in VECTORS if name in told.get("flags", told.get("Features", "")).split()]
+    return ", ".join([f"{os.cpu_count()} cores of {told.get('model name', platform.processor())}", *vectors[:1]])

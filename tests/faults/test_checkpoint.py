@@ -105,7 +105,7 @@ def test_freezing_survives(tmp_path):
     data = feed(tmp_path, shape=(32, 32, 3))
     pretrained = {"weights": "x", "weights_sha256": "0" * 64, "frozen_epochs": 1, "thaw_factor": 0.1}
     none = {"method": "none", "offset": [0.0] * 3, "scale": [1.0] * 3}
-    chosen = settings(model="applications/MobileNet", **{**PLAIN, "batch_size": 6, "epochs": 2, **pretrained})
+    chosen = settings(model="applications/MobileNet", **{**PLAIN, "batch_size": 7, "epochs": 2, **pretrained})
 
     def run(keeper):
         made = classifier(chosen.model, (32, 32, 3), 4, none, **pretrained)
