@@ -93,6 +93,7 @@ class Run:
         settings: the train section.
 
     Attributes:
+        sizes: images in each batch of an epoch.
         epoch, step: how many epochs are done, and how many steps of the next.
         rows: the history's rows.
         best, kept, best_weights: the monitored figure, epoch and weights of the best epoch so far.

@@ -15,6 +15,7 @@ import subprocess
 import sys
 
 import common
+import memory
 
 DATA = """
 import json, os, resource, sys, time
@@ -62,7 +63,7 @@ train.fit(model, *feeds, plan, settings)
 
 END = """
 seconds = time.monotonic() - start
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(json.dumps([seconds, peak]))
 """
 
@@ -75,7 +76,8 @@ def measure(code: str, rows: str) -> list[float]:
     )
     if done.returncode:
         sys.exit(done.stderr.decode())
-    return json.loads(done.stdout.splitlines()[-1])
+    seconds, peak = json.loads(done.stdout.splitlines()[-1])
+    return [seconds, memory.megabytes(peak)]
 
 
 def main() -> None:

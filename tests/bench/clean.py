@@ -19,6 +19,7 @@ import time
 import zipfile
 from pathlib import Path
 
+import memory
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -32,7 +33,7 @@ import json, resource, runpy, sys, time
 start = time.perf_counter()
 sys.argv = ["stages.clean"]
 runpy.run_module("stages.clean", run_name="__main__")
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(json.dumps([time.perf_counter() - start, peak]))
 """
 
@@ -89,6 +90,7 @@ def clean(count: int, names: list[str], contents: list[bytes], with_labels: bool
         run(project, "-m", "stages.fetch")
         lines = run(project, "-c", MEASURE).splitlines()
     seconds, peak = json.loads(lines[-1])
+    peak = memory.megabytes(peak)
     print(
         f"{count:>9,} images: {seconds:>7.1f} s, {count / seconds:>6,.0f} a second, peak {peak:>6,.0f} MB; {lines[-2]}",
         flush=True,

@@ -1,6 +1,5 @@
 """What the benches share: CIFAR-10 as arrays and as a set of pixels, and the article's own code."""
 
-import resource
 import sys
 import zipfile
 from pathlib import Path
@@ -64,8 +63,3 @@ def fitted(pixels: np.ndarray) -> dict:
     """Give the normalizer `standard` of a tenth of the images."""
     values = pixels[::10].reshape(-1, pixels.shape[-1])
     return {"method": "standard", "offset": values.mean(0).tolist(), "scale": values.std(0).tolist()}
-
-
-def peak_mb() -> int:
-    """Give this process' peak resident memory in MB."""
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3))

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import common
 import ledger
+import memory
 import stream
 
 HELD_OUT, WARM, TIMED = 5000, 3, 12
@@ -73,8 +74,9 @@ def fit(name: str, folder: Path, budget: float, seed: int) -> dict:
         return len(marks) == WARM + TIMED
 
     start, marks = time.monotonic(), []
-    stream.train_until(train.Run(fresh(), feed, plan, settings), enough)
-    an_image = (marks[-1] - marks[WARM - 1]) / TIMED / settings.batch_size
+    run = train.Run(fresh(), feed, plan, settings)
+    stream.train_until(run, enough)
+    an_image = (marks[-1] - marks[WARM - 1]) / TIMED / run.sizes[0]
     fits = max(1, int((budget - (marks[0] - start)) / an_image))
     epochs = max(1, round(fits / feed.rows))
     images = min(feed.rows, fits // epochs)
@@ -92,7 +94,7 @@ def fit(name: str, folder: Path, budget: float, seed: int) -> dict:
         "fit_seconds": round(seconds, 1),
         "epoch_seconds": round(an_image * rows, 1),
         "validation": round(float(history["validation_accuracy"].iloc[-1]), 4),
-        "peak_mb": common.peak_mb(),
+        "peak_mb": round(memory.peak()),
     }
 
 

@@ -11,6 +11,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+import memory
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
@@ -25,7 +26,7 @@ PICTURE = BUFFER.getvalue()
 MEASURE = """
 import resource, runpy
 runpy.run_module("stages.fetch", run_name="__main__")
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
@@ -76,7 +77,7 @@ def peak(write, count: int) -> float:
         done = subprocess.run([sys.executable, "-c", MEASURE], cwd=project, capture_output=True, text=True)
         if done.returncode:
             sys.exit(done.stderr)
-        return float(done.stdout.splitlines()[-1])
+        return memory.megabytes(float(done.stdout.splitlines()[-1]))
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import common
 import ledger
+import memory
 import stream
 
 DISTINCT, SIDES, TIMES, WARM = 10_000, (32, 64, 128), (1, 5, 50), 5
@@ -46,11 +47,12 @@ def measure(side: int, times: int, seconds: float) -> dict:
             marks.append(time.perf_counter())
             return len(marks) > WARM + 1 and marks[-1] - marks[WARM] > seconds
 
-        stream.train_until(train.Run(classifier, feed, policy.Policy(**recipe.augment.model_dump()), settings), enough)
+        run = train.Run(classifier, feed, policy.Policy(**recipe.augment.model_dump()), settings)
+        stream.train_until(run, enough)
     steps = len(marks) - 1 - WARM
     return {
-        "images_a_second": round(steps * settings.batch_size / (marks[-1] - marks[WARM])),
-        "peak_mb": common.peak_mb(),
+        "images_a_second": round(steps * run.sizes[0] / (marks[-1] - marks[WARM])),
+        "peak_mb": round(memory.peak()),
         "fed": "from memory" if feed.whole is not None else "streamed",
     }
 

@@ -7,12 +7,12 @@ gave. The ranking is judged as a detector of the differences.
 """
 
 import csv
-import resource
 import sys
 import time
 import zipfile
 from pathlib import Path
 
+import memory
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -66,7 +66,7 @@ def main() -> None:
     predicted = kiln(pixels, given)
     quality = labels.quality(given, predicted)
     report("Kiln: patch features, kernel ridge", time.perf_counter() - start, quality, wrong)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = memory.peak()
     start = time.perf_counter()
     by_default = cleanlab_default(pixels, given)
     report("cleanlab's default: logistic regression", time.perf_counter() - start, by_default, wrong)

@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 import ledger
+import memory
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,8 +33,7 @@ def measured(command: list[str], folder: Path) -> tuple[float, float]:
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         sys.exit(f"{' '.join(command)} failed")
-    unit = 1e6 if sys.platform == "darwin" else 1e3
-    return time.monotonic() - start, usage.ru_maxrss / unit
+    return time.monotonic() - start, memory.megabytes(usage.ru_maxrss)
 
 
 def run(params: dict) -> tuple[dict[str, tuple[float, float]], dict]:

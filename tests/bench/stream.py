@@ -91,7 +91,7 @@ def measure(folder: Path, gigabytes: float, memory: float, steps: int) -> None:
     speeds = []
     for quarter in range(4):
         first, last = steps * quarter // 4, steps * (quarter + 1) // 4
-        speeds.append((last - first) * settings.batch_size / (marks[last][0] - marks[first][0]))
+        speeds.append((last - first) * run.sizes[0] / (marks[last][0] - marks[first][0]))
         peak = max(memory for _, memory in marks[first : last + 1])
         print(f"  steps {first:>3} to {last:>3}: {speeds[-1]:>6.0f} images a second, {peak:>6.0f} MB")
     print(f"  slowest quarter by fastest: {min(speeds) / max(speeds):.2f}")

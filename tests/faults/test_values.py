@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT, noise, png
 
 from stages import augment, clean, evaluate, normalize, train
-from stages.lib import dataset, files, records
+from stages.lib import backend, dataset, files, records
 from stages.lib.errors import UserError
 
 MAINS = {"clean": clean.main, "augment": augment.main, "normalize": normalize.main, "train": train.main}
@@ -114,6 +114,15 @@ def test_a_batch_larger_than_the_data_is_all_of_it(here):
     augment.main()
     train.main()
     assert json.loads((here / "data/model/summary.json").read_text())["epochs"] == 1
+
+
+@pytest.mark.parametrize("emulated", [True, False])
+def test_emulated_halves_are_told_of(here, monkeypatch, capsys, emulated):
+    configure(here, precision="mixed_bfloat16")
+    monkeypatch.setattr(backend, "cpu_multiplies", lambda policy: not emulated)
+    train.main()
+    told = "train: this CPU emulates mixed_bfloat16, many times slower than float32: set train.precision to mixed or"
+    assert (told in capsys.readouterr().err) == emulated
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
