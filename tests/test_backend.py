@@ -41,6 +41,8 @@ def test_emulation_is_noticed(machine):
     machine(["cpu:0"], OLD)
     assert backend.emulated("mixed_bfloat16") and backend.emulated("mixed_float16")
     assert not backend.emulated("float32")
+    machine([], OLD)  # with PyTorch, of whose devices nothing is known
+    assert not backend.emulated("mixed_float16")
 
 
 def test_what_is_not_known_is_not_multiplied(tmp_path):
