@@ -8,11 +8,11 @@ OLD, NEW = "fpu sse avx2 fma", "fpu avx512f avx512_bf16"
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
     """Pretend to be a machine: its devices, and the flags of its processor."""
+    own = backend.cpu_multiplies
 
     def pretend(devices, flags):
         cpus = tmp_path / "cpuinfo"
         cpus.write_text(f"processor\t: 0\nmodel name\t: avx512_bf16 by name alone\nflags\t\t: {flags}\n")
-        own = backend.cpu_multiplies
         monkeypatch.setattr(backend, "cpu_multiplies", lambda policy: own(policy, cpus))
         monkeypatch.setattr(backend, "devices", lambda: devices)
 
