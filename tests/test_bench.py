@@ -1,3 +1,4 @@
+import json
 import re
 
 import pytest
@@ -11,6 +12,60 @@ def bench(monkeypatch):
     import tables
 
     return ledger, tables
+
+
+CUT_OFF_ONCE = """
+import pathlib, sys, time
+time.sleep(0.4)
+pathlib.Path("tries").open("a").write("{stage}")
+if "{stage}" == "train" and pathlib.Path("tries").read_text() == "cleantrain":
+    sys.exit(1)
+pathlib.Path("metrics").mkdir(exist_ok=True)
+pathlib.Path("metrics/metrics.json").write_text("{{}}")
+"""
+
+
+@pytest.fixture
+def cut_off(monkeypatch, tmp_path):
+    """A project of two stages, the second of which fails at its first try; returns (module, how to run it)."""
+    monkeypatch.syspath_prepend(ROOT / "tests/bench")
+    import recipe
+
+    project = tmp_path / "project"
+    (project / "stages").mkdir(parents=True)
+    (project / "data").mkdir()
+    (project / "data/corrections.csv").touch()
+    for stage in ("clean", "train"):
+        (project / f"stages/{stage}.py").write_text(CUT_OFF_ONCE.format(stage=stage))
+    monkeypatch.setattr(recipe, "ROOT", project)
+    monkeypatch.setattr(recipe, "STAGES", ("clean", "train"))
+    monkeypatch.setattr(recipe, "BEAT", 0.02)
+    return project, lambda params: recipe.run(params, tmp_path / "scratch")
+
+
+def test_a_recipe_goes_on_where_it_was_cut_off_and_counts_both_parts(cut_off, tmp_path):
+    _, run = cut_off
+    with pytest.raises(SystemExit, match="train failed"):
+        run({"seed": 0})
+    first = json.loads((tmp_path / "scratch/costs.json").read_text())
+    assert first["clean"][1] and first["train"][1] is None and first["train"][0] > 0.2
+    costs, metrics = run({"seed": 0})
+    assert metrics == {}
+    assert (tmp_path / "scratch/tries").read_text() == "cleantraintrain"
+    assert costs["clean"] == first["clean"]
+    assert costs["train"][0] > first["train"][0] + 0.4 and costs["train"][1] > 0
+
+
+@pytest.mark.parametrize("change", ["params", "code"])
+def test_a_recipe_of_other_params_or_code_starts_anew(cut_off, tmp_path, change):
+    project, run = cut_off
+    with pytest.raises(SystemExit, match="train failed"):
+        run({"seed": 0})
+    if change == "code":
+        (project / "stages/new.py").touch()
+    with pytest.raises(SystemExit, match="train failed"):  # at the first try of a folder
+        run({"seed": 0 if change == "code" else 1})
+    assert (tmp_path / "scratch/tries").read_text() == "cleantrain"
 
 
 def test_the_readmes_tables_are_those_of_the_results(bench):

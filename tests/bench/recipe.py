@@ -4,18 +4,23 @@ python tests/bench/recipe.py [RECIPE] [section.key=value ...] [--seeds 0 1 2]
 
 Prints seconds and peak memory a stage, and the test accuracy. A recipe other
 than params.yaml (the default: the built-in digits) gets a line a train.seed in
-results/recipes.csv; seeds that have theirs, by the same params, are skipped.
+results/recipes.csv; seeds that have theirs, by the same params, are skipped. A
+run that was cut off goes on where it was, if code and params are the same; its
+seconds are those of all its parts, what was lost and done again included.
 """
 
 import argparse
+import functools
 import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
+import threading
 import time
+from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 
 import ledger
@@ -23,28 +28,81 @@ import memory
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[2]
+SCRATCH = Path(__file__).resolve().parent / "scratch"
+BEAT = 5  # seconds between two notes of the time: what a kill may leave uncounted
 STAGES = ("fetch", "clean", "augment", "normalize", "train", "evaluate", "report")
 
 
-def measured(command: list[str], folder: Path) -> tuple[float, float]:
-    """Run a command; return its seconds and its peak resident memory in MB."""
-    start = time.monotonic()
+def measured(command: list[str], folder: Path, note: Callable[[float], None]) -> tuple[float, float]:
+    """Run a command; return its seconds and its peak resident memory in MB.
+
+    Args:
+        command: the program and its arguments.
+        folder: where to run it.
+        note: called with the seconds so far, now and then.
+    """
+    start, ended = time.monotonic(), threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(BEAT):
+            note(time.monotonic() - start)
+
+    clock = threading.Thread(target=beat, daemon=True)
+    clock.start()
     process = subprocess.Popen(command, cwd=folder)
     _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(f"{' '.join(command)} failed")
-    return time.monotonic() - start, memory.megabytes(usage.ru_maxrss)
+    process.returncode = os.waitstatus_to_exitcode(status)  # which it can't know by itself
+    seconds = time.monotonic() - start
+    ended.set()
+    clock.join()
+    if process.returncode:
+        sys.exit(f"{' '.join(command)} failed: it ran in {folder}")
+    return seconds, memory.megabytes(usage.ru_maxrss)
 
 
-def run(params: dict) -> tuple[dict[str, tuple[float, float]], dict]:
-    """Run all stages; return (seconds, peak MB) of each, and the metrics."""
-    with tempfile.TemporaryDirectory() as scratch:
-        shutil.copytree(ROOT / "stages", Path(scratch, "stages"))
-        Path(scratch, "data/source").mkdir(parents=True)
-        shutil.copy(ROOT / "data/corrections.csv", Path(scratch, "data"))
-        YAML(typ="safe", pure=True).dump(params, Path(scratch, "params.yaml"))
-        costs = {stage: measured([sys.executable, "-m", f"stages.{stage}"], Path(scratch)) for stage in STAGES}
-        return costs, json.loads(Path(scratch, "metrics/metrics.json").read_text())
+def contents(folder: Path) -> dict[str, bytes]:
+    """Read the files of a folder, but for what Python compiles."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def lay(scratch: Path, params: dict) -> None:
+    """Lay out a project in an empty folder, unless the same one lies there, from a run that was cut off."""
+    text = StringIO()
+    YAML(typ="safe", pure=True).dump(params, text)
+    written = scratch / "params.yaml"
+    same = written.exists() and written.read_text() == text.getvalue()
+    if same and contents(scratch / "stages") == contents(ROOT / "stages"):
+        return
+    shutil.rmtree(scratch, ignore_errors=True)
+    shutil.copytree(ROOT / "stages", scratch / "stages")
+    (scratch / "data/source").mkdir(parents=True)
+    shutil.copy(ROOT / "data/corrections.csv", scratch / "data")
+    written.write_text(text.getvalue())
+
+
+def run(params: dict, scratch: Path) -> tuple[dict[str, tuple[float, float]], dict]:
+    """Run all stages that have not ended yet; return (seconds, peak MB) of each, and the metrics."""
+    lay(scratch, params)
+    path, costs = scratch / "costs.json", {}
+    if path.exists():
+        costs = json.loads(path.read_text())
+
+    def note(stage: str, before: float, seconds: float, peak: float | None = None) -> None:
+        costs[stage] = before + seconds, peak  # of a stage that has ended, peak is known
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(costs))
+        partial.replace(path)
+
+    for stage in STAGES:
+        before, peak = costs.get(stage, (0.0, None))
+        if peak is None:
+            told = functools.partial(note, stage, before)
+            told(*measured([sys.executable, "-m", f"stages.{stage}"], scratch, told))
+    return costs, json.loads((scratch / "metrics/metrics.json").read_text())
 
 
 def digest(params: dict) -> str:
@@ -91,9 +149,11 @@ def main() -> None:
             print(f"already measured, see results/recipes.csv: {line}")
             continue
         params["train"]["seed"] = seed
-        costs, metrics = run(params)
+        scratch = SCRATCH / f"{options.recipe.stem}-{key['params']}-{seed}"
+        costs, metrics = run(params, scratch)
         tell(costs, metrics)
         if not kept:
+            shutil.rmtree(scratch)
             continue
         flipped = metrics.get("test_flipped", {}).get("accuracy", "")
         low, high = (metrics["test"]["accuracy_ci95"][end] for end in ("low", "high"))
@@ -114,6 +174,7 @@ def main() -> None:
             test_high=high,
             test_flipped=flipped,
         )
+        shutil.rmtree(scratch)
 
 
 if __name__ == "__main__":
