@@ -49,7 +49,8 @@ def measured(command: list[str], folder: Path, note: Callable[[float], None]) ->
 
     clock = threading.Thread(target=beat, daemon=True)
     clock.start()
-    process = subprocess.Popen(command, cwd=folder)
+    # As under DVC, so that a stage ends with this process; else it would write on beside the next run.
+    process = subprocess.Popen(command, cwd=folder, env={**os.environ, "DVC_STAGE": command[-1]})
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)  # which it can't know by itself
     seconds = time.monotonic() - start
