@@ -27,7 +27,7 @@ pathlib.Path("metrics/metrics.json").write_text("{{}}")
 
 @pytest.fixture
 def cut_off(monkeypatch, tmp_path):
-    """A project of two stages, the second of which fails at its first try; returns (module, how to run it)."""
+    """A project of two stages, the second of which fails at its first try; returns (its folder, how to run it)."""
     monkeypatch.syspath_prepend(ROOT / "tests/bench")
     import recipe
 
@@ -56,15 +56,17 @@ def test_a_recipe_goes_on_where_it_was_cut_off_and_counts_both_parts(cut_off, tm
     assert costs["train"][0] > first["train"][0] + 0.4 and costs["train"][1] > 0
 
 
-@pytest.mark.parametrize("change", ["params", "code"])
-def test_a_recipe_of_other_params_or_code_starts_anew(cut_off, tmp_path, change):
+@pytest.mark.parametrize("change", ["params", "code", "corrections"])
+def test_a_recipe_of_other_params_code_or_corrections_starts_anew(cut_off, tmp_path, change):
     project, run = cut_off
     with pytest.raises(SystemExit, match="train failed"):
         run({"seed": 0})
     if change == "code":
         (project / "stages/new.py").touch()
+    if change == "corrections":
+        (project / "data/corrections.csv").write_text("id,verdict\n")
     with pytest.raises(SystemExit, match="train failed"):  # at the first try of a folder
-        run({"seed": 0 if change == "code" else 1})
+        run({"seed": int(change == "params")})
     assert (tmp_path / "scratch/tries").read_text() == "cleantrain"
 
 

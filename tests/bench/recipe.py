@@ -25,9 +25,11 @@ from pathlib import Path
 
 import ledger
 import memory
+from common import ROOT
 from ruamel.yaml import YAML
 
-ROOT = Path(__file__).resolve().parents[2]
+from stages.lib import files
+
 SCRATCH = Path(__file__).resolve().parent / "scratch"
 BEAT = 5  # seconds between two notes of the time: what a kill may leave uncounted
 STAGES = ("fetch", "clean", "augment", "normalize", "train", "evaluate", "report")
@@ -61,28 +63,26 @@ def measured(command: list[str], folder: Path, note: Callable[[float], None]) ->
     return seconds, memory.megabytes(usage.ru_maxrss)
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    """Read the files of a folder, but for what Python compiles."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    }
+def contents(project: Path) -> dict[str, bytes]:
+    """Read what a run depends on beside params and images: the code, and people's verdicts on images."""
+    paths = [project / "data/corrections.csv", *project.glob("stages/**/*")]
+    found = [path for path in paths if path.is_file() and "__pycache__" not in path.parts]
+    return {path.relative_to(project).as_posix(): path.read_bytes() for path in found}
 
 
 def lay(scratch: Path, params: dict) -> None:
     """Lay out a project in an empty folder, unless the same one lies there, from a run that was cut off."""
     text = StringIO()
     YAML(typ="safe", pure=True).dump(params, text)
+    wanted = {**contents(ROOT), "params.yaml": text.getvalue().encode()}
     written = scratch / "params.yaml"
-    same = written.exists() and written.read_text() == text.getvalue()
-    if same and contents(scratch / "stages") == contents(ROOT / "stages"):
+    if written.exists() and {**contents(scratch), "params.yaml": written.read_bytes()} == wanted:
         return
     shutil.rmtree(scratch, ignore_errors=True)
-    shutil.copytree(ROOT / "stages", scratch / "stages")
     (scratch / "data/source").mkdir(parents=True)
-    shutil.copy(ROOT / "data/corrections.csv", scratch / "data")
-    written.write_text(text.getvalue())
+    for name, content in wanted.items():
+        (scratch / name).parent.mkdir(parents=True, exist_ok=True)
+        (scratch / name).write_bytes(content)
 
 
 def run(params: dict, scratch: Path) -> tuple[dict[str, tuple[float, float]], dict]:
@@ -94,9 +94,7 @@ def run(params: dict, scratch: Path) -> tuple[dict[str, tuple[float, float]], di
 
     def note(stage: str, before: float, seconds: float, peak: float | None = None) -> None:
         costs[stage] = before + seconds, peak  # of a stage that has ended, peak is known
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(costs))
-        partial.replace(path)
+        files.write_json(path, costs)
 
     for stage in STAGES:
         before, peak = costs.get(stage, (0.0, None))

@@ -159,3 +159,14 @@ def test_a_search_that_is_asked_to_stop_leaves_git_on_its_branch(trained, tmp_pa
     # What DVC would take for HEAD from then on.
     left = [f"refs/exps/exec/{name}" for name in ("EXEC_BASELINE", "EXEC_MERGE", "EXEC_BRANCH")]
     assert project.run("git", "for-each-ref", *left).stdout == ""
+
+
+def test_a_killed_benchmark_takes_its_stage_with_it(project):
+    bench = start(project, sys.executable, "tests/bench/recipe.py")
+    wait_for(lambda: list(project.folder.glob("tests/bench/scratch/*/data/.clean.lock")))  # clean runs, for seconds
+    (scratch,) = project.folder.glob("tests/bench/scratch/*")
+    assert stages_in(scratch)
+    kill(bench, 0)
+    bench.wait()
+    wait_for(lambda: not stages_in(scratch))
+    assert "clean: stopped by SIGTERM" in output(project)
