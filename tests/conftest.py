@@ -6,8 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+# Before numpy: the workers of pytest-xdist share the cores, and OpenBLAS' threads wait for each other by spinning,
+# so that the clean stage takes twice as long where another process computes too.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 from ruamel.yaml import YAML
 
@@ -103,11 +109,19 @@ def project(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, worker_id):
     """A project in which the default pipeline has been reproduced; tests must not change it."""
-    project = Project(tmp_path_factory.mktemp("trained"))
-    project.dvc("repro")
-    return project
+    # One run for all of pytest-xdist's workers, whose temporary folders lie side by side, and a copy for each.
+    base = tmp_path_factory.getbasetemp()
+    first = (base if worker_id == "master" else base.parent) / "reproduced"
+    done = first / ".dvc/tmp/reproduced"
+    with FileLock(f"{first}.lock"):
+        if not done.exists():
+            Project(first).dvc("repro")
+            done.touch()
+    folder = tmp_path_factory.mktemp("trained")
+    shutil.copytree(first, folder, dirs_exist_ok=True, symlinks=True)
+    return Project.at(folder)
 
 
 def write_photos(folder: Path, per_class: int = 12) -> None:

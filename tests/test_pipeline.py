@@ -154,14 +154,15 @@ def test_the_users_own_images(tmp_path):
 
     predictions = pq.read_table(project.folder / "data/evaluation/predictions.parquet").to_pandas().set_index("id")
     assert len(predictions) == 3 * 14 + 3
-    for name in ("green/alpha.png", "green/deep.png", "red/00.jpg"):
-        row = json.loads(project.stage("predict", photos / name, "--json").stdout)[0]
+    names = ("green/alpha.png", "green/deep.png", "red/00.jpg")
+    rows = json.loads(project.stage("predict", *(photos / name for name in names), "--json").stdout)
+    for name, row in zip(names, rows, strict=True):
         assert row["prediction"] == predictions["prediction"][name]
         assert list(row["probabilities"].values()) == pytest.approx(list(predictions["probabilities"][name]), abs=1e-5)
 
     assert ran(project.dvc("repro")) == set()
     (photos / "red/new.png").write_bytes(images.encode_png(noise(4, 40, 40, 3)))
-    assert {"fetch", "clean", "train"} <= ran(project.dvc("repro"))
+    assert {"fetch", "clean", "train"} <= ran(project.dvc("repro", "train"))
     summary = json.loads((project.folder / "data/raw/summary.json").read_text())
     assert summary["images"] == 3 * 14 + 6
 
