@@ -13,7 +13,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 import numpy as np
 import pytest
-from filelock import FileLock
 from PIL import Image
 from ruamel.yaml import YAML
 
@@ -109,19 +108,11 @@ def project(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory, worker_id):
+def trained(tmp_path_factory):
     """A project in which the default pipeline has been reproduced; tests must not change it."""
-    # One run for all of pytest-xdist's workers, whose temporary folders lie side by side, and a copy for each.
-    base = tmp_path_factory.getbasetemp()
-    first = (base if worker_id == "master" else base.parent) / "reproduced"
-    done = first / ".dvc/tmp/reproduced"
-    with FileLock(f"{first}.lock"):
-        if not done.exists():
-            Project(first).dvc("repro")
-            done.touch()
-    folder = tmp_path_factory.mktemp("trained")
-    shutil.copytree(first, folder, dirs_exist_ok=True, symlinks=True)
-    return Project.at(folder)
+    project = Project(tmp_path_factory.mktemp("trained"))
+    project.dvc("repro")
+    return project
 
 
 def write_photos(folder: Path, per_class: int = 12) -> None:
