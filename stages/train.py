@@ -92,6 +92,9 @@ class Run:
         plan: the augmentation policy, applied to each batch where it is online.
         settings: the train section.
 
+    Raises:
+        UserError: precise_norm is on, and the model has no statistics to compute.
+
     Attributes:
         sizes: images in each batch of an epoch.
         epoch, step: how many epochs are done, and how many steps of the next.
@@ -100,6 +103,12 @@ class Run:
     """
 
     def __init__(self, classifier: keras.Model, train: Feed, plan: policy.Policy, settings: params.Train):
+        if settings.precise_norm and (settings.weights or not models.batch_norms(classifier)):
+            # A body with trained weights keeps its statistics throughout.
+            raise UserError(
+                f"params.yaml: train.precise_norm is true, but {settings.model} has no batch normalisation that "
+                "trains here: set it to false"
+            )
         self.classifier, self.train, self.plan, self.settings = classifier, train, plan, settings
         self.trainee = models.logits_of(classifier)
         self.sizes = equal_sizes(train.rows, settings.batch_size)
@@ -200,6 +209,22 @@ class Run:
         stalled = self.settings.patience and self.epoch - self.kept >= self.settings.patience
         return self.epoch >= self.settings.epochs or bool(stalled)
 
+    def settle(self) -> None:
+        """Give the classifier the weights that are kept, and statistics of normalisation of their own if asked for.
+
+        May be called again after it was cut off.
+        """
+        settings = self.settings
+        if settings.keep == "best":
+            self.classifier.set_weights(self.best_weights)
+        else:
+            self.average.adopt()
+        if settings.precise_norm:
+            models.reseed(self.classifier, int(randomness.key(settings.seed, "statistics") % np.uint64(2**31)))
+            # Shuffled, since the shards may be in the order of the classes.
+            fed = (batch.pixels for batch in self.train.shuffled(settings.seed, settings.epochs, settings.batch_size))
+            models.renormalize(self.classifier, progress.track(fed, "statistics", self.steps, "batches"))
+
     def averaged(self) -> AbstractContextManager:
         """Give the classifier the averaged weights, where weights are averaged, within a ``with`` block."""
         return self.average.applied()
@@ -298,15 +323,12 @@ def fit(
                 with lifetime.uninterrupted():
                     run.end_epoch(figures)
             tell(run.rows[-1])
+        run.settle()
     except lifetime.Stopped:
         if keeper and run.frozen is not None:
             keeper.save(*run.capture())
             keeper.say(f"a checkpoint is kept after epoch {run.epoch}, step {run.step}: `dvc repro` goes on from there")
         raise
-    if settings.keep == "best":
-        classifier.set_weights(run.best_weights)
-    else:
-        run.average.adopt()
     return pd.DataFrame(run.rows), run.epoch if settings.keep == "last" else run.kept
 
 
@@ -411,7 +433,10 @@ def main() -> None:
         files.write_csv(folder / "history.csv", history)
         files.write_json(folder / "summary.json", summarize(folder, classifier, settings, train.rows, history, kept))
     keeper.clear()
-    print(f"train: epoch {kept} kept, validation accuracy {history['validation_accuracy'][kept - 1]:.2%}")
+    # With statistics of its own the model is not that of the epoch's row.
+    figures = validate(classifier, validation, settings.loss) if settings.precise_norm else {}
+    accuracy = figures.get("accuracy", history["validation_accuracy"][kept - 1])
+    print(f"train: epoch {kept} kept, validation accuracy {accuracy:.2%}")
 
 
 if __name__ == "__main__":

@@ -271,6 +271,27 @@ def test_dropout_is_drawn_by_the_seed_given():
     assert (drawn(1) != drawn(2)).any()
 
 
+def test_statistics_anew_are_those_of_all_images_whatever_they_were_before():
+    made = classifier("fast_cnn", **SMALL)
+    norm = made.get_layer("conv1_1_norm")
+    before = keras.Model(made.input, norm.input)
+    pixels = np.stack([noise(i) for i in range(12)])
+    seen = np.asarray(before(pixels))
+    norm.moving_mean.assign(np.full(norm.moving_mean.shape, 1e6))
+    models.renormalize(made, [pixels[:8], pixels[8:]])
+    assert np.asarray(norm.moving_mean) == pytest.approx(seen.mean(axis=(0, 1, 2)), abs=1e-5)
+    parts = (seen[:8].var(axis=(0, 1, 2)) * 8 + seen[8:].var(axis=(0, 1, 2)) * 4) / 12
+    assert np.asarray(norm.moving_variance) == pytest.approx(parts, rel=1e-4)
+    assert norm.momentum == 0.6
+
+
+def test_every_layer_of_batch_normalisation_is_found():
+    assert len(models.batch_norms(classifier("fast_cnn", **SMALL))) == 6
+    assert models.batch_norms(classifier("vit", width=1 / 3)) == []
+    body = classifier("applications/MobileNet", (32, 32, 3), 4, NONE)
+    assert len(models.batch_norms(body)) == 27
+
+
 def save(folder, name="article_cnn", **changes) -> artifact.Classifier:
     folder.mkdir(exist_ok=True)
     how = models.architecture(settings(model=name, **changes), (8, 8, 1), PLAIN)

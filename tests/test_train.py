@@ -9,6 +9,7 @@ from test_policy import OFF
 
 from stages import train
 from stages.lib import artifact, dataset, models, policy
+from stages.lib.backend import keras
 from stages.lib.errors import UserError
 from stages.lib.feeding import Feed
 from stages.lib.images import Conversion
@@ -183,6 +184,25 @@ def test_the_averaged_weights_are_validated_and_kept(handful):
     )
     plain, _, _ = fit(handful, epochs=4, lr=0.02)
     assert any((a != b).any() for a, b in zip(made.get_weights(), plain.get_weights(), strict=True))
+
+
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_statistics_of_normalisation_are_computed_anew_without_views(handful, keep):
+    how = {"name": "fast_cnn", "model": {"width": 0.25}, "plan": FLIPS, "keep": keep, "batch_size": 13}
+    made, _, _ = fit(handful, **how, precise_norm=True)
+    other, _, _ = fit(handful, **how)
+    both = zip(made.weights, made.get_weights(), other.get_weights(), strict=True)
+    differ = {weight.path for weight, ours, theirs in both if (ours != theirs).any()}
+    assert {path.rsplit("/")[-1] for path in differ} == {"moving_mean", "moving_variance"}
+    norm = made.get_layer("conv1_1_norm")
+    seen = np.asarray(keras.Model(made.input, norm.input)(handful.whole.pixels))
+    assert np.asarray(norm.moving_mean) == pytest.approx(seen.mean(axis=(0, 1, 2)), abs=1e-5)
+
+
+@pytest.mark.parametrize("how", [{"name": "article_cnn"}, {"name": "fast_cnn", "model": {"normalization": "none"}}])
+def test_statistics_of_a_model_that_has_none_are_refused(handful, how):
+    with pytest.raises(UserError, match=rf"train\.precise_norm is true, but {how['name']} has no batch normalisation"):
+        fit(handful, **how, precise_norm=True)
 
 
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])

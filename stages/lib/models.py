@@ -6,7 +6,7 @@ and import that file here; its name is then a value of train.model.
 """
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -213,6 +213,43 @@ def reseed(classifier: keras.Model, seed: int) -> None:
     states = [variable for variable in classifier.variables if variable.path.endswith("seed_generator_state")]
     for number, state in enumerate(states):
         state.assign(np.array([seed, number], "uint32"))
+
+
+def batch_norms(network: keras.Model) -> list[keras.layers.Layer]:
+    """Give every layer of batch normalisation, those of a network within included."""
+    found = []
+    for layer in network.layers:
+        if isinstance(layer, keras.Model):
+            found += batch_norms(layer)
+        elif isinstance(layer, layers.BatchNormalization):
+            found.append(layer)
+    return found
+
+
+def renormalize(classifier: keras.Model, batches: Iterable[np.ndarray]) -> None:
+    """Compute the statistics of batch normalisation anew: means of those of the batches, by their size.
+
+    Those of training are moving averages over the last few batches, of
+    augmented images, while the weights moved. Wu and Johnson, "Rethinking
+    'Batch' in BatchNorm", 2021, section 3 ("precise" statistics). What the
+    statistics were before is without effect; layers that are frozen keep theirs.
+
+    Args:
+        classifier: from ``build``.
+        batches: uint8 [N, H, W, C] each, of the training images in random order.
+    """
+    norms = batch_norms(classifier)
+    momenta = [layer.momentum for layer in norms]
+    try:
+        seen = 0
+        for pixels in batches:
+            for layer in norms:
+                layer.momentum = seen / (seen + len(pixels))
+            classifier(pixels, training=True)
+            seen += len(pixels)
+    finally:
+        for layer, momentum in zip(norms, momenta, strict=True):
+            layer.momentum = momentum
 
 
 def logits_of(classifier: keras.Model) -> keras.Model:

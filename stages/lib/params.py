@@ -192,6 +192,7 @@ class Train(_Section):
     ema: Annotated[float, Field(ge=0, lt=1)]
     ema_every: Annotated[int, Field(ge=1)]
     ema_restart: bool
+    precise_norm: bool
     precision: Literal["auto", "mixed", "float32", "mixed_float16", "mixed_bfloat16"]
     batch_size: Annotated[int, Field(ge=1, le=65536)]
     memory: Annotated[float, Field(gt=0)]

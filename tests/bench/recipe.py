@@ -108,7 +108,11 @@ def digest(params: dict) -> str:
     """Name what decides about the accuracy: eight hex digits of all params up to train, but for path and train.seed."""
     deciding = {name: params[name] for name in ("seed", "fetch", "clean", "augment", "normalize", "train")}
     deciding["fetch"] = {key: value for key, value in params["fetch"].items() if key != "path"}
-    deciding["train"] = {key: value for key, value in params["train"].items() if key != "seed"}
+    # A key younger than some lines, where it is off, is no other training than theirs.
+    later = {"precise_norm": False}
+    deciding["train"] = {
+        key: value for key, value in params["train"].items() if key != "seed" and later.get(key) is not value
+    }
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:8]
 
 

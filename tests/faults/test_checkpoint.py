@@ -9,7 +9,7 @@ from test_optimization import settings
 from test_train import FLIPS, PLAIN, feed
 
 from stages import train
-from stages.lib import checkpoint, lifetime
+from stages.lib import checkpoint, lifetime, models
 
 
 class Cut(checkpoint.Keeper):
@@ -41,7 +41,14 @@ def cut_off(data, folder, steps, **how):
 PLATEAU = {"schedule": "plateau", "lr": 0.05, "decay_epochs": 1}
 BEST = {"ema": 0.5, "keep": "best", "monitor": "accuracy", "patience": 2, "epochs": 6}
 RESTART = {"ema": 0.5, "ema_every": 2, "ema_restart": True, "optimizer": "adamw", "weight_decay": 0.1}
-MUON = {"optimizer": "muon", "lr": 0.1, "name": "fast_cnn", "model": {"width": 0.25}, "mixup": 0.5}
+MUON = {
+    "optimizer": "muon",
+    "lr": 0.1,
+    "name": "fast_cnn",
+    "model": {"width": 0.25},
+    "mixup": 0.5,
+    "precise_norm": True,
+}
 MIXED = {"optimizer": "sgd", "precision": "mixed_float16", "model": {"precision": "mixed_float16"}}
 # Steps, of three an epoch: 1 is within one, 3 at its end, 5 before the last, smaller batch of the next.
 FEW = [(1, RESTART), (3, BEST), (5, MUON)]
@@ -98,6 +105,26 @@ def test_a_stop_during_validation_keeps_the_weights_that_train(tmp_path, monkeyp
 
     monkeypatch.setattr(train, "validate", stopping)
     stopped_and_taken_up_again(data, tmp_path, monkeypatch, weights, history)
+
+
+def test_a_stop_while_statistics_are_computed_anew(tmp_path, monkeypatch):
+    data, how = feed(tmp_path), {"name": "fast_cnn", "model": {"width": 0.25}, "ema": 0.5, "precise_norm": True}
+    weights, history, _ = fit(data, **how)
+    own = models.renormalize
+
+    def stopping(made, fed):
+        own(made, [next(fed)])
+        raise lifetime.Stopped(signal.SIGTERM)
+
+    monkeypatch.setattr(models, "renormalize", stopping)
+    with pytest.raises(lifetime.Stopped):
+        fit(data, checkpoint.Keeper(tmp_path / "kept", print), **how)
+    monkeypatch.undo()
+    keeper = Cut(tmp_path / "kept", 0)
+    again, history_again, _ = fit(data, keeper, **how)
+    assert keeper.said == ["going on after epoch 3, step 0 of a training that was cut off"]
+    assert all((a == b).all() for a, b in zip(weights, again, strict=True))
+    assert history.equals(history_again)
 
 
 @pytest.mark.skipif(not ALL, reason="takes a minute: `make faults` runs it")
