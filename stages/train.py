@@ -103,7 +103,7 @@ class Run:
     """
 
     def __init__(self, classifier: keras.Model, train: Feed, plan: policy.Policy, settings: params.Train):
-        if settings.precise_norm and (settings.weights or not models.batch_norms(classifier)):
+        if settings.precise_norm and (settings.weights or not models.normalizes(classifier)):
             # A body with trained weights keeps its statistics throughout.
             raise UserError(
                 f"params.yaml: train.precise_norm is true, but {settings.model} has no batch normalisation that "
@@ -220,7 +220,6 @@ class Run:
         else:
             self.average.adopt()
         if settings.precise_norm:
-            models.reseed(self.classifier, int(randomness.key(settings.seed, "statistics") % np.uint64(2**31)))
             # Shuffled, since the shards may be in the order of the classes.
             fed = (batch.pixels for batch in self.train.shuffled(settings.seed, settings.epochs, settings.batch_size))
             models.renormalize(self.classifier, progress.track(fed, "statistics", self.steps, "batches"))

@@ -271,12 +271,11 @@ def test_dropout_is_drawn_by_the_seed_given():
     assert (drawn(1) != drawn(2)).any()
 
 
-def test_statistics_anew_are_those_of_all_images_whatever_they_were_before():
+def test_statistics_anew_are_means_over_all_images_whatever_they_were_before():
     made = classifier("fast_cnn", **SMALL)
     norm = made.get_layer("conv1_1_norm")
-    before = keras.Model(made.input, norm.input)
     pixels = np.stack([noise(i) for i in range(12)])
-    seen = np.asarray(before(pixels))
+    seen = np.asarray(keras.Model(made.input, norm.input)(pixels))
     norm.moving_mean.assign(np.full(norm.moving_mean.shape, 1e6))
     models.renormalize(made, [pixels[:8], pixels[8:]])
     assert np.asarray(norm.moving_mean) == pytest.approx(seen.mean(axis=(0, 1, 2)), abs=1e-5)
@@ -285,11 +284,21 @@ def test_statistics_anew_are_those_of_all_images_whatever_they_were_before():
     assert norm.momentum == 0.6
 
 
-def test_every_layer_of_batch_normalisation_is_found():
-    assert len(models.batch_norms(classifier("fast_cnn", **SMALL))) == 6
-    assert models.batch_norms(classifier("vit", width=1 / 3)) == []
-    body = classifier("applications/MobileNet", (32, 32, 3), 4, NONE)
-    assert len(models.batch_norms(body)) == 27
+def test_statistics_anew_are_those_without_dropout():
+    made = classifier("mlp", normalization="batch", dropout=0.5, **SMALL)
+    pixels = np.stack([noise(i) for i in range(12)])
+    models.renormalize(made, [pixels])
+    norm = made.get_layer("dense2_norm")
+    seen = np.asarray(keras.Model(made.input, norm.input)(pixels))
+    assert np.asarray(norm.moving_mean) == pytest.approx(seen.mean(axis=0), abs=1e-5)
+    assert {layer.rate for layer in made.layers if isinstance(layer, keras.layers.Dropout)} == {0.5}
+
+
+def test_batch_normalisation_is_found_in_a_network_within_too():
+    assert models.normalizes(classifier("fast_cnn", **SMALL))
+    assert not models.normalizes(classifier("vit", width=1 / 3))
+    assert models.normalizes(classifier("applications/MobileNet", (32, 32, 3), 4, NONE))
+    assert not models.normalizes(classifier("applications/VGG16", (32, 32, 3), 4, NONE))
 
 
 def save(folder, name="article_cnn", **changes) -> artifact.Classifier:

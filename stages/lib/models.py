@@ -215,32 +215,40 @@ def reseed(classifier: keras.Model, seed: int) -> None:
         state.assign(np.array([seed, number], "uint32"))
 
 
-def batch_norms(network: keras.Model) -> list[keras.layers.Layer]:
-    """Give every layer of batch normalisation, those of a network within included."""
+def _layers(network: keras.Model, kind: type) -> list[keras.layers.Layer]:
+    """Give every layer of a kind, those of a network within included."""
     found = []
     for layer in network.layers:
         if isinstance(layer, keras.Model):
-            found += batch_norms(layer)
-        elif isinstance(layer, layers.BatchNormalization):
+            found += _layers(layer, kind)
+        elif isinstance(layer, kind):
             found.append(layer)
     return found
+
+
+def normalizes(classifier: keras.Model) -> bool:
+    """Say whether a network has batch normalisation."""
+    return bool(_layers(classifier, layers.BatchNormalization))
 
 
 def renormalize(classifier: keras.Model, batches: Iterable[np.ndarray]) -> None:
     """Compute the statistics of batch normalisation anew: means of those of the batches, by their size.
 
     Those of training are moving averages over the last few batches, of
-    augmented images, while the weights moved. Wu and Johnson, "Rethinking
-    'Batch' in BatchNorm", 2021, section 3 ("precise" statistics). What the
-    statistics were before is without effect; layers that are frozen keep theirs.
+    augmented images, under dropout, while the weights moved; these are as the
+    network will be used. Wu and Johnson, "Rethinking 'Batch' in BatchNorm",
+    2021, section 3 ("precise" statistics). What the statistics were before is
+    without effect; layers that are frozen keep theirs.
 
     Args:
         classifier: from ``build``.
         batches: uint8 [N, H, W, C] each, of the training images in random order.
     """
-    norms = batch_norms(classifier)
-    momenta = [layer.momentum for layer in norms]
+    norms, dropouts = _layers(classifier, layers.BatchNormalization), _layers(classifier, layers.Dropout)
+    momenta, rates = [layer.momentum for layer in norms], [layer.rate for layer in dropouts]
     try:
+        for layer in dropouts:
+            layer.rate = 0
         seen = 0
         for pixels in batches:
             for layer in norms:
@@ -250,6 +258,8 @@ def renormalize(classifier: keras.Model, batches: Iterable[np.ndarray]) -> None:
     finally:
         for layer, momentum in zip(norms, momenta, strict=True):
             layer.momentum = momentum
+        for layer, rate in zip(dropouts, rates, strict=True):
+            layer.rate = rate
 
 
 def logits_of(classifier: keras.Model) -> keras.Model:

@@ -108,7 +108,7 @@ def test_a_stop_during_validation_keeps_the_weights_that_train(tmp_path, monkeyp
 
 
 def test_a_stop_while_statistics_are_computed_anew(tmp_path, monkeypatch):
-    data, how = feed(tmp_path), {"name": "fast_cnn", "model": {"width": 0.25}, "ema": 0.5, "precise_norm": True}
+    data, how = feed(tmp_path), {"model": {"normalization": "batch", "dropout": 0.3}, "ema": 0.5, "precise_norm": True}
     weights, history, _ = fit(data, **how)
     own = models.renormalize
 
