@@ -92,9 +92,6 @@ class Run:
         plan: the augmentation policy, applied to each batch where it is online.
         settings: the train section.
 
-    Raises:
-        UserError: precise_norm is on, and the model has no statistics to compute.
-
     Attributes:
         sizes: images in each batch of an epoch.
         epoch, step: how many epochs are done, and how many steps of the next.
@@ -103,12 +100,6 @@ class Run:
     """
 
     def __init__(self, classifier: keras.Model, train: Feed, plan: policy.Policy, settings: params.Train):
-        if settings.precise_norm and (settings.weights or not models.normalizes(classifier)):
-            # A body with trained weights keeps its statistics throughout.
-            raise UserError(
-                f"params.yaml: train.precise_norm is true, but {settings.model} has no batch normalisation that "
-                "trains here: set it to false"
-            )
         self.classifier, self.train, self.plan, self.settings = classifier, train, plan, settings
         self.trainee = models.logits_of(classifier)
         self.sizes = equal_sizes(train.rows, settings.batch_size)
@@ -144,7 +135,7 @@ class Run:
 
     def _compile(self, frozen: bool) -> None:
         self.frozen = frozen
-        models.freeze(self.classifier, frozen)
+        models.freeze(self.classifier, frozen, pretrained=bool(self.settings.weights))
         self.trainee.compile(
             optimization.optimizer(self.settings, self.trainee),
             optimization.LOSSES[self.settings.loss],
@@ -209,10 +200,15 @@ class Run:
         stalled = self.settings.patience and self.epoch - self.kept >= self.settings.patience
         return self.epoch >= self.settings.epochs or bool(stalled)
 
-    def settle(self) -> None:
-        """Give the classifier the weights that are kept, and statistics of normalisation of their own if asked for.
+    @property
+    def epoch_kept(self) -> int:
+        """The epoch, from 1, whose weights the classifier is to have in the end."""
+        return self.epoch if self.settings.keep == "last" else self.kept
 
-        May be called again after it was cut off.
+    def settle(self) -> None:
+        """Give the classifier the kept weights, and with precise_norm the statistics of normalisation that fit them.
+
+        What it gives does not depend on whether an earlier call was cut off.
         """
         settings = self.settings
         if settings.keep == "best":
@@ -220,9 +216,19 @@ class Run:
         else:
             self.average.adopt()
         if settings.precise_norm:
-            # Shuffled, since the shards may be in the order of the classes.
+            # Shuffled, since the shards may be in the order of the classes; by the order of an epoch beyond the last.
             fed = (batch.pixels for batch in self.train.shuffled(settings.seed, settings.epochs, settings.batch_size))
             models.renormalize(self.classifier, progress.track(fed, "statistics", self.steps, "batches"))
+
+    def amend(self, figures: dict[str, float]) -> None:
+        """Put figures on validation, of the classifier with its new statistics, into the kept epoch's row.
+
+        Raises:
+            UserError: the validation loss is not finite.
+        """
+        self._refuse_unless_finite(figures["loss"], f"the validation loss is {figures['loss']} with precise_norm")
+        row = self.rows[self.epoch_kept - 1]
+        row.update({f"validation_{name}": value for name, value in figures.items()})
 
     def averaged(self) -> AbstractContextManager:
         """Give the classifier the averaged weights, where weights are averaged, within a ``with`` block."""
@@ -302,7 +308,8 @@ def fit(
     Returns:
         The history, one row an epoch, as ``Run.end_epoch`` describes them, with
         validation_loss, _accuracy, _precision, _recall and _f1 (after the
-        epoch, by the averaged weights where they are averaged); and the epoch
+        epoch, by the averaged weights where they are averaged; of the epoch that
+        is kept by the statistics of precise_norm where it is on); and the epoch
         whose weights the classifier has at the end.
 
     Raises:
@@ -323,12 +330,14 @@ def fit(
                     run.end_epoch(figures)
             tell(run.rows[-1])
         run.settle()
+        if settings.precise_norm:
+            run.amend(validate(classifier, validation, settings.loss))
     except lifetime.Stopped:
         if keeper and run.frozen is not None:
             keeper.save(*run.capture())
             keeper.say(f"a checkpoint is kept after epoch {run.epoch}, step {run.step}: `dvc repro` goes on from there")
         raise
-    return pd.DataFrame(run.rows), run.epoch if settings.keep == "last" else run.kept
+    return pd.DataFrame(run.rows), run.epoch_kept
 
 
 def teller(epochs: int) -> Callable[[dict], None]:
@@ -383,6 +392,19 @@ def pretrained_weights(settings: params.Train) -> Path | None:
     return path
 
 
+def check_norm(settings: params.Train, classifier: keras.Model) -> None:
+    """Refuse precise_norm where there is nothing that it would compute.
+
+    Raises:
+        UserError: the model has no batch normalisation.
+    """
+    if settings.precise_norm and not models.normalizes(classifier):
+        raise UserError(
+            f"params.yaml: train.precise_norm is true, but {settings.model} as it is set has no batch normalisation: "
+            "set it to false"
+        )
+
+
 def summarize(
     folder: Path, classifier: keras.Model, settings: params.Train, images: int, history: pd.DataFrame, kept: int
 ) -> dict:
@@ -415,13 +437,14 @@ def main() -> None:
     clean, views = dataset.open_dataset(CLEAN, "pixels"), dataset.open_dataset(AUGMENTED, "pixels")
     plan, normalizer = policy.load(AUGMENTED), files.read_json(NORMALIZED / "normalizer.json")
     how, weights = models.architecture(settings, clean.image_shape, normalizer), pretrained_weights(settings)
-    train = Feed([(clean, "train"), (views, "train")], settings.memory)
-    validation = Feed([(clean, "validation")], settings.memory)
     keras.utils.set_random_seed(settings.seed)
     precision = backend.precision(settings.precision)
     if backend.emulated(precision):
         say(f"this CPU emulates {precision}, many times slower than float32: set train.precision to mixed or float32")
     classifier = models.build(how, clean.image_shape, len(clean.classes), normalizer, precision)
+    check_norm(settings, classifier)
+    train = Feed([(clean, "train"), (views, "train")], settings.memory)
+    validation = Feed([(clean, "validation")], settings.memory)
     models.prepare(classifier, train.first(ADAPT_IMAGES), weights)
     print(f"train: {how.model} of {classifier.count_params():,} parameters on {train.rows:,} images, {precision}")
     keeper = checkpoint.Keeper(checkpoint.FOLDER / checkpoint.identity(settings, INPUTS, precision), say)
@@ -432,10 +455,7 @@ def main() -> None:
         files.write_csv(folder / "history.csv", history)
         files.write_json(folder / "summary.json", summarize(folder, classifier, settings, train.rows, history, kept))
     keeper.clear()
-    # With statistics of its own the model is not that of the epoch's row.
-    figures = validate(classifier, validation, settings.loss) if settings.precise_norm else {}
-    accuracy = figures.get("accuracy", history["validation_accuracy"][kept - 1])
-    print(f"train: epoch {kept} kept, validation accuracy {accuracy:.2%}")
+    print(f"train: epoch {kept} kept, validation accuracy {history['validation_accuracy'][kept - 1]:.2%}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@ import re
 
 import pytest
 from conftest import ROOT
+from ruamel.yaml import YAML
 
 
 @pytest.fixture
@@ -91,6 +92,19 @@ def test_what_was_measured_is_found_again(bench, monkeypatch, tmp_path):
     assert found["test"] == "0.75" and found["command"] == "python x.py, y" and "cores of" in found["machine"]
     assert ledger.find("recipes", recipe="a", seed=2) is None
     assert len((tmp_path / "results/recipes.csv").read_text().splitlines()) == 3
+
+
+def test_a_line_stays_valid_by_all_params_that_decide_about_the_accuracy(bench):
+    ledger, _ = bench
+    import recipe
+
+    params = YAML(typ="safe").load(ROOT / "recipes/cifar10.yaml")
+    before = recipe.digest(params)
+    assert ledger.find("recipes", recipe="cifar10", changes="", params=before, seed=0)
+    params["fetch"]["path"], params["train"]["seed"] = "elsewhere", 7
+    assert recipe.digest(params) == before
+    params["train"]["precise_norm"] = True
+    assert recipe.digest(params) != before
 
 
 def test_the_spread_is_that_of_the_seeds(bench):

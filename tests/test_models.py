@@ -166,10 +166,14 @@ def test_published_networks_get_the_pixels_that_they_were_trained_on():
 
 def test_the_body_freezes_and_thaws():
     made = classifier("applications/MobileNetV3Small", (32, 32, 3), 5, NONE)
-    models.freeze(made, True)
+    models.freeze(made, True, pretrained=False)
     assert [weight.path for weight in made.trainable_weights] == ["logits/kernel", "logits/bias"]
-    models.freeze(made, False)
+    models.freeze(made, False, pretrained=False)
     assert len(made.trainable_weights) > 50
+    assert {"gamma", "beta"} <= {weight.name for weight in made.trainable_weights}
+    models.freeze(made, False, pretrained=True)
+    assert len(made.trainable_weights) > 20
+    assert not {"gamma", "beta"} & {weight.name for weight in made.trainable_weights}
 
 
 def test_the_command_lists_every_model_with_its_size_and_cost(monkeypatch, capsys):
@@ -271,7 +275,7 @@ def test_dropout_is_drawn_by_the_seed_given():
     assert (drawn(1) != drawn(2)).any()
 
 
-def test_statistics_anew_are_means_over_all_images_whatever_they_were_before():
+def test_statistics_anew_are_those_of_all_images_whatever_they_were_before():
     made = classifier("fast_cnn", **SMALL)
     norm = made.get_layer("conv1_1_norm")
     pixels = np.stack([noise(i) for i in range(12)])
@@ -279,8 +283,7 @@ def test_statistics_anew_are_means_over_all_images_whatever_they_were_before():
     norm.moving_mean.assign(np.full(norm.moving_mean.shape, 1e6))
     models.renormalize(made, [pixels[:8], pixels[8:]])
     assert np.asarray(norm.moving_mean) == pytest.approx(seen.mean(axis=(0, 1, 2)), abs=1e-5)
-    parts = (seen[:8].var(axis=(0, 1, 2)) * 8 + seen[8:].var(axis=(0, 1, 2)) * 4) / 12
-    assert np.asarray(norm.moving_variance) == pytest.approx(parts, rel=1e-4)
+    assert np.asarray(norm.moving_variance) == pytest.approx(seen.var(axis=(0, 1, 2)), rel=1e-4)
     assert norm.momentum == 0.6
 
 
@@ -299,6 +302,14 @@ def test_batch_normalisation_is_found_in_a_network_within_too():
     assert not models.normalizes(classifier("vit", width=1 / 3))
     assert models.normalizes(classifier("applications/MobileNet", (32, 32, 3), 4, NONE))
     assert not models.normalizes(classifier("applications/VGG16", (32, 32, 3), 4, NONE))
+
+
+def test_frozen_statistics_stay():
+    made = classifier("applications/MobileNet", (32, 32, 3), 4, NONE)
+    models.freeze(made, False, pretrained=True)
+    before = made.get_weights()
+    models.renormalize(made, [np.stack([noise(i, 32, 32, 3) for i in range(4)])])
+    assert all((a == b).all() for a, b in zip(before, made.get_weights(), strict=True))
 
 
 def save(folder, name="article_cnn", **changes) -> artifact.Classifier:

@@ -79,6 +79,10 @@ def test_a_wrong_value_ends_in_one_sentence_that_names_the_key(load, old, new, k
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
+        (
+            {"precise_norm": True, "weights": "a.h5", "weights_sha256": "0" * 64},
+            "train.precise_norm computes statistics anew, but a body with trained",
+        ),
         ({"schedule": "one_cycle", "warmup": 1.0}, "train.warmup is above 0, but one_cycle warms up by itself"),
         ({"warmup": 20.0}, "train.warmup should be less than epochs"),
         ({"weight_decay": 0.1}, "train.weight_decay is above 0, which adam has no place for: choose adamw"),

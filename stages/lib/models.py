@@ -196,11 +196,21 @@ def prepare(classifier: keras.Model, pixels: np.ndarray, weights: Path | None) -
         applications.load_weights(classifier, weights)
 
 
-def freeze(classifier: keras.Model, frozen: bool) -> None:
-    """Freeze or thaw the body of a network of keras.applications; others have none."""
+def freeze(classifier: keras.Model, frozen: bool, pretrained: bool) -> None:
+    """Freeze or thaw the body of a network of keras.applications; others have none.
+
+    Args:
+        classifier: from ``build``.
+        frozen: whether the whole body is.
+        pretrained: whether the body has trained weights. Then its batch normalisation
+            is always frozen, since a small set's statistics are worse than those it has.
+    """
     for layer in classifier.layers:
         if layer.name == applications.BODY:
             layer.trainable = not frozen
+            # Not by calling it with training=False, which Keras overrides in every training step.
+            for norm in _layers(layer, layers.BatchNormalization) if pretrained else ():
+                norm.trainable = False
 
 
 def reseed(classifier: keras.Model, seed: int) -> None:
@@ -232,34 +242,46 @@ def normalizes(classifier: keras.Model) -> bool:
 
 
 def renormalize(classifier: keras.Model, batches: Iterable[np.ndarray]) -> None:
-    """Compute the statistics of batch normalisation anew: means of those of the batches, by their size.
+    """Compute the statistics of batch normalisation anew: mean and variance over all images of the batches.
 
-    Those of training are moving averages over the last few batches, of
-    augmented images, under dropout, while the weights moved; these are as the
-    network will be used. Wu and Johnson, "Rethinking 'Batch' in BatchNorm",
-    2021, section 3 ("precise" statistics). What the statistics were before is
-    without effect; layers that are frozen keep theirs.
+    Those of training are moving averages, of augmented images, under dropout,
+    while the weights moved. In this pass the weights rest and nothing drops; each
+    layer sees what the layers before it make of the batch by the batch's own
+    statistics, as in training. Wu and Johnson, "Rethinking 'Batch' in
+    BatchNorm", 2021, section 3 ("precise" statistics, of all images and not of
+    single batches). Frozen layers keep theirs.
 
     Args:
         classifier: from ``build``.
         batches: uint8 [N, H, W, C] each, of the training images in random order.
     """
-    norms, dropouts = _layers(classifier, layers.BatchNormalization), _layers(classifier, layers.Dropout)
+    norms = [layer for layer in _layers(classifier, layers.BatchNormalization) if layer.trainable]
+    dropouts = _layers(classifier, layers.Dropout)
     momenta, rates = [layer.momentum for layer in norms], [layer.rate for layer in dropouts]
+    sums, squares, seen = [0.0] * len(norms), [0.0] * len(norms), 0
     try:
+        for layer in norms:
+            layer.momentum = 0  # so that after a batch it holds that batch's statistics
         for layer in dropouts:
             layer.rate = 0
-        seen = 0
         for pixels in batches:
-            for layer in norms:
-                layer.momentum = seen / (seen + len(pixels))
             classifier(pixels, training=True)
             seen += len(pixels)
+            for number, layer in enumerate(norms):
+                mean, variance = (
+                    keras.ops.convert_to_numpy(statistic).astype(np.float64)
+                    for statistic in (layer.moving_mean, layer.moving_variance)
+                )
+                sums[number] += len(pixels) * mean
+                squares[number] += len(pixels) * (variance + mean**2)
     finally:
         for layer, momentum in zip(norms, momenta, strict=True):
             layer.momentum = momentum
         for layer, rate in zip(dropouts, rates, strict=True):
             layer.rate = rate
+    for layer, total, square in zip(norms, sums, squares, strict=True):
+        layer.moving_mean.assign(total / seen)
+        layer.moving_variance.assign(np.maximum(square / seen - (total / seen) ** 2, 0))
 
 
 def logits_of(classifier: keras.Model) -> keras.Model:

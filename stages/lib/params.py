@@ -215,6 +215,8 @@ class Train(_Section):
             if self.weights and not self.weights_sha256
             else "frozen_epochs freezes trained weights, but weights is empty: set it to 0 or give weights"
             if self.frozen_epochs and not self.weights
+            else "precise_norm computes statistics anew, but a body with trained weights keeps its own: set it to false"
+            if self.precise_norm and self.weights
             else None
         )
         if wrong:

@@ -105,14 +105,16 @@ def run(params: dict, scratch: Path) -> tuple[dict[str, tuple[float, float]], di
 
 
 def digest(params: dict) -> str:
-    """Name what decides about the accuracy: eight hex digits of all params up to train, but for path and train.seed."""
-    deciding = {name: params[name] for name in ("seed", "fetch", "clean", "augment", "normalize", "train")}
-    deciding["fetch"] = {key: value for key, value in params["fetch"].items() if key != "path"}
-    # A key younger than some lines, where it is off, is no other training than theirs.
-    later = {"precise_norm": False}
-    deciding["train"] = {
-        key: value for key, value in params["train"].items() if key != "seed" and later.get(key) is not value
-    }
+    """Name what decides about the accuracy: eight hex digits of the params up to train.
+
+    Without fetch.path and train.seed, and without a key that came after lines
+    were measured where it has the value that changes nothing.
+    """
+    deciding = {name: dict(params[name]) for name in ("fetch", "clean", "augment", "normalize", "train")}
+    deciding["seed"] = params["seed"]
+    del deciding["fetch"]["path"], deciding["train"]["seed"]
+    if not deciding["train"]["precise_norm"]:
+        del deciding["train"]["precise_norm"]
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:8]
 
 

@@ -107,16 +107,30 @@ def test_a_stop_during_validation_keeps_the_weights_that_train(tmp_path, monkeyp
     stopped_and_taken_up_again(data, tmp_path, monkeypatch, weights, history)
 
 
-def test_a_stop_while_statistics_are_computed_anew(tmp_path, monkeypatch):
-    data, how = feed(tmp_path), {"model": {"normalization": "batch", "dropout": 0.3}, "ema": 0.5, "precise_norm": True}
+@pytest.mark.parametrize("keep", ["last", "best"])
+@pytest.mark.parametrize("where", ["renormalize", "validate"])
+def test_a_stop_while_statistics_are_computed_anew(tmp_path, monkeypatch, where, keep):
+    data, how = (
+        feed(tmp_path),
+        {"model": {"normalization": "batch", "dropout": 0.3}, "keep": keep, "precise_norm": True},
+    )
     weights, history, _ = fit(data, **how)
-    own = models.renormalize
+    renormalize, validate, calls = models.renormalize, train.validate, []
 
-    def stopping(made, fed):
-        own(made, [next(fed)])
+    def stop_after_one(made, fed):
+        renormalize(made, [next(fed)])
         raise lifetime.Stopped(signal.SIGTERM)
 
-    monkeypatch.setattr(models, "renormalize", stopping)
+    def stop_after_the_epochs(*arguments):
+        calls.append(1)
+        if len(calls) > PLAIN["epochs"]:
+            raise lifetime.Stopped(signal.SIGTERM)
+        return validate(*arguments)
+
+    if where == "renormalize":
+        monkeypatch.setattr(models, "renormalize", stop_after_one)
+    else:
+        monkeypatch.setattr(train, "validate", stop_after_the_epochs)
     with pytest.raises(lifetime.Stopped):
         fit(data, checkpoint.Keeper(tmp_path / "kept", print), **how)
     monkeypatch.undo()

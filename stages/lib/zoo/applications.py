@@ -46,8 +46,7 @@ class Preprocess(layers.Layer):
 def build(inputs, classes: int, how: Architecture):
     """Build a network of keras.applications without its top: body, mean over places, dropout, logits.
 
-    Gray images are repeated to three channels. With ``how.pretrained`` the body
-    keeps the statistics of its batch normalisation, as fine-tuning should.
+    Gray images are repeated to three channels.
 
     Raises:
         UserError: Keras has no such network, or the images are too small for it.
@@ -70,8 +69,7 @@ def build(inputs, classes: int, how: Architecture):
             f"train.model {how.model} takes images of {height}x{width} pixels at least, not "
             f"{inputs.shape[1]}x{inputs.shape[2]}: set clean.image_size to [{height}, {width}] or choose another model"
         ) from None
-    x = body(x, training=False) if how.pretrained else body(x)
-    x = drop(layers.GlobalAveragePooling2D(name="pool")(x), how, "drop")
+    x = drop(layers.GlobalAveragePooling2D(name="pool")(body(x)), how, "drop")
     return head(x, classes)
 
 
