@@ -103,6 +103,7 @@ def test_an_experiment_runs_from_train_on_and_can_be_compared(short):
         ("train.epochs=-1", "params.yaml: train.epochs is -1, but should be greater than or equal to 1"),
         ("+train.lrr=1", "params.yaml: there is no key train.lrr: did you mean train.lr?"),
         ("+trian.lr=1", "params.yaml: there is no key trian: did you mean train?"),
+        ("train.precise_norm=true", "train.precise_norm is true, but article_cnn as it is set has no batch"),
         ("train.model=resent", "params.yaml: train.model is 'resent', but should be one of: mlp, lenet5, article_cnn"),
     ],
 )

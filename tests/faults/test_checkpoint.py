@@ -110,10 +110,8 @@ def test_a_stop_during_validation_keeps_the_weights_that_train(tmp_path, monkeyp
 @pytest.mark.parametrize("keep", ["last", "best"])
 @pytest.mark.parametrize("where", ["renormalize", "validate"])
 def test_a_stop_while_statistics_are_computed_anew(tmp_path, monkeypatch, where, keep):
-    data, how = (
-        feed(tmp_path),
-        {"model": {"normalization": "batch", "dropout": 0.3}, "keep": keep, "precise_norm": True},
-    )
+    data = feed(tmp_path)
+    how = {"model": {"normalization": "batch", "dropout": 0.3}, "keep": keep, "precise_norm": True}
     weights, history, _ = fit(data, **how)
     renormalize, validate, calls = models.renormalize, train.validate, []
 
