@@ -27,7 +27,7 @@ def views(
     def work(job):
         view, batch = job
         pixels = policy.apply(plan, batch.pixels, keys(seed, batch.ids), view)
-        return "train", dataset.pixel_table([f"{name}@{view}" for name in batch.ids], batch.labels, pixels)
+        return "train", dataset.pixel_table([f"{name}@{view}" for name in batch.ids], batch.labels, pixels, batch.units)
 
     jobs = ((view, batch) for view in range(plan.views) for batch in data.batches("train"))
     return parallel.ordered_map(work, jobs, workers)

@@ -135,7 +135,7 @@ class Examined:
     """What clean decided.
 
     Attributes:
-        facts: one row an image, with its final label and split.
+        facts: one row an image, with its final label, split and unit (None where it does not stay).
         found: findings with their action, as ``findings.settle`` leaves them.
         kept: bool a row.
         corrected: how many labels a person has changed.
@@ -181,7 +181,7 @@ def examine(
     unit = splits.units(inside, pairs[pairs["first"].isin(inside.index) & pairs["second"].isin(inside.index)])
     unit = unit[kept[inside.index]]
     split = splits.assign(facts.loc[unit.index], unit, settings.test, settings.validation, seed)
-    facts = facts.assign(split=facts["split"].mask(kept, split))
+    facts = facts.assign(split=facts["split"].mask(kept, split), unit=unit)
 
     doubtful = find_doubtful(facts.loc[unit.index], unit, pixels, settings, seed)
     doubtful = doubtful[~facts["id"][doubtful["row"]].isin(verdicts["id"]).to_numpy()]
@@ -352,7 +352,10 @@ def kept_tables(examined: Examined, classes: list[str], pixels: np.ndarray, seed
         for start in range(0, len(own), rows):
             part = own.iloc[start : start + rows]
             labels_here = part["label"].map(index).to_numpy(np.int32)
-            yield split, dataset.pixel_table(part["id"].tolist(), labels_here, pixels[part.index])
+            yield (
+                split,
+                dataset.pixel_table(part["id"].tolist(), labels_here, pixels[part.index], part["unit"].tolist()),
+            )
 
 
 def samples(examined: Examined, classes: list[str], pixels: np.ndarray) -> tuple[list[str], bytes]:

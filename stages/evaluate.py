@@ -53,19 +53,21 @@ def predict(
     """Predict a whole split, streamed; with ``flip`` as the mean over each image and its mirror image.
 
     Returns:
-        ids [N], labels int32 [N], probabilities float32 [N, classes].
+        ids [N], labels int32 [N], units [N], probabilities float32 [N, classes].
     """
-    ids, labels, probabilities = [], [], []
+    ids, labels, units, probabilities = [], [], [], []
     batches = progress.track(
         data.batches(split), f"evaluate {split}", data.rows(split), size=lambda batch: len(batch.ids)
     )
     for batch in batches:
         ids.append(batch.ids)
         labels.append(batch.labels)
+        units.append(batch.units)
         probabilities.append(models.probabilities(classifier.model, batch.pixels, flip=flip))
     return {
         "ids": np.concatenate(ids),
         "labels": np.concatenate(labels),
+        "units": np.concatenate(units),
         "probabilities": np.concatenate(probabilities),
     }
 
@@ -259,7 +261,7 @@ def exhibits(
 
 
 def predictions_table(outputs: dict[str, dict], classes: list[str]) -> pa.Table:
-    """List every image: id, split, label, prediction, probability, probabilities (in the classes' order)."""
+    """List every image: id, split, unit, label, prediction, probability, probabilities (in the classes' order)."""
     names = np.array(classes, dtype=object)
     parts = []
     for split, output in outputs.items():
@@ -269,6 +271,7 @@ def predictions_table(outputs: dict[str, dict], classes: list[str]) -> pa.Table:
                 {
                     "id": pa.array(output["ids"], pa.string()),
                     "split": pa.array([split] * len(probabilities), pa.string()),
+                    "unit": pa.array(output["units"], pa.string()),
                     "label": pa.array(names[output["labels"]], pa.string()),
                     "prediction": pa.array(names[probabilities.argmax(axis=1)], pa.string()),
                     "probability": pa.array(probabilities.max(axis=1)),

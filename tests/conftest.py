@@ -133,5 +133,5 @@ def whole(data: dataset.Dataset, *splits: str) -> dataset.Images:
     """Read whole splits of kind ``pixels``, one after the other."""
     parts = [batch for split in splits for batch in data.batches(split)]
     return dataset.Images(
-        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("ids", "labels", "pixels"))
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("ids", "labels", "units", "pixels"))
     )

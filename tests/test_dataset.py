@@ -103,7 +103,7 @@ def rewrite(folder, **changes):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"schema": 2}, "is of schema 2, .*reads schema 1, kind 'pixels': delete .* and run `dvc repro`"),
+        ({"schema": 3}, "is of schema 3, .*reads schema 2, kind 'pixels': delete .* and run `dvc repro`"),
         ({"schema": "x" * 999}, "is of schema 'x{39}, kind"),
         ({"kind": "raw"}, "kind 'raw'"),
         ({"shards": 3}, "damaged: delete .* and run `dvc checkout`"),
@@ -177,7 +177,7 @@ def test_a_shard_that_holds_something_else_is_refused_though_its_digest_is_right
     def opened(table):
         pq.write_table(table, path)
         shards = [{**SHARD, "rows": 2, "sha256": files.sha256(path)}]
-        about = {"schema": 1, "kind": "pixels", "classes": ["a", "b", "c"], "image_shape": SHAPE}
+        about = {"schema": 2, "kind": "pixels", "classes": ["a", "b", "c"], "image_shape": SHAPE}
         files.write_json(tmp_path / "manifest.json", {**about, "shards": shards})
         return dataset.open_dataset(tmp_path, "pixels")
 
@@ -203,3 +203,12 @@ def test_a_failing_source_leaves_no_manifest(tmp_path):
     with pytest.raises(ValueError):
         dataset.write(tmp_path, broken(), "pixels")
     assert not (tmp_path / "manifest.json").exists()
+
+
+def test_an_image_is_its_own_unit_unless_it_shares_one(tmp_path):
+    pixels = np.zeros((2, *SHAPE), np.uint8)
+    shared = dataset.pixel_table(["a", "b"], np.array([0, 1]), pixels, ["p", "p"])
+    alone = dataset.pixel_table(["c", "d"], np.array([0, 1]), pixels)
+    about = {"classes": ["a", "b"], "image_shape": SHAPE}
+    dataset.write(tmp_path, [("train", shared), ("train", alone)], "pixels", **about)
+    assert whole(dataset.open_dataset(tmp_path, "pixels"), "train").units.tolist() == ["p", "p", "c", "d"]

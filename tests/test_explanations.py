@@ -58,8 +58,9 @@ def test_every_family_is_explained(name):
 def test_the_nearest_are_found_across_batches():
     shape = (16, 16, 1)
     pixels = np.stack([noise(seed, *shape) for seed in range(9)])
+    names = np.array([f"i{n}" for n in range(9)], object)
     batches = [
-        dataset.Images(np.array([f"i{n}" for n in part], object), np.array(part, np.int32), pixels[part])
+        dataset.Images(names[part], np.array(part, np.int32), names[part], pixels[part])
         for part in ([0, 1, 2, 3], [4, 5], [6, 7, 8])
     ]
     found = explanations.neighbours(corner_model(), pixels[[7, 1]], batches)
@@ -68,7 +69,7 @@ def test_the_nearest_are_found_across_batches():
     assert (found.pixels[:, 0] == pixels[[7, 1]]).all()
     assert found.cosines[:, 0] == pytest.approx(1) and (np.diff(found.cosines, axis=1) <= 0).all()
     whole = dataset.Images(
-        *(np.concatenate([getattr(batch, name) for batch in batches]) for name in ("ids", "labels", "pixels"))
+        *(np.concatenate([getattr(batch, name) for batch in batches]) for name in ("ids", "labels", "units", "pixels"))
     )
     together = explanations.neighbours(corner_model(), pixels[[7, 1]], [whole])
     assert (together.ids == found.ids).all()

@@ -2,13 +2,14 @@
 
 A dataset is a folder of Parquet shards and, written last, ``manifest.json``::
 
-    {"schema": 1, "kind": "raw" | "pixels", ...,
+    {"schema": 2, "kind": "raw" | "pixels", ...,
      "shards": [{"file", "split", "rows", "sha256"}, ...]}
 
 kind ``raw``      one series of shards (split null): id, label, split, group,
                   image {bytes, path}, the Hugging Face layout
 kind ``pixels``   one folder a split: id, label (int32, an index into "classes"),
-                  pixels (H*W*C bytes in C order, "image_shape": [H, W, C])
+                  unit (the name that copies and groups share: they are never
+                  parted), pixels (H*W*C bytes in C order, "image_shape": [H, W, C])
 
 A row group is the unit of streaming. The same tables give the same bytes.
 """
@@ -27,7 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from stages.lib import files
 from stages.lib.errors import UserError
 
-SCHEMA = 1
+SCHEMA = 2
 MANIFEST = "manifest.json"
 SHARD_BYTES = 64 * 2**20
 ROW_GROUP_BYTES = 4 * 2**20
@@ -84,7 +85,8 @@ class _Pixels(_Raw):
 
 def pixel_schema(image_shape: Sequence[int]) -> pa.Schema:
     """Give the schema of kind ``pixels`` for images of a shape."""
-    return pa.schema([("id", pa.string()), ("label", pa.int32()), ("pixels", pa.binary(math.prod(image_shape)))])
+    pixels = pa.binary(math.prod(image_shape))
+    return pa.schema([("id", pa.string()), ("label", pa.int32()), ("unit", pa.string()), ("pixels", pixels)])
 
 
 def raw_table(records: Sequence) -> pa.Table:
@@ -94,13 +96,16 @@ def raw_table(records: Sequence) -> pa.Table:
     return pa.table(dict(zip(RAW.names, (ids, labels, splits, groups, images), strict=True)), schema=RAW)
 
 
-def pixel_table(ids: Sequence[str], labels: np.ndarray, pixels: np.ndarray) -> pa.Table:
+def pixel_table(
+    ids: Sequence[str], labels: np.ndarray, pixels: np.ndarray, units: Sequence[str] | None = None
+) -> pa.Table:
     """Make a table of kind ``pixels``.
 
     Args:
         ids: N strings.
         labels: integers [N].
         pixels: uint8 [N, H, W, C].
+        units: N strings; by default each image is a unit of its own.
     """
     width = int(np.prod(pixels.shape[1:]))
     buffer = pa.py_buffer(np.ascontiguousarray(pixels, np.uint8))
@@ -109,6 +114,7 @@ def pixel_table(ids: Sequence[str], labels: np.ndarray, pixels: np.ndarray) -> p
         {
             "id": pa.array(ids, pa.string()),
             "label": pa.array(np.asarray(labels, np.int32)),
+            "unit": pa.array(ids if units is None else units, pa.string()),
             "pixels": column,
         }
     )
@@ -169,10 +175,11 @@ class _Shard:
 
 @dataclass(frozen=True)
 class Images:
-    """A split in memory: ids (N strings), labels int32 [N], pixels uint8 [N, H, W, C]."""
+    """A split in memory: ids (N strings), labels int32 [N], units (N strings), pixels uint8 [N, H, W, C]."""
 
     ids: np.ndarray
     labels: np.ndarray
+    units: np.ndarray
     pixels: np.ndarray
 
 
@@ -282,6 +289,7 @@ class RowGroup:
         return Images(
             ids=table["id"].to_numpy(zero_copy_only=False),
             labels=table["label"].to_numpy(),
+            units=table["unit"].to_numpy(zero_copy_only=False),
             pixels=flat.reshape(len(column), *self.data.image_shape),
         )
 

@@ -87,7 +87,7 @@ def test_what_an_earlier_stage_left_out_is_named_with_the_command_that_makes_it(
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"schema": 0}, "is of schema 0, .* reads schema 1, kind 'pixels': delete data/clean and run `dvc repro`"),
+        ({"schema": 0}, "is of schema 0, .* reads schema 2, kind 'pixels': delete data/clean and run `dvc repro`"),
         ({"shards": [{"file": "train/00000.parquet"}]}, "is damaged: delete data/clean and run `dvc checkout`"),
         (
             {"image_shape": [8, 8, 3]},
