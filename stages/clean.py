@@ -47,6 +47,7 @@ AUTO_LIMIT, AUTO_SIZE = 64, (64, 64)
 PICTURES = 12
 WORST = 10
 LEAST_OF_A_CLASS = 10
+LEAKS = "leaks"  # of clean.near_duplicate: drop copies across given splits, flag the others
 
 
 def choose_conversion(shapes: Counter, settings: params.Clean) -> images.Conversion:
@@ -139,7 +140,9 @@ class Examined:
         found: findings with their action, as ``findings.settle`` leaves them.
         kept: bool a row.
         corrected: how many labels a person has changed.
-        leaks: how many copies of validation and test images were in the splits below them.
+        leaks: how many copies of given validation and test images were in the splits below them.
+        leaks_kept: how many of these stay there, since ``clean.near_duplicate`` says so.
+        border: the least score of a near-duplicate.
     """
 
     facts: pd.DataFrame
@@ -147,6 +150,8 @@ class Examined:
     kept: np.ndarray
     corrected: int
     leaks: int
+    leaks_kept: int
+    border: float
 
 
 def examine(
@@ -167,19 +172,19 @@ def examine(
     """
     facts, left_out, corrected = corrections.apply(facts, verdicts)
     actions = {**settings.model_dump(include=set(findings.REASONS)), "left_out": "drop", "too_large": "drop"}
+    if settings.near_duplicate == LEAKS:
+        actions["near_duplicate"] = findings.FLAG
     given_test = facts.index[facts["split"] == "test"]
     broken = pd.concat([findings.frame(left_out, "left_out"), _broken(facts, settings)], ignore_index=True)
     broken["action"] = findings.decide(broken, actions, [], given_test)
     present = ~facts.index.isin(broken["row"][broken["action"] == findings.DROP])
 
-    copied, pairs, leaks = find_copies(facts, present, pixels, settings, seed)
-    copied["action"] = findings.decide(copied, actions, leaks, given_test)
+    copied, pairs, leaks, forbidden, border = find_copies(facts, present, pixels, settings, seed)
+    copied["action"] = findings.decide(copied, actions, forbidden, given_test)
     kept = present & ~facts.index.isin(copied["row"][copied["action"] == findings.DROP])
 
     # Units reach over copies that are dropped, so that two copies of one of them stay together.
-    inside = facts[present & ~facts.index.isin(leaks)]
-    unit = splits.units(inside, pairs[pairs["first"].isin(inside.index) & pairs["second"].isin(inside.index)])
-    unit = unit[kept[inside.index]]
+    unit = splits.units(facts[present], pairs)[kept[present]]
     split = splits.assign(facts.loc[unit.index], unit, settings.test, settings.validation, seed)
     facts = facts.assign(split=facts["split"].mask(kept, split), unit=unit)
 
@@ -188,7 +193,7 @@ def examine(
     doubtful["action"] = findings.decide(doubtful, actions, [], facts.index[facts["split"] == "test"])
     found = findings.settle(pd.concat([broken, copied, doubtful], ignore_index=True))
     kept &= ~facts.index.isin(found["row"][found["action"] == findings.DROP])
-    return Examined(facts, found, kept, corrected, len(leaks))
+    return Examined(facts, found, kept, corrected, len(leaks), int(kept[leaks].sum()), border)
 
 
 def _broken(facts: pd.DataFrame, settings: params.Clean) -> pd.DataFrame:
@@ -220,7 +225,7 @@ def _broken(facts: pd.DataFrame, settings: params.Clean) -> pd.DataFrame:
 
 def find_copies(
     facts: pd.DataFrame, present: np.ndarray, pixels: np.ndarray, settings: params.Clean, seed: int
-) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
+) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray, np.ndarray, float]:
     """Find exact and near-duplicates.
 
     Args:
@@ -231,8 +236,10 @@ def find_copies(
         seed: of the search.
 
     Returns:
-        Findings; pairs of rows that show the same (first, second, score); and
-        the rows that copy an image of a split that the source holds apart.
+        Findings; pairs of rows that show the same (first, second, score); the
+        rows that copy an image of a split that the source holds apart; those of
+        them that may not stay: all if the settings drop them, else the exact
+        copies, of which there is no doubt; and the least score of a near-duplicate.
     """
     exact, same = findings.exact_copies(facts.assign(digest=facts["digest"].where(present, None)))
     out = same["second"]
@@ -241,23 +248,22 @@ def find_copies(
     # Enlarged, tiny images look alike as they did before.
     large = facts["short_side"].to_numpy() >= copies.SMALLEST
     usable = np.flatnonzero(present & large & ~facts.index.isin(out))
-    near = copies.find(pixels, usable, int(randomness.key(seed, "clean", "copies") % np.uint64(2**31)))
-    pairs = pd.concat([same.assign(score=1.0), near], ignore_index=True)
-    crossing = findings.across(facts, pairs)
-    # An exact copy shares the fate of its original.
-    heirs = same["second"][same["first"].isin(crossing["row"])]
-    leaks = np.union1d(crossing["row"], heirs)
-    crossing = crossing[~crossing["row"].isin(same["second"])]
-    leaked = findings.frame(
-        crossing["row"],
-        "near_duplicate",
-        score=crossing["score"],
-        other=crossing["other"],
-        detail=[f"copy of a {split} image" for split in facts["split"][crossing["other"]]],
+    key = int(randomness.key(seed, "clean", "copies") % np.uint64(2**31))
+    near = copies.find(
+        pixels, usable, key, None if settings.near_duplicate_score == "auto" else settings.near_duplicate_score
     )
-    apart = near[~near["first"].isin(leaks) & ~near["second"].isin(leaks)]
-    found = [exact, leaked.sort_values("score", ascending=False, kind="stable"), findings.near_copies(facts, apart)]
-    return pd.concat(found, ignore_index=True), pairs, leaks
+    exactly = same.assign(score=1.0)
+    pairs = pd.concat([exactly, near.pairs], ignore_index=True)
+    crossing = findings.across(facts, pairs)
+    leaks = forbidden = crossing["row"].to_numpy()
+    if settings.near_duplicate not in (LEAKS, findings.DROP):
+        forbidden = findings.across(facts, exactly)["row"].to_numpy()
+    leaked = crossing[~crossing["row"].isin(same["second"])].sort_values("score", ascending=False, kind="stable")
+    columns = {name: leaked[name].to_numpy() for name in ("score", "other", "detail")}
+    leaked = findings.frame(leaked["row"].to_numpy(), "near_duplicate", **columns)
+    apart = near.pairs[~near.pairs["first"].isin(leaks) & ~near.pairs["second"].isin(leaks)]
+    found = pd.concat([exact, leaked, findings.near_copies(facts, apart)], ignore_index=True)
+    return found, pairs, leaks, forbidden, near.border
 
 
 def find_doubtful(
@@ -378,10 +384,11 @@ def summarize(examined: Examined, counts: pd.DataFrame, conversion: images.Conve
     """Count what stays, what goes and what is flagged.
 
     Returns:
-        images, kept, corrected, leaks; set_aside and flagged (reason ->
-        images, every reason); by_class (the same two, reason -> class ->
-        images); conversion, splits (split -> class -> images), sampled
-        (classes on the contact sheet).
+        images, kept, corrected, leaks, leaks_kept, near_duplicate_score (the
+        least score of a near-duplicate); set_aside and flagged (reason -> images,
+        every reason); by_class (the same two, reason -> class -> images);
+        conversion, splits (split -> class -> images), sampled (classes on the
+        contact sheet).
     """
     found, classes = examined.found, counts.index
     dropped = findings.counts(found[found["action"] == findings.DROP], examined.facts, classes)
@@ -391,6 +398,8 @@ def summarize(examined: Examined, counts: pd.DataFrame, conversion: images.Conve
         "kept": int(examined.kept.sum()),
         "corrected": examined.corrected,
         "leaks": examined.leaks,
+        "leaks_kept": examined.leaks_kept,
+        "near_duplicate_score": examined.border,
         "set_aside": dropped["total"],
         "flagged": flagged["total"],
         "by_class": {"set_aside": dropped["by_class"], "flagged": flagged["by_class"]},
@@ -407,6 +416,8 @@ def describe(summary: dict) -> str:
     gone = ", ".join(f"{count:,} {reason}" for reason, count in summary["set_aside"].items() if count)
     flags = ", ".join(f"{count:,} {reason}" for reason, count in summary["flagged"].items() if count)
     corrected = f"; {summary['corrected']:,} labels corrected" if summary["corrected"] else ""
+    if summary["leaks_kept"]:
+        corrected += f"; {summary['leaks_kept']:,} COPIES OF TEST OR VALIDATION IMAGES STAY in the splits below them"
     return (
         f"{summary['kept']:,} of {summary['images']:,} images as {shape['height']}x{shape['width']} "
         f"{'gray' if shape['channels'] == 1 else 'RGB'}: {parts}{corrected}; set aside: {gone or 'none'}; "

@@ -32,7 +32,9 @@ def metrics(evidence: sections.Evidence) -> dict:
     clean, train = evidence.clean, evidence.train
     return {
         **evidence.scores,
-        "clean": {name: clean[name] for name in ("images", "kept", "corrected", "leaks", "set_aside", "flagged")},
+        "clean": {
+            name: clean[name] for name in ("images", "kept", "corrected", "leaks", "leaks_kept", "set_aside", "flagged")
+        },
         "model": {name: train[name] for name in ("parameters", "multiply_adds", "megabytes", "epochs")},
     }
 

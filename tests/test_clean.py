@@ -5,12 +5,13 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import test_copies
 from conftest import ROOT, noise, png, whole
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from stages import clean
-from stages.lib import dataset, findings, images, params, splits
+from stages.lib import copies, dataset, findings, images, params, splits
 from stages.lib.errors import UserError
 from stages.lib.records import Record
 
@@ -87,8 +88,8 @@ def examined(facts, near, monkeypatch, **policy) -> clean.Examined:
     rows = ((a, b) for a, b in itertools.combinations(facts.index, 2) if frozenset((digest[a], digest[b])) in near)
     pairs = pd.DataFrame(rows, columns=["first", "second"], dtype=int).assign(score=0.9)
 
-    def find(pixels, usable, seed):
-        return pairs[pairs["first"].isin(usable) & pairs["second"].isin(usable)]
+    def find(pixels, usable, seed, border):
+        return copies.Copies(pairs[pairs["first"].isin(usable) & pairs["second"].isin(usable)], 0.65)
 
     monkeypatch.setattr(clean.copies, "find", find)
     quiet = {"label_error": "keep", "outlier": "keep", **policy}
@@ -122,7 +123,7 @@ ACTION = st.sampled_from(["drop", "flag", "keep"])
     grouped=st.booleans(),
     near=st.sets(st.tuples(st.integers(0, 39), st.integers(0, 39)), max_size=25),
     exact_duplicate=ACTION,
-    near_duplicate=ACTION,
+    near_duplicate=st.sampled_from(["drop", "leaks", "flag", "keep"]),
     conflicting_labels=ACTION,
 )
 def test_no_leak_and_one_place_for_every_image(rows, splitless, grouped, near, monkeypatch, **policy):
@@ -136,11 +137,15 @@ def test_no_leak_and_one_place_for_every_image(rows, splitless, grouped, near, m
     dropped = set(result.found["row"][result.found["action"] == findings.DROP])
     assert dropped == set(result.facts.index[~result.kept])
     assert set(kept["split"]) <= set(dataset.SPLITS)
-    # No copy, exact or near, and no group, on both sides of a border.
+    # No exact copy and no group is on both sides of a border, and no near copy but as the policy has it.
     assert (kept.groupby("digest")["split"].nunique() <= 1).all()
-    for first, second in near:
-        if {first, second} <= set(kept.index):
-            assert kept["split"][first] == kept["split"][second]
+    edges = near | {
+        (a, b) for a, b in itertools.combinations(facts.index, 2) if facts["digest"][a] == facts["digest"][b]
+    }
+    crowd = pd.Series(splits.components(len(facts), *np.array([*edges], int).reshape(-1, 2).T), index=facts.index)
+    parted = kept.groupby(crowd[kept.index])["split"].nunique() > 1
+    assert parted.any() == bool(result.leaks_kept)
+    assert not parted.any() or (policy["near_duplicate"] in ("flag", "keep") and not splitless)
     if grouped and splitless:
         assert (kept.groupby("group")["split"].nunique() <= 1).all()
     # A test split that the source brings stays whole.
@@ -164,14 +169,52 @@ def test_tiny_images_have_no_near_duplicates_however_large_they_are_made(monkeyp
     assert len(examined(facts.assign(short_side=16.0), {(0, 1)}, monkeypatch).found) == 1
 
 
-def test_the_training_copy_of_a_test_image_goes_whatever_the_policy(monkeypatch):
-    facts = made(
-        [("a", "train", "x", None), ("a", "test", "y", None), ("b", "train", "z", None), ("b", "train", "x", None)]
-    )
-    result = examined(
-        facts, {(0, 1)}, monkeypatch, near_duplicate="keep", exact_duplicate="keep", conflicting_labels="keep"
-    )
-    assert result.facts.index[~result.kept].tolist() == [0, 3] and result.leaks == 2
+LEAKY = [
+    ("a", "train", "x", None),  # near a test image
+    ("a", "test", "y", None),
+    ("b", "train", "z", None),
+    ("b", "train", "x", None),  # the same pixels as the first
+    ("b", "train", "y", None),  # the same pixels as the test image
+    ("a", "train", "v", None),  # near the first alone
+]
+
+
+@pytest.mark.parametrize(
+    ("policy", "goes", "stay"),
+    [("drop", [0, 3, 4, 5], 0), ("leaks", [0, 3, 4, 5], 0), ("flag", [4], 3), ("keep", [4], 3)],
+)
+def test_training_copies_of_test_images_go_by_policy_but_exact_ones_always(policy, goes, stay, monkeypatch):
+    quiet = {"near_duplicate": policy, "exact_duplicate": "keep", "conflicting_labels": "keep"}
+    result = examined(made(LEAKY), {(0, 1), (0, 5)}, monkeypatch, **quiet)
+    assert result.facts.index[~result.kept].tolist() == goes
+    assert (result.leaks, result.leaks_kept) == (4, stay)
+    near = result.found[result.found["reason"] == "near_duplicate"].set_index("row")
+    if policy != "keep":
+        assert near["detail"][[0, 5]].tolist() == ["copy of a test image", "copy of a copy of a test image"]
+
+
+@pytest.mark.parametrize("policy", ["drop", "leaks", "flag", "keep"])
+@pytest.mark.parametrize("given", [False, True])
+def test_crowds_of_copies_stay_together_through_the_real_search(given, policy):
+    pictures, size = test_copies.photographs(160), 20
+    crowds = [test_copies.crowd(image, size, np.random.default_rng(n)) for n, image in enumerate(pictures[:3])]
+    pixels = np.concatenate([pictures, *map(np.stack, crowds)])
+    split = [["test", "train", "train"][row % 3] for row in range(len(pixels))] if given else [None] * len(pixels)
+    digests = [pixels[row].tobytes() for row in range(len(pixels))]
+    facts = made([("ab"[row % 2], split[row], digests[row], None) for row in range(len(pixels))])
+    quiet = {"label_error": "keep", "outlier": "keep", "conflicting_labels": "keep", "near_duplicate": policy}
+    result = clean.examine(facts, pixels, NO_VERDICTS, SETTINGS.model_copy(update=quiet), 0)
+    crowd = pd.Series([*range(160), *np.repeat(range(3), size)], index=facts.index)
+    kept = result.facts[result.kept]
+    parted = kept.groupby(crowd[kept.index])["split"].nunique() > 1
+    if given and policy in ("flag", "keep"):
+        assert parted[:3].all() and result.leaks_kept == (kept["split"][crowd < 3] != "test").sum()
+        assert "COPIES OF TEST OR VALIDATION IMAGES STAY" in clean.describe(
+            clean.summarize(result, clean.count(result), images.Conversion(32, 32, 3, "crop"), [])
+        )
+    else:
+        assert not parted.any() and not result.leaks_kept
+    assert result.leaks == (sum(crowd.index[crowd < 3].map(lambda row: split[row] == "train")) if given else 0)
 
 
 def test_doubtful_images_are_dropped_from_train_alone(monkeypatch):

@@ -69,6 +69,12 @@ def test_what_copies_an_image_of_test_or_validation_is_across():
         source, pairs((0, 1, 0.7), (0, 2, 0.9), (1, 2, 0.8), (2, 3, 0.7), (4, 5, 0.9)).astype({"first": int})
     )
     assert crossing[["row", "other"]].to_numpy().tolist() == [[0, 2], [2, 1], [3, 2]]
+    # What copies a copy of a test image is a copy of the test image.
+    assert crossing["detail"].tolist() == ["copy of a test image"] * 3
+    chain = findings.across(source, pairs((3, 4, 0.7), (1, 3, 0.8)))
+    assert chain[["row", "other"]].to_numpy().tolist() == [[3, 1], [4, 3]]
+    assert chain["detail"].tolist() == ["copy of a test image", "copy of a copy of a test image"]
+    assert findings.across(source, pairs().astype({"first": int, "second": int})).empty
 
 
 def test_policy_protects_a_given_test_split_and_never_keeps_a_leak():

@@ -45,7 +45,12 @@ def test_numbers_are_read_by_yaml_1_2_and_floats_are_floats(load, written, meant
         (r"^  optimizer: \S+", "  optimizer: adm", "train.optimizer", "'adam', 'adamw', 'sgd', 'lion' or 'muon'"),
         (r"^  url: \S+", "  url: [secret]", "fetch.url", "should be a valid string"),
         (r"^  sha256: \S+", "  sha256: abc", "fetch.sha256", "64 hexadecimal digits"),
-        (r"^  near_duplicate: \S+", "  near_duplicate: remove", "clean.near_duplicate", "'drop', 'flag' or 'keep'"),
+        (
+            r"^  near_duplicate: \S+",
+            "  near_duplicate: remove",
+            "clean.near_duplicate",
+            "'drop', 'leaks', 'flag' or 'keep'",
+        ),
         (r"^  lr: \S+", "  lr: !!float abc", "params.yaml", "a value cannot be built"),
         (r"^  lr: \S+", "  lr: 2025-13-45", "params.yaml", "a value cannot be built"),
         (r"^  epochs: \S+", f"  epochs: {'9' * 5000}", "params.yaml", "a value cannot be built"),

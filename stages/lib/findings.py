@@ -123,18 +123,31 @@ def near_copies(facts: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
 def across(facts: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     """List the images that copy one of a split that the source brings and holds apart.
 
+    Copies of copies are copies: what counts is whether pairs lead from one image to the other.
+
     Args:
         facts: split, as the source gives it.
         pairs: first, second, score: copies, exact or near.
 
     Returns:
-        row, other: an image outside of test with its copy in test, or in train
-        with its copy in validation; each row once, its likest copy.
+        row, other, score, detail: an image outside of test that copies one in test, or
+        in train that copies one in validation; each row once, with its likest copy in
+        such a split, or where it has none with its likest copy.
     """
     both = pd.concat([pairs, pairs.rename(columns={"first": "second", "second": "first"})], ignore_index=True)
-    own, others = rank(facts["split"][both["first"]]).to_numpy(), rank(facts["split"][both["second"]]).to_numpy()
-    leaks = both[own > others].sort_values(["first", "score"], ascending=[True, False], kind="stable")
-    return leaks.drop_duplicates("first").rename(columns={"first": "row", "second": "other"})[["row", "other", "score"]]
+    members = np.unique(both["first"])
+    place = pd.Series(np.arange(len(members)), index=members)
+    crowd = splits.components(len(members), place[pairs["first"]].to_numpy(), place[pairs["second"]].to_numpy())
+    ranks = pd.Series(rank(facts["split"][members]).to_numpy(), index=members)
+    highest = ranks.groupby(crowd).transform("min")
+    own, others = ranks[both["first"]].to_numpy(), ranks[both["second"]].to_numpy()
+    leaks = both.assign(indirect=own <= others)[own > highest[both["first"]].to_numpy()]
+    leaks = leaks.sort_values(["first", "indirect", "score"], ascending=[True, True, False], kind="stable")
+    leaks = leaks.drop_duplicates("first").rename(columns={"first": "row", "second": "other"})
+    copied = highest[leaks["row"]].map({0: "test", 1: "validation"}).to_numpy()
+    direct = np.where(leaks["indirect"], "copy of a copy of a ", "copy of a ")
+    detail = [f"{way}{split} image" for way, split in zip(direct, copied, strict=True)]
+    return leaks.assign(detail=detail)[["row", "other", "score", "detail"]].reset_index(drop=True)
 
 
 def decide(
@@ -145,8 +158,8 @@ def decide(
     Args:
         found: findings.
         actions: reason -> drop, flag or keep.
-        leaks: rows whose copies are always dropped, since they would carry an
-            image of one split into another.
+        leaks: rows that are dropped as copies whatever the actions, since they
+            would carry an image of one split into another.
         protected: rows that are dropped only where they cannot be read, or a
             person says so: those of a test split that the source brings, so that
             figures on it stay comparable with others'.

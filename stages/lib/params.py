@@ -131,7 +131,8 @@ class Clean(_Section):
     min_entropy: Annotated[float, Field(ge=0, le=8)]
     conflicting_labels: Action
     exact_duplicate: Action
-    near_duplicate: Action
+    near_duplicate: Literal["drop", "leaks", "flag", "keep"]
+    near_duplicate_score: Literal["auto"] | Annotated[float, Field(ge=0.5, le=1)]
     label_error: Action
     min_label_quality: Fraction
     outlier: Action
