@@ -50,7 +50,7 @@ test: setup ## run the tests
 	@pytest $(WORKERS)
 
 faults: setup ## kill, fill, corrupt and fuzz everything at length (most of an hour)
-	@KILN_FAULTS=all pytest tests/faults
+	@KILN_FAULTS=all pytest tests/faults tests/test_applications.py
 
 lint: setup ## check format and style
 	@ruff format --check .

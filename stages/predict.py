@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.lib import artifact, entry, files, images, models
+from stages.lib import artifact, entry, files, images, models, prediction
 from stages.lib.errors import UserError
 
 BATCH = 256
@@ -82,7 +82,7 @@ def benchmark(classifier: artifact.Classifier, seconds: float = 3.0) -> dict[str
 
     Returns:
         parameters, multiply_adds (of an image), milliseconds_an_image (median at
-        batch 1), images_a_second (median at batch 256).
+        batch 1), images_a_second (median at the batch named: 256, or fewer where those take much memory).
     """
     generator = np.random.default_rng(0)
 
@@ -97,11 +97,13 @@ def benchmark(classifier: artifact.Classifier, seconds: float = 3.0) -> dict[str
             times.append(time.perf_counter() - start)
         return statistics.median(times)
 
+    batch = min(BATCH, prediction.batch_size(classifier.model))
     return {
         "parameters": classifier.model.count_params(),
         "multiply_adds": models.multiply_adds(classifier.model),
         "milliseconds_an_image": 1000 * median(1),
-        "images_a_second": BATCH / median(BATCH),
+        "batch": batch,
+        "images_a_second": batch / median(batch),
     }
 
 
@@ -112,7 +114,7 @@ def tell_costs(costs: dict[str, float], folder: Path) -> str:
         f"{costs['parameters']:,} parameters, {costs['multiply_adds']:,} multiply-adds an image, "
         f"{size / 1e6:.2f} MB on disk\n"
         f"{costs['milliseconds_an_image']:.2f} ms an image at batch 1, "
-        f"{costs['images_a_second']:,.0f} images a second at batch {BATCH} (medians on this machine)"
+        f"{costs['images_a_second']:,.0f} images a second at batch {costs['batch']} (medians on this machine)"
     )
 
 

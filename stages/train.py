@@ -26,6 +26,7 @@ from stages.lib import (
     parallel,
     params,
     policy,
+    prediction,
     progress,
     randomness,
     scores,
@@ -124,8 +125,7 @@ class Run:
             with lifetime.uninterrupted():
                 if self.epoch in (0, settings.frozen_epochs):
                     self._compile(frozen=self.epoch < settings.frozen_epochs)
-                seed = randomness.key(settings.seed, "dropout", self.epoch) % np.uint64(2**31)
-                models.reseed(self.classifier, int(seed))
+                models.reseed(self.classifier, settings.seed, "dropout", self.epoch)
         label = f"epoch {self.epoch + 1}/{settings.epochs}"
         fed = batches(self.train, self.plan, settings, self.epoch, self.step)
         for pixels, targets, weights in progress.track(fed, label, self.steps - self.step, "batches"):
@@ -277,7 +277,7 @@ class Run:
 def validate(classifier: keras.Model, feed: Feed, loss: str) -> dict[str, float]:
     """Score a split: loss, accuracy, precision, recall and f1 (the last three are means over the classes)."""
     losses, counts = [], np.zeros((feed.classes, feed.classes), np.int64)
-    for batch in feed.in_order(models.BATCH):
+    for batch in feed.in_order(prediction.batch_size(classifier)):
         predicted = models.probabilities(classifier, batch.pixels)
         losses.append(scores.LOSSES[loss](predicted, batch.labels))
         counts += scores.confusion(batch.labels, predicted.argmax(axis=1), feed.classes)
@@ -392,6 +392,16 @@ def pretrained_weights(settings: params.Train) -> Path | None:
     return path
 
 
+def warn(settings: params.Train, classifier: keras.Model, precision: str) -> None:
+    """Tell what settings do not do, or at what price."""
+    if backend.emulated(precision):
+        say(f"this CPU emulates {precision}, many times slower than float32: set train.precision to mixed or float32")
+    if settings.optimizer == "muon" and settings.weight_decay:
+        kept = len(optimization.normed_kernels(classifier))
+        if kept:
+            say(f"train.weight_decay leaves {kept} kernels alone: muon keeps their norm, as normalisation follows them")
+
+
 def check_norm(settings: params.Train, classifier: keras.Model) -> None:
     """Refuse precise_norm where there is nothing that it would compute.
 
@@ -439,9 +449,8 @@ def main() -> None:
     how, weights = models.architecture(settings, clean.image_shape, normalizer), pretrained_weights(settings)
     keras.utils.set_random_seed(settings.seed)
     precision = backend.precision(settings.precision)
-    if backend.emulated(precision):
-        say(f"this CPU emulates {precision}, many times slower than float32: set train.precision to mixed or float32")
     classifier = models.build(how, clean.image_shape, len(clean.classes), normalizer, precision)
+    warn(settings, classifier, precision)
     check_norm(settings, classifier)
     train = Feed([(clean, "train"), (views, "train")], settings.memory)
     validation = Feed([(clean, "validation")], settings.memory)

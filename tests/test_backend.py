@@ -1,4 +1,10 @@
+import importlib.util
+import os
+import subprocess
+import sys
+
 import pytest
+from conftest import ROOT
 
 from stages.lib import backend
 
@@ -35,6 +41,56 @@ def test_the_precision_is_one_that_the_machine_gains_by(machine, devices, flags,
     assert backend.precision("mixed") == mixed
     assert backend.precision("mixed_float16") == "mixed_float16"
     assert not backend.emulated(mixed)
+
+
+@pytest.mark.parametrize(
+    ("devices", "chosen", "asked"),
+    [(["cpu:0", "gpu:0"], None, 1), (["cpu:0", "gpu:0"], "0", 0), (["cpu:0"], None, 0), (["cpu:0", "tpu:0"], None, 0)],
+)
+def test_a_gpu_is_asked_for_the_same_bits_unless_the_user_has_chosen(machine, monkeypatch, devices, chosen, asked):
+    calls = []
+    monkeypatch.setattr("tensorflow.config.experimental.enable_op_determinism", lambda: calls.append(1))
+    monkeypatch.delenv("TF_DETERMINISTIC_OPS", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("TF_DETERMINISTIC_OPS", chosen)
+    machine(devices, OLD)
+    backend.make_deterministic()
+    assert len(calls) == asked
+
+
+def test_whoever_takes_keras_from_here_has_asked(machine, monkeypatch):
+    calls = []
+    monkeypatch.setattr("tensorflow.config.experimental.enable_op_determinism", lambda: calls.append(1))
+    monkeypatch.setattr("keras.distribution.list_devices", lambda: ["cpu:0", "gpu:0"])
+    monkeypatch.delenv("TF_DETERMINISTIC_OPS", raising=False)
+    spec = importlib.util.find_spec("stages.lib.backend")
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    assert calls == [1]
+
+
+STEP_BY_STEP = """
+import numpy as np
+import tensorflow
+from test_models import NONE, classifier, smallest
+from test_optimization import settings
+from stages.lib import models, optimization
+tensorflow.config.experimental.enable_op_determinism()
+for name in ("fast_cnn", "vit", "applications/MobileNet"):
+    made = classifier(name, (32, 32, 3), 4, NONE, dropout=0.3, **({} if "/" in name else smallest(name)))
+    trainee = models.logits_of(made)
+    trainee.compile(optimization.optimizer(settings(optimizer="muon"), trainee), optimization.cross_entropy)
+    pixels = np.zeros((4, 32, 32, 3), np.uint8)
+    trainee.train_on_batch(pixels, np.eye(4, dtype=np.float32), np.ones(4, np.float32))
+    assert models.probabilities(made, pixels).shape == (4, 4)
+"""
+
+
+def test_networks_train_where_operations_must_be_deterministic():
+    """On a CPU: what lacks a seed is refused here too; what lacks a kernel on a GPU cannot be seen."""
+    paths = f"{ROOT / 'tests'}{os.pathsep}{ROOT}"
+    command = [sys.executable, "-c", STEP_BY_STEP]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
 
 
 def test_emulation_is_noticed(machine):

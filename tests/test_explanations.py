@@ -42,6 +42,66 @@ def test_grad_cam_is_high_where_the_maps_speak_for_the_class():
     assert heat == pytest.approx(pixels[..., 0] / 255)
 
 
+def nested_corner_model(side: int = 16) -> keras.Model:
+    """The same as ``corner_model``, but with the maps in a network within it, which ends in one place."""
+    plain = corner_model(side)
+    inner = keras.Input((side, side, 1))
+    convolution = keras.layers.Conv2D(1, 3, padding="same", use_bias=False)
+    body = keras.Model(inner, keras.layers.Reshape((1, 1, side * side))(convolution(inner)))
+    inputs = keras.Input((side, side, 1), dtype="uint8")
+    dense = keras.layers.Dense(2, name="logits", use_bias=False)
+    logits = dense(keras.layers.Flatten()(body(keras.layers.Rescaling(1 / 255)(inputs))))
+    made = keras.Model(inputs, keras.layers.Softmax()(logits))
+    made.set_weights(plain.get_weights())
+    return made
+
+
+def test_grad_cam_finds_the_maps_of_a_network_within():
+    pixels = np.stack([noise(seed, 16, 16, 1) for seed in range(2)])
+    expected = explanations.grad_cam(corner_model(), pixels, np.array([1, 1]))
+    assert explanations.grad_cam(nested_corner_model(), pixels, np.array([1, 1])) == pytest.approx(expected, abs=1e-3)
+
+
+def test_borders_that_are_added_shift_no_map():
+    inputs = keras.Input((8, 8, 1), dtype="uint8")
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    x = keras.layers.Conv2D(1, 1, use_bias=False, kernel_initializer="ones")(x)
+    x = keras.layers.ZeroPadding2D(((0, 8), (0, 8)))(x)
+    x = keras.layers.AveragePooling2D(16)(x)
+    x = keras.layers.Dense(2, name="logits", kernel_initializer="ones")(keras.layers.Flatten()(x))
+    pixels = np.zeros((1, 8, 8, 1), np.uint8)
+    pixels[0, :4, :4] = 255
+    heat = explanations.grad_cam(keras.Model(inputs, keras.layers.Softmax()(x)), pixels, np.array([1]))
+    assert heat == pytest.approx(pixels[..., 0] / 255)
+
+
+def test_grad_cam_in_pieces_is_the_same(monkeypatch):
+    shape = (16, 16, 3)
+    how = models.architecture(settings(model="resnet", depth=20), shape, PLAIN)
+    classifier = models.build(how, shape, 4, PLAIN)
+    pixels = np.stack([noise(seed, *shape) for seed in range(2)])
+    whole = explanations.grad_cam(classifier, pixels, np.array([0, 1]))
+    sizes = []
+    own = explanations.prediction.outputs
+    monkeypatch.setattr(explanations.prediction, "batch_size", lambda _: 7)
+    monkeypatch.setattr(explanations.prediction, "outputs", lambda *of: (sizes.append(len(of[1])), own(*of))[1])
+    assert explanations.grad_cam(classifier, pixels, np.array([0, 1])) == pytest.approx(whole, abs=1e-3)
+    assert max(sizes) <= 7 and sum(sizes) == 2 + 2 * 2 * 64
+
+
+# At 64 pixels the last maps have some places; at 32 MobileNet's and ConvNeXt's have one, and earlier ones are shown.
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [("MobileNet", 64), ("MobileNet", 32), ("VGG16", 64), ("ConvNeXtTiny", 32), ("ResNet50V2", 64), ("Xception", 71)],
+)
+def test_published_networks_have_a_grad_cam(name, side):
+    shape = (side, side, 3)
+    plain = {"method": "none", "offset": [0.0] * 3, "scale": [1.0] * 3}
+    how = models.architecture(settings(model=f"applications/{name}"), shape, plain)
+    cams = explanations.grad_cam(models.build(how, shape, 4, plain), noise(0, *shape)[None], np.array([1]))
+    assert cams.shape == (1, side, side) and np.isfinite(cams).all()
+
+
 @pytest.mark.parametrize("name", ["mlp", "article_cnn", "fast_cnn", "vit", "resnet", "lenet5"])
 def test_every_family_is_explained(name):
     shape = (16, 16, 3)

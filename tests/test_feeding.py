@@ -88,7 +88,7 @@ def test_in_order_counts_and_first(feed):
         assert [len(batch) for batch in batches] == [size] * (ROWS // size) + [ROWS % size] * (ROWS % size > 0)
     assert feed.counts().tolist() == [17, 17, 16]
     assert feed.first(9)[:, 0, 0, 0].tolist() == list(range(9))
-    assert len(feed.first(1000)) == ROWS
+    assert len(feed.first(1000)) == (12 if feed.whole is None else ROWS)
 
 
 def test_several_parts_are_one_set(tmp_path):

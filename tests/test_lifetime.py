@@ -127,6 +127,14 @@ def test_what_libraries_say_of_memory_is_one_sentence(words):
         entry.run(main, "demo")
 
 
+def test_a_kernel_that_is_not_deterministic_is_one_sentence():
+    def main():
+        raise RuntimeError("A deterministic GPU implementation of SomeGradient is not currently available.")
+
+    with pytest.raises(SystemExit, match=r"demo: TensorFlow has no deterministic GPU kernel .* TF_DETERMINISTIC_OPS=0"):
+        entry.run(main, "demo")
+
+
 def test_another_error_of_a_library_keeps_its_traceback():
     def main():
         raise RuntimeError("a fault of ours")

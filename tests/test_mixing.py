@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from conftest import noise
@@ -14,6 +16,16 @@ def test_targets_and_smoothing_by_hand():
     assert targets.tolist() == [[0, 0, 1], [1, 0, 0]]
     assert mixing.smoothed(targets, 0.3) == pytest.approx(np.array([[0.1, 0.1, 0.8], [0.8, 0.1, 0.1]]))
     assert (mixing.smoothed(targets, 0) == targets).all()
+
+
+def test_targets_of_many_classes_take_their_own_memory_and_no_more():
+    labels = np.arange(100) * 99
+    tracemalloc.start()
+    targets = mixing.targets(labels, 10_000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (targets.argmax(axis=1) == labels).all() and (targets.sum(axis=1) == 1).all()
+    assert peak < 1.5 * targets.nbytes
 
 
 def test_balanced_weights_by_hand():

@@ -275,6 +275,51 @@ def test_dropout_is_drawn_by_the_seed_given():
     assert (drawn(1) != drawn(2)).any()
 
 
+def stochastic() -> keras.Model:
+    """Every kind of layer that draws, on tensors of one shape; one of them in a network within."""
+    layers = keras.layers
+    inputs = keras.Input((4, 4, 32))
+    outputs = [
+        *(layers.Dropout(0.5, name=name)(inputs) for name in ("one", "two", "three")),
+        layers.Dropout(0.5, noise_shape=(None, 1, 1, 32))(inputs),
+        layers.SpatialDropout2D(0.5)(inputs),
+        layers.GaussianDropout(0.5)(inputs),
+        layers.GaussianNoise(0.5)(inputs),
+        layers.AlphaDropout(0.5)(inputs),
+    ]
+    within = keras.Input((4, 4, 32))
+    network = keras.Model(within, layers.Dropout(0.5)(within), name="within")
+    return keras.Model(inputs, [*outputs, network(inputs)])
+
+
+def test_no_layer_epoch_or_step_draws_what_another_drew():
+    made, ones = stochastic(), np.ones((1, 4, 4, 32), np.float32)
+    seen = set()
+    for epoch in range(2):
+        models.reseed(made, 0, "dropout", epoch)
+        for _ in range(50):
+            seen |= {np.asarray(drawn).tobytes() for drawn in made(ones, training=True)}
+    assert len(seen) == 2 * 50 * len(made.outputs)
+
+
+@pytest.mark.parametrize("name", [*sorted(models.ZOO), "applications/EfficientNetB0", "applications/ConvNeXtTiny"])
+def test_every_network_draws_from_streams_that_a_checkpoint_holds(name):
+    if "/" in name:
+        made, shape = classifier(name, (32, 32, 3), 4, NONE), (32, 32, 3)
+    else:
+        made, shape = classifier(name, dropout=0.3, **smallest(name)), (8, 8, 1)
+    pixels = np.stack([noise(i, *shape) for i in range(4)])
+
+    def drawn(seed):
+        models.reseed(made, seed)
+        return np.asarray(made(pixels, training=True))
+
+    # What Keras draws without a stream of the layer's own would differ each time.
+    assert (drawn(1) == drawn(1)).all()
+    streams = [np.asarray(v).tolist() for v in made.variables if v.path.endswith("seed_generator_state")]
+    assert len({first for first, _ in streams}) == len(streams) > 0
+
+
 def test_statistics_anew_are_those_of_all_images_whatever_they_were_before():
     made = classifier("fast_cnn", **SMALL)
     norm = made.get_layer("conv1_1_norm")
@@ -354,7 +399,7 @@ def test_changed_weights_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "says"), [('"schema": 2', '"schema": 9', "schema 9"), ('"classes"', '"klasses"', "damaged")]
+    ("old", "new", "says"), [('"schema": 3', '"schema": 9', "schema 9"), ('"classes"', '"klasses"', "damaged")]
 )
 def test_a_changed_description_is_refused(tmp_path, old, new, says):
     save(tmp_path)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from stages.lib import mixing, muon, optimization, params, scores
+from stages.lib import mixing, models, muon, optimization, params, scores
 from stages.lib.backend import keras
 
 BASE = params.load(ROOT / "params.yaml").train
@@ -109,16 +109,17 @@ def test_orthogonalized_brings_singular_values_near_one():
 def test_muon_by_hand():
     inputs = keras.Input((4, 4, 1))
     x = keras.layers.Conv2D(2, 1, use_bias=False, name="conv")(inputs)
+    x = keras.layers.BatchNormalization()(x)
     x = keras.layers.Dense(3, name="logits")(keras.layers.Flatten()(x))
     made = keras.Model(inputs, x)
     chosen = settings(optimizer="muon", lr=0.1, side_lr=0.01, momentum=0.0, clip="none")
     optimizer = optimization.optimizer(chosen, made)
     optimizer.build(made.trainable_variables)
-    before = made.get_weights()
+    before = [np.asarray(v).copy() for v in made.trainable_variables]
     gradients = [np.ones(weight.shape, np.float32) * 7 for weight in before]
     gradients[0] = np.array([3.0, 4.0], np.float32).reshape(1, 1, 1, 2)
     optimizer.apply_gradients(zip(map(keras.ops.array, gradients), made.trainable_variables, strict=True))
-    conv, *rest = made.get_weights()
+    conv, *rest = map(np.asarray, made.trainable_variables)
     # Kept at the norm sqrt(2); then a step along the unit vector (0.6, 0.8), times Newton-Schulz' factor.
     moved = before[0] * math.sqrt(2) / np.linalg.norm(before[0]) - conv
     x = 1.0
@@ -127,6 +128,86 @@ def test_muon_by_hand():
     assert moved.ravel() == pytest.approx(0.1 * x * np.array([0.6, 0.8]), rel=1e-3)
     for new, old in zip(rest, before[1:], strict=True):  # Adam's first step
         assert old - new == pytest.approx(np.full(old.shape, 0.01), rel=1e-3)
+
+
+def chain(*layers, shape=(8, 8, 4)) -> keras.Model:
+    inputs = x = keras.Input(shape)
+    for layer in layers:
+        x = layer(x)
+    return keras.Model(inputs, keras.layers.Dense(3, name="logits")(keras.layers.Flatten()(x)))
+
+
+def convolution(name, **options) -> keras.layers.Layer:
+    return keras.layers.Conv2D(4, 1, **{"use_bias": False, **options}, name=name)
+
+
+def test_only_kernels_before_a_normalisation_are_kept_at_a_norm():
+    layers = keras.layers
+
+    def normed(*between, **options):
+        made = chain(convolution("conv", **options), *between)
+        return optimization.normed_kernels(made) == ["conv/kernel"]
+
+    assert normed(layers.BatchNormalization())
+    assert normed(layers.MaxPooling2D(2), layers.Dropout(0.5), layers.BatchNormalization())
+    assert not normed(layers.Activation("gelu"), layers.BatchNormalization())
+    assert not normed(layers.Activation("gelu"))
+    assert not normed(layers.BatchNormalization(trainable=False))  # its statistics do not follow
+    assert not normed(layers.BatchNormalization(), use_bias=True)
+    assert not normed(layers.BatchNormalization(), activation="tanh")
+    assert not normed()
+
+
+def test_a_shortcut_past_the_normalisation_counts():
+    inputs = keras.Input((8, 8, 4))
+    x = convolution("conv")(inputs)
+    y = keras.layers.BatchNormalization()(x)
+    assert optimization.normed_kernels(keras.Model(inputs, keras.layers.Add()([x, y]))) == []
+
+
+@pytest.mark.parametrize("name", ["article_cnn", "vgg", "alexnet", "resnet", "fast_cnn", "wide_resnet"])
+def test_what_is_kept_at_a_norm_may_have_any_length(name):
+    from test_models import classifier, smallest
+
+    made = classifier(name, (16, 16, 3), 4, normalization="batch", dropout=0.0, **smallest(name))
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
+    before = np.asarray(made(pixels, training=True))
+    kernels = {layer.kernel.path: layer.kernel for layer in made.layers if isinstance(layer, keras.layers.Conv2D)}
+    normed = optimization.normed_kernels(made)
+    assert normed
+    for path in normed:
+        kernels[path].assign(3 * kernels[path])
+    assert np.asarray(made(pixels, training=True)) == pytest.approx(before, abs=0.02)
+    # And these are all: no other kernel without a bias is free in its length.
+    for path in kernels.keys() - set(normed) - {"whiten/kernel"}:
+        own = np.asarray(kernels[path])
+        kernels[path].assign(3 * own)
+        assert np.abs(np.asarray(made(pixels, training=True)) - before).max() > 0.02, path
+        kernels[path].assign(own)
+
+
+def kernels_after(name: str, decay: float) -> dict[str, np.ndarray]:
+    from test_models import classifier, smallest
+
+    made = models.logits_of(classifier(name, (16, 16, 3), 3, **smallest(name)))
+    chosen = settings(optimizer="muon", weight_decay=decay, lr=0.05, clip="none")
+    made.compile(optimization.optimizer(chosen, made), optimization.cross_entropy)
+    generator = np.random.default_rng(0)
+    for _ in range(3):
+        pixels = generator.integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
+        made.train_on_batch(pixels, np.eye(3, dtype=np.float32)[generator.integers(0, 3, 8)], np.ones(8, np.float32))
+    return {v.path: np.asarray(v) for v in made.trainable_variables if v.path.endswith("kernel")}
+
+
+@pytest.mark.parametrize("name", ["fast_cnn", "wide_resnet"])
+def test_weight_decay_shortens_every_kernel_that_muon_does_not_keep_at_a_norm(name):
+    from test_models import classifier, smallest
+
+    normed = optimization.normed_kernels(classifier(name, (16, 16, 3), 3, **smallest(name)))
+    free, decayed = kernels_after(name, 0.0), kernels_after(name, 2.0)
+    for path in free:
+        ratio = np.linalg.norm(decayed[path]) / np.linalg.norm(free[path])
+        assert ratio == pytest.approx(1, abs=0.05) if path in normed else ratio < 0.9, path
 
 
 def rates(steps, each=5, **changes) -> list[float]:

@@ -3,6 +3,7 @@ import math
 import re
 import shutil
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import pytest
 from conftest import Project
 
 from stages import evaluate, report
-from stages.lib import corruptions, figures, files, findings, page
+from stages.lib import corruptions, figures, files, findings, page, sections
 
 
 class Tags(HTMLParser):
@@ -141,6 +142,15 @@ def test_everything_from_data_is_escaped():
         assert EVIL not in part
         assert not Tags(part).handlers
         assert "x" not in Tags(part).sources
+
+
+@pytest.mark.parametrize("cam", [None, b"png"])
+def test_the_report_says_where_there_is_no_grad_cam(cam):
+    wrong = {"id": "i", "label": "a", "prediction": "b", "probability": 0.9, "image": b"", "occlusion": b""}
+    exhibits = pd.DataFrame([{**wrong, "grad_cam": cam, "neighbours": []}])
+    text = sections.mistakes(SimpleNamespace(exhibits=exhibits))
+    assert ("There is no Grad-CAM: this network has no feature maps near its end." in text) == (cam is None)
+    assert ("in the last feature maps" in text) == (cam is not None)
 
 
 def test_a_matrix_shows_rows_as_labels():

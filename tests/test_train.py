@@ -229,6 +229,19 @@ def test_statistics_of_a_model_that_has_none_are_refused(how):
     train.check_norm(chosen, classifier("fast_cnn", width=0.25))
 
 
+def test_a_weight_decay_that_leaves_kernels_alone_is_told(capsys):
+    made = classifier("wide_resnet", **smallest("wide_resnet"))
+    train.warn(settings(optimizer="muon", weight_decay=0.1), made, "float32")
+    told = capsys.readouterr().err
+    assert told == (
+        "train: train.weight_decay leaves 7 kernels alone: muon keeps their norm, as normalisation follows them\n"
+    )
+    train.warn(settings(optimizer="muon"), made, "float32")
+    train.warn(settings(optimizer="adamw", weight_decay=0.1), made, "float32")
+    train.warn(settings(optimizer="muon", weight_decay=0.1), classifier("mlp"), "float32")
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_trains(handful, precision):
     made = classifier(precision=precision)

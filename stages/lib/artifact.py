@@ -15,7 +15,7 @@ from stages.lib.errors import UserError
 from stages.lib.images import Conversion
 from stages.lib.zoo.parts import Architecture
 
-SCHEMA = 2
+SCHEMA = 3  # 2: EfficientNetB* from trained weights lacked a scaling
 WEIGHTS = "model.weights.h5"
 DESCRIPTION = "model.json"
 

@@ -31,7 +31,8 @@ def _quiet() -> Iterator[None]:
 with _quiet():
     import keras
 
-__all__ = ["cpu_multiplies", "devices", "emulated", "jit", "keras", "precision"]
+__all__ = ["cpu_multiplies", "devices", "emulated", "jit", "keras", "make_deterministic", "precision"]
+_DETERMINISTIC = "TF_DETERMINISTIC_OPS"
 # By the names that Linux gives them on x86 and on ARM.
 _INSTRUCTIONS = {
     "mixed_bfloat16": {"avx512_bf16", "amx_bf16", "bf16"},
@@ -47,6 +48,18 @@ def devices() -> list[str]:
 
 def _has(kind: str) -> bool:
     return any(device.startswith(kind) for device in devices())
+
+
+def make_deterministic() -> None:
+    """Ask TensorFlow for the same bits from every run on a GPU, whose fast kernels add in the order that threads end.
+
+    On a CPU nothing need be asked. Keras compiles no step by XLA then. What the
+    user has set, TF_DETERMINISTIC_OPS=0 or 1, stands.
+    """
+    if keras.backend.backend() == "tensorflow" and _has("gpu") and _DETERMINISTIC not in os.environ:
+        import tensorflow
+
+        tensorflow.config.experimental.enable_op_determinism()
 
 
 def precision(name: str) -> str:
@@ -95,3 +108,6 @@ def jit() -> bool | str:
     """
     on_cpu = keras.backend.backend() == "tensorflow" and not _has("gpu") and not _has("tpu")
     return False if on_cpu else "auto"
+
+
+make_deterministic()

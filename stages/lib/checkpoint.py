@@ -29,7 +29,8 @@ KEPT = 2
 PARTS_OF_TIME = 50
 SECONDS_BETWEEN = 1.0
 _STATE = "state"
-_THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "TF_ENABLE_ONEDNN_OPTS", "XLA_FLAGS")
+_THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+_KERNELS = ("TF_ENABLE_ONEDNN_OPTS", "TF_DETERMINISTIC_OPS", "XLA_FLAGS")
 _LIBRARIES = ("keras", "numpy", "opencv-python-headless", "tensorflow-cpu", "tensorflow", "jax", "jaxlib", "torch")
 
 
@@ -53,7 +54,7 @@ def identity(settings: Train, inputs: Iterable[Path], precision: str) -> str:
         "precision": precision,
         "devices": backend.devices(),
         "machine": platform.machine(),
-        "threads": [_cores(), *(os.environ.get(name) for name in _THREADS)],
+        "threads": [_cores(), *(os.environ.get(name) for name in (*_THREADS, *_KERNELS))],
     }
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from stages.lib import images, models
+from stages.lib import images, models, prediction
 from stages.lib.backend import keras
 
 SIDE = 112  # pixels of a picture, at least
@@ -57,23 +57,35 @@ def occlusion(classifier: keras.Model, pixels: np.ndarray, index: int) -> np.nda
     return total / count
 
 
-def _cut(classifier: keras.Model) -> tuple[keras.Model, keras.Model] | None:
-    """Part a classifier at its last feature maps, if what follows them is the smaller half of its work.
+def _cut(network: keras.Model, end) -> tuple[keras.Model, keras.Model] | None:
+    """Part a network at its last maps of more than one place, those of a network within it included.
+
+    Args:
+        network: any; where it has a network within, one layer comes before that and one after.
+        end: the tensor where the second part is to end.
 
     Returns:
-        From pixels to the maps, and from the maps to the logits; None for networks without such maps.
+        From the input to the maps, and from the maps to the end; None where there are no such maps.
     """
-    logits = classifier.get_layer("logits").output
-    for layer in reversed(classifier.layers):
-        shape = getattr(layer.output, "shape", ())
-        if len(shape) != 4 or min(shape[1:3]) == 1:
+    # Borders that are added on one side would shift what is shown.
+    padded = {id(layer.output) for layer in network.layers if isinstance(layer, keras.layers.ZeroPadding2D)}
+    for place, layer in reversed(list(enumerate(network.layers))):
+        if isinstance(layer, keras.Model):
+            if (parts := _cut(layer, layer.output)) is None:
+                continue
+            before, after = parts
+            maps = keras.Input(after.input.shape[1:])
+            rest = keras.Model(network.layers[place + 1].input, end)
+            first = keras.Model(network.input, before(network.layers[place - 1].output))
+            return first, keras.Model(maps, rest(after(maps)))
+        maps = layer.input  # not the output of the layer before, which a network within has of its own
+        shape = getattr(maps, "shape", ())
+        if len(shape) != 4 or min(shape[1:3]) == 1 or id(maps) in padded:
             continue
         try:
-            rest = keras.Model(layer.output, logits)
+            return keras.Model(network.input, maps), keras.Model(maps, end)
         except ValueError:  # something goes past these maps
             continue
-        small = models.multiply_adds(rest) <= models.multiply_adds(classifier) / 2
-        return (keras.Model(classifier.input, layer.output), rest) if small else None
     return None
 
 
@@ -91,25 +103,38 @@ def grad_cam(classifier: keras.Model, pixels: np.ndarray, indices: np.ndarray) -
         indices: int [N], a class an image.
 
     Returns:
-        floats [N, H, W] from 0 to 1; None for networks without feature maps near their end.
+        floats [N, H, W] from 0 to 1; None for networks whose last feature maps are more than half of the work
+        away from the logits, or that have none.
     """
-    parts = _cut(classifier)
-    if parts is None:
+    parts = _cut(classifier, classifier.get_layer("logits").output)
+    if parts is None or models.multiply_adds(parts[1]) > models.multiply_adds(classifier) / 2:
         return None
-    maps = np.asarray(parts[0].predict_on_batch(pixels), np.float32)
+    maps = prediction.outputs(parts[0], pixels)
     height, width = pixels.shape[1:3]
     step = 0.01 * max(float(maps.std()), 1e-6)
     heat = np.empty((len(pixels), height, width))
     for number, (one, index) in enumerate(zip(maps, indices, strict=True)):
-        channels = one.shape[-1]
-        raised = one + step * np.eye(channels, dtype=np.float32)[:, None, None]
-        lowered = one - step * np.eye(channels, dtype=np.float32)[:, None, None]
-        logits = [np.asarray(parts[1].predict_on_batch(moved), np.float64)[:, index] for moved in (raised, lowered)]
-        weights = (logits[0] - logits[1]) / (2 * step * one.shape[0] * one.shape[1])
+        changes = [_change(parts[1], one, index, step, channels) for channels in _pieces(parts[1], one.shape[-1])]
+        weights = np.concatenate(changes) / (2 * step * one.shape[0] * one.shape[1])
         spoken = np.maximum((one * weights).sum(axis=-1), 0)
         spoken /= max(float(spoken.max()), 1e-12)
         heat[number] = cv2.resize(spoken, (width, height), interpolation=cv2.INTER_LINEAR)
     return heat
+
+
+def _pieces(network: keras.Model, channels: int) -> list[range]:
+    size = prediction.batch_size(network)
+    return [range(start, min(start + size, channels)) for start in range(0, channels, size)]
+
+
+def _change(network: keras.Model, maps: np.ndarray, index: int, step: float, channels: range) -> np.ndarray:
+    """Tell how a logit differs between each of some channels raised and lowered by a step: [H, W, C] -> [channels]."""
+    ends = []
+    for by in (step, -step):
+        moved = np.repeat(maps[None], len(channels), axis=0)
+        moved[np.arange(len(channels)), :, :, list(channels)] += np.float32(by)
+        ends.append(prediction.outputs(network, moved)[:, index].astype(np.float64))
+    return ends[0] - ends[1]
 
 
 def picture(pixels: np.ndarray, heat: np.ndarray) -> bytes:
@@ -154,8 +179,7 @@ def neighbours(classifier: keras.Model, pixels: np.ndarray, train: Iterable) -> 
     network = features(classifier)
 
     def directions(batch: np.ndarray) -> np.ndarray:
-        parts = [network.predict_on_batch(batch[i : i + models.BATCH]) for i in range(0, len(batch), models.BATCH)]
-        flat = np.concatenate(parts).astype(np.float32).reshape(len(batch), -1)
+        flat = prediction.outputs(network, batch).reshape(len(batch), -1)
         return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
 
     wanted, best = directions(pixels), None

@@ -87,10 +87,10 @@ class Feed:
         )
 
     def first(self, rows: int) -> np.ndarray:
-        """Give the pixels of the first images: uint8 [rows, H, W, C], less where there are less."""
+        """Give the pixels of the first images: uint8 [rows, H, W, C], fewer where a window or the set holds fewer."""
         if self.whole is not None:
             return self.whole.pixels[:rows]
-        return next(self.in_order(rows)).pixels
+        return next(self.in_order(min(rows, self.window))).pixels
 
     def in_order(self, size: int) -> Iterator[Batch]:
         """Yield all images in the order of the shards."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stages.lib import prediction, randomness
 from stages.lib.backend import keras
 from stages.lib.errors import UserError
 from stages.lib.params import Train
@@ -19,7 +20,6 @@ from stages.lib.zoo import applications, classic, fast, residual, transformer
 from stages.lib.zoo.parts import ZOO, Architecture
 
 layers = keras.layers
-BATCH = 512
 FAMILIES = (classic, residual, transformer, fast)  # importing them fills the zoo
 
 
@@ -213,16 +213,20 @@ def freeze(classifier: keras.Model, frozen: bool, pretrained: bool) -> None:
                 norm.trainable = False
 
 
-def reseed(classifier: keras.Model, seed: int) -> None:
-    """Set the random state of dropout and its like, each layer's apart from the others'.
+def reseed(classifier: keras.Model, *parts: int | str) -> None:
+    """Set the random state of dropout and its like: each layer's is a stream of its own.
+
+    A state is two numbers, and Keras adds one to the second per draw. Both are
+    hashed, 61 bits, so that no stream runs into another layer's or another epoch's.
 
     Args:
         classifier: from ``build``.
-        seed: 0 up to 2**31.
+        parts: what the streams depend on, such as a seed and an epoch.
     """
     states = [variable for variable in classifier.variables if variable.path.endswith("seed_generator_state")]
-    for number, state in enumerate(states):
-        state.assign(np.array([seed, number], "uint32"))
+    keys = randomness.key(*parts, np.arange(len(states), dtype=np.uint64))
+    for state, first, second in zip(states, keys >> np.uint64(33), keys & np.uint64(2**30 - 1), strict=True):
+        state.assign(np.array([first, second], "uint32"))  # both with room below 2**31: PyTorch's are signed
 
 
 def _layers(network: keras.Model, kind: type) -> list[keras.layers.Layer]:
@@ -311,18 +315,16 @@ def multiply_adds(network: keras.Model) -> int:
     return total
 
 
-def probabilities(classifier: keras.Model, pixels, batch_size: int = BATCH, flip: bool = False):
+def probabilities(classifier: keras.Model, pixels: np.ndarray, flip: bool = False) -> np.ndarray:
     """Predict class probabilities.
 
     Args:
         classifier: from ``build`` or ``artifact.load``.
         pixels: uint8 [N, H, W, C].
-        batch_size: images at a time.
         flip: give the mean over each image and its mirror image.
 
     Returns:
         float32 [N, classes].
     """
-    parts = [classifier.predict_on_batch(pixels[i : i + batch_size]) for i in range(0, len(pixels), batch_size)]
-    result = np.concatenate(parts).astype(np.float32)
-    return (result + probabilities(classifier, pixels[:, :, ::-1], batch_size)) / 2 if flip else result
+    result = prediction.outputs(classifier, pixels)
+    return (result + prediction.outputs(classifier, pixels[:, :, ::-1])) / 2 if flip else result

@@ -458,14 +458,18 @@ def mistakes(evidence: Evidence) -> str:
     wrong = evidence.exhibits["label"] != evidence.exhibits["prediction"]
     if not wrong.any():
         return page.section("Surest mistakes", page.text("None on test."))
+    grad_cam = (
+        "There is no Grad-CAM: this network has no feature maps near its end."
+        if evidence.exhibits["grad_cam"].isna().all()
+        else "Then: what in the last feature maps speaks for it (Grad-CAM)."
+    )
     return page.section(
         "Surest mistakes",
         page.text(
             "Test images that the model gets wrong, the surest first. Look for wrong labels among them. Beside each: "
             "where the evidence for the prediction lies. Red is where hiding a patch makes the prediction less "
-            "likely, blue where more; and, for networks with feature maps, what in the last of them speaks for it "
-            "(Grad-CAM). Below: the training images whose features are most alike. Other labels there mean wrong "
-            "labels, or a kind of image of which there are too few."
+            f"likely, blue where more. {grad_cam} Below: the training images whose features are most alike. Other "
+            "labels there mean wrong labels, or a kind of image of which there are too few."
         ),
         page.exhibits([_explained(row) for row in evidence.exhibits[wrong].itertuples()]),
     )

@@ -50,9 +50,10 @@ MUON = {
     "precise_norm": True,
 }
 MIXED = {"optimizer": "sgd", "precision": "mixed_float16", "model": {"precision": "mixed_float16"}}
+SEVERAL = {"name": "vit", "model": {"width": 1 / 3, "depth": 2, "patch": 4, "dropout": 0.3}}  # layers that draw
 # Steps, of three an epoch: 1 is within one, 3 at its end, 5 before the last, smaller batch of the next.
-FEW = [(1, RESTART), (3, BEST), (5, MUON)]
-EVERY = [(steps, how) for steps in (1, 3, 5) for how in ({}, PLATEAU, BEST, RESTART, MUON, MIXED)]
+FEW = [(1, RESTART), (2, SEVERAL), (3, BEST), (5, MUON)]
+EVERY = [(steps, how) for steps in (1, 3, 5) for how in ({}, PLATEAU, BEST, RESTART, MUON, MIXED, SEVERAL)]
 
 
 @pytest.mark.parametrize(("steps", "how"), EVERY if ALL else FEW, ids=str)

@@ -1,6 +1,12 @@
-"""Networks of keras.applications, from scratch or from trained weights: ``applications/<Name>``."""
+"""Networks of keras.applications, from scratch or from trained weights: ``applications/<Name>``.
+
+All that the installed Keras has are offered, each as its function makes it by
+default: MobileNets of width 1 and not the minimalistic ones, and none with its
+own top.
+"""
 
 import inspect
+import math
 import re
 import warnings
 from pathlib import Path
@@ -22,6 +28,11 @@ _PREPROCESSING = {
 def names() -> list[str]:
     """Every ``applications/<Name>`` that the installed Keras has."""
     return [f"{PREFIX}{name}" for name in sorted(dir(keras.applications)) if name[0].isupper()]
+
+
+def preprocessing(name: str) -> str:
+    """Say which mode of ``Preprocess`` a network expects, by its name in Keras."""
+    return next((mode for pattern, mode in _PREPROCESSING.items() if re.fullmatch(pattern, name)), "none")
 
 
 class Preprocess(layers.Layer):
@@ -53,13 +64,12 @@ def build(inputs, classes: int, how: Architecture):
     """
     name = how.model.removeprefix(PREFIX)
     make = getattr(keras.applications, name)
-    mode = next((mode for pattern, mode in _PREPROCESSING.items() if re.fullmatch(pattern, name)), "none")
     x = layers.Concatenate(name="rgb")([inputs] * 3) if inputs.shape[-1] == 1 else inputs
-    x = Preprocess(mode, name="preprocess")(x)
-    # Networks that scale within do so by default; NASNet wants its class count even without a top.
+    x = Preprocess(preprocessing(name), name="preprocess")(x)
+    # Networks that scale within do so by default.
     options = {"include_preprocessing": True} if "include_preprocessing" in inspect.signature(make).parameters else {}
     try:
-        body = make(include_top=False, weights=None, input_shape=x.shape[1:], name=BODY, **options)
+        body = make(include_top=False, weights=None, input_shape=x.shape[1:], **options)
     except ValueError as error:
         smallest = re.search(r"at least (\d+)x(\d+)", str(error))
         if not smallest:
@@ -69,8 +79,27 @@ def build(inputs, classes: int, how: Architecture):
             f"train.model {how.model} takes images of {height}x{width} pixels at least, not "
             f"{inputs.shape[1]}x{inputs.shape[2]}: set clean.image_size to [{height}, {width}] or choose another model"
         ) from None
+    if how.pretrained and re.fullmatch(r"EfficientNetB\d", name):
+        body = _scaled_as_published(body)
+    body.name = BODY  # not when it is made: EfficientNetV2 chooses its layers by its name
     x = drop(layers.GlobalAveragePooling2D(name="pool")(body(x)), how, "drop")
     return head(x, classes)
+
+
+def _scaled_as_published(body: keras.Model) -> keras.Model:
+    """Divide by the root of ImageNet's deviation after the normalisation of an EfficientNetB*, as its weights expect.
+
+    Their authors divided by the variance. Keras adds the layer only where it
+    downloads the weights itself.
+    """
+    scale = [1 / math.sqrt(deviation) for deviation in (0.229, 0.224, 0.225)]
+
+    def call(layer, *arguments, **options):
+        outputs = layer(*arguments, **options)
+        is_last = isinstance(layer, layers.Normalization)
+        return layers.Rescaling(scale, name="published_scale")(outputs) if is_last else outputs
+
+    return keras.models.clone_model(body, call_function=call)
 
 
 def load_weights(classifier: keras.Model, path: Path) -> None:

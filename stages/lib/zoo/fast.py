@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from stages.lib import prediction
 from stages.lib.backend import keras
 from stages.lib.zoo.parts import Architecture, activate, drop, layers, model, stem_stride
 
@@ -49,10 +50,7 @@ def adapt(classifier: keras.Model, pixels: np.ndarray) -> None:
     """
     layer = classifier.get_layer(WHITEN)
     before = keras.Model(classifier.input, layer.input)
-    # A part at a time: large images are shrunk on the way.
-    starts = range(0, min(len(pixels), WHITEN_IMAGES), WHITEN_AT_ONCE)
-    parts = [before.predict_on_batch(pixels[:WHITEN_IMAGES][start : start + WHITEN_AT_ONCE]) for start in starts]
-    filters = whitening_filters(np.concatenate(parts).astype(np.float32))
+    filters = whitening_filters(prediction.outputs(before, pixels[:WHITEN_IMAGES]))
     layer.kernel.assign(np.concatenate([filters, -filters], axis=-1))
 
 

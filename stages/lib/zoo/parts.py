@@ -23,7 +23,7 @@ class Architecture:
         activation: name in ``ACTIVATIONS``; None where it is the network's own.
         normalization: name in ``NORMALIZATIONS``; None where it is the network's own.
         dropout: fraction of the units dropped in training.
-        pretrained: whether the body started from trained weights; for the record.
+        pretrained: whether the body starts from trained weights, and scales its pixels as they expect.
     """
 
     model: str
