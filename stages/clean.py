@@ -140,6 +140,7 @@ class Examined:
         kept: bool a row.
         corrected: how many labels a person has changed.
         leaks: how many copies of validation and test images were in the splits below them.
+        drawn: the splits that Kiln drew, and the fraction of each.
     """
 
     facts: pd.DataFrame
@@ -147,6 +148,7 @@ class Examined:
     kept: np.ndarray
     corrected: int
     leaks: int
+    drawn: dict[str, float]
 
 
 def examine(
@@ -180,6 +182,7 @@ def examine(
     inside = facts[present & ~facts.index.isin(leaks)]
     unit = splits.units(inside, pairs[pairs["first"].isin(inside.index) & pairs["second"].isin(inside.index)])
     unit = unit[kept[inside.index]]
+    drawn = splits.drawn(facts["split"][unit.index], settings.test, settings.validation)
     split = splits.assign(facts.loc[unit.index], unit, settings.test, settings.validation, seed)
     facts = facts.assign(split=facts["split"].mask(kept, split), unit=unit)
 
@@ -188,7 +191,7 @@ def examine(
     doubtful["action"] = findings.decide(doubtful, actions, [], facts.index[facts["split"] == "test"])
     found = findings.settle(pd.concat([broken, copied, doubtful], ignore_index=True))
     kept &= ~facts.index.isin(found["row"][found["action"] == findings.DROP])
-    return Examined(facts, found, kept, corrected, len(leaks))
+    return Examined(facts, found, kept, corrected, len(leaks), drawn)
 
 
 def _broken(facts: pd.DataFrame, settings: params.Clean) -> pd.DataFrame:
@@ -380,10 +383,12 @@ def summarize(examined: Examined, counts: pd.DataFrame, conversion: images.Conve
     Returns:
         images, kept, corrected, leaks; set_aside and flagged (reason ->
         images, every reason); by_class (the same two, reason -> class ->
-        images); conversion, splits (split -> class -> images), sampled
-        (classes on the contact sheet).
+        images); conversion, splits (split -> class -> images), split_makers
+        (split -> who made it), effective (split -> how many independent
+        images it is worth at least), uneven (classes that are absent from a split or far off their
+        share, as ``splits.uneven`` lists them), sampled (classes on the contact sheet).
     """
-    found, classes = examined.found, counts.index
+    found, classes, kept = examined.found, counts.index, examined.facts[examined.kept]
     dropped = findings.counts(found[found["action"] == findings.DROP], examined.facts, classes)
     flagged = findings.counts(found[found["action"] == findings.FLAG], examined.facts, classes)
     return {
@@ -396,6 +401,9 @@ def summarize(examined: Examined, counts: pd.DataFrame, conversion: images.Conve
         "by_class": {"set_aside": dropped["by_class"], "flagged": flagged["by_class"]},
         "conversion": conversion.to_json(),
         "splits": {split: {name: int(n) for name, n in counts[split].items()} for split in dataset.SPLITS},
+        "split_makers": splits.makers(examined.drawn),
+        "effective": splits.effective(kept["split"], kept["unit"]),
+        "uneven": splits.uneven(kept, kept["unit"], examined.drawn),
         "sampled": shown,
     }
 
@@ -407,9 +415,10 @@ def describe(summary: dict) -> str:
     gone = ", ".join(f"{count:,} {reason}" for reason, count in summary["set_aside"].items() if count)
     flags = ", ".join(f"{count:,} {reason}" for reason, count in summary["flagged"].items() if count)
     corrected = f"; {summary['corrected']:,} labels corrected" if summary["corrected"] else ""
+    uneven = "".join(f"; {phrase}" for phrase in splits.told(summary["uneven"]))
     return (
         f"{summary['kept']:,} of {summary['images']:,} images as {shape['height']}x{shape['width']} "
-        f"{'gray' if shape['channels'] == 1 else 'RGB'}: {parts}{corrected}; set aside: {gone or 'none'}; "
+        f"{'gray' if shape['channels'] == 1 else 'RGB'}: {parts}{uneven}{corrected}; set aside: {gone or 'none'}; "
         f"flagged: {flags or 'none'}"
     )
 

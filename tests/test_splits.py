@@ -94,7 +94,7 @@ def test_no_group_straddles_and_every_image_has_one_place(rows, seed):
     [
         ([[5, 1, 1]], "1 class is left"),
         ([[5, 1, 1], [0, 1, 1]], "class 1 has no image left for train"),
-        ([[5, 0, 1], [5, 0, 1]], r"no image is left for validation: add images, or raise clean\.validation"),
+        ([[5, 0, 1], [5, 0, 1]], "no image is left for validation: no class has one to spare"),
     ],
 )
 def test_splits_that_cannot_serve_are_refused(counts, says):
