@@ -10,7 +10,8 @@ from scipy.sparse.csgraph import connected_components
 from stages.lib import dataset, randomness
 from stages.lib.errors import UserError
 
-# A draw is left as it is where every class is this near to its quota, as a fraction of it.
+# A draw is left as it is where every class is this near to its quota, as a fraction of it; a split may be as much
+# larger where classes would have none of it.
 _NEAR = 0.1
 # What a unit that leaves the split of its rank must gain, in squared relative deviations, so that few do.
 _STAY = 0.01
@@ -135,9 +136,11 @@ def _quotas(counts: csr_array, fractions: Sequence[float], ties: np.ndarray) -> 
         ideal = np.where(able, fraction * left, 0)
         owed = able & (left > 2)
         quota = np.maximum(np.floor(ideal), owed)
+        size = max(np.floor(fraction * left.sum() + 0.5), 1)
+        # A few images more than that are worth it where a class would have none.
+        more = max(size - quota.sum(), min((able & (quota == 0)).sum(), np.ceil(_NEAR * size)))
         order = np.lexsort((ties, quota - ideal, quota > 0))
-        missing = max(np.floor(ideal.sum() + 0.5), 1) - quota.sum()
-        quota[order[able[order]][: max(int(missing), 0)]] += 1
+        quota[order[able[order]][: int(more)]] += 1
         quotas.append(quota)
         needed.append(owed)
         left, units = left - quota, units - (quota > 0)
