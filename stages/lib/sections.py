@@ -230,7 +230,7 @@ def data(evidence: Evidence) -> str:
         parts.insert(3, page.text(f"The first {LISTED} of {len(names)} classes are listed.", "note"))
     parts.append(page.text(" ".join(f"{split.capitalize()}: {who}." for split, who in clean["split_makers"].items())))
     if uneven := clean["uneven"]:
-        rows = [(about["split"], about["class"], about["images"], f"{about['expected']:.1f}") for about in uneven]
+        rows = [(about["split"], about["class"], about["images"], f"{about['expected']:,.1f}") for about in uneven]
         more = f" The first {LISTED} of {len(rows)} are listed." if len(rows) > LISTED else ""
         parts.append(
             page.text(

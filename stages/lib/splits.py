@@ -140,7 +140,8 @@ def _quotas(counts: csr_array, fractions: Sequence[float], ties: np.ndarray) -> 
         # A few images more than that are worth it where a class would have none.
         more = max(size - quota.sum(), min((able & (quota == 0)).sum(), np.ceil(_NEAR * size)))
         order = np.lexsort((ties, quota - ideal, quota > 0))
-        quota[order[able[order]][: int(more)]] += 1
+        order = order[(able & (quota < ideal - 1e-9))[order]]
+        quota[order[: int(more)]] += 1
         quotas.append(quota)
         needed.append(owed)
         left, units = left - quota, units - (quota > 0)
