@@ -152,6 +152,18 @@ def test_further_groups_move_few(sizes):
     assert moved.groupby(fewer["group"]).any().mean() < 0.06
 
 
+def test_further_groups_of_mixed_labels_move_few():
+    shares = []
+    for seed in range(5):
+        draw = np.random.default_rng(seed)
+        units = ({label: draw.integers(1, 20) for label in "abc" if draw.random() < 0.6} for _ in range(100))
+        facts = of_units(*(unit or {"a": 3} for unit in units))
+        fewer = facts[facts["group"].str[1:].astype(int) % 20 > 0]
+        moved = assigned(facts, 0.2, 0.1, 0)[fewer.index] != assigned(fewer, 0.2, 0.1, 0)
+        shares.append(moved.groupby(fewer["group"]).any().mean())
+    assert np.mean(shares) < 0.12
+
+
 UNIT = st.dictionaries(st.sampled_from("abc"), st.sampled_from([1, 2, 5, 30]), min_size=1)
 
 
