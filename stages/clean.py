@@ -143,6 +143,7 @@ class Examined:
         leaks: how many copies of given validation and test images were in the splits below them.
         leaks_kept: how many of these stay there, since ``clean.near_duplicate`` says so.
         border: the least score of a near-duplicate.
+        drawn: the splits that Kiln drew, and the fraction of each.
     """
 
     facts: pd.DataFrame
@@ -152,6 +153,7 @@ class Examined:
     leaks: int
     leaks_kept: int
     border: float
+    drawn: dict[str, float]
 
 
 def examine(
@@ -185,6 +187,7 @@ def examine(
 
     # Units reach over copies that are dropped, so that two copies of one of them stay together.
     unit = splits.units(facts[present], pairs)[kept[present]]
+    drawn = splits.drawn(facts["split"][unit.index], settings.test, settings.validation)
     split = splits.assign(facts.loc[unit.index], unit, settings.test, settings.validation, seed)
     facts = facts.assign(split=facts["split"].mask(kept, split), unit=unit)
 
@@ -193,7 +196,8 @@ def examine(
     doubtful["action"] = findings.decide(doubtful, actions, [], facts.index[facts["split"] == "test"])
     found = findings.settle(pd.concat([broken, copied, doubtful], ignore_index=True))
     kept &= ~facts.index.isin(found["row"][found["action"] == findings.DROP])
-    return Examined(facts, found, kept, corrected, len(leaks), int(kept[leaks].sum()), border)
+    leaks_kept = int(kept[leaks].sum())
+    return Examined(facts, found, kept, corrected, len(leaks), leaks_kept, border, drawn)
 
 
 def _broken(facts: pd.DataFrame, settings: params.Clean) -> pd.DataFrame:
@@ -387,10 +391,13 @@ def summarize(examined: Examined, counts: pd.DataFrame, conversion: images.Conve
         images, kept, corrected, leaks, leaks_kept, near_duplicate_score (the
         least score of a near-duplicate); set_aside and flagged (reason -> images,
         every reason); by_class (the same two, reason -> class -> images);
-        conversion, splits (split -> class -> images), sampled (classes on the
-        contact sheet).
+        conversion, splits (split -> class -> images), split_makers (split -> who
+        made it), effective (split -> how many independent images it is worth at
+        least), uneven (classes that are absent from a split or far off their
+        share, as ``splits.uneven`` lists them), sampled (classes on the contact
+        sheet).
     """
-    found, classes = examined.found, counts.index
+    found, classes, kept = examined.found, counts.index, examined.facts[examined.kept]
     dropped = findings.counts(found[found["action"] == findings.DROP], examined.facts, classes)
     flagged = findings.counts(found[found["action"] == findings.FLAG], examined.facts, classes)
     return {
@@ -405,6 +412,9 @@ def summarize(examined: Examined, counts: pd.DataFrame, conversion: images.Conve
         "by_class": {"set_aside": dropped["by_class"], "flagged": flagged["by_class"]},
         "conversion": conversion.to_json(),
         "splits": {split: {name: int(n) for name, n in counts[split].items()} for split in dataset.SPLITS},
+        "split_makers": splits.makers(examined.drawn),
+        "effective": splits.effective(kept["split"], kept["unit"]),
+        "uneven": splits.uneven(kept, kept["unit"], examined.drawn),
         "sampled": shown,
     }
 
@@ -418,9 +428,10 @@ def describe(summary: dict) -> str:
     corrected = f"; {summary['corrected']:,} labels corrected" if summary["corrected"] else ""
     if summary["leaks_kept"]:
         corrected += f"; {summary['leaks_kept']:,} COPIES OF TEST OR VALIDATION IMAGES STAY in the splits below them"
+    uneven = "".join(f"; {phrase}" for phrase in splits.told(summary["uneven"]))
     return (
         f"{summary['kept']:,} of {summary['images']:,} images as {shape['height']}x{shape['width']} "
-        f"{'gray' if shape['channels'] == 1 else 'RGB'}: {parts}{corrected}; set aside: {gone or 'none'}; "
+        f"{'gray' if shape['channels'] == 1 else 'RGB'}: {parts}{uneven}{corrected}; set aside: {gone or 'none'}; "
         f"flagged: {flags or 'none'}"
     )
 

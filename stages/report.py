@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import nbformat
@@ -26,14 +27,19 @@ def metrics(evidence: sections.Evidence) -> dict:
 
     Returns:
         train, validation, test (figures, and intervals on test), test_calibrated,
-        gap, robustness, clean (counts, set_aside and flagged by reason) and model
+        gap, robustness, clean (counts, set_aside and flagged by reason, classes
+        that validation and test lack or that are far off their share) and model
         (parameters, multiply_adds, megabytes, epochs).
     """
     clean, train = evidence.clean, evidence.train
+    uneven = Counter((about["split"], about["images"] > 0) for about in clean["uneven"])
     return {
         **evidence.scores,
         "clean": {
-            name: clean[name] for name in ("images", "kept", "corrected", "leaks", "leaks_kept", "set_aside", "flagged")
+            **{name: clean[name] for name in ("images", "kept", "corrected", "leaks", "leaks_kept")},
+            **{name: clean[name] for name in ("set_aside", "flagged")},
+            "classes_absent": {split: uneven[split, False] for split in ("validation", "test")},
+            "classes_off_share": {split: uneven[split, True] for split in ("validation", "test")},
         },
         "model": {name: train[name] for name in ("parameters", "multiply_adds", "megabytes", "epochs")},
     }

@@ -233,6 +233,27 @@ def test_doubtful_images_are_dropped_from_train_alone(monkeypatch):
     assert set(again.facts.index[~again.kept]) == {11, 12}
 
 
+def test_what_the_splits_lack_and_who_made_them_is_told(monkeypatch):
+    rows = [("ab"[i % 2], None, f"{i}", None) for i in range(100)]
+    rows += [("ill", None, f"p{i}", "one patient") for i in range(9)]
+    rows += [(label, "test", f"t{label}{i}", None) for label in "ab" for i in range(20)]
+    result = examined(made(rows), set(), monkeypatch)
+    summary = clean.summarize(result, clean.count(result), images.Conversion(8, 8, 1, "crop"), [])
+    assert summary["split_makers"] == {
+        "train": "given by the source, less what Kiln drew",
+        "validation": "drawn by Kiln from train",
+        "test": "given by the source",
+    }
+    assert summary["effective"] == {"train": round(99**2 / (90 + 81), 1), "validation": 10.0, "test": 40.0}
+    assert summary["uneven"] == [
+        {"split": "validation", "class": "ill", "images": 0, "expected": 0.9},
+        {"split": "test", "class": "ill", "images": 0, "expected": 2.4},
+    ]
+    assert "10 validation, 40 test; no validation image of ill; no test image of ill; set aside" in clean.describe(
+        summary
+    )
+
+
 def test_broken_images_stop_the_stage_where_asked(monkeypatch):
     facts = made([("a", None, None, None)] * 3).assign(failure="undecodable", detail="empty")
     with pytest.raises(UserError, match=r"3 of 3 images cannot be read, 0 first \(empty\)"):

@@ -73,6 +73,7 @@ def test_the_metrics_are_finite_scalars_under_fixed_keys(trained):
     keys = {f"{split}.{name}" for split in ("train", "validation", "test") for name in names}
     keys |= {f"test.{name}_ci95.{end}" for name in names[1:] for end in ("low", "high")}
     keys |= {f"clean.{name}" for name in ("images", "kept", "corrected", "leaks")}
+    keys |= {f"clean.classes_{what}.{split}" for what in ("absent", "off_share") for split in ("validation", "test")}
     keys |= {f"clean.{what}.{reason}" for what in ("set_aside", "flagged") for reason in findings.REASONS}
     keys |= {f"model.{name}" for name in ("parameters", "multiply_adds", "megabytes", "epochs")}
     keys |= {f"test_calibrated.{name}" for name in ("temperature", "log_loss", "brier", "ece")}
@@ -81,6 +82,77 @@ def test_the_metrics_are_finite_scalars_under_fixed_keys(trained):
     keys |= {f"robustness.{name}.{how}" for name in corruptions.CORRUPTIONS for how in corruptions.STRENGTHS}
     assert set(flat.index) == keys
     assert all(isinstance(value, int | float) and math.isfinite(value) for value in flat)
+
+
+UNEVEN = [
+    {"split": "validation", "class": "ill", "images": 0, "expected": 0.9},
+    {"split": "test", "class": "ill", "images": 0, "expected": 2.4},
+    {"split": "test", "class": EVIL, "images": 30, "expected": 12.1},
+]
+
+
+def evidence(uneven=(), accuracy=(0.9, 0.9), effective=(1000.0, 1000.0), given="test") -> SimpleNamespace:
+    """As much of the evidence as the data section and the metrics of clean need."""
+    sides = ("validation", "test")
+    makers = {name: "given by the source" if name == given else "drawn by Kiln from train" for name in sides}
+    clean = {
+        "conversion": {"height": 8, "width": 8, "channels": 1},
+        "splits": {split: {"ill": 2, EVIL: 5} for split in ("train", *sides)},
+        "split_makers": {"train": "given by the source, less what Kiln drew", **makers},
+        "effective": dict(zip(sides, effective, strict=True)),
+        "uneven": list(uneven),
+        "sampled": ["ill"],
+        **dict.fromkeys(("images", "kept", "corrected", "leaks"), 1),
+        "set_aside": {},
+        "flagged": {},
+    }
+    return SimpleNamespace(
+        clean=clean,
+        fetch={"images": 9, "skipped": {}, "notes": {}},
+        samples=b"",
+        scores={side: {"accuracy": share} for side, share in zip(sides, accuracy, strict=True)},
+        train=dict.fromkeys(("parameters", "multiply_adds", "megabytes", "epochs"), 1),
+    )
+
+
+def test_the_data_section_says_who_made_the_splits_and_what_they_lack():
+    html = sections.data(evidence(UNEVEN))
+    assert "Validation: drawn by Kiln from train. Test: given by the source." in html
+    assert re.search("validation</td><td[^>]*>ill</td><td>0</td>", html) and ">12.1</td>" in html and EVIL not in html
+    assert "Classes that a split lacks" not in sections.data(evidence())
+
+
+def test_absent_classes_are_finite_metrics():
+    assert report.metrics(evidence(UNEVEN))["clean"]["classes_absent"] == {"validation": 1, "test": 1}
+    assert report.metrics(evidence(UNEVEN))["clean"]["classes_off_share"] == {"validation": 0, "test": 1}
+    assert report.metrics(evidence())["clean"]["classes_absent"] == {"validation": 0, "test": 0}
+
+
+def test_two_proportions_are_compared_as_in_the_textbook():
+    # 60 of 100 and 75 of 150: z = 0.1 / sqrt(0.54 * 0.46 * (1 / 100 + 1 / 150)) = 1.554, two-sided 0.12.
+    assert sections.two_proportions((0.6, 100), (0.5, 150)) == pytest.approx(0.1202, abs=1e-4)
+    assert sections.two_proportions((0.9, 100), (0.9, 50)) == 1
+    assert sections.two_proportions((1.0, 20), (0.8, 20)) == 1  # too few wrong ones to say
+
+
+def test_two_proportions_are_as_often_wrong_as_they_say():
+    generator = np.random.default_rng(0)
+    pairs = generator.binomial([400, 900], 0.85, (4000, 2)) / [400, 900]
+    wrong = np.mean([sections.two_proportions((a, 400), (b, 900)) < 0.05 for a, b in pairs])
+    assert 0.04 < wrong < 0.06
+
+
+def test_validation_and_test_that_differ_by_more_than_chance_are_told():
+    def said(**changes):
+        return re.findall(r"<p>(Accuracy differs[^<]*)</p>", sections.data(evidence(accuracy=(0.95, 0.85), **changes)))
+
+    (sentence,) = said()
+    assert sentence.startswith("Accuracy differs between validation, 95.0%, and test, 85.0%, by more than chance (p = ")
+    assert "do not come from one draw" in sentence
+    assert "Both were drawn from the same images" in said(given=None)[0]
+    # As many images, but of a few patients: nothing is claimed.
+    assert said(effective=(60.0, 60.0)) == []
+    assert "Accuracy differs" not in sections.data(evidence(accuracy=(0.91, 0.90)))
 
 
 def test_the_files_for_git_are_small(trained):

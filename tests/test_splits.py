@@ -1,3 +1,6 @@
+import itertools
+
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -74,6 +77,127 @@ def test_a_class_of_three_reaches_every_split():
     ]
 
 
+def of_units(*units: dict[str, int]) -> pd.DataFrame:
+    """Facts of units, each a number of images by label."""
+    rows = [(label, f"u{n}") for n, unit in enumerate(units) for label, size in unit.items() for _ in range(size)]
+    return frame(label=[label for label, _ in rows], group=[group for _, group in rows])
+
+
+def counted(facts: pd.DataFrame, made: pd.Series) -> pd.DataFrame:
+    return pd.crosstab(facts["label"], made).reindex(columns=dataset.SPLITS, fill_value=0)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_large_group_does_not_keep_a_class_out_of_a_split(seed):
+    facts = of_units(*({label: size} for label in "ab" for size in (60, 20, 20)))
+    assert counted(facts, assigned(facts, 0.2, 0.1, seed)).loc[["a", "b"]].to_numpy().tolist() == 2 * [[60, 20, 20]]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_label_that_is_no_groups_first_is_in_every_split(seed):
+    facts = of_units(*({"healthy": 10, "ill": 10} for _ in range(5)), *({"healthy": 10} for _ in range(15)))
+    counts = counted(facts, assigned(facts, 0.2, 0.1, seed))
+    assert counts["test"].to_dict() == {"healthy": 40, "ill": 10}
+    assert counts.loc["ill", "validation"] == 10
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_groups_of_uneven_size_come_near_the_fraction_and_large_ones_are_not_shunned(seed):
+    facts = of_units(*({"ab"[p % 2]: [5, 50, 10, 20, 80][p % 5]} for p in range(20)))
+    counts = counted(facts, assigned(facts, 0.2, 0.1, seed))
+    assert (counts["test"] / counts.sum(axis=1)).between(0.16, 0.25).all()
+    assert 0.18 < counts["test"].sum() / len(facts) < 0.23
+
+
+def test_a_group_of_half_of_each_class_leaves_the_rest_stratified():
+    facts = of_units({"a": 6, "b": 38, "c": 38, "d": 38}, *({label: 1} for label in "abcd" for _ in range(40)))
+    counts = counted(facts, assigned(facts, 0.2, 0.1, 0))
+    whole = counts.sum(axis=1)
+    assert ((counts["test"] - 0.2 * whole).abs() <= 2).all()
+    assert ((counts["validation"] - 0.08 * whole).abs() <= 2).all()
+
+
+def test_some_large_groups_go_to_test():
+    sizes = dict.fromkeys((5, 80), 0)
+    for seed in range(8):
+        facts = of_units(*({"ab"[p % 2]: [5, 80][p // 2 % 2]} for p in range(40)))
+        made = assigned(facts, 0.2, 0.1, seed)
+        for size, units in made.groupby(facts["group"]).agg(["size", "first"]).groupby("size"):
+            sizes[size] += (units["first"] == "test").sum()
+    # 20 of each size: a draw that takes small ones alone would reach no share.
+    assert all(16 < count < 48 for count in sizes.values())
+
+
+def test_rounding_carries_over_between_classes():
+    facts = frame(label=[f"c{number:02}" for number in range(60) for _ in range(3)])
+    counts = counted(facts, assigned(facts, 0.2, 0.1, 0))
+    assert (counts["test"] == 1).all()
+    assert counts["validation"].sum() == 12 and counts["validation"].max() == 1
+    facts = frame(label=[f"c{number:02}" for number in range(60) for _ in range(2)])
+    assert counted(facts, assigned(facts, 0.2, 0.1, 0)).sum().to_dict() == {"train": 86, "validation": 10, "test": 24}
+
+
+def test_a_small_class_among_large_ones_is_in_every_split():
+    facts = frame(label=["rare"] * 3 + ["a"] * 200 + ["b"] * 100)
+    assert counted(facts, assigned(facts, 0.2, 0.1, 0)).loc["rare"].tolist() == [1, 1, 1]
+    facts = of_units({"rare": 9}, {"rare": 9}, {"rare": 9}, *({"ab"[n % 2]: 1} for n in range(300)))
+    assert counted(facts, assigned(facts, 0.2, 0.1, 0)).loc["rare"].tolist() == [9, 9, 9]
+
+
+@pytest.mark.parametrize("sizes", [(1,), (1, 2, 9), (12,)])
+def test_further_groups_move_few(sizes):
+    facts = of_units(*({"abc"[n % 3]: sizes[n // 3 % len(sizes)]} for n in range(400)))
+    fewer = facts[facts["group"].str[1:].astype(int) % 20 > 0]
+    moved = assigned(facts, 0.2, 0.1, 0)[fewer.index] != assigned(fewer, 0.2, 0.1, 0)
+    assert moved.groupby(fewer["group"]).any().mean() < 0.06
+
+
+def test_further_groups_of_mixed_labels_move_few():
+    shares = []
+    for seed in range(5):
+        draw = np.random.default_rng(seed)
+        units = ({label: draw.integers(1, 20) for label in "abc" if draw.random() < 0.6} for _ in range(100))
+        facts = of_units(*(unit or {"a": 3} for unit in units))
+        fewer = facts[facts["group"].str[1:].astype(int) % 20 > 0]
+        moved = assigned(facts, 0.2, 0.1, 0)[fewer.index] != assigned(fewer, 0.2, 0.1, 0)
+        shares.append(moved.groupby(fewer["group"]).any().mean())
+    assert np.mean(shares) < 0.12
+
+
+UNIT = st.dictionaries(st.sampled_from("abc"), st.sampled_from([1, 2, 5, 30]), min_size=1)
+
+
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(st.lists(UNIT, min_size=1, max_size=6), st.integers(0, 9), st.randoms(use_true_random=False))
+def test_the_draw_is_as_good_as_the_best_of_all(units, seed, order):
+    """All ways to divide a few units: none has fewer classes absent, none brings their shares much nearer."""
+    facts = of_units(*units)
+    made = assigned(facts, 0.2, 0.2, seed)
+    shuffled = facts.loc[order.sample(list(facts.index), len(facts))]
+    assert assigned(shuffled, 0.2, 0.2, seed).sort_index().equals(made)
+    assert (made.groupby(facts["group"]).nunique() == 1).all()
+
+    sizes = pd.crosstab(facts["group"], facts["label"]).to_numpy()
+    place = np.array(list(itertools.product(range(3), repeat=len(units))))
+    member = place[:, :, None] == np.arange(3)  # [ways, units, splits]
+    images = np.einsum("wus,uk->wsk", member, sizes)
+    # Train may lack no class; a class that keeps two images and a unit for train owes test one, then validation.
+    free, whole = (sizes > 0).sum(axis=0), sizes.sum(axis=0)
+    owes = np.array([free > 0, (free > 1) & (whole > 2), (free > 2) & (whole > 3)])
+    absent = ((images == 0) & owes).sum(axis=2)
+    allowed = (absent[:, 0] == 0).nonzero()[0]
+    mine = counted(facts, made)[["train", "test", "validation"]].to_numpy().T
+    lacking = ((mine == 0) & owes).sum(axis=1)
+    assert lacking[0] == 0
+    assert lacking.sum() == absent[allowed].sum(axis=1).min()
+
+    def worst(images):  # of a class's shares of test and validation
+        return (np.abs(images[..., 1:, :] / whole - np.array([[0.2], [0.16]]))).max(axis=(-1, -2))
+
+    equal = allowed[absent[allowed].sum(axis=1) == lacking.sum()]
+    assert worst(mine) <= worst(images[equal]).min() + 0.35
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from([None, "p", "q", "r"])), min_size=1, max_size=60),
@@ -93,10 +217,83 @@ def test_no_group_straddles_and_every_image_has_one_place(rows, seed):
     ("counts", "says"),
     [
         ([[5, 1, 1]], "1 class is left"),
+        ([[0, 0, 5], [0, 0, 5]], "no image is left for train: the source gives all of them to validation or test"),
         ([[5, 1, 1], [0, 1, 1]], "class 1 has no image left for train"),
-        ([[5, 0, 1], [5, 0, 1]], r"no image is left for validation: add images, or raise clean\.validation"),
+        ([[5, 0, 1], [5, 0, 1]], "no image is left for validation: no class has one to spare"),
     ],
 )
 def test_splits_that_cannot_serve_are_refused(counts, says):
     with pytest.raises(UserError, match=says):
         splits.check(pd.DataFrame(counts, columns=dataset.SPLITS))
+
+
+def test_who_made_each_split():
+    assert splits.drawn(pd.Series([None, "train"]), 0.2, 0.1) == {"test": 0.2, "validation": 0.1}
+    assert splits.drawn(pd.Series(["test", None]), 0.2, 0.1) == {"validation": 0.1}
+    assert splits.makers(["test", "validation"]) == {
+        "train": "what Kiln's draws left",
+        "validation": "drawn by Kiln from train",
+        "test": "drawn by Kiln from all images",
+    }
+    assert splits.makers(["validation"]) == {
+        "train": "given by the source, less what Kiln drew",
+        "validation": "drawn by Kiln from train",
+        "test": "given by the source",
+    }
+    assert splits.makers(["test"])["test"] == "drawn by Kiln from train"
+    assert set(splits.makers([]).values()) == {"given by the source"}
+
+
+def uneven(counts: dict[str, list[int]], size: int, drawn: dict[str, float]) -> list[tuple]:
+    """What is told of classes by train, validation, test, in units of one size."""
+    rows = [
+        (label, split, f"{label}{split}{image // size}")
+        for label, own in counts.items()
+        for split, images in zip(dataset.SPLITS, own, strict=True)
+        for image in range(images)
+    ]
+    facts = pd.DataFrame(rows, columns=["label", "split", "unit"])
+    return [tuple(about.values()) for about in splits.uneven(facts, facts["unit"], drawn)]
+
+
+BOTH = {"test": 0.2, "validation": 0.1}
+
+
+def test_classes_that_are_absent_or_off_their_share_are_told():
+    assert uneven({"a": [72, 8, 20], "b": [36, 4, 10]}, 1, BOTH) == []
+    assert uneven({"a": [80, 0, 20], "b": [30, 4, 16]}, 1, BOTH) == [
+        ("validation", "a", 0, 8.0),
+        ("test", "b", 16, 10.0),
+    ]
+    # A unit more or less explains it, rounding to an image too.
+    counts = {"a": [72, 12, 24], "b": [36, 6, 12]}
+    assert uneven(counts, 1, BOTH) == [("validation", "a", 12, 8.4), ("validation", "b", 6, 4.2)]
+    assert uneven(counts, 6, BOTH) == []
+    assert uneven({"a": [2, 0, 1], "b": [2, 1, 1]}, 1, BOTH) == [("validation", "a", 0, 0.2)]
+
+
+def test_of_a_split_of_the_source_only_what_chance_does_not_explain_is_told():
+    drawn = {"validation": 0.1}
+    assert uneven({"a": [900, 100, 100], "b": [900, 100, 70]}, 1, drawn) == []
+    assert uneven({"a": [900, 100, 100], "b": [900, 100, 20]}, 1, drawn) == [
+        ("test", "a", 100, 62.3),
+        ("test", "b", 20, 57.7),
+    ]
+    assert uneven({"a": [9, 1, 4], "b": [9, 1, 0]}, 1, drawn) == [("test", "b", 0, 1.7)]
+
+
+def test_what_is_told_is_short():
+    names = ("split", "class", "images", "expected")
+    found = [dict(zip(names, ("test", f"c{number}", 0, 1.5), strict=True)) for number in range(1005)]
+    found += [dict(zip(names, ("validation", "a", 16, 10.0), strict=True))]
+    assert splits.told(found) == [
+        "far off their share of validation: a (16, expected 10.0)",
+        "no test image of c0, c1, c2 and 1,002 more classes",
+    ]
+    assert splits.told([]) == []
+
+
+def test_a_split_is_worth_its_independent_images():
+    split = pd.Series(["train"] * 4 + ["test"] * 6)
+    unit = pd.Series(["a", "b", "c", "d", *"eeeffg"])
+    assert splits.effective(split, unit) == {"test": round(36 / 14, 1), "train": 4.0}

@@ -80,7 +80,7 @@ def test_what_the_table_does_not_list_is_counted(tmp_path):
         ("path,label\n/etc/passwd,a\n", "line 2: .* lies outside of"),
         ("path,label\n../img/1.png,\n", "line 2: lacks a path or a label"),
         ("path,label\n../img/1.png\n", "line 2: has not as many fields"),
-        ("path,label,split\n../img/1.png,a,dev\n", "line 2: the split 'dev' is none of"),
+        ("path,label,split\n../img/1.png,a,later\n", "line 2: the split 'later' is none of"),
         ("path,label,split,group\n../img/1.png,a,train,p\n../img/2.png,a,test,p\n", "group p is in two splits"),
         (b"path,label\n../img/1.png,\xff\n", "is not UTF-8"),
         ('path,label\n"../img/1.png,a\n', "not readable as CSV"),
@@ -134,11 +134,65 @@ def test_hugging_faces_layout(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "split"),
-    [("test/0000.parquet", "test"), ("valid-0.parquet", "validation"), ("x/images.parquet", None)],
+    [
+        ("test/0000.parquet", "test"),
+        ("valid-0.parquet", "validation"),
+        ("x/images.parquet", None),
+        ("cifar10-test.parquet", "test"),
+        ("mnist_test.parquet", "test"),
+        ("data/test.parquet", "test"),
+        ("test_data.parquet", "test"),
+        ("my.validation.parquet", "validation"),
+        ("mnistTest2.parquet", "test"),
+        ("dev/0.parquet", "validation"),
+        ("Training Data/part 1.parquet", "train"),
+        ("dev-box/train.parquet", "train"),
+        ("testset.parquet", "test"),
+        ("contest.parquet", None),
+        ("latest.parquet", None),
+        ("d\u00e9test.parquet", None),
+        ("devices/attestation-trainer.parquet", None),
+    ],
 )
 def test_splits_by_the_names_of_files_and_folders(tmp_path, name, split):
     face(tmp_path, name, [picture(0)], ["NA"], image="img")
     assert [record[1:3] for record in parquet(tmp_path)] == [("NA", split)]
+
+
+def test_names_that_do_not_tell_the_splits_are_refused(tmp_path):
+    face(tmp_path, "train_test.parquet", [picture(0)], ["a"])
+    with pytest.raises(UserError, match="the name train_test tells several splits, test and train"):
+        parquet(tmp_path)
+    (tmp_path / "train_test.parquet").unlink()
+    face(tmp_path, "data/train-0.parquet", [picture(0)], ["a"])
+    face(tmp_path, "data/more.parquet", [picture(1)], ["a"])
+    with pytest.raises(UserError, match=r"more\.parquet: its name tells no split, while that of data/train-0\.parquet"):
+        parquet(tmp_path)
+    # A column says it for all, whatever the names.
+    pq.write_table(pa.table({"image": [png(1)], "label": ["a"], "split": ["test"]}), tmp_path / "data/more.parquet")
+    assert {record.split for record in parquet(tmp_path)} == {"train", "test"}
+
+
+def grouped(folder: Path, name: str, groups: list, splits: list | None = None) -> None:
+    columns = {"image": [png(row) for row in range(len(groups))], "label": ["a"] * len(groups), "group": groups}
+    pq.write_table(pa.table(columns | ({"split": splits} if splits else {})), folder / name)
+
+
+def test_a_group_in_two_splits_of_parquet_is_refused_before_an_image_is_read(tmp_path):
+    grouped(tmp_path, "train-0.parquet", ["p1", "p2", None])
+    grouped(tmp_path, "test-0.parquet", ["p3", "p4", None])
+    assert len(parquet(tmp_path)) == 6
+    grouped(tmp_path, "test-0.parquet", ["p3", "p2", None])
+    with pytest.raises(UserError, match=r"row train-0/1: the group p2 is in two splits, test and train: put it"):
+        tables.open_parquet(tmp_path, settings(), records.Surprises())
+
+
+def test_a_group_in_two_splits_of_a_column_is_refused_and_none_is_train(tmp_path):
+    grouped(tmp_path, "x.parquet", [1, 1, 2, 2], ["train", None, "test", "test"])
+    assert [record.split for record in parquet(tmp_path)] == ["train", None, "test", "test"]
+    grouped(tmp_path, "x.parquet", [1, 1, 2, 2], ["train", "train", "test", None])
+    with pytest.raises(UserError, match=r"row x/3: the group 2 is in two splits, test and train"):
+        parquet(tmp_path)
 
 
 def test_plain_bytes_numbers_and_a_single_file(tmp_path):

@@ -21,7 +21,8 @@ def content(evidence) -> list[tuple[str, list[str], tuple | None]]:
     size = f"{shape['height']} x {shape['width']} pixels, {'gray' if shape['channels'] == 1 else 'RGB'}"
     flagged = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in clean["flagged"].items() if count)
     gone = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in clean["set_aside"].items() if count)
-    counts = ", ".join(f"{sum(counts.values()):,} {split}" for split, counts in splits.items())
+    makers = clean["split_makers"]
+    counts = ", ".join(f"{sum(counts.values()):,} {split} ({makers[split]})" for split, counts in splits.items())
     figures = [
         (
             FIGURES[name][0],
@@ -49,6 +50,11 @@ def content(evidence) -> list[tuple[str, list[str], tuple | None]]:
         f"Its probabilities are {'too sure' if temperature > 1 else 'too cautious'}: the temperature that fits "
         f"validation is {temperature:.2f}; it is not built into the model."
     )
+    for split in ("validation", "test"):
+        absent = [about["class"] for about in clean["uneven"] if about["split"] == split and not about["images"]]
+        if absent:
+            more = f" and {len(absent) - WORST} more" if len(absent) > WORST else ""
+            limits.append(f"There is no {split} image of {', '.join(absent[:WORST])}{more}.")
     names = list(splits["train"])
     classes = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
     return [

@@ -1,6 +1,7 @@
 """What every source gives: records of images, and what it passed over."""
 
 import heapq
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from stages.lib import randomness
+from stages.lib.errors import UserError
 
 SPLIT_NAMES = {
     "train": "train",
@@ -15,6 +17,7 @@ SPLIT_NAMES = {
     "val": "validation",
     "valid": "validation",
     "validation": "validation",
+    "dev": "validation",
     "test": "test",
     "testing": "test",
 }
@@ -88,6 +91,38 @@ class Source(NamedTuple):
 
     places: Callable[[], Iterable[Place]]
     records: Callable[[Collection[str] | None], Iterator[Record]]
+
+
+class Groups:
+    """Sees to it that no group lies in two splits; keeps the split of each."""
+
+    def __init__(self):
+        self._splits: dict[str, str] = {}
+
+    def add(self, place: Place, where: str) -> None:
+        """Note where an image belongs; what names no split counts as train, as clean takes it.
+
+        Raises:
+            UserError: its group lies in another split, too; the sentence begins with ``where``.
+        """
+        own = place.split or "train"
+        if place.group and self._splits.setdefault(place.group, own) != own:
+            raise UserError(
+                f"{where}: the group {place.group} is in two splits, {self._splits[place.group]} and {own}: "
+                "put it into one"
+            )
+
+
+def split_words(name: str) -> set[str]:
+    """Find the splits that a name tells by its words.
+
+    Words end at whatever is no letter, and where camelCase begins one: ``mnist_test-00000``,
+    ``mnistTest2`` and ``testset`` tell test, ``latest`` tells none.
+    """
+    letters = re.findall(r"[^\W\d_]+", name)
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", " ".join(letters)).lower().split()
+    known = (word.removesuffix("set") for word in words)
+    return {SPLIT_NAMES[word] for word in known if word in SPLIT_NAMES}
 
 
 def choose(places: Iterable[Place], limit: int, seed: int) -> set[str]:

@@ -1,5 +1,6 @@
 """The report's sections: each takes the evidence and returns HTML."""
 
+import math
 import platform
 from dataclasses import dataclass
 from importlib import metadata
@@ -16,6 +17,7 @@ from stages.lib.figures import FIGURES
 
 MATRIX_CLASSES = 30
 LISTED = 50
+CHANCE = 0.01  # p-value below which two accuracies are said to differ
 PACKAGES = ("dvc", "keras", "tensorflow", "tensorflow-cpu", "numpy", "pandas", "pyarrow", "pillow")
 PACKAGES += ("opencv-python-headless", "scikit-learn", "papermill", "nbconvert")
 
@@ -171,6 +173,42 @@ def answer(evidence: Evidence) -> str:
     )
 
 
+def two_proportions(first: tuple[float, float], second: tuple[float, float]) -> float:
+    """Test whether two shares differ by more than chance: the pooled z-test, two-sided.
+
+    Args:
+        first, second: the share, and of how many.
+
+    Returns:
+        The p-value; 1 where fewer than five of a kind are expected, too few for the normal approximation.
+    """
+    shares, counts = zip(first, second, strict=True)
+    pooled = sum(share * count for share, count in (first, second)) / sum(counts)
+    if min(counts) * min(pooled, 1 - pooled) < 5:
+        return 1.0
+    error = math.sqrt(pooled * (1 - pooled) * sum(1 / count for count in counts))
+    return math.erfc(abs(shares[0] - shares[1]) / error / math.sqrt(2))
+
+
+def _unlike(evidence: Evidence) -> list[str]:
+    """Say where validation and test differ by more than chance: a sentence or none."""
+    clean = evidence.clean
+    # Images of a group are not independent, so they count for what they are worth at least.
+    sides = [(evidence.scores[split]["accuracy"], clean["effective"][split]) for split in ("validation", "test")]
+    if two_proportions(*sides) >= CHANCE:
+        return []
+    drawn = all(clean["split_makers"][split] != "given by the source" for split in ("validation", "test"))
+    why = (
+        "Both were drawn from the same images, but the epoch kept was chosen on validation."
+        if drawn
+        else "They do not come from one draw: their images may differ in kind, so one says little of the other."
+    )
+    return [
+        f"Accuracy differs between validation, {_percent(sides[0][0])}, and test, {_percent(sides[1][0])}, by more "
+        f"than chance (p = {two_proportions(*sides):.1g}). {why}"
+    ]
+
+
 def data(evidence: Evidence) -> str:
     """Show the images: counts a class and split, and samples."""
     clean = evidence.clean
@@ -190,6 +228,18 @@ def data(evidence: Evidence) -> str:
     ]
     if len(names) > LISTED:
         parts.insert(3, page.text(f"The first {LISTED} of {len(names)} classes are listed.", "note"))
+    parts.append(page.text(" ".join(f"{split.capitalize()}: {who}." for split, who in clean["split_makers"].items())))
+    if uneven := clean["uneven"]:
+        rows = [(about["split"], about["class"], about["images"], f"{about['expected']:,.1f}") for about in uneven]
+        more = f" The first {LISTED} of {len(rows)} are listed." if len(rows) > LISTED else ""
+        parts.append(
+            page.text(
+                "Classes that a split lacks, or of which it holds far more or fewer images than its share: its figures "
+                f"say nothing, or little, of them.{more}"
+            )
+        )
+        parts.append(page.table(("split", "class", "images", "expected"), rows[:LISTED]))
+    parts += [page.text(sentence) for sentence in _unlike(evidence)]
     for kind, title in (
         ("skipped", "Files of the source that were passed over:"),
         ("notes", "Taken, but worth a look:"),

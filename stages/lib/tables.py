@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from stages.lib import params
 from stages.lib.containers import Container
 from stages.lib.errors import UserError
-from stages.lib.records import SPLIT_NAMES, Place, Record, Source, Surprises
+from stages.lib.records import SPLIT_NAMES, Groups, Place, Record, Source, Surprises, split_words
 
 DEFAULT_COLUMNS = {"split": "split", "group": "group"}
 IMAGE_NAMES = ("image", "img")
@@ -95,7 +95,7 @@ def open_manifest(container: Container, settings: params.Fetch, surprises: Surpr
     ((_, content),) = container.contents(lambda name: name == table)
     folder = posixpath.dirname(table)
     places: dict[str, Place] = {}
-    groups: dict[str, str | None] = {}
+    groups = Groups()
     missing = []
     for line, (name, label, split, group) in _rows(content, table, settings, where):
         target = posixpath.normpath(posixpath.join(folder, name))
@@ -112,8 +112,7 @@ def open_manifest(container: Container, settings: params.Fetch, surprises: Surpr
             surprises.skipped.add("listed twice", name)
         else:
             raise UserError(f"{where} line {line}: {name} was listed before with another label, split or group")
-        if group and groups.setdefault(group, place.split) != place.split:
-            raise UserError(f"{where} line {line}: the group {group} is in two splits: put it into one")
+        groups.add(place, f"{where} line {line}")
     if missing:
         raise UserError(f"{where} lists {len(missing)} files that {path} does not hold, {missing[0]} first")
     for name in container.names:
@@ -184,7 +183,10 @@ def open_parquet(path: Path, settings: params.Fetch, surprises: Surprises) -> So
 
     The image column holds bytes, or a struct of bytes and path; integer labels
     get their names from the schema's metadata. The split comes from the split
-    column, else from the file's or its folder's name (``train-00000-of-00002.parquet``).
+    column, else from a word of the file's name, or of the nearest folder that has
+    one (``train-00000-of-00002.parquet``, ``mnist_test.parquet``, ``test/0.parquet``).
+    All rows but for the images are read at once, so that what is wrong is said
+    before the long work.
 
     Args:
         path: a file, or a folder of files.
@@ -192,16 +194,24 @@ def open_parquet(path: Path, settings: params.Fetch, surprises: Surprises) -> So
         surprises: filled with what was passed over.
 
     Raises:
-        UserError: there is no Parquet, or it lacks a column.
+        UserError: there is no Parquet, it lacks a column, a group lies in two
+            splits, or names do not tell the splits.
     """
     files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
     if not files:
         raise UserError(f"fetch.path {path} holds no .parquet file: give a file or a folder of them")
 
-    def rows(with_images: bool) -> Iterator[tuple[Place, dict]]:
-        for file in files:
-            name = file.relative_to(path).as_posix() if path.is_dir() else file.name
-            yield from _images(file, name, settings, with_images)
+    names = {file: file.relative_to(path).as_posix() if path.is_dir() else file.name for file in files}
+    telling = next((name for name in names.values() if _split_of(name)), None)
+
+    def rows(with_images: bool) -> Iterator[tuple[Place, object]]:
+        for file, name in names.items():
+            yield from _images(file, name, telling, settings, with_images)
+
+    groups = Groups()
+    for place, _ in rows(with_images=False):
+        if place.label is not None:
+            groups.add(place, f"{path}: row {place.id}")
 
     def skip(reason: str, identity: str) -> None:
         surprises.skipped.add(reason, identity)
@@ -221,13 +231,21 @@ def open_parquet(path: Path, settings: params.Fetch, surprises: Surprises) -> So
     return Source(lambda: (place for place, _ in rows(with_images=False) if place.label is not None), records)
 
 
-def _images(file: Path, name: str, settings: params.Fetch, with_images: bool) -> Iterator[tuple[Place, object]]:
+def _images(
+    file: Path, name: str, telling: str | None, settings: params.Fetch, with_images: bool
+) -> Iterator[tuple[Place, object]]:
+    """Yield the rows of a file; ``telling`` is a file of the source whose name tells a split, if there is one."""
     with _parquet(file, str(file)) as parquet:
         schema = parquet.schema_arrow
         columns = _columns(schema.names, settings, IMAGE_NAMES, str(file))
         _check(schema, columns, _OF_IMAGES, str(file))
         names = _class_names(schema, columns["label"])
-        of_file = _split_of(name)
+        of_file = None if columns["split"] else _split_of(name, str(file))
+        if telling and not (columns["split"] or of_file):
+            raise UserError(
+                f"{file}: its name tells no split, while that of {telling} does: put train, validation or test into "
+                "each name or none, or give the tables a split column"
+            )
         wanted = [column for key, column in columns.items() if column and (with_images or key != "image")]
         number = 0
         for batch in parquet.iter_batches(_ROWS, columns=wanted):
@@ -257,10 +275,23 @@ def _class_names(schema: pa.Schema, label: str) -> list[str] | None:
     return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else None
 
 
-def _split_of(name: str) -> str | None:
-    """Read a split from ``test-00000-of-00001.parquet`` or ``test/0000.parquet``."""
-    *folders, file = name.lower().removesuffix(".parquet").split("/")
-    for step in [file.partition("-")[0], *reversed(folders)]:
-        if step in SPLIT_NAMES:
-            return SPLIT_NAMES[step]
+def _split_of(name: str, where: str | None = None) -> str | None:
+    """Read a split from the words of a file's name, else of the nearest folder's that has one.
+
+    Args:
+        name: the path below the source, such as ``data/test-00000-of-00001.parquet``.
+        where: for the error; None: a name with the words of several splits is passed over.
+
+    Raises:
+        UserError: the name has the words of several splits.
+    """
+    for step in reversed(name.removesuffix(".parquet").split("/")):
+        found = sorted(split_words(step))
+        if len(found) > 1 and where:
+            raise UserError(
+                f"{where}: the name {step} tells several splits, {' and '.join(found)}: leave one of them in it, or "
+                "give the table a split column"
+            )
+        if found:
+            return found[0]
     return None
