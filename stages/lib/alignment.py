@@ -21,10 +21,9 @@ _ZOOM = 0.9
 # Frames and captions lie along the borders; and what is shifted out must be somewhere.
 _MARGIN = 5 / 32
 _STEPS = 8
+# A copy shows most of the picture, hardly stretched; freely stretched, a thing covers any other.
+_MOST_ZOOM, _MOST_STRETCH = 1.35, 1.2
 _DAMPING = 1e-3
-_TILES = 3
-# Of nine tiles the three least alike count, on the mean: one may be flat, or covered by a caption.
-_WORST = 3
 
 
 def side(shape: Sequence[int]) -> int:
@@ -65,20 +64,24 @@ def likeness(ones: np.ndarray, twos: np.ndarray) -> np.ndarray:
     return _register(spectra, _spectra(twos.astype(np.float32)))[0]
 
 
-def agreement(ones: np.ndarray, twos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def agreement(ones: np.ndarray, twos: np.ndarray) -> np.ndarray:
     """Lay pairs on each other and correlate their fine structure, away from frames.
 
-    The start is the best of a few shifts, zooms and mirrors; an affine map and a
-    gain are then fitted by least squares (inverse compositional: Baker and
-    Matthews, "Lucas-Kanade 20 years on", IJCV 56, 2004). What counts is the
-    better of the two.
+    The start is the best of a few shifts, zooms and mirrors; shift, zoom in both
+    directions and gain are then fitted by least squares (inverse compositional:
+    Baker and Matthews, "Lucas-Kanade 20 years on", IJCV 56, 2004). What counts is
+    the better of the two. Turned or sheared copies are not found: a fit that may
+    do that lays strokes of like letters on each other.
 
     Args:
         ones, twos: float32 [P, S, S], as ``working`` gives them.
 
     Returns:
-        Correlation as a whole, up to 1; and the mean of that of the three worst
-        of nine tiles: float32 [P] each.
+        Correlations, up to 1, float32 [4, P]. Of fine structure: as a whole; on
+        the mean of the three worst of nine tiles, of which one may be flat or
+        covered by a caption; and in the second worst of those of 36 tiles that
+        hold more than most. And of the images as they are, where light from
+        another side and another background show.
     """
     _, way, down, right = _register(_spectra(ones), _spectra(twos))
     zooms, mirrored = _WAYS[way, :2], _WAYS[way, 2] == 1
@@ -86,10 +89,15 @@ def agreement(ones: np.ndarray, twos: np.ndarray) -> tuple[np.ndarray, np.ndarra
     start = _start(zooms, down, right)
     fine = _structure(ones, _SIDE)
     one, two = (
-        _judge(fine, _structure(_warped(twos, maps), _SIDE), _inside(maps, ones.shape[-1]))
+        np.stack(
+            [
+                *_judge(fine, _structure(seen := _warped(twos, maps), _SIDE), inside := _inside(maps, ones.shape[-1])),
+                _correlation(ones, seen, inside),
+            ]
+        )
         for maps in (start, _refined(ones, twos, start))
     )
-    return tuple(np.where(one[0] > two[0], one, two))
+    return np.where(one[0] > two[0], one, two)
 
 
 def _shrunk(images: np.ndarray, pixels: int) -> np.ndarray:
@@ -173,15 +181,14 @@ def _register(ones: np.ndarray, twos: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def _start(zoomed: np.ndarray, down: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Write what ``_register`` found as maps of places in the first image to the second: float32 [P, 2, 3].
+    """Write what ``_register`` found as maps of places in the first image to the second: float32 [P, 2, 2].
 
-    Places are (right, down) of the image's middle, in pixels.
+    A map holds (zoom, shift) for the places right, then down, of the image's middle, in pixels.
     """
     zooms = np.where(zoomed, _ZOOM, 1)
-    maps = np.zeros((len(zoomed), 2, 3), np.float32)
-    maps[:, 0, 0] = maps[:, 1, 1] = zooms[:, 1] / zooms[:, 0]
-    maps[:, 0, 2], maps[:, 1, 2] = -zooms[:, 1] * right, -zooms[:, 1] * down
-    return maps
+    zoom = zooms[:, 1] / zooms[:, 0]
+    shifts = (-zooms[:, 1] * right, -zooms[:, 1] * down)
+    return np.stack([np.stack([zoom, shift], axis=-1) for shift in shifts], axis=1).astype(np.float32)
 
 
 def _places(pixels: int) -> tuple[np.ndarray, np.ndarray]:
@@ -195,32 +202,33 @@ def _warped(images: np.ndarray, maps: np.ndarray) -> np.ndarray:
 
     Args:
         images: float32 [P, S, S].
-        maps: float32 [P, 2, 3].
+        maps: as ``_start`` gives them.
 
     Returns:
         float32 [P, S, S].
     """
     pixels = images.shape[-1]
+    matrices = np.zeros((len(maps), 2, 3), np.float32)
+    matrices[:, [0, 1], [0, 1]] = maps[..., 0]
     # OpenCV counts places from the first pixel.
-    middle = np.full((2, 1), (pixels - 1) / 2, np.float32)
-    maps = np.concatenate([maps[:, :, :2], maps[:, :, 2:] + middle - maps[:, :, :2] @ middle], axis=2)
+    matrices[:, :, 2] = maps[..., 1] + (1 - maps[..., 0]) * (pixels - 1) / 2
     result = np.empty(images.shape, np.float32)
     how = {"flags": cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, "borderMode": cv2.BORDER_REPLICATE}
-    for image, to, fetched in zip(images, maps, result, strict=True):
-        cv2.warpAffine(image, to, (pixels, pixels), dst=fetched, **how)
+    for image, matrix, fetched in zip(images, matrices, result, strict=True):
+        cv2.warpAffine(image, matrix, (pixels, pixels), dst=fetched, **how)
     return result
 
 
 def _inside(maps: np.ndarray, pixels: int) -> np.ndarray:
     """1 where a map leads into the image, else 0: float32 [P, S, S]."""
-    right, down = _places(pixels)
-    led = (maps[:, axis, :, None, None] for axis in (0, 1))
-    reach = [np.abs(to[:, 0] * right + to[:, 1] * down + to[:, 2]) for to in led]
-    return (np.maximum(*reach) <= (pixels - 1) / 2).astype(np.float32)
+    place = _places(pixels)[0][0]
+    led = maps[..., :1] * place + maps[..., 1:]
+    inside = (np.abs(led) <= (pixels - 1) / 2).astype(np.float32)
+    return inside[:, 1, :, None] * inside[:, 0, None, :]
 
 
 def _refined(ones: np.ndarray, twos: np.ndarray, maps: np.ndarray) -> np.ndarray:
-    """Fit affine maps, and a gain and an offset of light, by Gauss and Newton: float32 [P, 2, 3].
+    """Fit shift and zoom in both directions, and a gain and an offset of light, by Gauss and Newton: float32 [P, 2, 2].
 
     Args:
         ones, twos: float32 [P, S, S].
@@ -232,42 +240,60 @@ def _refined(ones: np.ndarray, twos: np.ndarray, maps: np.ndarray) -> np.ndarray
     margin = round(_MARGIN * pixels)
     middle = slice(margin, pixels - margin)
     (right, down), (steep_down, steep_right) = _places(pixels), np.gradient(ones, axis=(1, 2))
-    moves = [steep_right * right, steep_right * down, steep_right, steep_down * right, steep_down * down, steep_down]
-    basis = np.stack([*moves, ones, np.ones_like(ones)], axis=1)[:, :, middle, middle].reshape(len(ones), 8, -1)
+    moves = [steep_right * right, steep_right, steep_down * down, steep_down]
+    basis = np.stack([*moves, ones, np.ones_like(ones)], axis=1)[:, :, middle, middle].reshape(len(ones), 6, -1)
     gram = basis @ basis.transpose(0, 2, 1)
-    diagonal = np.arange(8)
+    diagonal = np.arange(6)
     gram[:, diagonal, diagonal] += _DAMPING * gram[:, diagonal, diagonal] + _DAMPING
     solve = np.linalg.inv(gram) @ basis
-    maps = maps.copy()
+    zoom, shift = maps[..., 0].copy(), maps[..., 1].copy()
     for _ in range(_STEPS):
-        seen = _warped(twos, maps)[:, middle, middle].reshape(len(ones), -1, 1)
+        seen = _warped(twos, np.stack([zoom, shift], axis=-1))[:, middle, middle].reshape(len(ones), -1, 1)
         found = (solve @ seen)[..., 0]
-        gain = np.where(np.abs(found[:, 6]) < 0.1, 1, found[:, 6])
-        step = np.clip(found[:, :6] / gain[:, None], -2, 2).reshape(-1, 2, 3)
+        gain = np.where(np.abs(found[:, 4]) < 0.1, 1, found[:, 4])
+        step = np.clip(found[:, :4] / gain[:, None], -2, 2).reshape(-1, 2, 2)
         # The first image moved by the step looks like the second: so the second is moved back.
-        back = np.linalg.inv(np.eye(2) + np.clip(step[:, :, :2], -0.2, 0.2))
-        maps[:, :, 2:] -= maps[:, :, :2] @ (back @ step[:, :, 2:])
-        maps[:, :, :2] = maps[:, :, :2] @ back
-    return maps
+        zoom /= 1 + np.clip(step[..., 0], -0.2, 0.2)
+        shift -= zoom * step[..., 1]
+    even = np.clip(np.sqrt(np.abs(zoom.prod(axis=1, keepdims=True))), 1 / _MOST_ZOOM, _MOST_ZOOM)
+    zoom = np.clip(zoom, even / _MOST_STRETCH, even * _MOST_STRETCH)
+    return np.stack([zoom, shift], axis=-1).astype(np.float32)
 
 
 def _judge(ones: np.ndarray, twos: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Correlate fine structure away from frames, as a whole and in the worst tiles: float32 [2, P].
+    """Correlate fine structure away from frames: the first three of what ``agreement`` returns, float32 [3, P].
 
     Args:
         ones, twos: of images that lie on each other, float32 [P, S, S].
         inside: 1 where they overlap, else 0: float32 [P, S, S].
     """
-    pixels = ones.shape[-1]
+    both, own, other = (values * inside for values in (ones * twos, ones * ones, twos * twos))
+    coarse, _ = _by_tiles(both, own, other, 3)
+    fine, energy = _by_tiles(both, own, other, 6)
+    strong = np.sort(np.where(energy >= energy.mean(axis=1, keepdims=True), fine, 1), axis=1)
+    whole, _ = _by_tiles(both, own, other, 1)
+    return np.stack([whole[:, 0], np.sort(coarse, axis=1)[:, :3].mean(axis=1), strong[:, 1]])
+
+
+def _correlation(ones: np.ndarray, twos: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Correlate images where they overlap, away from frames: [P]."""
+    margin = round(_MARGIN * ones.shape[-1])
+    weight, one, two = (values[:, margin:-margin, margin:-margin] for values in (inside, ones, twos))
+    total = np.maximum(weight.sum(axis=(1, 2), keepdims=True), 1)
+    one, two = (weight * (values - (weight * values).sum(axis=(1, 2), keepdims=True) / total) for values in (one, two))
+    return (one * two).sum(axis=(1, 2)) / np.sqrt((one**2).sum(axis=(1, 2)) * (two**2).sum(axis=(1, 2)) + 1e-3)
+
+
+def _by_tiles(both: np.ndarray, own: np.ndarray, other: np.ndarray, tiles: int) -> tuple[np.ndarray, np.ndarray]:
+    """Correlate in each of tiles x tiles fields of the middle, and give the larger energy of the two: [P, tiles**2]."""
+    pixels = both.shape[-1]
     margin = round(_MARGIN * pixels)
-    ends = np.linspace(margin, pixels - margin, _TILES + 1).round().astype(int)
+    starts = np.linspace(0, pixels - 2 * margin, tiles + 1).round().astype(int)[:-1]
 
     def fields(values: np.ndarray) -> np.ndarray:
-        values = (values * inside)[:, margin:-margin, margin:-margin]
-        starts = ends[:-1] - margin
+        values = values[:, margin:-margin, margin:-margin]
         return np.add.reduceat(np.add.reduceat(values, starts, axis=1), starts, axis=2).reshape(len(values), -1)
 
-    both, own, other = fields(ones * twos), fields(ones * ones), fields(twos * twos)
-    tiles = np.sort(both / np.sqrt(own * other + 1e-3), axis=1)[:, :_WORST].mean(axis=1)
-    whole = both.sum(axis=1) / np.sqrt(own.sum(axis=1) * other.sum(axis=1) + 1e-3)
-    return np.stack([whole, tiles])
+    both, own, other = fields(both), fields(own), fields(other)
+    gain = own.sum(axis=1, keepdims=True) / np.maximum(other.sum(axis=1, keepdims=True), 1e-3)
+    return both / np.sqrt(own * other + 1e-3), np.maximum(own, gain * other)

@@ -25,12 +25,17 @@ _QUERIES = 4096
 _PAIRS = 1024
 # By the first look, pairs that are worth a second: in any set, and where all images are alike.
 _LIKELY, _ALIKE_LIKELY = 0.4, 0.45
-# The border is never set below or above these (see ``_border``). Below the first,
+# The border is never set below or above these (see ``_Rule``). Below the first,
 # pairs of CIFAR-10 with different labels are found; above the other, copies that
 # JPEG has coarsened are lost.
 _LEAST, _MOST = 0.65, 0.9
-# Below the latter the worst parts of an image must agree as much as this; chosen there too.
-_IN_TILES = 0.3
+# How much parts of the images must agree: their flattest and worst, chosen there too
+# (not asked of pairs above the latter); and where all images are alike, every strong
+# one, since such images differ in a detail: the height of a bar, the place of a finger.
+_IN_WORST, _IN_STRONG = 0.3, 0.8
+# There the images as they are must agree too, by a border that is learned likewise
+# between these: each photograph has its light and its background.
+_LEAST_AS_IS, _MOST_AS_IS = 0.98, 0.995
 _USUAL = 1000
 _DEVIATIONS = 5
 
@@ -80,20 +85,19 @@ def find(pixels: np.ndarray, usable: np.ndarray, seed: int, border: float | None
         near = _nearest(index, small, asked, most)
         pairs = _pairs(asked, near, count)
         if not known.size:
-            usual = _border(judge.agreements(_drawn(pairs, generator), judge.side)[0])
-            border, alike = border or usual, usual > _LEAST
+            rule = _Rule.learned(judge.agreements(_drawn(pairs, generator), judge.side), border)
         # What is in one crowd already needs no proof; what was compared before, no second.
         new = np.setdiff1d(pairs, known, assume_unique=True)
         new = new[crowd[new // count] != crowd[new % count]]
         known = np.union1d(known, new)
-        scores = judge.scores(new, border, _ALIKE_LIKELY if alike else _LIKELY)
+        scores = judge.scores(new, rule)
         same = scores > 0
         found.append(np.column_stack([new[same], scores[same]]))
         joined = np.concatenate([part[:, 0] for part in found]).astype(np.int64)
         crowd = splits.components(count, joined // count, joined % count)
         copied = (near >= 0) & (near != asked[:, None]) & (crowd[near] == crowd[asked][:, None])
         others = (near >= 0).sum(axis=1) - 1
-        again = (2 * copied.sum(axis=1) >= others) | (alike and most < _ALIKE_NEIGHBOURS)
+        again = (2 * copied.sum(axis=1) >= others) | (rule.alike and most < _ALIKE_NEIGHBOURS)
         again &= others == most
         asked, most = asked[again & (most < _MOST_NEIGHBOURS)], 2 * most
     found = np.concatenate(found)
@@ -101,7 +105,7 @@ def find(pixels: np.ndarray, usable: np.ndarray, seed: int, border: float | None
     order = np.argsort(code)
     code, score = code[order], score[order]
     pairs = pd.DataFrame({"first": usable[code // count], "second": usable[code % count], "score": score})
-    return Copies(pairs, border)
+    return Copies(pairs, rule.border)
 
 
 def _index(small: np.ndarray, generator: np.random.Generator) -> faiss.Index:
@@ -135,22 +139,51 @@ def _drawn(pairs: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return np.sort(generator.choice(pairs, min(_USUAL, len(pairs)), replace=False))
 
 
-def _border(scores: np.ndarray) -> float:
-    """Learn from neighbours how alike a pair must be to be a copy.
+@dataclass(frozen=True)
+class _Rule:
+    """When a pair is one of copies.
 
-    What is usual is the median of neighbours' scores and their spread below it,
-    on Fisher's scale (artanh), where a correlation's spread hardly depends on its
-    size. Copies lie above, and change neither much.
-
-    Args:
-        scores: of a sample of neighbours.
+    Attributes:
+        border: the least correlation of fine structure.
+        as_is: the least correlation of the images as they are, where all images are alike.
+        alike: whether all images of the set are alike.
     """
-    usual = np.arctanh(np.clip(scores[scores < _MOST], -0.99, None))
+
+    border: float
+    as_is: float
+    alike: bool
+
+    @classmethod
+    def learned(cls, agreements: np.ndarray, border: float | None) -> "_Rule":
+        """Learn from a sample of neighbours how alike a pair must be to be one of copies.
+
+        Args:
+            agreements: as ``alignment.agreement`` gives them.
+            border: what the user asks for, if anything.
+        """
+        whole, *_, as_is = agreements
+        usual = _above(whole[whole < _MOST], _LEAST, _MOST)
+        return cls(border or usual, _above(as_is, _LEAST_AS_IS, _MOST_AS_IS), usual > _LEAST)
+
+    def holds(self, agreements: np.ndarray) -> np.ndarray:
+        """Judge pairs: bool [P]."""
+        whole, worst, strong, as_is = agreements
+        if self.alike:
+            return (whole >= self.border) & (strong >= _IN_STRONG) & (as_is >= self.as_is)
+        return (whole >= self.border) & ((worst >= _IN_WORST) | (whole >= _MOST))
+
+
+def _above(usual: np.ndarray, least: float, most: float) -> float:
+    """Set a border above what is usual, between two bounds.
+
+    What is usual is the median and the spread below it, on Fisher's scale (artanh),
+    where a correlation's spread hardly depends on its size. Copies lie above, and
+    change neither much.
+    """
     if not len(usual):
-        return _LEAST
-    middle, below = np.quantile(usual, [0.5, 0.25])
-    border = np.tanh(middle + _DEVIATIONS * (middle - below) / 0.6745)
-    return float(np.clip(border, _LEAST, _MOST))
+        return least
+    middle, below = np.quantile(np.arctanh(np.clip(usual, -0.999, 0.999)), [0.5, 0.25])
+    return float(np.clip(np.tanh(middle + _DEVIATIONS * (middle - below) / 0.6745), least, most))
 
 
 class _Judge:
@@ -163,31 +196,31 @@ class _Judge:
         made = parallel.ordered_map(lambda rows: alignment.thumbnails(pixels[rows]), parts)
         self.thumbnails = np.concatenate(list(made))
 
-    def scores(self, pairs: np.ndarray, border: float, likely: float) -> np.ndarray:
+    def scores(self, pairs: np.ndarray, rule: _Rule) -> np.ndarray:
         """Score pairs, given as numbers: float [P]; 0 for those that are no copies."""
 
         def look(part: np.ndarray) -> np.ndarray:
             return alignment.likeness(*(self.thumbnails[places] for places in np.divmod(part, len(self.usable))))
 
         scores = self._mapped(look, pairs, _PAIRS, np.empty(0))
-        left = np.flatnonzero(scores >= likely)
+        left = np.flatnonzero(scores >= (_ALIKE_LIKELY if rule.alike else _LIKELY))
         # The finer the dearer: most pairs are told apart at 32 pixels.
         for side in sorted({alignment.side((0,)), self.side}):
-            whole, tiles = self.agreements(pairs[left], side)
-            left, whole, tiles = (values[whole >= min(border, _LEAST)] for values in (left, whole, tiles))
-        same = (whole >= border) & ((tiles >= _IN_TILES) | (whole >= _MOST))
+            found = self.agreements(pairs[left], side)
+            left, found = left[same := found[0] >= min(rule.border, _LEAST)], found[:, same]
+        same = rule.holds(found)
         scores = np.zeros(len(pairs))
-        scores[left[same]] = whole[same]
+        scores[left[same]] = found[0, same]
         return scores
 
     def agreements(self, pairs: np.ndarray, side: int) -> np.ndarray:
-        """Give ``alignment.agreement`` of pairs at a side: [2, P]."""
+        """Give ``alignment.agreement`` of pairs at a side: [4, P]."""
 
         def align(part: np.ndarray) -> np.ndarray:
             sides = (self.pixels[self.usable[places]] for places in np.divmod(part, len(self.usable)))
-            return np.stack(alignment.agreement(*(alignment.working(images, side) for images in sides)), axis=1)
+            return alignment.agreement(*(alignment.working(images, side) for images in sides)).T
 
-        return self._mapped(align, pairs, _PAIRS * 32 * 32 // side**2, np.empty((0, 2))).T
+        return self._mapped(align, pairs, _PAIRS * 32 * 32 // side**2, np.empty((0, 4))).T
 
     @staticmethod
     def _mapped(function, pairs: np.ndarray, at_once: int, nothing: np.ndarray) -> np.ndarray:
