@@ -231,7 +231,7 @@ def test_who_made_each_split():
     assert splits.drawn(pd.Series([None, "train"]), 0.2, 0.1) == {"test": 0.2, "validation": 0.1}
     assert splits.drawn(pd.Series(["test", None]), 0.2, 0.1) == {"validation": 0.1}
     assert splits.makers(["test", "validation"]) == {
-        "train": "what Kiln's draws left",
+        "train": "what Kiln did not draw",
         "validation": "drawn by Kiln from train",
         "test": "drawn by Kiln from all images",
     }

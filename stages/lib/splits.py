@@ -299,7 +299,7 @@ def makers(drawn: Collection[str]) -> dict[str, str]:
         "test": f"drawn by Kiln from {'all images' if whole else 'train'}",
         "validation": "drawn by Kiln from train",
     }
-    train = {0: "given by the source", 1: "given by the source, less what Kiln drew", 2: "what Kiln's draws left"}
+    train = {0: "given by the source", 1: "given by the source, less what Kiln drew", 2: "what Kiln did not draw"}
     said = {"train": train[len(drawn)]} | {name: made[name] for name in drawn}
     return {name: said.get(name, "given by the source") for name in dataset.SPLITS}
 
