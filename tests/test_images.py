@@ -109,6 +109,36 @@ def test_exif_orientation_turns_and_mirrors_the_image(orientation, expected):
     assert images.inspect(content) == conversion.image_shape
 
 
+def tiff(*entries: tuple[int, int, bytes]) -> bytes:
+    """Make EXIF of (tag, type, four bytes of one value), in which nothing need be right."""
+    body = b"".join(struct.pack("<HHI", tag, kind, 1) + value for tag, kind, value in entries)
+    return b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + body + bytes(4)
+
+
+TURNED = (0x0112, 3, struct.pack("<HH", 6, 0))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(
+    ("exif", "turned"),
+    [
+        (tiff(TURNED), True),
+        (tiff((0x010F, 11, struct.pack("<f", 1.5)), TURNED), True),  # a text that is a number
+        (tiff((0x011A, 9, struct.pack("<i", -5)), TURNED), True),  # a resolution below 0
+        (tiff((0x0100, 9, struct.pack("<i", -5)), TURNED), True),  # a width below 0
+        (tiff(TURNED, (0x8825, 4, struct.pack("<I", 70_000))), True),  # a pointer that leads outside
+        (tiff((0x0112, 5, struct.pack("<I", 9999))), False),
+        (b"Exif\0\0garbage", False),
+    ],
+)
+def test_odd_exif_loses_no_picture(exif, turned):
+    content = encoded(Image.fromarray(noise(0, 8, 12, 3)), "JPEG", exif=exif)
+    plain = np.asarray(Image.open(io.BytesIO(content)))
+    pixels, size = images.decode(content, images.Conversion(*((12, 8) if turned else (8, 12)), 3, "crop"))
+    assert size == pixels.shape[:2]
+    assert (pixels == (np.rot90(plain, -1) if turned else plain)).all()
+
+
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "TIFF", "WEBP", "MPO"])
 def test_the_first_frame_of_an_animation(kind):
     frames = [Image.new("L", (2, 2), value) for value in (50, 200)]

@@ -12,6 +12,16 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 EXTENSIONS = frozenset([".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"])
 MAX_PIXELS = 100_000_000
 _ORIENTATION = 0x0112
+# How the picture comes upright, by what EXIF says of it.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _DEEP_GRAY = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 _GRAY = ("1", "L", "LA", "La", *_DEEP_GRAY)
 
@@ -93,7 +103,7 @@ def decode(content: bytes, conversion: Conversion, max_pixels: int = MAX_PIXELS)
     with _open(content, max_pixels) as image:
         try:
             image.load()
-            image = ImageOps.exif_transpose(image)
+            image = _upright(image)
             size = (image.height, image.width)
             image = _eight_bits(image)
             image = image.convert("L" if conversion.channels == 1 else "RGB")
@@ -128,6 +138,15 @@ def _open(content: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
 def _reason(error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     return f"broken or truncated: {text[:200]}"
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    # ImageOps.exif_transpose writes all of EXIF anew, and loses whole pictures where a tag in it is odd.
+    try:
+        turn = _TURNS.get(image.getexif().get(_ORIENTATION))
+    except Exception:  # Pillow raises what it pleases; the pixels are whole
+        return image
+    return image if turn is None else image.transpose(turn)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
