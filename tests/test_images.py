@@ -3,13 +3,14 @@
 import io
 import struct
 import zlib
+from contextlib import suppress
 
 import numpy as np
 import pytest
 from conftest import noise, png
 from PIL import Image
 
-from stages.lib import images
+from stages.lib import images, parallel
 
 RGB = images.Conversion(2, 2, 3, "stretch")
 GRAY = images.Conversion(2, 2, 1, "stretch")
@@ -207,6 +208,32 @@ def test_a_pixel_bomb_is_refused_before_decoding():
     assert images.decode(content, conversion, max_pixels=100)[1] == (10, 10)
     with pytest.raises(images.TooLarge, match="10 x 10 pixels are more than 99"):
         images.decode(content, conversion, max_pixels=99)
+
+
+@pytest.mark.parametrize(
+    ("content", "bytes_a_pixel"),
+    [
+        (flat("RGB", 0), 8),
+        (flat("L", 0), 8),
+        (flat("RGBA", 0), 16),
+        (flat("CMYK", 0, kind="TIFF"), 16),
+        (encoded(Image.fromarray(np.zeros((2, 2), np.uint16))), 16),
+        (encoded(Image.new("RGB", (2, 2)), transparency=(0, 0, 0)), 16),
+        (huge_png(2, 2), 8),  # without its pixels
+    ],
+)
+def test_what_is_decoded_at_the_same_time_is_bounded_by_bytes(monkeypatch, content, bytes_a_pixel):
+    held = []
+
+    class Budget(parallel.Budget):
+        def hold(self, size):
+            held.append(size)
+            return super().hold(size)
+
+    monkeypatch.setattr(images, "_DECODING", budget := Budget(10**6))
+    with suppress(images.Undecodable):
+        images.convert(content, RGB)
+    assert held == [4 * bytes_a_pixel] and budget.held == 0
 
 
 @pytest.mark.parametrize("kind", ["EPS", "PDF", "ICO", "TGA", "PCX", "JPEG2000", "SGI", "DDS", "AVIF"])
