@@ -173,7 +173,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         raise Undecodable("floating-point pixels have no agreed range: save it with 8 or 16 bits")
     if image.has_transparency_data:
-        image = image.convert("RGBA")
+        image = _converted(image, "RGBA")
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image)
     return image
