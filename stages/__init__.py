@@ -18,3 +18,25 @@ Every stage is one module with pure functions first and a short ``main`` last;
 dvc.yaml runs it as ``python -m stages.<stage>`` from the project's root. What
 two stages share lives in ``stages/lib/``.
 """
+
+import _signal  # built in: the public module takes milliseconds to import, in which Ctrl-C would be a traceback
+import os
+import sys
+
+
+def _end(number: int, frame) -> None:
+    # At once and without an exception, which C code that is being imported may swallow or take for its own fault.
+    os.write(_stderr, f"{_name}: stopped by {_signals[number]}\n".encode())
+    os._exit(128 + number)
+
+
+# Under `python -m stages.<name>` these are the first lines that run, before seconds of imports: from here until
+# ``entry.run`` takes over, and after it, a signal ends the process with one sentence too. What is ignored (nohup)
+# stays so. argv[0] is "-m" only while Python looks for the module of such a command: another import changes nothing.
+if sys.argv[:1] == ["-m"]:
+    _name = sys.orig_argv[-len(sys.argv)].rpartition(".")[2]
+    _signals = {_signal.SIGINT: "SIGINT", _signal.SIGTERM: "SIGTERM", _signal.SIGHUP: "SIGHUP"}
+    _stderr = os.dup(2)  # which is silenced while Keras is imported
+    for _number in _signals:
+        if _signal.getsignal(_number) != _signal.SIG_IGN:
+            _signal.signal(_number, _end)

@@ -44,6 +44,7 @@ OUTPUT = Path("data/clean")
 SAMPLES_PER_CLASS = 8
 SAMPLE_CLASSES = 12
 AUTO_LIMIT, AUTO_SIZE = 64, (64, 64)
+SLICE = 256
 PICTURES = 12
 WORST = 10
 LEAST_OF_A_CLASS = 10
@@ -115,7 +116,9 @@ def spool(raw: dataset.Dataset, conversion: images.Conversion, max_pixels: int, 
         return pixels, pd.concat([table.drop_columns("image").to_pandas(), frame, measured], axis=1)
 
     frames = []
-    tables = (part for table in raw.tables() for part in _slices(table, 256))
+    # Each core holds a few slices: of few images where these are large.
+    rows = min(SLICE, dataset.rows_per_group(conversion.image_shape))
+    tables = (part for table in raw.tables() for part in _slices(table, rows))
     with path.open("wb") as file:
         decoded = parallel.ordered_map(decode, tables)
         for pixels, frame in progress.track(decoded, "clean", raw.rows(), size=lambda part: len(part[0])):

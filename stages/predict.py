@@ -1,76 +1,162 @@
 """Classify image files by the model in data/model/: a command, no stage.
 
-    python -m stages.predict IMAGE... [--json] [--flip] [--model FOLDER]
+    python -m stages.predict PATH... [--json] [--flip] [--model FOLDER]
     python -m stages.predict --benchmark      what the model costs on this machine
 
-Files go through the very conversion that clean used for the training images.
+Files go through the very conversion that clean used for the training images. A
+file that cannot be read is reported, and the others are classified all the same.
 """
 
 import argparse
+import itertools
 import json
+import math
+import os
 import statistics
+import sys
+import textwrap
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from stages.lib import artifact, entry, files, images, models, prediction
+from stages.lib import artifact, entry, files, images, models, parallel, prediction
 from stages.lib.errors import UserError
 
-BATCH = 256
+BATCH, BATCH_BYTES = 256, 64 * 2**20
+
+
+def listed(arguments: Iterable[str], lines: Iterable[bytes]) -> Iterator[Path]:
+    """List the files that arguments name, in their order.
+
+    Args:
+        arguments: paths of files and folders, and ``-`` for the paths on standard input.
+        lines: of standard input, a path each; read only where ``-`` asks for it.
+
+    Yields:
+        Of a folder its image files by extension, with those of the folders in it,
+        sorted, hidden ones left out; the folder itself where it has none, for ``read`` to report.
+    """
+    for argument in arguments:
+        for path in _named(lines) if argument == "-" else [Path(argument)]:
+            inside = _inside(path)
+            yield next(inside, path)
+            yield from inside
+
+
+def _named(lines: Iterable[bytes]) -> Iterator[Path]:
+    for line in lines:
+        if name := line.rstrip(b"\r\n"):
+            yield Path(os.fsdecode(name))
+        if b"\0" in name:
+            return  # such as an image itself: one complaint is enough
+
+
+def _inside(path: Path) -> Iterator[Path]:
+    try:
+        with os.scandir(path) as found:
+            entries = sorted(found, key=lambda one: one.name)
+    except (OSError, ValueError):  # no folder, or none that can be read: ``read`` tells
+        yield path
+        return
+    for one in entries:
+        if one.name.startswith("."):
+            continue
+        if one.is_dir(follow_symlinks=False):  # links may lead round in a circle
+            yield from _inside(path / one.name)
+        # Not from a pipe, which might never end.
+        elif Path(one.name).suffix.lower() in images.EXTENSIONS and (one.is_symlink() or one.is_file()):
+            yield path / one.name
 
 
 def read(path: Path, conversion: images.Conversion) -> np.ndarray:
     """Read an image file: uint8 [height, width, channels].
 
     Raises:
-        UserError: there is no such file, or it is no image.
+        UserError: there is no such file, it cannot be read, or it is no image.
     """
-    if path.is_dir():
-        raise UserError(f"{path} is a folder: name image files, such as {path}/*.jpg")
-    if not path.is_file():
-        raise UserError(f"{path} does not exist: check the path")
     try:
         return images.convert(path.read_bytes(), conversion)
     except images.Undecodable as error:
-        raise UserError(f"{path}: {error}: give an image file") from None
+        why = f"{error}: give an image file"
+    except FileNotFoundError:
+        why = "it does not exist: check the path"
+    except IsADirectoryError:
+        why = f"the folder holds no image file ({' '.join(sorted(images.EXTENSIONS))}): check the path"
+    except OSError as error:
+        why = f"it cannot be read ({error.strerror}): check the path and its permissions"
+    except ValueError:
+        why = "no path holds a zero byte: give one path per line"
+    raise UserError(f"{_shown(path)}: {why}") from None
 
 
-def classify(classifier: artifact.Classifier, paths: Sequence[Path], flip: bool = False) -> np.ndarray:
-    """Predict probabilities of image files: float32 [N, classes]; with ``flip`` the mean with the mirror image's.
+def _shown(path: Path) -> str:
+    # One line, and nothing that a terminal would obey.
+    return str(path) if str(path).isprintable() else ascii(str(path))
 
-    Raises:
-        UserError: a file cannot be read; nothing is predicted then.
+
+def classify(
+    classifier: artifact.Classifier, paths: Iterable[Path], flip: bool = False
+) -> Iterator[tuple[Path, np.ndarray | UserError]]:
+    """Predict probabilities of image files, a batch in memory at a time.
+
+    Args:
+        classifier: the model.
+        paths: of the files, consumed as they are needed.
+        flip: give the mean over each image and its mirror image.
+
+    Yields:
+        Each path with its probabilities, float32 [classes], or with the reason why it cannot be read.
     """
-    parts = []
-    for start in range(0, len(paths), BATCH):
-        pixels = [read(path, classifier.conversion) for path in paths[start : start + BATCH]]
-        parts.append(models.probabilities(classifier.model, np.stack(pixels), flip=flip))
-    return np.concatenate(parts)
+
+    def attempt(path: Path) -> tuple[Path, np.ndarray | UserError]:
+        try:
+            return path, read(path, classifier.conversion)
+        except UserError as error:
+            return path, error
+
+    size = min(BATCH, max(1, BATCH_BYTES // math.prod(classifier.conversion.image_shape)))
+    done = parallel.ordered_map(attempt, paths)
+    while batch := list(itertools.islice(done, size)):
+        whole = [pixels for _, pixels in batch if not isinstance(pixels, UserError)]
+        rows = iter(models.probabilities(classifier.model, np.stack(whole), flip=flip) if whole else [])
+        for path, outcome in batch:
+            yield path, outcome if isinstance(outcome, UserError) else next(rows)
 
 
-def as_json(paths: Sequence[Path], classes: list[str], probabilities: np.ndarray) -> str:
-    """One object a file: path, prediction, probability, probabilities by class."""
-    rows = [
-        {
-            "path": str(path),
-            "prediction": classes[row.argmax()],
-            "probability": float(row.max()),
-            "probabilities": dict(zip(classes, row.tolist(), strict=True)),
-        }
-        for path, row in zip(paths, probabilities, strict=True)
-    ]
-    return json.dumps(files.rounded(rows), indent=2, ensure_ascii=False)
+def as_json(path: Path, classes: list[str], row: np.ndarray) -> str:
+    """Lay out one file as an object: path, prediction, probability, probabilities by class."""
+    about = {
+        "path": str(path),
+        "prediction": classes[row.argmax()],
+        "probability": float(row.max()),
+        "probabilities": dict(zip(classes, row.tolist(), strict=True)),
+    }
+    return textwrap.indent(json.dumps(files.rounded(about), indent=2, ensure_ascii=False), "  ")
 
 
-def as_text(paths: Sequence[Path], classes: list[str], probabilities: np.ndarray) -> str:
-    """One line a file: the path and its three likeliest classes."""
-    lines = []
-    for path, row in zip(paths, probabilities, strict=True):
-        likeliest = np.argsort(-row, kind="stable")[:3]
-        lines.append(f"{path}: " + ", ".join(f"{classes[index]} {row[index]:.1%}" for index in likeliest))
-    return "\n".join(lines)
+def as_text(path: Path, classes: list[str], row: np.ndarray) -> str:
+    """Lay out one file as a line: its path and three likeliest classes."""
+    likeliest = np.argsort(-row, kind="stable")[:3]
+    return f"{_shown(path)}: " + ", ".join(f"{classes[index]} {row[index]:.1%}" for index in likeliest)
+
+
+def tell(results: Iterable[tuple[Path, np.ndarray | UserError]], classes: list[str], in_json: bool) -> int:
+    """Print results as they come, and on standard error what could not be read; return how many that are."""
+    failed, before = 0, "[\n"
+    for path, outcome in results:
+        if isinstance(outcome, UserError):
+            failed += 1
+            print(f"predict: {outcome}", file=sys.stderr, flush=True)
+        elif in_json:
+            print(before + as_json(path, classes, outcome), end="", flush=True)
+            before = ",\n"
+        else:
+            print(as_text(path, classes, outcome), flush=True)
+    if in_json:
+        print("\n]" if before == ",\n" else "[]")
+    return failed
 
 
 def benchmark(classifier: artifact.Classifier, seconds: float = 3.0) -> dict[str, float]:
@@ -119,23 +205,30 @@ def tell_costs(costs: dict[str, float], folder: Path) -> str:
 
 
 def main() -> None:
-    """Read the command line and print."""
+    """Read the command line and print; end with exit code 1 where a file could not be read."""
     parser = argparse.ArgumentParser(prog="python -m stages.predict", description="Classify image files.")
-    parser.add_argument("images", nargs="*", type=Path, metavar="IMAGE", help="an image file")
+    parser.add_argument(
+        "paths",
+        nargs="*",
+        metavar="PATH",
+        help="an image file; a folder, for the image files in it and in its folders, in order; - for paths on "
+        "standard input, one per line. What cannot be read is reported on standard error, with exit code 1 at the end",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON with every class's probability")
     parser.add_argument("--flip", action="store_true", help="average over each image and its mirror image")
     parser.add_argument("--model", type=Path, default=Path("data/model"), metavar="FOLDER", help="default: %(default)s")
     parser.add_argument("--benchmark", action="store_true", help="measure the model's speed instead")
     options = parser.parse_args()
-    if bool(options.images) == options.benchmark:
+    if bool(options.paths) == options.benchmark:
         parser.error("name image files, or give --benchmark alone")
     classifier = artifact.load(options.model)
     if options.benchmark:
         print(tell_costs(benchmark(classifier), options.model))
         return
-    probabilities = classify(classifier, options.images, options.flip)
-    shown = as_json if options.json else as_text
-    print(shown(options.images, classifier.classes, probabilities))
+    sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
+    results = classify(classifier, listed(options.paths, getattr(sys.stdin, "buffer", ())), options.flip)
+    if tell(results, classifier.classes, options.json):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -47,12 +47,10 @@ def test_views_differ_from_each_other_and_with_the_seed(tmp_path):
 def test_online_and_off_write_no_views(project):
     project.stage("fetch")
     project.stage("clean")
-    for changes in (
-        {"augment__mode": "online"},
-        dict.fromkeys(("augment__rotate", "augment__scale", "augment__crop", "augment__contrast"), 0),
-    ):
+    off = {"augment__mode": "offline", **{f"augment__{strength}": 0 for strength in OFF}}
+    for told, changes in {"online": {"augment__mode": "online"}, "off": off}.items():
         project.set(**changes)
         done = project.stage("augment")
-        assert "0 views" in done.stdout
+        assert f"augment: {told}; 0 views of" in done.stdout
         assert not list((project.folder / "data/augmented").rglob("*.parquet"))
         assert (project.folder / "data/augmented/policy.json").is_file()

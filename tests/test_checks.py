@@ -26,6 +26,12 @@ def test_colour_counts_as_contrast():
     assert checks.measure(stripes[None])["contrast"][0] == pytest.approx(29)
 
 
+def test_brightness_weighs_red_green_and_blue_as_the_eye_does():
+    red, green, blue = (np.full((8, 8, 3), 255 * np.eye(3, dtype=np.uint8)[channel]) for channel in range(3))
+    # ITU-R 601-2: 0.299, 0.587 and 0.114 of 255.
+    assert checks.measure(np.stack([red, green, blue]))["brightness"].tolist() == [76, 150, 29]
+
+
 def test_blur_lowers_sharpness_at_any_size():
     sharp = np.stack([noise(seed, 96, 120, 3) for seed in range(3)])
     blurred = np.stack([cv2.GaussianBlur(image, (0, 0), 6) for image in sharp])

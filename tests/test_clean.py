@@ -68,6 +68,20 @@ def test_workers_change_no_byte(tmp_path, monkeypatch):
     assert first[0].equals(second[0]) and (first[1] == second[1]).all()
 
 
+@pytest.mark.parametrize(("limit", "rows"), [(10 * 64 + 63, 10), (1, 1), (2**30, 256)])
+def test_slices_are_bounded_by_bytes_and_change_no_byte(tmp_path, monkeypatch, limit, rows):
+    contents = [png(seed) for seed in range(300)]
+    whole = spooled(tmp_path, contents)
+    lengths, ordered = [], clean.parallel.ordered_map
+    monkeypatch.setattr(dataset, "ROW_GROUP_BYTES", limit)
+    monkeypatch.setattr(
+        clean.parallel, "ordered_map", lambda work, parts: ordered(work, (lengths.append(len(p)) or p for p in parts))
+    )
+    facts, pixels = spooled(tmp_path, contents)
+    assert max(lengths) == rows and sum(lengths) == 300
+    assert facts.equals(whole[0]) and (pixels == whole[1]).all()
+
+
 def made(rows) -> pd.DataFrame:
     """Facts of good images, from (label, split, digest, group)."""
     facts = pd.DataFrame(rows, columns=["label", "split", "digest", "group"], dtype=object)

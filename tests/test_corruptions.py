@@ -1,7 +1,10 @@
+import io
+
 import cv2
 import numpy as np
 import pytest
 from conftest import noise
+from PIL import Image
 
 from stages.lib import corruptions
 
@@ -50,3 +53,16 @@ def test_known_pixels():
     half = flat.copy()
     half[:, 5:] = 200
     assert set(np.unique(corruptions.corrupt(half, "contrast", "medium", generator()))) == {130, 170}
+
+
+@pytest.mark.parametrize("channels", [[0], [1], [2], [0, 1, 2], None])
+def test_jpeg_is_that_of_another_library(channels):
+    pixels = smooth(32, 32, 1 if channels is None else 3)
+    if channels is not None:
+        pixels[..., [channel for channel in range(3) if channel not in channels]] = 40
+    ours = corruptions.corrupt(pixels, "jpeg", "strong", generator())
+    for image, squeezed in zip(pixels.squeeze(), ours.squeeze(), strict=True):
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, "JPEG", quality=7, subsampling="4:2:0")
+        # JPEG treats red, green and blue unlike: in another order, values are off by dozens.
+        assert np.abs(np.asarray(Image.open(buffer), int) - squeezed).max() <= 2

@@ -198,9 +198,9 @@ def test_a_shard_that_is_no_parquet_is_refused_though_its_digest_is_right(tmp_pa
 def test_a_failing_source_leaves_no_manifest(tmp_path):
     def broken():
         yield next(tables())
-        raise ValueError
+        raise ValueError("broken")
 
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="broken"):
         dataset.write(tmp_path, broken(), "pixels")
     assert not (tmp_path / "manifest.json").exists()
 

@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
 from stages.lib import entry, lifetime
 from stages.lib.errors import UserError
@@ -50,6 +52,83 @@ def test_a_signal_ends_the_work_and_its_handler_with_the_block(number):
         with pytest.raises(lifetime.Stopped) as stop:
             raising(number)
         assert stop.value.code == 128 + number
+
+
+WAITS = "import sys\nprint('up', flush=True)\nsys.stdin.read()\n"  # until it is told to go on
+COMMANDS = sorted(path.stem for path in (ROOT / "stages").glob("*.py") if path.stem != "__init__")
+
+
+@contextmanager
+def up(folder: Path, name: str):
+    """Run ``python -m stages.<name>`` with the files of a folder before all others, as far as ``WAITS``."""
+    if not (folder / "stages").exists():
+        shutil.copytree(ROOT / "stages", folder / "stages")
+    command, pipe = [sys.executable, "-m", f"stages.{name}"], subprocess.PIPE
+    with subprocess.Popen(command, cwd=folder, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout.readline() == "up\n"
+        yield process
+
+
+def stopped(process: subprocess.Popen, number: int) -> tuple[int, str]:
+    """Send a signal; give the exit code and what is said on standard error."""
+    process.send_signal(number)
+    said = process.communicate(timeout=20)[1]
+    return process.returncode, said
+
+
+@pytest.mark.parametrize(("number", "names"), [(2, COMMANDS), (15, ["predict"]), (1, ["predict"])])
+def test_a_signal_while_libraries_are_imported_is_one_sentence(tmp_path, number, names):
+    shutil.copytree(ROOT / "stages", tmp_path / "stages")
+    (tmp_path / "stages/lib/__init__.py").write_text(WAITS)
+    for name in names:
+        with handled_by(number, signal.default_int_handler), up(tmp_path, name) as process:
+            said = f"{name}: stopped by {signal.Signals(number).name}\n"
+            assert stopped(process, number) == (128 + number, said)
+
+
+def test_a_signal_while_keras_is_imported_in_silence_is_one_sentence(tmp_path):
+    (tmp_path / "keras.py").write_text(WAITS)
+    with handled_by(2, signal.default_int_handler), up(tmp_path, "predict") as process:
+        assert stopped(process, 2) == (130, "predict: stopped by SIGINT\n")
+
+
+DEMO = """
+import sys
+from stages.lib import entry
+def wait(here):
+    if here == {place!r}:
+        print("up", flush=True)
+        sys.stdin.read()
+wait("before")
+entry.run(lambda: wait("within"), "demo")
+wait("after")
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "more"), [("before", ""), ("within", "; its output was not published"), ("after", "")]
+)
+def test_a_signal_before_within_and_after_main_is_one_sentence(tmp_path, place, more):
+    shutil.copytree(ROOT / "stages", tmp_path / "stages")
+    (tmp_path / "stages/demo.py").write_text(DEMO.format(place=place))
+    with handled_by(2, signal.default_int_handler), up(tmp_path, "demo") as process:
+        assert stopped(process, 2) == (130, f"demo: stopped by SIGINT{more}\n")
+
+
+def test_what_is_ignored_stays_so_while_libraries_are_imported(tmp_path):
+    shutil.copytree(ROOT / "stages", tmp_path / "stages")
+    (tmp_path / "stages/demo.py").write_text(WAITS + "print('whole')")
+    with handled_by(signal.SIGHUP, signal.SIG_IGN), up(tmp_path, "demo") as process:
+        process.send_signal(signal.SIGHUP)
+        assert process.communicate(timeout=20) == ("whole\n", "")
+
+
+def test_to_import_stages_changes_no_handler():
+    script = "import signal, stages\nprint(*(signal.getsignal(number).__class__.__name__ for number in (1, 2, 15)))"
+    told = []
+    for code in (script, script.replace(", stages", "")):
+        told.append(subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout)
+    assert told[0] == told[1] != ""
 
 
 def test_what_nohup_ignores_stays_ignored():

@@ -67,7 +67,7 @@ def test_crop_shifts_by_whole_pixels_and_reflects():
         ]
         assert found
         shifts |= set(found)
-    assert {down for down, _ in shifts} == set(range(7))
+    assert {down for down, _ in shifts} == {right for _, right in shifts} == set(range(7))
 
 
 def test_rotation_by_a_quarter_turn(monkeypatch):

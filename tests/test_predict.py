@@ -1,9 +1,20 @@
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from conftest import noise, png
 from PIL import Image, ImageOps
+from test_models import settings
+
+from stages import predict
+from stages.lib import artifact, images, models
+from stages.lib.errors import UserError
+
+PLAIN = {"method": "none", "offset": [0.0], "scale": [1.0]}
 
 
 @pytest.fixture(scope="module")
@@ -43,18 +54,123 @@ def test_flip_averages_with_the_mirror_image(trained, digits, tmp_path):
     assert alone[0] != pytest.approx(alone[1], abs=1e-2)
 
 
-def test_a_wrong_file_is_one_sentence(trained, digits, tmp_path):
+@pytest.fixture
+def photos(digits, tmp_path):
+    """Two good images, three paths that are none, a folder of images, and what a folder may hold beside them."""
+    for name, digit in (("a.png", 0), ("z.png", 1), ("deep/b.PNG", 2), ("deep/er/c.png", 3), (".hidden.png", 4)):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes((digits / f"{digit}.png").read_bytes())
+    (tmp_path / "empty").mkdir()
     (tmp_path / "text.jpg").write_text("hello")
-    for path, says in (
-        (tmp_path / "none.png", "does not exist"),
-        (tmp_path / "text.jpg", "known format"),
-        (tmp_path, "is a folder"),
-    ):
-        failed = trained.stage("predict", digits / "0.png", path, check=False)
-        assert failed.returncode == 1
-        assert failed.stdout == ""
-        assert failed.stderr.startswith(f"predict: {path}") and says in failed.stderr
-        assert len(failed.stderr.splitlines()) == 1
+    (tmp_path / "deep/notes.txt").write_text("no image")
+    return tmp_path
+
+
+def test_good_files_are_classified_beside_bad_ones(trained, photos):
+    bad = {
+        "none.png": "it does not exist",
+        "text.jpg": "not an image of a known format",
+        "empty": "holds no image file",
+    }
+    paths = [photos / name for name in ("a.png", *bad, "z.png")]
+    done = trained.stage("predict", *paths, check=False)
+    assert done.returncode == 1
+    assert [line.partition(": ")[0] for line in done.stdout.splitlines()] == [str(paths[0]), str(paths[-1])]
+    for line, (name, says) in zip(done.stderr.splitlines(), bad.items(), strict=True):
+        assert line.startswith(f"predict: {photos / name}: ") and says in line
+    done = trained.stage("predict", "--json", *paths, check=False)
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 3
+    assert [row["path"] for row in json.loads(done.stdout)] == [str(paths[0]), str(paths[-1])]
+    done = trained.stage("predict", "--json", paths[1], check=False)
+    assert done.returncode == 1 and json.loads(done.stdout) == []
+
+
+def test_folders_and_standard_input_name_files(trained, photos):
+    lines = f"{photos / 'z.png'}\r\n\n{photos / 'deep'}\n".encode()
+    command = [sys.executable, "-m", "stages.predict", "-", str(photos / "deep")]
+    done = subprocess.run(command, cwd=trained.folder, env=trained.environment, input=lines, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    named = [line.partition(b": ")[0].decode() for line in done.stdout.splitlines()]
+    assert named == [str(photos / name) for name in ("z.png", *["deep/b.PNG", "deep/er/c.png"] * 2)]
+
+
+def test_of_a_folder_the_image_files_are_listed(tmp_path):
+    for name in ("b/2.jpg", "b/10.jpg", "b.png", "c/notes.txt", ".git/x.png", "._b.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "b/round").symlink_to(tmp_path)
+    (tmp_path / "b/link.gif").symlink_to(tmp_path / "gone.gif")
+    os.mkfifo(tmp_path / "a.png")
+    (tmp_path / "notes.txt").touch()
+    listed = predict.listed([str(tmp_path), "-", "x", str(tmp_path / "c")], [b"y\n", b"-\n", b"\xff z\r\n"])
+    inside = [tmp_path / name for name in ("b/10.jpg", "b/2.jpg", "b/link.gif", "b.png")]
+    assert [str(path) for path in listed] == [*map(str, inside), "y", "-", "\udcff z", "x", str(tmp_path / "c")]
+
+
+def test_an_image_on_standard_input_is_one_complaint():
+    listed = list(predict.listed(["-"], [b"P6\0\n", *[b"\0\xff\n"] * 100]))
+    assert len(listed) == 1
+    with pytest.raises(UserError, match=r"'P6\\x00': no path holds a zero byte"):
+        predict.read(listed[0], images.Conversion(8, 8, 1, "crop"))
+
+
+def test_what_the_system_refuses_is_a_sentence(tmp_path):
+    with pytest.raises(UserError, match=r"cannot be read .File name too long.: check the path and its permissions"):
+        predict.read(tmp_path / ("x" * 999), images.Conversion(8, 8, 1, "crop"))
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    shape = (8, 8, 1)
+    model = models.build(models.architecture(settings(model="mlp"), shape, PLAIN), shape, 3, PLAIN)
+    return artifact.Classifier(model, list("abc"), images.Conversion(*shape, "crop"))
+
+
+def test_files_are_read_as_they_are_needed_and_come_in_order(classifier, tmp_path, monkeypatch):
+    monkeypatch.setattr(predict, "BATCH", 4)
+    asked = []
+
+    def paths():
+        for number in range(1000):
+            path = tmp_path / f"{number}.png"
+            if number % 5:
+                path.write_bytes(png(number))
+            asked.append(path)
+            yield path
+
+    results = predict.classify(classifier, paths())
+    head = [next(results) for _ in range(10)]
+    assert len(asked) < 200
+    assert [path for path, _ in head] == asked[:10]
+    assert [isinstance(outcome, UserError) for _, outcome in head] == [number % 5 == 0 for number in range(10)]
+    alone = models.probabilities(classifier.model, np.stack([noise(number) for number in range(10)]))
+    for number, (_, outcome) in enumerate(head):
+        assert number % 5 == 0 or outcome == pytest.approx(alone[number], abs=1e-6)
+
+
+def test_large_images_make_small_batches(classifier, monkeypatch, tmp_path):
+    sizes = []
+
+    def counted(model, pixels, flip):
+        sizes.append(len(pixels))
+        return np.full((len(pixels), 3), 1 / 3, np.float32)
+
+    monkeypatch.setattr(predict.models, "probabilities", counted)
+    (tmp_path / "a.png").write_bytes(png(0))
+    for limit, expected in ((64 * 2**20, [9]), (4 * 64, [4, 4, 1]), (1, [1] * 9)):
+        monkeypatch.setattr(predict, "BATCH_BYTES", limit)
+        sizes.clear()
+        assert len(list(predict.classify(classifier, [tmp_path / "a.png"] * 9))) == 9
+        assert sizes == expected
+
+
+def test_names_that_are_no_text_are_told_in_one_line(capsys, tmp_path):
+    row = np.array([0.2, 0.8], np.float32)
+    assert (
+        predict.as_text(tmp_path / "a\nb\x1b.png", ["x", "y"], row) == f"'{tmp_path}/a\\nb\\x1b.png': y 80.0%, x 20.0%"
+    )
+    assert predict.tell([(tmp_path, UserError("no"))], ["x", "y"], in_json=False) == 1
+    assert capsys.readouterr() == ("", "predict: no\n")
 
 
 def test_the_benchmark_tells_what_the_model_costs(trained):

@@ -1,6 +1,6 @@
 import numpy as np
 
-from stages.lib import parallel, randomness
+from stages.lib import randomness
 
 
 def test_keys_are_the_same_everywhere():
@@ -32,17 +32,3 @@ def test_draws_are_uniform_and_independent_of_company():
 def test_generators_differ_by_purpose():
     one, two = randomness.generator(0, "order", 1), randomness.generator(0, "order", 2)
     assert one.integers(2**60) != two.integers(2**60)
-
-
-def test_ordered_map_keeps_the_order_and_runs_ahead_only_a_little():
-    taken = []
-
-    def items():
-        for number in range(100):
-            taken.append(number)
-            yield number
-
-    results = parallel.ordered_map(lambda number: number * 2, items(), workers=3)
-    assert next(results) == 0
-    assert len(taken) <= 6
-    assert list(results) == list(range(2, 200, 2))

@@ -1,3 +1,8 @@
+import sqlite3
+
+import pytest
+
+from stages.lib import shelf as module
 from stages.lib.shelf import Shelf
 
 
@@ -15,3 +20,16 @@ def test_a_shelf_may_be_read_while_it_is_read():
     for number in range(3000):
         shelf.add(str(number), number)
     assert all(shelf.get(key) == value and key in shelf for key, value in shelf.items())
+
+
+def test_the_file_is_closed_with_the_shelf(monkeypatch):
+    opened, connect = [], sqlite3.connect
+    monkeypatch.setattr(module.sqlite3, "connect", lambda *of, **how: opened.append(connect(*of, **how)) or opened[-1])
+    shelf = Shelf()
+    shelf.add("a")
+    names = iter(shelf)
+    del shelf
+    assert list(names) == ["a"]  # who still reads holds it open
+    del names
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        opened[0].execute("SELECT 1")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.lib import backend, files
+from stages.lib import backend, files, parallel
 from stages.lib.backend import keras
 from stages.lib.params import Train
 
@@ -54,7 +54,7 @@ def identity(settings: Train, inputs: Iterable[Path], precision: str) -> str:
         "precision": precision,
         "devices": backend.devices(),
         "machine": platform.machine(),
-        "threads": [_cores(), *(os.environ.get(name) for name in (*_THREADS, *_KERNELS))],
+        "threads": [parallel.cores(), *(os.environ.get(name) for name in (*_THREADS, *_KERNELS))],
     }
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -64,11 +64,6 @@ def _version(library: str) -> str | None:
         return importlib.metadata.version(library)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _cores() -> int | None:
-    # What this process may use, which a container or taskset makes less.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 class Keeper:

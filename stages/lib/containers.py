@@ -12,6 +12,7 @@ import os
 import stat
 import struct
 import tarfile
+import weakref
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -220,9 +221,7 @@ class _Guard:
         self.end = FLOOR + MAX_RATIO * archive.stat().st_size
         self.left, self.last = 0, b""
         self.tell, self.close = file.tell, file.close
-
-    def __del__(self):
-        self.file.close()
+        weakref.finalize(self, file.close)  # not by __del__, which comes too late within a cycle
 
     def allow(self, size: int) -> None:
         """Let so many bytes be read from now on."""

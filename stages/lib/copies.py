@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import faiss
 import numpy as np
 import pandas as pd
+from scipy import stats
 from threadpoolctl import threadpool_limits
 
 from stages.lib import alignment, features, parallel, randomness, splits
@@ -29,6 +30,9 @@ _LIKELY, _ALIKE_LIKELY = 0.4, 0.45
 # pairs of CIFAR-10 with different labels are found; above the other, copies that
 # JPEG has coarsened are lost.
 _LEAST, _MOST = 0.65, 0.9
+# All images of a set are alike where the border would be above this: it is 0.43 on
+# CIFAR-10, and 0.66 and more on photographs of hands before one wall.
+_ALIKE = 0.55
 # How much parts of the images must agree: their flattest and worst, chosen there too
 # (not asked of pairs above the latter); and where all images are alike, every strong
 # one, since such images differ in a detail: the height of a bar, the place of a finger.
@@ -162,8 +166,9 @@ class _Rule:
             border: what the user asks for, if anything.
         """
         whole, *_, as_is = agreements
-        usual = _above(whole[whole < _MOST], _LEAST, _MOST)
-        return cls(border or usual, _above(as_is, _LEAST_AS_IS, _MOST_AS_IS), usual > _LEAST)
+        usual = _above(whole[whole < _MOST])
+        border = border or float(np.clip(usual, _LEAST, _MOST))
+        return cls(border, float(np.clip(_above(as_is), _LEAST_AS_IS, _MOST_AS_IS)), usual > _ALIKE)
 
     def holds(self, agreements: np.ndarray) -> np.ndarray:
         """Judge pairs: bool [P]."""
@@ -173,17 +178,19 @@ class _Rule:
         return (whole >= self.border) & ((worst >= _IN_WORST) | (whole >= _MOST))
 
 
-def _above(usual: np.ndarray, least: float, most: float) -> float:
-    """Set a border above what is usual, between two bounds.
+def _above(usual: np.ndarray) -> float:
+    """Set a border above what is usual.
 
-    What is usual is the median and the spread below it, on Fisher's scale (artanh),
-    where a correlation's spread hardly depends on its size. Copies lie above, and
-    change neither much.
+    What is usual is a normal distribution on Fisher's scale (artanh), where a
+    correlation's spread hardly depends on its size, given by the tenth and the
+    25th percentile: copies lie above those, even where half of all are copies.
     """
     if not len(usual):
-        return least
-    middle, below = np.quantile(np.arctanh(np.clip(usual, -0.999, 0.999)), [0.5, 0.25])
-    return float(np.clip(np.tanh(middle + _DEVIATIONS * (middle - below) / 0.6745), least, most))
+        return -1.0
+    low, high = np.quantile(np.arctanh(np.clip(usual, -0.999, 0.999)), [0.1, 0.25])
+    spread = (high - low) / (stats.norm.ppf(0.25) - stats.norm.ppf(0.1))
+    middle = high - spread * stats.norm.ppf(0.25)
+    return float(np.tanh(middle + _DEVIATIONS * spread))
 
 
 class _Judge:

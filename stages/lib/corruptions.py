@@ -33,8 +33,9 @@ def _contrast(pixels, amount, _):
 
 def _jpeg(pixels, amount, _):
     def squeezed(image, _):
-        _, content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(amount)])
-        return cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
+        # OpenCV takes and gives BGR, and JPEG keeps less of blue than of red; gray is the same either way.
+        _, content = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(amount)])
+        return cv2.imdecode(content, cv2.IMREAD_UNCHANGED).reshape(image.shape)[..., ::-1]
 
     return _each(pixels, squeezed)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from stages.lib import lifetime
+from stages.lib import lifetime, parallel
 from stages.lib.errors import UserError
 
 _LESS_MEMORY = "use smaller images or batches, or a larger machine"
@@ -47,6 +47,7 @@ def run(main: Callable[[], None], name: str, output: Path | None = None) -> None
     """
     try:
         with lifetime.obeying_signals(), _as_stage(name, output) if output else nullcontext():
+            parallel.restrain_libraries()
             main()
     except UserError as error:
         sys.exit(f"{name}: {error}")

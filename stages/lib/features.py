@@ -125,14 +125,15 @@ def _components(scaled: np.ndarray, most: int) -> np.ndarray:
     return np.ascontiguousarray(vectors / values**_DAMPING, np.float32)
 
 
-def _resized(pixels: np.ndarray, largest: int) -> np.ndarray:
+def _resized(pixels: np.ndarray, rows: np.ndarray, largest: int) -> np.ndarray:
     height, width, channels = pixels.shape[1:]
     side = min(max(min(height, width), _SMALLEST), largest)
     if (height, width) == (side, side):
-        return pixels
+        return pixels[rows]
     how = cv2.INTER_AREA if min(height, width) >= side else cv2.INTER_CUBIC
-    return np.stack([cv2.resize(image, (side, side), interpolation=how) for image in pixels]).reshape(
-        len(pixels), side, side, channels
+    # One after the other, so that only one is held at its full size.
+    return np.stack([cv2.resize(pixels[row], (side, side), interpolation=how) for row in rows]).reshape(
+        len(rows), side, side, channels
     )
 
 
@@ -150,7 +151,7 @@ def _learn_filters(pixels: np.ndarray, rows: np.ndarray, size: Size, generator: 
     channels = pixels.shape[3]
     drawn = []
     for part in np.array_split(np.sort(rows), -(-len(rows) // 256)):
-        patches = _patches(_resized(pixels[part], size.side))
+        patches = _patches(_resized(pixels, part, size.side))
         flat = patches.reshape(-1, patches.shape[-1])
         drawn.append(flat[generator.choice(len(flat), min(len(flat), 25 * len(part)), replace=False)])
     patches = np.concatenate(drawn)
@@ -173,7 +174,7 @@ def _raw(filters: _Filters, pixels: np.ndarray, rows: np.ndarray) -> Iterator[np
     """Yield unreduced features of the rows in order, some 64 images at a time: float32 [B, D]."""
 
     def one(part: np.ndarray) -> np.ndarray:
-        images = _resized(pixels[part], filters.side)
+        images = _resized(pixels, part, filters.side)
         return np.concatenate([_responses(filters, images), _COLOUR * _colour(images)], axis=1)
 
     parts = (rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH))

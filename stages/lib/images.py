@@ -7,11 +7,27 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from PIL import Image, ImageOps
 
+from stages.lib import parallel
+
 # No other is ever tried: some start programs (EPS), some have no mark to know them by (TGA).
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 EXTENSIONS = frozenset([".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"])
 MAX_PIXELS = 100_000_000
+# What images that are being decoded may take together, however many cores decode: 22 photos of 12 million pixels.
+_DECODING = parallel.Budget(2 * 2**30)
+# Pillow's four bytes a pixel, once more where the image is turned, and twice more where it is laid on white.
+_BYTES, _BYTES_OF_OTHERS = 8, 16
 _ORIENTATION = 0x0112
+# How the picture comes upright, by what EXIF says of it.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _DEEP_GRAY = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 _GRAY = ("1", "L", "LA", "La", *_DEEP_GRAY)
 
@@ -90,13 +106,13 @@ def decode(content: bytes, conversion: Conversion, max_pixels: int = MAX_PIXELS)
         Undecodable: broken, truncated or of an unknown kind.
         TooLarge: it has more pixels than ``max_pixels``.
     """
-    with _open(content, max_pixels) as image:
+    with _open(content, max_pixels) as image, _DECODING.hold(_bytes(image)):
         try:
             image.load()
-            image = ImageOps.exif_transpose(image)
+            image = _upright(image)
             size = (image.height, image.width)
             image = _eight_bits(image)
-            image = image.convert("L" if conversion.channels == 1 else "RGB")
+            image = _converted(image, "L" if conversion.channels == 1 else "RGB")
             image = _resized(image, conversion)
         except Undecodable:
             raise
@@ -125,24 +141,46 @@ def _open(content: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     return image
 
 
+def _bytes(image: Image.Image) -> int:
+    """Bound the memory that an image takes while it is converted."""
+    plain = image.mode in ("L", "RGB") and not image.has_transparency_data
+    return image.width * image.height * (_BYTES if plain else _BYTES_OF_OTHERS)
+
+
 def _reason(error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     return f"broken or truncated: {text[:200]}"
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    # ImageOps.exif_transpose writes all of EXIF anew, and loses whole pictures where a tag in it is odd.
+    try:
+        turn = _TURNS.get(image.getexif().get(_ORIENTATION))
+    except Exception:  # Pillow raises what it pleases; the pixels are whole
+        return image
+    return image if turn is None else image.transpose(turn)
+
+
 def _eight_bits(image: Image.Image) -> Image.Image:
     if image.mode in _DEEP_GRAY:
-        values = np.asarray(image).astype(np.int64)
+        values = np.asarray(image)
         if values.size and (values.min() < 0 or values.max() > 65535):
             raise Undecodable("32-bit gray values have no agreed range: save it with 8 or 16 bits")
-        return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+        values = values.astype(np.int32)
+        values += 128
+        values //= 257
+        return Image.fromarray(values.astype(np.uint8))
     if image.mode == "F":
         raise Undecodable("floating-point pixels have no agreed range: save it with 8 or 16 bits")
     if image.has_transparency_data:
-        image = image.convert("RGBA")
+        image = _converted(image, "RGBA")
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image)
     return image
+
+
+def _converted(image: Image.Image, mode: str) -> Image.Image:
+    return image if image.mode == mode else image.convert(mode)  # which copies in any case
 
 
 def _resized(image: Image.Image, conversion: Conversion) -> Image.Image:

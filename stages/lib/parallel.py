@@ -1,13 +1,108 @@
-"""Work on all cores with the results in order, whatever the workers' timing."""
+"""Work on all cores with the results in order, whatever the workers' timing; how many cores, and what all may hold."""
 
+import math
 import os
+import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+# What libraries that are loaded later read: OpenMP, OpenBLAS and MKL the first, TensorFlow when it first computes.
+_SETTINGS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+
+
+def cores(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
+    """Count the cores that this process may use, which a container or ``taskset`` makes less than the machine has.
+
+    A container's limit (``docker run --cpus``) is a quota of time, of this
+    process' control group or of one around it; a part of a core counts as one.
+
+    Args:
+        groups: where Linux lists control groups, of version 1 or 2.
+        own: those that this process is in.
+    """
+    return max(1, min(_allowed(), *(math.ceil(quota) for quota in _quotas(groups, own))))
+
+
+def _allowed() -> int:
+    # What libraries count by themselves.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _quotas(groups: Path, own: Path) -> Iterator[float]:
+    """Yield limits in cores; the first is large."""
+    yield 2**31
+    if not own.exists():
+        return
+    for line in own.read_text().splitlines():
+        _, kinds, name = line.split(":", 2)  # in version 2 there are no kinds
+        if not kinds or "cpu" in kinds.split(","):
+            top = groups / "cpu" if kinds else groups
+            # Within a container its own group is the top one, whatever it is called outside.
+            for folder in {top, *(top / part for part in [Path(name.strip("/")), *Path(name.strip("/")).parents])}:
+                with suppress(OSError, ValueError, ZeroDivisionError):  # no limit: no such file, "max" or -1
+                    yield _quota(folder)
+
+
+def _quota(folder: Path) -> float:
+    if (both := folder / "cpu.max").exists():
+        most, period = both.read_text().split()
+    else:
+        most, period = ((folder / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+    if int(most) <= 0:
+        raise ValueError
+    return int(most) / int(period)
+
+
+def restrain_libraries() -> None:
+    """Keep libraries to ``cores`` threads where a container's quota is less than the cores that they see.
+
+    Else each starts a thread for every core of the machine, and these wait for
+    each other most of the time. Lower numbers, such as a user sets, stay.
+    """
+    most = cores()
+    if most >= _allowed():
+        return
+    from threadpoolctl import ThreadpoolController
+
+    for name in _SETTINGS:
+        os.environ.setdefault(name, str(most))
+    for library in ThreadpoolController().lib_controllers:
+        if library.num_threads > most:
+            library.set_num_threads(most)
+    if "cv2" in sys.modules and sys.modules["cv2"].getNumThreads() > most:
+        sys.modules["cv2"].setNumThreads(most)
+
+
+class Budget:
+    """Bytes that all threads together may hold: who would go beyond waits until others have given theirs back.
+
+    Args:
+        most: how many; what is larger by itself goes alone.
+    """
+
+    def __init__(self, most: int):
+        self.most, self.held, self.turn = most, 0, threading.Condition()
+
+    @contextmanager
+    def hold(self, size: int) -> Iterator[None]:
+        """Hold so many bytes within the block."""
+        size = min(size, self.most)
+        with self.turn:
+            self.turn.wait_for(lambda: self.held + size <= self.most)
+            self.held += size
+        try:
+            yield
+        finally:
+            with self.turn:
+                self.held -= size
+                self.turn.notify_all()
 
 
 def ordered_map(
@@ -20,9 +115,9 @@ def ordered_map(
     under way, so a long or endless ``items`` needs no more memory.
 
     Args:
-        workers: how many threads; by default one a core.
+        workers: how many threads; by default one per core.
     """
-    workers = workers or os.cpu_count() or 1
+    workers = workers or cores()
     pending = deque()
     with ThreadPoolExecutor(workers) as pool:
         for item in items:

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ class Shelf:
 
     def __init__(self):
         self._rows = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        weakref.finalize(self, self._rows.close)  # not by __del__, which comes too late within a cycle
         self._rows.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")
         self._rows.execute("CREATE TABLE rows (place INTEGER PRIMARY KEY, key TEXT UNIQUE, value TEXT)")
 

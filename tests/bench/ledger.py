@@ -4,12 +4,16 @@ A script that was stopped goes on where it was. README's tables are made from
 these files by tables.py.
 """
 
-import os
 import platform
+import sys
 import time
 from pathlib import Path
 
 import pandas as pd
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from stages.lib import parallel
 
 RESULTS = Path(__file__).parent / "results"
 VECTORS = ("amx_bf16", "avx512_bf16", "avx512f", "avx2", "asimd")  # decides about the speed more than the name does
@@ -40,4 +44,4 @@ def machine() -> str:
     lines = cpus.read_text().splitlines() if cpus.exists() else []
     told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
     vectors = [name for name in VECTORS if name in told.get("flags", told.get("Features", "")).split()]
-    return ", ".join([f"{os.cpu_count()} cores of {told.get('model name', platform.processor())}", *vectors[:1]])
+    return ", ".join([f"{parallel.cores()} cores of {told.get('model name', platform.processor())}", *vectors[:1]])

@@ -236,7 +236,7 @@ def test_its_name_holds_all_that_the_result_depends_on(tmp_path, monkeypatch):
         seen.add(named())
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     seen.add(named())
-    monkeypatch.setattr(checkpoint, "_cores", lambda: 99)
+    monkeypatch.setattr(checkpoint.parallel, "cores", lambda: 99)
     seen.add(named())
     monkeypatch.setattr(checkpoint.backend, "devices", lambda: ["gpu:0"])
     seen.add(named())
