@@ -28,8 +28,6 @@ _MOST_NOISE = 0.5
 _LOG_SCALES = range(-1, 8)
 _PRIORS = (-1.0, -0.5, 0.0, 0.5, 1.0)
 _PRECISION = {"xatol": 0.01, "fatol": 1e-6, "maxiter": 60}
-# Fraction of a class that a model must have seen to judge the rest.
-_HELD = 0.25
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Judged:
     Attributes:
         quality: float32 [N], from 0 (surely wrong) to 1: less than 1 by the
             probability that the label is wrong and the suggestion right; NaN where
-            the model has seen too few images of the label's class to say.
+            the model has seen no image of the label's class.
         suggestion: integers [N], the likeliest other class.
         noise: fraction of the labels that seem to come from chance.
     """
@@ -124,13 +122,13 @@ def deal(labels: np.ndarray, units: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _known(labels: np.ndarray, folds: np.ndarray, classes: int) -> np.ndarray:
-    """Tell whose class the other folds hold enough of: bool [N]."""
+    """Tell whose class the other folds hold: bool [N]."""
     total = np.bincount(labels[folds != JUDGED_ONLY], minlength=classes)
     known = np.empty(len(labels), bool)
     for name in np.unique(folds):
         inside = folds == name
         own = 0 if name == JUDGED_ONLY else np.bincount(labels[inside], minlength=classes)
-        known[inside] = (total - own >= np.maximum(_HELD * total, 1))[labels[inside]]
+        known[inside] = (total > own)[labels[inside]]
     return known
 
 
