@@ -295,7 +295,7 @@ def find_doubtful(
     folds[learn] = labels.deal(number[learn], unit[learn], seed)
     judged = labels.judge(made, number, folds, len(classes), generator)
     quality = pd.Series(judged.quality, index=rows)
-    wrong = quality[quality < settings.min_label_quality].sort_values(kind="stable")
+    wrong = quality[judged.doubted(settings.min_label_quality)].sort_values(kind="stable")
     suggested = pd.Series(np.array(classes, object)[judged.suggestion], index=rows)
     far = pd.Series(labels.isolation(made, number, learn.to_numpy(), generator), index=rows)
     far = far[far > settings.max_isolation].sort_values(ascending=False, kind="stable")

@@ -23,7 +23,7 @@ _BATCH = 4096
 # Images, at most, that the mixture is fitted to; and scores, images times classes, that are held at once.
 _CALIBRATED = 10_000
 _SCORES = 2**20
-_MOST_NOISE = 0.5
+_MOST_NOISE = 0.3
 # Where the search for scale and prior starts, and how finely it ends.
 _LOG_SCALES = range(-1, 8)
 _PRIORS = (-1.0, -0.5, 0.0, 0.5, 1.0)
@@ -35,16 +35,22 @@ class Judged:
     """What models that have not seen an image make of its label.
 
     Attributes:
-        quality: float32 [N], from 0 (surely wrong) to 1: less than 1 by the
-            probability that the label is wrong and the suggestion right; NaN where
-            the model has seen no image of the label's class.
+        quality: float32 [N], from 0 (surely wrong) to 1: the probability that the
+            label comes from what the image shows and not from chance; NaN where
+            the model has seen no image of its class.
         suggestion: integers [N], the likeliest other class.
+        likely: float32 [N], how probable that is by what the image shows.
         noise: fraction of the labels that seem to come from chance.
     """
 
     quality: np.ndarray
     suggestion: np.ndarray
+    likely: np.ndarray
     noise: float
+
+    def doubted(self, least: float) -> np.ndarray:
+        """Tell whose quality is below ``least`` and whose suggestion is likelier than all other classes together."""
+        return (self.quality < least) & (self.likely > 0.5)
 
 
 def judge(
@@ -72,10 +78,10 @@ def judge(
     """
     known = _known(labels, folds, classes)
     quality = np.full(len(labels), np.nan, np.float32)
-    suggestion = np.zeros(len(labels), np.int64)
+    suggestion, likely = np.zeros(len(labels), np.int64), np.zeros(len(labels), np.float32)
     used = np.flatnonzero(folds != JUDGED_ONLY)
     if not known[used].any():
-        return Judged(quality, suggestion, 0.0)
+        return Judged(quality, suggestion, likely, 0.0)
     landmarks = features[np.sort(generator.choice(used, min(LANDMARKS, len(used)), replace=False))].astype(np.float32)
     kernel = _Kernel(features, landmarks, used)
     share = (np.maximum(np.bincount(labels[used], minlength=classes), 1) / len(used)).astype(np.float32)
@@ -98,10 +104,10 @@ def judge(
         own = np.arange(len(rows)), labels[rows]
         chance = mixture.noise * share[labels[rows]]
         wrong = chance / (chance + (1 - mixture.noise) * right[own] + np.finfo(np.float32).tiny)
+        quality[rows] = 1 - wrong
         right[own] = -1
-        suggestion[rows] = right.argmax(axis=1)
-        quality[rows] = 1 - wrong * right.max(axis=1)
-    return Judged(quality, suggestion, mixture.noise)
+        suggestion[rows], likely[rows] = right.argmax(axis=1), right.max(axis=1)
+    return Judged(quality, suggestion, likely, mixture.noise)
 
 
 def deal(labels: np.ndarray, units: np.ndarray, seed: int) -> np.ndarray:
