@@ -88,7 +88,7 @@ def test_planted_errors_are_found_among_many_classes(classes, size, noise):
 
 
 def test_a_label_is_not_doubted_where_no_model_knows_its_class():
-    points, truth = drawn([40] * 10, 1)
+    points, truth = drawn([100] * 10, 1)
     folds = np.where(truth == 0, 0, np.random.default_rng(2).integers(0, labels.FOLDS, len(truth)))
     given, wrong = planted(truth, 0.05)
     given[truth == 0], wrong[truth == 0] = 0, False
