@@ -279,7 +279,8 @@ def find_doubtful(
     """Find labels that are probably wrong, and outliers of their class.
 
     Models are fitted on train and validation alone; images of one unit are
-    judged by models that saw none of them; test images are judged and used for none.
+    judged by models that saw none of them, and not at all where these saw too few
+    of their class; test images are judged and used for none.
 
     Args:
         facts: label and final split of the images that stay so far.
@@ -302,12 +303,13 @@ def find_doubtful(
     made = features.fit(pixels, rows[learn], features.LARGE, generator).transform(pixels, rows)
     files.forget(pixels)
     number = facts["label"].map({name: place for place, name in enumerate(classes)}).to_numpy()
-    folds = (randomness.key(seed, "folds", randomness.item_keys(unit[facts.index])) % labels.FOLDS).astype(int)
-    folds[~learn] = labels.JUDGED_ONLY
-    predicted = labels.probabilities(made, number, folds, len(classes), generator)
-    quality = pd.Series(labels.quality(number, predicted), index=rows)
-    wrong = quality[quality < settings.min_label_quality].sort_values(kind="stable")
-    suggested = pd.Series(np.array(classes, object)[predicted.argmax(axis=1)], index=rows)
+    unit = unit[facts.index].to_numpy()
+    folds = np.full(len(facts), labels.JUDGED_ONLY)
+    folds[learn] = labels.deal(number[learn], unit[learn], seed)
+    judged = labels.judge(made, number, folds, len(classes), generator)
+    quality = pd.Series(judged.quality, index=rows)
+    wrong = quality[judged.doubted(settings.min_label_quality)].sort_values(kind="stable")
+    suggested = pd.Series(np.array(classes, object)[judged.suggestion], index=rows)
     far = pd.Series(labels.isolation(made, number, learn.to_numpy(), generator), index=rows)
     far = far[far > settings.max_isolation].sort_values(ascending=False, kind="stable")
     return pd.concat(

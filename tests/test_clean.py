@@ -352,3 +352,21 @@ def test_units_are_what_folds_and_splits_are_made_of(monkeypatch):
     assert (seen["unit"] == facts["group"]).all()
     assert (result.facts.groupby("group")["split"].nunique() == 1).all()
     assert splits.units(facts, pd.DataFrame({"first": [], "second": []}, dtype=int)).nunique() == 20
+
+
+def test_wrong_labels_are_flagged_but_none_of_a_class_that_is_one_unit():
+    generator = np.random.default_rng(0)
+    shown = np.repeat(np.arange(4), 40)
+    pixels = np.full((160, 16, 16, 1), 60.0)
+    for row, kind in enumerate(shown):
+        pixels[row, 4 * kind : 4 * kind + 4] = 180
+    pixels = (pixels + generator.normal(0, 20, pixels.shape)).clip(0, 255).astype(np.uint8)
+    given = shown.copy()
+    given[[5, 50]] = 1, 2
+    facts = pd.DataFrame({"label": np.array(list("abcd"), object)[given], "split": "train"})
+    facts.loc[::9, "split"] = "test"
+    unit = pd.Series(np.where(shown == 3, "one patient", facts.index.astype(str)), index=facts.index)
+    found = clean.find_doubtful(facts, unit, pixels, SETTINGS, 0)
+    doubted = found[found["reason"] == "label_error"].set_index("row")
+    assert doubted["suggestion"].to_dict() == {5: "a", 50: "b"}
+    assert doubted["score"].is_monotonic_increasing and (doubted["score"] < SETTINGS.min_label_quality).all()

@@ -1,10 +1,15 @@
 """Which labels are probably wrong, and which images are far from their class, by features."""
 
+from dataclasses import dataclass, replace
+
 import faiss
 import numpy as np
+import pandas as pd
 from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
+from scipy.optimize import minimize, minimize_scalar
+from scipy.special import softmax
+
+from stages.lib import randomness
 
 LANDMARKS = 6000
 FOLDS = 5
@@ -15,55 +20,152 @@ _DIMENSIONS = 128
 _WIDTH = 0.5
 _RIDGE = 5.0
 _BATCH = 4096
+# Images, at most, that the mixture is fitted to; and scores, images times classes, that are held at once.
+_CALIBRATED = 20_000
+_SCORES = 2**20
+# More noise than this means that the features tell nothing, not that the labels are wrong.
+_MOST_NOISE = 0.2
+# What a prior of 1 must gain in log-likelihood: balanced classes need none.
+_SHRINK = 20.0
+# Real scores have heavier tails than a softmax: where labels were right, twice as many as it says lay in its last 2 %.
+_SOFTER = 0.8
+# Where the search for scale and prior starts, and how finely it ends.
+_LOG_SCALES = range(-1, 8)
+_PRIORS = (-1.0, -0.5, 0.0, 0.5, 1.0)
+_PRECISION = {"xatol": 0.01, "fatol": 1e-6, "maxiter": 60}
 
 
-def probabilities(
+@dataclass(frozen=True)
+class Judged:
+    """What models that have not seen an image make of its label.
+
+    Attributes:
+        quality: float32 [N], from 0 (surely wrong) to 1: the probability that the
+            label comes from what the image shows and not from chance, by a
+            cautious scale; NaN where
+            the model has seen no image of its class.
+        suggestion: integers [N], the likeliest other class.
+        likely: float32 [N], how probable that is by what the image shows.
+        noise: fraction of the labels that seem to come from chance.
+    """
+
+    quality: np.ndarray
+    suggestion: np.ndarray
+    likely: np.ndarray
+    noise: float
+
+    def doubted(self, least: float) -> np.ndarray:
+        """Tell whose quality is below ``least`` and whose suggestion is likelier than all other classes together."""
+        return (self.quality < least) & (self.likely > 0.5)
+
+
+def judge(
     features: np.ndarray, labels: np.ndarray, folds: np.ndarray, classes: int, generator: np.random.Generator
-) -> np.ndarray:
-    """Predict each image's class by a model that has not seen it.
+) -> Judged:
+    """Judge each label by a model that has not seen the image.
 
     Kernel ridge regression on the one-hot labels, with a Gaussian kernel and a
     sample of images as landmarks (Williams and Seeger, "Using the Nyström method
-    to speed up kernel machines", NIPS 2000); a softmax whose temperature is
-    fitted on the predictions out of fold.
+    to speed up kernel machines", NIPS 2000). A label is taken to come from the
+    softmax of the scaled scores, or else from chance, by the classes' shares (as
+    Lawrence and Schölkopf model wrong labels, "Estimating a kernel Fisher
+    discriminant in the presence of label noise", ICML 2001). What is unknown of
+    this is what makes the labels likeliest out of fold. So a class's border is its
+    share: to be doubted, a label must be less likely than by chance, and another
+    be likely. Features that tell little doubt none, however many classes there are.
 
     Args:
         features: float [N, D], of unit length.
         labels: integers [N], below ``classes``.
-        folds: integers [N]: images of one fold are predicted from the others;
-            those of ``JUDGED_ONLY`` are predicted from all others and used for none.
+        folds: integers [N]: images of one fold are judged by a model fitted on
+            the others; those of ``JUDGED_ONLY`` are judged by all others and used for none.
         classes: how many.
-        generator: draws the landmarks.
-
-    Returns:
-        float32 [N, classes], rows sum to 1.
+        generator: draws the landmarks, and the images that the mixture is fitted to.
     """
+    known = _known(labels, folds, classes)
+    quality = np.full(len(labels), np.nan, np.float32)
+    suggestion, likely = np.zeros(len(labels), np.int64), np.zeros(len(labels), np.float32)
     used = np.flatnonzero(folds != JUDGED_ONLY)
+    if not known[used].any():
+        return Judged(quality, suggestion, likely, 0.0)
     landmarks = features[np.sort(generator.choice(used, min(LANDMARKS, len(used)), replace=False))].astype(np.float32)
     kernel = _Kernel(features, landmarks, used)
-    share = np.bincount(labels[used], minlength=classes) / len(used)
-    names = np.unique(folds[used])
+    share = (np.maximum(np.bincount(labels[used], minlength=classes), 1) / len(used)).astype(np.float32)
+    weights = _fit(kernel, labels, folds, share)
+
+    def scores(rows: np.ndarray) -> np.ndarray:
+        made = np.empty((len(rows), classes), np.float32)
+        for name in np.unique(folds[rows]):
+            inside = folds[rows] == name
+            made[inside] = kernel(rows[inside]) @ weights[name]
+        return made
+
+    # Never all scores at once: with many classes they are far more than the images.
+    most = max(1, _SCORES // classes)
+    drawn = np.sort(generator.permutation(used[known[used]])[: min(_CALIBRATED, max(most, _CALIBRATED // 20))])
+    mixture = _calibrate(scores(drawn), labels[drawn], share)
+    judged = np.flatnonzero(known)
+    for rows in _batches(judged[np.argsort(folds[judged], kind="stable")], min(_BATCH, most)):
+        right = mixture.right(scores(rows))
+        own = np.arange(len(rows)), labels[rows]
+        chance = mixture.noise * share[labels[rows]]
+        wrong = chance / (chance + (1 - mixture.noise) * right[own] + np.finfo(np.float32).tiny)
+        quality[rows] = 1 - wrong
+        right[own] = -1
+        suggestion[rows], likely[rows] = right.argmax(axis=1), right.max(axis=1)
+    return Judged(quality, suggestion, likely, mixture.noise)
+
+
+def deal(labels: np.ndarray, units: np.ndarray, seed: int) -> np.ndarray:
+    """Deal units to folds at random, class by class, so that no fold holds all units of a class that has several.
+
+    Args:
+        labels: integers [N].
+        units: names [N]; what bears one name is never parted.
+        seed: of the order.
+
+    Returns:
+        Fold, integers [N], below ``FOLDS``.
+    """
+    whole = pd.Series(labels).groupby(units).min()
+    order = np.lexsort((randomness.key(seed, "folds", randomness.item_keys(whole.index)), whole))
+    fold = pd.Series(np.arange(len(order)) % FOLDS, index=whole.index[order])
+    return fold[units].to_numpy()
+
+
+def _known(labels: np.ndarray, folds: np.ndarray, classes: int) -> np.ndarray:
+    """Tell whose class the other folds hold: bool [N]."""
+    total = np.bincount(labels[folds != JUDGED_ONLY], minlength=classes)
+    known = np.empty(len(labels), bool)
+    for name in np.unique(folds):
+        inside = folds == name
+        own = 0 if name == JUDGED_ONLY else np.bincount(labels[inside], minlength=classes)
+        known[inside] = (total > own)[labels[inside]]
+    return known
+
+
+def _fit(kernel: "_Kernel", labels: np.ndarray, folds: np.ndarray, share: np.ndarray) -> dict[int, np.ndarray]:
+    """Fit a model for each fold on the other folds: the weights of landmarks, float32 [M, classes]."""
     grams, sides = {}, {}
-    for name in names:
-        grams[name] = np.zeros((len(landmarks), len(landmarks)), np.float32)
-        sides[name] = np.zeros((len(landmarks), classes), np.float32)
-        for rows in _batches(np.flatnonzero(folds == name)):
-            values = kernel(rows)
-            grams[name] += values.T @ values
-            targets = np.eye(classes)[labels[rows]] - share
-            sides[name] += values.T @ targets.astype(np.float32)
-    gram, side = sum(grams.values()), sum(sides.values())
-    scores = np.empty((len(features), classes), np.float32)
-    for name in [*names, JUDGED_ONLY]:
+    width = len(kernel.landmarks)
+    for name in np.unique(folds[folds != JUDGED_ONLY]):
+        gram, side = np.zeros((width, width), np.float32), np.zeros((len(share), width), np.float32)
         own = np.flatnonzero(folds == name)
-        if len(own):
-            left = gram - grams.pop(name) if name in grams else gram
-            left.flat[:: len(left) + 1] += _RIDGE
-            factor = cho_factor(left, lower=True, overwrite_a=True, check_finite=False)
-            weights = cho_solve(factor, side - sides.get(name, 0), check_finite=False)
-            for rows in _batches(own):
-                scores[rows] = kernel(rows) @ weights
-    return _softmax(scores, labels, used)
+        for rows in _batches(own[np.argsort(labels[own], kind="stable")], _BATCH):
+            values = kernel(rows)
+            gram += values.T @ values
+            present, starts = np.unique(labels[rows], return_index=True)
+            side[present] += np.add.reduceat(values, starts)
+        side -= np.outer(share, side.sum(axis=0))
+        grams[name], sides[name] = gram, side
+    gram, side = sum(grams.values()), sum(sides.values())
+    weights = {}
+    for name in np.unique(folds):
+        left = gram - grams.pop(name, 0)
+        left.flat[:: width + 1] += _RIDGE
+        factor = cho_factor(left, lower=True, overwrite_a=True, check_finite=False)
+        weights[name] = cho_solve(factor, (side - sides.pop(name, 0)).T, check_finite=False)
+    return weights
 
 
 class _Kernel:
@@ -74,7 +176,7 @@ class _Kernel:
         self.mean, self.deviation = np.float32(0), np.float32(1)
         total = np.zeros(len(landmarks))
         squares = np.zeros(len(landmarks))
-        for rows in _batches(used):
+        for rows in _batches(used, _BATCH):
             values = self(rows).astype(np.float64)
             total += values.sum(axis=0)
             squares += np.square(values).sum(axis=0)
@@ -87,32 +189,51 @@ class _Kernel:
         return (np.exp(_WIDTH * (similar - 1)) - self.mean) / self.deviation
 
 
-def _batches(rows: np.ndarray) -> list[np.ndarray]:
-    return [rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH)]
+def _batches(rows: np.ndarray, size: int) -> list[np.ndarray]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
-def _softmax(scores: np.ndarray, labels: np.ndarray, used: np.ndarray) -> np.ndarray:
-    def loss(log_scale: float) -> float:
-        return -log_softmax(scores[used] * np.exp(log_scale), axis=1)[np.arange(len(used)), labels[used]].mean()
+@dataclass(frozen=True)
+class _Mixture:
+    """How probable labels are, given scores: by what the images show, or by chance.
 
-    scale = np.exp(minimize_scalar(loss, bounds=(-3, 4), method="bounded").x)
-    return np.exp(log_softmax(scores * np.float32(scale), axis=1))
-
-
-def quality(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Score every label by cleanlab's self-confidence.
-
-    Args:
-        labels: integers [N].
-        predicted: float [N, classes], out of fold.
-
-    Returns:
-        float [N] from 0 (surely wrong) to 1.
+    Attributes:
+        scale: of the scores.
+        prior: exponent of the classes' shares, beside the scores.
+        noise: fraction of labels that come from chance, where a class is as likely as its share.
+        share: of each class, float32 [classes], above 0.
     """
-    # Two seconds of import, for those alone who look for label errors.
-    from cleanlab.rank import get_label_quality_scores
 
-    return get_label_quality_scores(labels, predicted, method="self_confidence")
+    scale: float
+    prior: float
+    noise: float
+    share: np.ndarray
+
+    def right(self, scores: np.ndarray) -> np.ndarray:
+        """Tell the probability of each class where the label is right: float32 [N, classes]."""
+        return softmax(np.float32(self.scale) * scores + np.float32(self.prior) * np.log(self.share), axis=1)
+
+
+def _calibrate(scores: np.ndarray, labels: np.ndarray, share: np.ndarray) -> _Mixture:
+    """Find the mixture under which the labels are likeliest."""
+    own, chance = (np.arange(len(labels)), labels), share[labels]
+
+    def fit(scale: float, prior: float) -> tuple[float, _Mixture]:
+        right = _Mixture(scale, prior, 0, share).right(scores)[own]
+
+        def loss(noise: float) -> float:
+            return -np.log((1 - noise) * right + noise * chance).mean()
+
+        best = minimize_scalar(loss, bounds=(0, _MOST_NOISE), method="bounded")
+        return best.fun + _SHRINK * prior**2 / len(labels), _Mixture(scale, prior, best.x, share)
+
+    start = min((fit(np.exp(x), prior)[0], x, prior) for x in _LOG_SCALES for prior in _PRIORS)[1:]
+    bounds = [(start[0] - 1, start[0] + 1), (_PRIORS[0], _PRIORS[-1])]
+    best = minimize(
+        lambda at: fit(np.exp(at[0]), at[1])[0], start, bounds=bounds, method="Nelder-Mead", options=_PRECISION
+    )
+    found = fit(np.exp(best.x[0]), best.x[1])[1]
+    return replace(found, scale=_SOFTER * found.scale)
 
 
 def isolation(features: np.ndarray, labels: np.ndarray, used: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -140,7 +261,7 @@ def isolation(features: np.ndarray, labels: np.ndarray, used: np.ndarray, genera
         others = np.sort(generator.choice(others, min(_REFERENCE, len(others)), replace=False))
         base = np.ascontiguousarray(features[others, :_DIMENSIONS], np.float32)
         distances = np.empty(len(own))
-        for place in _batches(np.arange(len(own))):
+        for place in _batches(np.arange(len(own)), _BATCH):
             query = np.ascontiguousarray(features[own[place], :_DIMENSIONS], np.float32)
             near, found = faiss.knn(query, base, NEIGHBOURS + 1)
             near = np.sqrt(np.maximum(near, 0))

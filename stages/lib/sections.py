@@ -263,7 +263,7 @@ _FOUND = {
     "conflicting_labels": "The same pixels under two labels",
     "exact_duplicate": "The same pixels twice",
     "near_duplicate": "Copies: correlation {score:.3f}",
-    "label_error": "Label doubted: probability {score:.2%}",
+    "label_error": "Label suspect: quality {score:.2f}",
     "outlier": "Unlike its class: {score:.1f} deviations from the median",
 }
 

@@ -35,12 +35,12 @@ def load(archive: str, table: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return pixels, true, given
 
 
-def kiln(pixels: np.ndarray, given: np.ndarray) -> np.ndarray:
-    """Predict out of fold as clean does."""
+def kiln(pixels: np.ndarray, given: np.ndarray) -> labels.Judged:
+    """Judge labels as clean does."""
     rows, generator = np.arange(len(pixels)), np.random.default_rng(SEED)
     made = features.fit(pixels, rows, features.LARGE, generator).transform(pixels, rows)
-    folds = generator.permutation(len(pixels)) % labels.FOLDS
-    return labels.probabilities(made, given, folds, given.max() + 1, generator)
+    folds = labels.deal(given, rows.astype(str), SEED)
+    return labels.judge(made, given, folds, given.max() + 1, generator)
 
 
 def cleanlab_default(pixels: np.ndarray, given: np.ndarray) -> np.ndarray:
@@ -63,20 +63,20 @@ def main() -> None:
     print(f"{len(pixels):,} images, {wrong.mean():.1%} with a wrong label, seed {SEED}")
     print(f"{'':<40}{'average precision':>18}{'ROC AUC':>9}{'seconds':>9}")
     start = time.perf_counter()
-    predicted = kiln(pixels, given)
-    quality = labels.quality(given, predicted)
-    report("Kiln: patch features, kernel ridge", time.perf_counter() - start, quality, wrong)
+    judged = kiln(pixels, given)
+    report("Kiln: patch features, kernel ridge", time.perf_counter() - start, judged.quality, wrong)
     peak = memory.peak()
     start = time.perf_counter()
     by_default = cleanlab_default(pixels, given)
     report("cleanlab's default: logistic regression", time.perf_counter() - start, by_default, wrong)
-    print(
-        f"Kiln: {(predicted.argmax(axis=1) == true).mean():.1%} of the true labels predicted out of fold, "
-        f"peak {peak:,.0f} MB"
-    )
-    for least in (0.005, 0.02, 0.05):
-        flagged = quality < least
-        print(f"  below {least}: {flagged.sum():,} flagged, {wrong[flagged].mean():.0%} of them wrong")
+    print(f"Kiln: peak {peak:,.0f} MB, {judged.noise:.1%} of the labels seem to come from chance")
+    for least in (0.3, 0.5, 0.7, 0.9):
+        flagged = judged.doubted(least)
+        suggested = (judged.suggestion == true)[flagged & wrong].mean()
+        print(
+            f"  below {least}: {flagged.sum():,} flagged, {wrong[flagged].mean():.0%} of them wrong; "
+            f"for {suggested:.0%} of these the suggestion is the true label"
+        )
 
 
 if __name__ == "__main__":
