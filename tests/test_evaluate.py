@@ -9,7 +9,7 @@ from conftest import ROOT, Project, noise
 from test_augment import source
 
 from stages import evaluate
-from stages.lib import calibration, corruptions, files, scores
+from stages.lib import calibration, corruptions, files
 
 LABELS = np.array([0, 1, 2, 1], np.int32)
 PROBABILITIES = np.array([[0.8, 0.1, 0.1], [0.7, 0.2, 0.1], [0.0, 0.1, 0.9], [0.05, 0.0, 0.95]], np.float32)
@@ -36,8 +36,7 @@ def test_tables():
     assert table["recall"].tolist() == [1, 0, 1, 0]
     for name in ("recall_low", "f1_low"):
         assert table[name].isna().tolist() == [False, False, False, True]
-    counts = scores.confusion(LABELS, PROBABILITIES.argmax(axis=1), 3)
-    pairs = evaluate.confusion_table(counts, list("abc"))
+    pairs = evaluate.confusion_table(LABELS, PROBABILITIES.argmax(axis=1), list("abc"))
     assert pairs.to_dict("records")[1] == {"label": "b", "prediction": "a", "images": 1, "share": 0.5}
     assert pairs["images"].sum() == 4
 
