@@ -83,10 +83,10 @@ def f1(resamples: int = 200) -> None:
     )
     generator = np.random.default_rng(0)
     for images, classes, trials in (
-        *((50, k, 400) for k in (2, 10, 100)),
-        *((200, k, 400) for k in (2, 10, 100)),
-        *((1000, k, 300) for k in (2, 10, 100)),
-        *((10_000, k, 60) for k in (2, 100)),
+        *((50, k, 150) for k in (2, 10, 100)),
+        *((200, k, 150) for k in (2, 10, 100)),
+        *((1000, k, 100) for k in (2, 10, 100)),
+        *((10_000, k, 30) for k in (2, 100)),
     ):
         cells = []
         for share in shares:
@@ -108,7 +108,7 @@ def unit_sizes(kind: str, units: int, generator: np.random.Generator) -> np.ndar
     return np.maximum(1, np.exp(generator.normal(3.2, 0.5 if kind == "uneven" else 1, units))).astype(int)
 
 
-def units(trials: int = 1000, few: int = 200, resamples: int = 200) -> None:
+def units(trials: int = 1000, few: int = 100, resamples: int = 200) -> None:
     """Print the simulated coverage where a unit's own share of right images is drawn from a beta distribution."""
     shares = (0.5, 0.8, 0.95, 0.99)
     print(f"\nunits: simulated coverage in %: accuracy ({trials} trials), macro F1 of 3 classes ({few})")
