@@ -1,4 +1,5 @@
 import shutil
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -39,6 +40,15 @@ def test_tables():
     pairs = evaluate.confusion_table(LABELS, PROBABILITIES.argmax(axis=1), list("abc"))
     assert pairs.to_dict("records")[1] == {"label": "b", "prediction": "a", "images": 1, "share": 0.5}
     assert pairs["images"].sum() == 4
+
+
+def test_the_pairs_of_many_classes_take_no_table():
+    labels, names = np.arange(20) * 997, [str(number) for number in range(20_000)]
+    tracemalloc.start()
+    pairs = evaluate.confusion_table(labels, np.roll(labels, 1), names)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(pairs) == 20 and peak < 50e6  # of the squared number 3.2 GB
 
 
 def test_surest_mistakes():

@@ -5,7 +5,6 @@ import pytest
 from scipy import stats
 from sklearn import metrics
 
-from stages import evaluate
 from stages.lib import comparison, figures, intervals, scores
 
 
@@ -164,7 +163,6 @@ def test_many_classes_take_no_table_of_pairs():
     tracemalloc.start()
     intervals.scored(labels, probabilities, 20, np.random.default_rng(0))
     scores.counts(labels, labels, 20_000)
-    evaluate.confusion_table(labels, labels, [str(number) for number in range(20_000)])
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 200e6
