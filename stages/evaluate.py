@@ -53,11 +53,9 @@ def predict(
     """Predict a whole split, streamed; with ``flip`` as the mean over each image and its mirror image.
 
     Returns:
-        ids [N], labels int32 [N], units [N], probabilities float32 [N, classes]; but for ``flip`` and for
-        train, where nothing asks for them, logits float32 [N, classes], of which small ones are not 0.
+        ids [N], labels int32 [N], units [N], probabilities float32 [N, classes].
     """
-    ids, labels, units, probabilities, logits = [], [], [], [], []
-    network = None if flip or split == "train" else models.logits_of(classifier.model)
+    ids, labels, units, probabilities = [], [], [], []
     batches = progress.track(
         data.batches(split), f"evaluate {split}", data.rows(split), size=lambda batch: len(batch.ids)
     )
@@ -65,15 +63,19 @@ def predict(
         ids.append(batch.ids)
         labels.append(batch.labels)
         units.append(batch.units)
-        if network is None:
-            probabilities.append(models.probabilities(classifier.model, batch.pixels, flip=flip))
-        else:
-            logits.append(models.probabilities(network, batch.pixels))
-            probabilities.append(models.softmax(classifier.model, logits[-1]))
-    found = {"ids": ids, "labels": labels, "units": units, "probabilities": probabilities}
-    if network is not None:
-        found["logits"] = logits
-    return {name: np.concatenate(parts) for name, parts in found.items()}
+        probabilities.append(models.probabilities(classifier.model, batch.pixels, flip=flip))
+    return {
+        "ids": np.concatenate(ids),
+        "labels": np.concatenate(labels),
+        "units": np.concatenate(units),
+        "probabilities": np.concatenate(probabilities),
+    }
+
+
+def logits(classifier: artifact.Classifier, data: dataset.Dataset, split: str) -> np.ndarray:
+    """Give a whole split's logits, which tell apart what is 0 as a float32 probability: float32 [N, classes]."""
+    network = models.logits_of(classifier.model)
+    return np.concatenate([models.probabilities(network, batch.pixels) for batch in data.batches(split)])
 
 
 def numbered(units: np.ndarray) -> np.ndarray:
@@ -110,15 +112,15 @@ def calibrated(validation: dict[str, np.ndarray], test: dict[str, np.ndarray]) -
     """Fit a temperature on validation and score test's probabilities after it.
 
     Args:
-        validation, test: labels, probabilities and logits; of validation units too.
+        validation, test: of ``predict``, with the logits where some probability is 0.
 
     Returns:
         temperature, temperature_ci95 (low, high), log_loss, brier, ece.
     """
-    seen = (validation["labels"], validation["probabilities"], validation["logits"], validation["units"])
+    seen = (validation["labels"], validation["probabilities"], validation.get("logits"), validation["units"])
     low, high = calibration.interval(*seen)
     temperature = calibration.fit(*seen)
-    after = calibration.scaled(test["probabilities"], temperature, test["logits"])
+    after = calibration.scaled(test["probabilities"], temperature, test.get("logits"))
     scored, _ = intervals.scored(test["labels"], after)
     result = {"temperature": temperature, "temperature_ci95": {"low": low, "high": high}}
     return {**result, **{name: scored[name] for name in ("log_loss", "brier", "ece")}}
@@ -360,6 +362,9 @@ def main() -> None:
     if (classifier.classes, classifier.conversion.to_json()) != (data.classes, data.manifest["conversion"]):
         raise UserError(f"{MODEL} was trained on other classes or pixels than {CLEAN} has: run `dvc repro`")
     outputs = {split: predict(classifier, data, split) for split in dataset.SPLITS}
+    if not outputs["validation"]["probabilities"].all():
+        for split in ("validation", "test"):
+            outputs[split]["logits"] = logits(classifier, data, split)
     test, flipped = outputs["test"], None
     labels, probabilities, units = test["labels"], test["probabilities"], numbered(test["units"])
     plain, table = score(labels, probabilities, data.classes, settings.resamples, seed, units)

@@ -118,7 +118,7 @@ def test_recalls_of_0_and_1_alone_are_no_certainty():
     assert "no test image is wrong" not in text and "it gets 10 wrong" in text
     tile = re.search(r"Test recall \(macro\) 66.7% 95 % interval ([\d.]+)% to ([\d.]+)%", text)
     assert float(tile[1]) < 60 and float(tile[2]) > 70
-    assert "its weakest class is b, of which it finds 0.0% of 10 images" in text
+    assert "its weakest class is “b”, of which it finds 0.0% of 10 images" in text
 
 
 def test_all_right_is_no_certainty_either():
@@ -147,11 +147,11 @@ def test_equal_classes_are_not_told_apart():
     alike = made([0, 1, 2] * 10, ([0, 1, 2] * 9) + [1, 2, 0])
     assert "it finds 90.0% of every class" in told(sections.answer(alike))
     two = made([0, 1, 2] * 10, ([0, 1, 2] * 9) + [1, 2, 2])
-    assert "its 2 weakest classes, a among them, are found at 90.0%" in told(sections.answer(two))
+    assert "its 2 weakest classes, “a” among them, are found at 90.0%" in told(sections.answer(two))
 
 
 def test_findings_are_counted():
-    assert "made 1 finding on the others, 1 of them a label" in told(sections.answer(RIGHT))
+    assert "made 1 finding on the others: a label" in told(sections.answer(RIGHT))
     clean = {**RIGHT.clean, "flagged": dict.fromkeys(RIGHT.clean["flagged"], 0)}
     assert "found nothing to flag" in told(sections.answer(made([0, 1], [0, 1], clean=clean)))
 
@@ -204,7 +204,7 @@ def test_numbers_and_ranges_keep_what_tells_them_apart():
         "1.0000",
         "0.5000",
         "0.99999",
-        "0",
+        "0.0000",
         "1e-06",
     ]
     assert [figures.plural(count, "class", "classes") for count in (1, 2, 1000)] == [

@@ -42,7 +42,9 @@ def span(low: float, high: float, digits: int = 1) -> str:
 def number(value: float) -> str:
     """Write a figure with four decimals; with more where it would seem to be 0 or 1."""
     shown = f"{value:.4f}"
-    return f"{value:.4g}" if float(shown) == 0 else shown if float(shown) != 1 or value == 1 else f"{value:.7g}"
+    if float(shown) not in (0, 1) or value in (0, 1):
+        return shown
+    return f"{value:.4g}" if float(shown) == 0 else f"{value:.7g}"
 
 
 def grouped(units: int, images: int) -> str:

@@ -289,11 +289,6 @@ def logits_of(classifier: keras.Model) -> keras.Model:
     return keras.Model(classifier.input, classifier.get_layer("logits").output, name=f"{classifier.name}_logits")
 
 
-def softmax(classifier: keras.Model, logits: np.ndarray) -> np.ndarray:
-    """Make probabilities of what ``logits_of`` gives, by the classifier's own last layer: float32 [N, classes]."""
-    return keras.ops.convert_to_numpy(classifier.get_layer("probabilities")(logits))
-
-
 def multiply_adds(network: keras.Model) -> int:
     """Count the multiplications (each with its addition) of one image's way through a network.
 

@@ -154,9 +154,11 @@ def _weakest(evidence: Evidence) -> str:
     elif len(lowest) == len(seen):
         said = f"it finds {percent(row['recall'])} of every class"
     elif len(lowest) == 1:
-        said = f"its weakest class is {row['class']}, of which it finds {found}"
+        said = f"its weakest class is “{row['class']}”, of which it finds {found}"
     else:
-        said = f"its {len(lowest):,} weakest classes, {row['class']} among them, are found at {percent(row['recall'])}"
+        said = (
+            f"its {len(lowest):,} weakest classes, “{row['class']}” among them, are found at {percent(row['recall'])}"
+        )
     return said + (f"; {plural(unseen, 'class', 'classes')} of them {_have(unseen)} no test image" if unseen else "")
 
 
@@ -179,10 +181,10 @@ def answer(evidence: Evidence) -> str:
     gone, flagged = clean["images"] - clean["kept"], sum(clean["flagged"].values())
     doubted = clean["flagged"]["label_error"]
     wrong = test["images"] - round(test["accuracy"] * test["images"])
-    labels = "a label" if doubted == 1 else "labels"
     made = f"made {plural(flagged, 'finding')} on the others" if flagged else "found nothing to flag on the others"
     if doubted:
-        made += f", {doubted:,} of them {labels} that the other images speak against"
+        of_them = "" if doubted == flagged else f" {doubted:,} of them"
+        made += f":{of_them} {'a label' if doubted == 1 else 'labels'} that the other images speak against"
     return f"<h1>{page.escape(evidence.settings.report.title)}</h1>" + "".join(
         [
             page.text(
@@ -376,9 +378,9 @@ def metrics(evidence: Evidence) -> str:
         "Metrics",
         page.table(("", *SPLITS, *columns), rows),
         page.text(
-            f"{evidence.settings.evaluate.resamples:,} resamples of {grouped(test['units'], test['images'])} give the "
-            "variance of each figure, and that the width of its 95 % interval; accuracy needs none. They tell how much "
-            "the figure would move with other test images, not with another training seed.",
+            "95 % intervals are score intervals; the variance of accuracy is computed, that of the other figures comes "
+            f"from {evidence.settings.evaluate.resamples:,} resamples of {grouped(test['units'], test['images'])}. "
+            "They tell how much a figure would move with other test images, not with another training seed.",
             "note",
         ),
     )
