@@ -181,7 +181,7 @@ def test_a_temperature_within_chance_of_1_is_not_called_too_sure():
 
 def test_a_corruption_that_costs_nothing_hurts_not_most():
     text = told(sections.answer(RIGHT))
-    assert "hurt" not in text and "None of 1 medium corruptions" in text
+    assert "hurt" not in text
     table = pd.DataFrame(
         {"corruption": ["none", "noise", "blur"], "strength": ["none", "medium", "medium"], "accuracy": [1, 0.5, 0.5]}
     ).assign(low=[0.9, 0.4, 0.4], high=[1, 0.6, 0.6])

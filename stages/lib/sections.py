@@ -137,8 +137,6 @@ def _failures(evidence: Evidence) -> str:
         alike = hurt["corruption"][hurt["accuracy"] == row["accuracy"]].tolist()
         hurts = f"{alike[0]} hurts" if len(alike) == 1 else f"{' and '.join(alike)} hurt"
         parts.append(f"Of {len(corrupted)} medium corruptions {hurts} most: {percent(row['accuracy'])} right.")
-    elif len(corrupted):
-        parts.append(f"None of {len(corrupted)} medium corruptions costs more accuracy than chance explains.")
     return " ".join(parts)
 
 
