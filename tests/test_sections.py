@@ -177,6 +177,8 @@ def test_a_temperature_within_chance_of_1_is_not_called_too_sure():
     cautious = made([0] * 90, [0] * 90, confidence=0.6)
     text = told(sections.calibration(cautious))
     assert "less sure than it could be" in text and "or less" in text
+    hopeless = made([0, 1, 2] * 4, [1, 2, 0] * 4, confidence=0.5)
+    assert "or more" in told(sections.calibration(hopeless))
 
 
 def test_a_corruption_that_costs_nothing_hurts_not_most():

@@ -3,12 +3,13 @@
 After Mitchell et al., "Model cards for model reporting", FAT* 2019.
 """
 
-from stages.lib import markdown, page
+import math
+
+from stages.lib import calibration, markdown, page
 from stages.lib.figures import FIGURES, grouped, number, percent, plural
 
 SHOWN = ("accuracy", "balanced_accuracy", "f1", "log_loss", "ece")
 WORST = 5
-LEAST = 0.01 * (1 + 1e-6)  # the lowest temperature that is tried: an interval that reaches it has no lower end
 
 
 def content(evidence) -> list[tuple[str, list[str], tuple | None]]:
@@ -122,9 +123,15 @@ def sureness(calibrated: dict) -> str:
         sure = "less sure than it could be"
     else:
         sure = "neither too sure nor too cautious beyond chance"
-    # Where every image is right no temperature is too low.
-    least = f"{ends['low']:.3g} to {ends['high']:.3g}" if ends["low"] > LEAST else f"{ends['high']:.3g} or less"
-    return f"{sure}: temperature {temperature:.3g}, 95 % interval {least}"
+    # Where every image is right no temperature is too low; where chance is as good as the model, none too high.
+    parts = [f"{ends['low']:.3g}", f"{ends['high']:.3g}"]
+    if math.isclose(ends["low"], calibration.LOWEST, rel_tol=1e-3):
+        said = f"{parts[1]} or less"
+    elif math.isclose(ends["high"], calibration.HIGHEST, rel_tol=1e-3):
+        said = f"{parts[0]} or more"
+    else:
+        said = " to ".join(parts)
+    return f"{sure}: temperature {temperature:.3g}, 95 % interval {said}"
 
 
 def as_html(evidence) -> str:
