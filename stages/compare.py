@@ -70,7 +70,14 @@ def predictions(commit: str | None) -> pd.DataFrame | None:
     try:
         with DVCFileSystem(rev=commit).open(PREDICTIONS) as file:
             content = file.read()
-        return pq.read_table(io.BytesIO(content), columns=["id", "split", "label", "prediction"]).to_pandas()
+        table = pq.ParquetFile(io.BytesIO(content))
+        # An earlier Kiln wrote no units.
+        wanted = [
+            name
+            for name in ("id", "split", "unit", "label", "prediction")
+            if name != "unit" or name in table.schema_arrow.names
+        ]
+        return table.read(columns=wanted).to_pandas()
     except Exception:  # whatever DVC, a remote or a damaged file raises: the intervals are left to compare by
         return None
 
@@ -85,7 +92,7 @@ class State:
     tables: dict[str, pd.DataFrame]
 
 
-def _read(text_of, name: str) -> State | None:
+def _read(text_of, name: str, older: bool = False) -> State | None:
     metrics = text_of(METRICS)
     if metrics is None:
         return None
@@ -107,7 +114,7 @@ def _read(text_of, name: str) -> State | None:
         raise UserError(f"params.yaml in {name} is no YAML: mend it") from None
     return State(
         settings if isinstance(settings, dict) else {},
-        comparison.read_metrics(metrics, f"{METRICS} of {name}"),
+        comparison.read_metrics(metrics, f"{METRICS} of {name}", older),
         table(CLASSES),
         {path: table(path) for path in (HISTORY, CONFUSION)},
     )
@@ -128,7 +135,7 @@ def working_tree() -> State:
 def committed(commit: str) -> State | None:
     """Read the state of a commit; None where it has none that can be compared, which is no fault of the present one."""
     try:
-        return _read(lambda path: at(commit, path), commit[:12])
+        return _read(lambda path: at(commit, path), commit[:12], older=True)
     except UserError:
         return None
 
@@ -140,7 +147,7 @@ def _signed(change: comparison.Change) -> str:
 def _judged(change: comparison.Change) -> str:
     if change.beyond is None:
         return ""
-    way = "worse" if change.worse > 0 else "better"
+    way = "worse" if change.worse > 0 else "better" if change.worse < 0 else "changed"
     return f"{way}, beyond noise" if change.beyond else "within noise"
 
 
@@ -186,23 +193,43 @@ def _belong(table: pd.DataFrame | None, state: State) -> bool:
 def _verdict(found: Comparison) -> list[str]:
     if found.failures:
         return ["**May not be merged:**", "", *(f"- {markdown.plain(failure)}" for failure in found.failures)]
+    if not any((found.now.params.get("compare") or {}).values()):
+        return ["**May be merged:** `compare` in params.yaml sets no floor and no largest drop."]
     return ["**May be merged:** every floor and largest drop of `compare` in params.yaml is kept."]
 
 
 def _accuracy(found: Comparison) -> str:
     change = next(change for change in found.listed if change.key == "test.accuracy")
-    noise = "beyond" if change.beyond else "within"
+    verdict = {True: ", beyond test-sample noise", False: ", within test-sample noise", None: ""}[change.beyond]
+    moved = f"is {figures.percent(change.now, 2)} as before"
+    if change.base != change.now:
+        moved = f"went from {figures.span(change.base, change.now, 2)}"
     if found.test:
+        test = "McNemar's exact test"
+        if found.test.units:
+            tested = figures.grouped(found.test.units, int(found.now.metrics["test.images"]))
+            test = f"the exact sign-flip test over {tested}, which for single images is McNemar's"
         how = (
-            f"the same test images were predicted by both: {found.test.lost} that the base got right are wrong now, "
-            f"{found.test.won} the other way round (McNemar's exact test, p = {found.test.p:.3g})"
+            f"the same test images were predicted by both: {found.test.lost:,} that the base got right "
+            f"{'is' if found.test.lost == 1 else 'are'} wrong now, {found.test.won:,} the other way round "
+            f"({test}, p = {found.test.p:.3g})"
         )
+    elif change.beyond is None:
+        how = "no test was made, since the base has no interval that can be compared"
     else:
         how = "by the two intervals, since the predictions of both on the same test images are not at hand"
-    return (
-        f"Test accuracy went from {change.base:.2%} to {change.now:.2%}, {noise} test-sample noise: {how}. "
-        "Noise of the training seed is not measured."
-    )
+    return f"Test accuracy {moved}{verdict}: {how}. {_resampled(found)}Noise of the training seed is not measured."
+
+
+def _resampled(found: Comparison) -> str:
+    """Say what the intervals resample, in a sentence with a space at its end; nothing where each image is a unit."""
+    units, images = (int(found.now.metrics[f"test.{name}"]) for name in ("units", "images"))
+    parts = []
+    if units < images:
+        parts.append(f"The intervals resample {figures.grouped(units, images)}.")
+    if "test.units" not in found.base.metrics:
+        parts.append("Those of the base are of an earlier Kiln: they take each image for independent.")
+    return "".join(f"{part} " for part in parts)
 
 
 def describe(found: Comparison) -> str:
@@ -217,7 +244,7 @@ def describe(found: Comparison) -> str:
     shown = [(key, *("absent" if value is None else value for value in values)) for key, *values in changed]
     parts += [markdown.table(("key", "base", "now"), shown) if shown else "None changed.", ""]
     moved = [change for change in found.listed if change.base != change.now]
-    data = [change for change in moved if change.key.startswith("clean.") or change.key.endswith(".images")]
+    data = [change for change in moved if change.key.startswith("clean.") or change.key.endswith((".images", ".units"))]
     parts += ["### Data", ""]
     rows = [(change.key, change.base, change.now, _signed(change)) for change in data]
     parts += [markdown.table(("count", "base", "now", "difference"), rows) if rows else "No count changed.", ""]
@@ -234,6 +261,11 @@ def describe(found: Comparison) -> str:
         parts += ["### Classes that changed beyond noise", ""]
         rows = [(name, figure, base, now, f"{now - base:+.6g}") for name, figure, base, now in classes[:LISTED]]
         parts += [markdown.table(("class", "figure", "base", "now", "difference"), rows), ""]
+        more = f"The first {LISTED} of {len(classes)} are listed. " if len(classes) > LISTED else ""
+        tried = (
+            f"Recall and precision of {len(found.now.classes):,} classes were compared, each by its own 95 % intervals"
+        )
+        parts += [f"{more}{tried}: with many, some differ so by chance alone.", ""]
     return "\n".join(parts)
 
 

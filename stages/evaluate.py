@@ -15,6 +15,7 @@ from stages.lib import (
     dataset,
     entry,
     explanations,
+    figures,
     files,
     images,
     intervals,
@@ -22,7 +23,6 @@ from stages.lib import (
     params,
     progress,
     randomness,
-    scores,
     slices,
 )
 from stages.lib.errors import UserError
@@ -72,8 +72,24 @@ def predict(
     }
 
 
+def logits(classifier: artifact.Classifier, data: dataset.Dataset, split: str) -> np.ndarray:
+    """Give a whole split's logits, which tell apart what is 0 as a float32 probability: float32 [N, classes]."""
+    network = models.logits_of(classifier.model)
+    return np.concatenate([models.probabilities(network, batch.pixels) for batch in data.batches(split)])
+
+
+def numbered(units: np.ndarray) -> np.ndarray:
+    """Number units by their names: int64 [N]."""
+    return np.unique(units.astype(str), return_inverse=True)[1].ravel()
+
+
 def score(
-    labels: np.ndarray, probabilities: np.ndarray, classes: list[str], resamples: int, seed: int
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    classes: list[str],
+    resamples: int,
+    seed: int,
+    units: np.ndarray | None = None,
 ) -> tuple[dict, pd.DataFrame]:
     """Score test images, with intervals.
 
@@ -83,20 +99,31 @@ def score(
         recall_high, ...; empty where there is nothing to count).
     """
     generator = randomness.generator(seed, "evaluate", "bootstrap")
-    figures, of_class = intervals.scored(labels, probabilities, resamples, generator)
+    found, of_class = intervals.scored(labels, probabilities, resamples, generator, units)
     support = np.bincount(labels, minlength=len(classes))
     columns = ["precision", "recall", "f1", "recall_low", "recall_high"]
     columns += ["precision_low", "precision_high", "f1_low", "f1_high"]
     table = pd.DataFrame({"class": classes, "support": support, **{name: of_class[name] for name in columns}})
     table.loc[support == 0, ["f1_low", "f1_high"]] = np.nan
-    return figures, table
+    return found, table
 
 
 def calibrated(validation: dict[str, np.ndarray], test: dict[str, np.ndarray]) -> dict[str, float]:
-    """Fit a temperature on validation and score test's probabilities after it: temperature, log_loss, brier, ece."""
-    temperature = calibration.fit(validation["labels"], validation["probabilities"])
-    figures, _ = intervals.scored(test["labels"], calibration.scaled(test["probabilities"], temperature))
-    return {"temperature": temperature, **{name: figures[name] for name in ("log_loss", "brier", "ece")}}
+    """Fit a temperature on validation and score test's probabilities after it.
+
+    Args:
+        validation, test: of ``predict``, with the logits where some probability is 0.
+
+    Returns:
+        temperature, temperature_ci95 (low, high), log_loss, brier, ece.
+    """
+    seen = (validation["labels"], validation["probabilities"], validation.get("logits"), validation["units"])
+    low, high = calibration.interval(*seen)
+    temperature = calibration.fit(*seen)
+    after = calibration.scaled(test["probabilities"], temperature, test.get("logits"))
+    scored, _ = intervals.scored(test["labels"], after)
+    result = {"temperature": temperature, "temperature_ci95": {"low": low, "high": high}}
+    return {**result, **{name: scored[name] for name in ("log_loss", "brier", "ece")}}
 
 
 def known_about(ids: np.ndarray, folder: Path) -> pd.DataFrame:
@@ -120,23 +147,26 @@ def known_about(ids: np.ndarray, folder: Path) -> pd.DataFrame:
     return facts
 
 
-def robustness(classifier: artifact.Classifier, pixels: np.ndarray, labels: np.ndarray, seed: int) -> pd.DataFrame:
+def robustness(
+    classifier: artifact.Classifier, pixels: np.ndarray, labels: np.ndarray, units: np.ndarray, seed: int
+) -> pd.DataFrame:
     """Score test images under each corruption at each strength.
 
     Args:
         classifier: the model.
         pixels: uint8 [N, H, W, C].
         labels: int [N].
+        units: int [N], the same for images that belong together.
         seed: of the corruptions.
 
     Returns:
-        case (both), corruption, strength, amount, accuracy, low, high (Wilson's 95 % interval); the first row is of the
-        images as they are (none). No rows where there are no images.
+        case (both), corruption, strength, amount, accuracy, low, high (95 % interval); the first row is of the images
+        as they are (none). No rows where there are no images.
     """
 
     def row(name: str, strength: str, amount: float, changed: np.ndarray) -> tuple:
-        hits = int((models.probabilities(classifier.model, changed).argmax(axis=1) == labels).sum())
-        return f"{name}, {strength}", name, strength, amount, hits / len(labels), *intervals.wilson(hits, len(labels))
+        right = models.probabilities(classifier.model, changed).argmax(axis=1) == labels
+        return f"{name}, {strength}", name, strength, amount, right.mean(), *intervals.share(right, units)
 
     columns = ["case", "corruption", "strength", "amount", "accuracy", "low", "high"]
     if not len(labels):
@@ -165,19 +195,13 @@ def robustness_figures(table: pd.DataFrame, images_used: int) -> dict:
     }
 
 
-def confusion_table(counts: np.ndarray, classes: list[str]) -> pd.DataFrame:
+def confusion_table(labels: np.ndarray, predictions: np.ndarray, classes: list[str]) -> pd.DataFrame:
     """One row a pair that occurs: label, prediction, images, share of the label's images."""
-    rows, columns = np.nonzero(counts)
-    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    pairs, images_ = np.unique(labels.astype(np.int64) * len(classes) + predictions, return_counts=True)
+    rows, columns = np.divmod(pairs, len(classes))
     names = np.array(classes, dtype=object)
-    return pd.DataFrame(
-        {
-            "label": names[rows],
-            "prediction": names[columns],
-            "images": counts[rows, columns],
-            "share": share[rows, columns],
-        }
-    )
+    share = images_ / np.bincount(labels, minlength=len(classes))[rows]
+    return pd.DataFrame({"label": names[rows], "prediction": names[columns], "images": images_, "share": share})
 
 
 def surest_mistakes(labels: np.ndarray, probabilities: np.ndarray, most: int) -> np.ndarray:
@@ -303,26 +327,28 @@ def summarize(outputs: dict[str, dict], test: dict, flipped: dict | None) -> dic
 def save_test(folder: Path, data: dataset.Dataset, table: pd.DataFrame, output: dict[str, np.ndarray]) -> None:
     """Write what there is to see of test: classes, confusion, curves, slices."""
     labels, predictions = output["labels"], output["probabilities"].argmax(axis=1)
-    counts = scores.confusion(labels, predictions, len(data.classes))
     files.write_csv(folder / "per_class.csv", table)
-    files.write_csv(folder / "confusion.csv", confusion_table(counts, data.classes))
+    files.write_csv(folder / "confusion.csv", confusion_table(labels, predictions, data.classes))
     for name in ("reliability", "roc", "precision_recall"):
         points = getattr(curves, name)(labels, output["probabilities"])
         files.write_csv(folder / f"{name}.csv", points)
-    files.write_csv(folder / "slices.csv", slices.table(known_about(output["ids"], CLEAN), predictions == labels))
+    known = slices.table(known_about(output["ids"], CLEAN), predictions == labels, numbered(output["units"]))
+    files.write_csv(folder / "slices.csv", known)
 
 
 def describe(summary: dict) -> str:
     """One line of what was found."""
     test, interval = summary["test"], summary["test"]["accuracy_ci95"]
     parts = [
-        f"test accuracy {test['accuracy']:.2%} on {test['images']:,} images, "
-        f"95 % interval {interval['low']:.2%} to {interval['high']:.2%}"
+        f"test accuracy {figures.percent(test['accuracy'], 2)} on {figures.plural(test['images'], 'image')}, "
+        f"95 % interval {figures.span(interval['low'], interval['high'], 2)}"
     ]
+    if test["units"] < test["images"]:
+        parts[0] += f" by {figures.grouped(test['units'], test['images'])}"
     if "test_flipped" in summary:
-        parts.append(f"{summary['test_flipped']['accuracy']:.2%} with mirror images")
+        parts.append(f"{figures.percent(summary['test_flipped']['accuracy'], 2)} with mirror images")
     if "robustness" in summary:
-        parts.append(f"{summary['robustness']['mean']:.2%} when corrupted")
+        parts.append(f"{figures.percent(summary['robustness']['mean'], 2)} when corrupted")
     return "; ".join(parts)
 
 
@@ -336,18 +362,21 @@ def main() -> None:
     if (classifier.classes, classifier.conversion.to_json()) != (data.classes, data.manifest["conversion"]):
         raise UserError(f"{MODEL} was trained on other classes or pixels than {CLEAN} has: run `dvc repro`")
     outputs = {split: predict(classifier, data, split) for split in dataset.SPLITS}
+    if not outputs["validation"]["probabilities"].all():
+        for split in ("validation", "test"):
+            outputs[split]["logits"] = logits(classifier, data, split)
     test, flipped = outputs["test"], None
-    labels, probabilities = test["labels"], test["probabilities"]
-    figures, table = score(labels, probabilities, data.classes, settings.resamples, seed)
+    labels, probabilities, units = test["labels"], test["probabilities"], numbered(test["units"])
+    plain, table = score(labels, probabilities, data.classes, settings.resamples, seed, units)
     if settings.flip:
         both = predict(classifier, data, "test", flip=True)["probabilities"]
-        flipped, _ = score(labels, both, data.classes, settings.resamples, seed)
-    summary = summarize(outputs, figures, flipped)
+        flipped, _ = score(labels, both, data.classes, settings.resamples, seed, units)
+    summary = summarize(outputs, plain, flipped)
     rows = surest_mistakes(labels, probabilities, settings.mistakes)
     rows = np.append(rows, surest_right(labels, probabilities, RIGHT if settings.mistakes else 0))
     with files.publish(OUTPUT) as folder:
         used = min(settings.robustness_images, len(labels))
-        corrupted = robustness(classifier, first_images(data, "test", used), labels[:used], seed)
+        corrupted = robustness(classifier, first_images(data, "test", used), labels[:used], units[:used], seed)
         files.write_csv(folder / "robustness.csv", corrupted)
         if used:
             summary["robustness"] = robustness_figures(corrupted, used)

@@ -276,11 +276,11 @@ class Run:
 
 def validate(classifier: keras.Model, feed: Feed, loss: str) -> dict[str, float]:
     """Score a split: loss, accuracy, precision, recall and f1 (the last three are means over the classes)."""
-    losses, counts = [], np.zeros((feed.classes, feed.classes), np.int64)
+    losses, counts = [], np.zeros((3, feed.classes), np.int64)
     for batch in feed.in_order(prediction.batch_size(classifier)):
         predicted = models.probabilities(classifier, batch.pixels)
         losses.append(scores.LOSSES[loss](predicted, batch.labels))
-        counts += scores.confusion(batch.labels, predicted.argmax(axis=1), feed.classes)
+        counts += scores.counts(batch.labels, predicted.argmax(axis=1), feed.classes)
     figures = {"loss": np.concatenate(losses).mean(), **scores.overall(counts)}
     return {name: float(value) for name, value in figures.items()}
 

@@ -1,9 +1,13 @@
+import dataclasses
+import io
 import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, Project
 from test_comparison import whole
@@ -221,6 +225,63 @@ def hostile() -> compare.Comparison:
     base, now = state(0.0), state(0.3)
     listed = comparison.changes(base.metrics, now.metrics, None)
     return compare.Comparison("0123456789ab", base, now, listed, None, [f"{HOSTILE[0]} | failed"])
+
+
+def grouped(**changes) -> compare.Comparison:
+    """A comparison of 600 test images in 20 groups; ``changes`` replace parts of it."""
+    found = hostile()
+    counts = {"test.images": 600, "test.units": 20}
+    base, now = (dataclasses.replace(side, metrics={**side.metrics, **counts}) for side in (found.base, found.now))
+    return dataclasses.replace(found, base=base, now=now, **changes)
+
+
+def test_groups_are_said_with_the_test_that_knows_them():
+    text = compare.describe(grouped(test=comparison.McNemar(1, 30, 0.5, units=20)))
+    assert "the exact sign-flip test over 20 groups of 600 images" in text and "p = 0.5" in text
+    assert "1 that the base got right is wrong now" in text
+    assert "The intervals resample 20 groups of 600 images." in text
+    assert "groups" not in compare.describe(hostile())
+    assert "The intervals resample 20 groups" in compare.side_by_side(grouped())
+
+
+def test_intervals_of_an_earlier_base_are_said_to_be_others():
+    found = grouped()
+    del found.base.metrics["test.units"]
+    text = compare.describe(found)
+    assert "Those of the base are of an earlier Kiln" in text and "earlier" not in compare.describe(grouped())
+
+
+def test_equal_accuracies_and_an_empty_gate_are_called_so():
+    found = grouped(failures=[])
+    same = [dataclasses.replace(change, now=change.base, beyond=False) for change in found.listed]
+    text = compare.describe(dataclasses.replace(found, listed=same))
+    assert "Test accuracy is 50.00% as before, within test-sample noise" in text
+    assert "sets no floor and no largest drop" in text
+    found.now.params["compare"] = {"floors": {"test.accuracy": 0.1}, "drops": {}}
+    assert "every floor and largest drop" in compare.describe(found)
+
+
+def test_a_figure_that_is_neither_better_nor_worse_has_changed():
+    change = comparison.Change("test_calibrated.temperature", 1.0, 3.0, True)
+    assert compare._judged(change) == "changed, beyond noise"
+
+
+def test_predictions_of_an_earlier_kiln_are_read(monkeypatch):
+    rows = {"id": ["a"], "split": ["test"], "unit": ["u"], "label": ["x"], "prediction": ["x"], "probability": [1.0]}
+    for wanted in (list(rows), [name for name in rows if name != "unit"]):
+        file = io.BytesIO()
+        pq.write_table(pa.table({name: rows[name] for name in wanted}), file)
+        content = file.getvalue()
+
+        class Stored:
+            def __init__(self, rev):
+                pass
+
+            def open(self, path, content=content):
+                return io.BytesIO(content)
+
+        monkeypatch.setattr("dvc.api.DVCFileSystem", Stored)
+        assert compare.predictions(None).columns.tolist() == [name for name in wanted if name != "probability"]
 
 
 def test_names_do_no_harm_in_markdown():

@@ -1,8 +1,10 @@
+import itertools
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from stages.lib import comparison, figures
 from stages.lib.errors import UserError
@@ -66,6 +68,62 @@ def test_mcnemar_on_the_table_of_a_textbook():
     nothing = comparison.mcnemar(right, right)
     assert (nothing.lost, nothing.won, nothing.p) == (0, 0, 1)
     assert comparison.mcnemar(np.array([True] * 6), np.array([False] * 6)).p == pytest.approx(2 * 0.5**6)
+
+
+@pytest.mark.parametrize(("lost", "won"), [(0, 0), (1, 0), (4, 0), (5, 0), (9, 3), (40, 25), (700, 600)])
+def test_single_images_as_units_are_mcnemars_test(lost, won):
+    base = np.repeat([True, False, True], [lost, won, 10])
+    now = np.repeat([False, True, True], [lost, won, 10])
+    expected = stats.binomtest(lost, lost + won).pvalue if lost + won else 1
+    found = comparison.mcnemar(base, now, np.array([f"u{number}" for number in range(len(base))]))
+    assert found.p == pytest.approx(expected) and found.units is None
+    assert comparison.mcnemar(base, now).p == pytest.approx(expected)
+
+
+def test_units_are_exchanged_as_a_whole():
+    generator = np.random.default_rng(0)
+    base, now = generator.random((2, 40)) < [[0.8], [0.5]]
+    units = np.repeat(np.arange(8), 5)
+    surplus = (base.astype(int) - now).reshape(8, 5).sum(axis=1)
+    # All 256 ways, one after the other.
+    sums = [abs((np.array(signs) * surplus).sum()) for signs in itertools.product((1, -1), repeat=8)]
+    found = comparison.mcnemar(base, now, units)
+    assert found.p == pytest.approx(np.mean(np.array(sums) >= abs(surplus.sum())))
+    assert (found.lost, found.won, found.units) == ((base & ~now).sum(), (~base & now).sum(), 8)
+    # One patient of thirty images that turned wrong is one, not thirty.
+    base, now = np.ones(600, bool), np.arange(600) >= 30
+    assert comparison.mcnemar(base, now, np.arange(600) // 30).p == 1
+    assert comparison.mcnemar(base, now).p < 1e-8
+
+
+def test_the_paired_test_keeps_its_level_where_patients_differ():
+    generator, sure = np.random.default_rng(0), 0
+    for _ in range(300):
+        units = np.repeat(np.arange(20), 30)
+        sides = [generator.random(600) < generator.beta(8, 2, 20)[units] for _ in range(2)]
+        sure += comparison.mcnemar(*sides, units).p < comparison.SIGNIFICANT
+    assert sure / 300 < 0.08  # by images alone: most of them
+
+
+def test_predictions_of_an_earlier_kiln_have_no_units():
+    base, now = predictions({"a", "b"}), predictions(set())
+    units = {"a": "p", "b": "p", "c": "q", "d": "q", "e": "q", "f": "q", "t": "t"}
+    with_units = now.assign(unit=now["id"].map(units))
+    assert comparison.paired(base, now).units is None
+    for found in (comparison.paired(base, with_units), comparison.paired(with_units, base)):
+        assert found.units == 2 and found.p == 1
+
+
+def test_metrics_of_an_earlier_kiln_may_be_the_base():
+    text = json.dumps(nested({key: value for key, value in whole().items() if key != "test.units"}))
+    assert "test.units" not in comparison.read_metrics(text, "m", older=True)
+    with pytest.raises(UserError, match=r"m lacks test\.units"):
+        comparison.read_metrics(text, "m")
+
+
+def test_an_interval_without_width_judges_nothing():
+    base, now = ({"f": value, "f_ci95.low": low, "f_ci95.high": 1.0} for value, low in ((1.0, 1.0), (0.99, 0.98)))
+    assert comparison.by_intervals(base, now, "f") is None
 
 
 def predictions(wrong: set[str], ids="abcdef", labels="xxxyyy") -> pd.DataFrame:

@@ -12,8 +12,31 @@ def test_reliability_agrees_with_the_calibration_error():
     assert len(table) == intervals.BINS and table["images"].sum() == 1000
     assert table["confidence"].is_monotonic_increasing
     error = (table["images"] * (table["confidence"] - table["accuracy"]).abs()).sum() / 1000
-    assert error == pytest.approx(intervals.scored(labels, probabilities)[0]["ece"], abs=0.005)
+    assert error == pytest.approx(intervals.scored(labels, probabilities)[0]["ece"], abs=1e-6)
     assert len(curves.reliability(labels[:3], probabilities[:3])) == 3
+
+
+@pytest.mark.parametrize("images", [7, 15, 100, 299])
+def test_the_plotted_bins_are_those_of_the_calibration_error(images):
+    # Numbers that 15 does not divide, and many equal confidences.
+    labels, probabilities = sample(images, 3)
+    probabilities = probabilities.astype(float).round(1)
+    table = curves.reliability(labels, probabilities)
+    error = (table["images"] * (table["confidence"] - table["accuracy"]).abs()).sum() / images
+    assert error == pytest.approx(intervals.scored(labels, probabilities)[0]["ece"], abs=1e-6)
+
+
+def test_corners_are_those_of_scikit_learn():
+    labels, probabilities = sample(200, 4)
+    probabilities = probabilities.astype(float).round(1)  # ties
+    false, true = curves._corners(labels, probabilities)
+    pairs = np.eye(4)[labels].ravel()
+    area = np.trapezoid(true / true[-1], false / false[-1])
+    assert area == pytest.approx(metrics.roc_auc_score(pairs, probabilities.ravel()))
+    rates = metrics.roc_curve(pairs, probabilities.ravel(), drop_intermediate=False)[:2]
+    expected = {tuple(point) for point in np.round(np.column_stack(rates) * (600, 200)).astype(int)}
+    assert expected >= set(zip(false.tolist(), true.tolist(), strict=True))
+    assert (false[0], true[0], false[-1], true[-1]) == (0, 0, 600, 200)
 
 
 def test_curves_are_thin_and_keep_their_area():

@@ -1,4 +1,5 @@
 import shutil
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -6,10 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, Project, noise
+from scipy.special import softmax
 from test_augment import source
 
 from stages import evaluate
-from stages.lib import calibration, corruptions, files, scores
+from stages.lib import artifact, calibration, corruptions, dataset, files
 
 LABELS = np.array([0, 1, 2, 1], np.int32)
 PROBABILITIES = np.array([[0.8, 0.1, 0.1], [0.7, 0.2, 0.1], [0.0, 0.1, 0.9], [0.05, 0.0, 0.95]], np.float32)
@@ -36,10 +38,18 @@ def test_tables():
     assert table["recall"].tolist() == [1, 0, 1, 0]
     for name in ("recall_low", "f1_low"):
         assert table[name].isna().tolist() == [False, False, False, True]
-    counts = scores.confusion(LABELS, PROBABILITIES.argmax(axis=1), 3)
-    pairs = evaluate.confusion_table(counts, list("abc"))
+    pairs = evaluate.confusion_table(LABELS, PROBABILITIES.argmax(axis=1), list("abc"))
     assert pairs.to_dict("records")[1] == {"label": "b", "prediction": "a", "images": 1, "share": 0.5}
     assert pairs["images"].sum() == 4
+
+
+def test_the_pairs_of_many_classes_take_no_table():
+    labels, names = np.arange(20) * 997, [str(number) for number in range(20_000)]
+    tracemalloc.start()
+    pairs = evaluate.confusion_table(labels, np.roll(labels, 1), names)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(pairs) == 20 and peak < 50e6  # of the squared number 3.2 GB
 
 
 def test_surest_mistakes():
@@ -147,6 +157,25 @@ def test_the_gap_is_train_less_test_and_the_temperature_comes_from_validation(tr
     labels = validation["label"].map(classes.index).to_numpy()
     expected = calibration.fit(labels, np.stack(validation["probabilities"]))
     assert summary["test_calibrated"]["temperature"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_logits_are_those_behind_the_probabilities(trained):
+    folder = trained.folder / "data"
+    data, classifier = dataset.open_dataset(folder / "clean", "pixels"), artifact.load(folder / "model")
+    found = evaluate.predict(classifier, data, "validation")
+    assert softmax(evaluate.logits(classifier, data, "validation"), axis=1) == pytest.approx(
+        found["probabilities"], abs=1e-6
+    )
+
+
+def test_where_probabilities_are_0_the_logits_give_the_temperature():
+    logits_ = np.zeros((40, 2), np.float32)
+    logits_[:36, 0], logits_[36:, 1] = 200, 150
+    output = {"labels": np.zeros(40, int), "units": np.arange(40), "probabilities": softmax(logits_, axis=1)}
+    assert not output["probabilities"].all()
+    blind, seeing = (evaluate.calibrated(some, some) for some in (output, {**output, "logits": logits_}))
+    assert seeing["temperature"] > 1.2 * blind["temperature"]
+    assert seeing["temperature_ci95"]["low"] < seeing["temperature"] < seeing["temperature_ci95"]["high"]
 
 
 def test_a_model_of_other_classes_is_refused(trained, tmp_path):

@@ -77,6 +77,7 @@ def test_the_metrics_are_finite_scalars_under_fixed_keys(trained):
     keys |= {f"clean.{what}.{reason}" for what in ("set_aside", "flagged") for reason in findings.REASONS}
     keys |= {f"model.{name}" for name in ("parameters", "multiply_adds", "megabytes", "epochs")}
     keys |= {f"test_calibrated.{name}" for name in ("temperature", "log_loss", "brier", "ece")}
+    keys |= {"test.units", "test_calibrated.temperature_ci95.low", "test_calibrated.temperature_ci95.high"}
     keys |= {f"gap.{name}" for name in ("accuracy", "f1", "log_loss")}
     keys |= {f"robustness.{name}" for name in ("images", "none", "mean")}
     keys |= {f"robustness.{name}.{how}" for name in corruptions.CORRUPTIONS for how in corruptions.STRENGTHS}
@@ -171,7 +172,9 @@ def test_plot_files_hold_nothing_that_ends_a_script():
 def test_confusion_of_many_classes_stays_small_and_keeps_the_frequent_pairs(tmp_path):
     counts = np.random.default_rng(0).integers(1, 9, (100, 100)) + 90 * np.eye(100, dtype=int)
     counts[3, 7] = 50
-    table = evaluate.confusion_table(counts, [f'"{number}", {"n" * 50}' for number in range(100)]).astype(str)
+    labels, predictions = (np.repeat(side.ravel(), counts.ravel()) for side in np.indices((100, 100)))
+    names = [f'"{number}", {"n" * 50}' for number in range(100)]
+    table = evaluate.confusion_table(labels, predictions, names).astype(str)
     kept = report.plotted(table)
     files.write_csv(tmp_path / "confusion.csv", kept)
     assert (tmp_path / "confusion.csv").stat().st_size < 100_000

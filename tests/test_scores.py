@@ -14,23 +14,25 @@ def probabilities(rows: int, classes: int) -> np.ndarray:
 
 
 def test_figures_equal_those_of_scikit_learn():
-    figures = scores.overall(scores.confusion(LABELS, PREDICTIONS, 3))
+    figures = scores.overall(scores.counts(LABELS, PREDICTIONS, 3))
     expected = metrics.precision_recall_fscore_support(LABELS, PREDICTIONS, average="macro")
     assert [figures[name] for name in ("precision", "recall", "f1")] == pytest.approx(expected[:3])
-    table = scores.per_class(scores.confusion(LABELS, PREDICTIONS, 3))
+    table = scores.rates(*scores.counts(LABELS, PREDICTIONS, 3))
     expected = metrics.precision_recall_fscore_support(LABELS, PREDICTIONS, average="weighted")
     assert [scores.weighted(table)[name] for name in ("precision", "recall", "f1")] == pytest.approx(expected[:3])
     assert figures["accuracy"] == metrics.accuracy_score(LABELS, PREDICTIONS)
-    assert (scores.confusion(LABELS, PREDICTIONS, 3) == metrics.confusion_matrix(LABELS, PREDICTIONS)).all()
+    matrix = metrics.confusion_matrix(LABELS, PREDICTIONS)
+    expected = [np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)]
+    assert (scores.counts(LABELS, PREDICTIONS, 3) == expected).all()
 
 
 def test_a_class_without_images_does_not_count():
-    three, four = (scores.overall(scores.confusion(LABELS, PREDICTIONS, k)) for k in (3, 4))
+    three, four = (scores.overall(scores.counts(LABELS, PREDICTIONS, k)) for k in (3, 4))
     assert three == four
 
 
 def test_by_hand():
-    table = scores.per_class(np.array([[3, 1], [0, 0]]))
+    table = scores.rates(np.array([3, 0]), np.array([4, 0]), np.array([3, 1]))
     assert table["precision"].tolist() == [1, 0]
     assert table["recall"].tolist() == [0.75, 0]
     assert table["f1"].tolist() == pytest.approx([6 / 7, 0])

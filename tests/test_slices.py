@@ -27,7 +27,7 @@ def test_equal_values_stay_together_and_unknown_ones_apart():
 def test_known_accuracies():
     right = np.arange(40) % 4 > 0
     doubted = np.arange(40) % 4 == 0
-    table = slices.table(facts(40, brightness=np.arange(40.0), **{"label doubted": doubted}), right)
+    table = slices.table(facts(40, brightness=np.arange(40.0), **{"label doubted": doubted}), right, np.arange(40))
     assert table["about"].unique().tolist() == ["brightness", "label doubted"]
     yes, no = table[table["about"] == "label doubted"].itertuples()
     assert (yes.images, yes.accuracy, no.images, no.accuracy) == (10, 0, 30, 1)
@@ -35,5 +35,20 @@ def test_known_accuracies():
     assert table[table["about"] == "brightness"]["images"].sum() == 40
 
 
+def test_the_slices_intervals_know_units():
+    right, units = np.arange(40) % 4 > 0, np.arange(40) // 4
+    known = facts(40, **{"label doubted": np.arange(40) < 20})
+    alone, together = (slices.table(known, right, of) for of in (np.arange(40), np.repeat(np.arange(2), 20)))
+    assert (together["low"] < alone["low"]).all()
+    assert slices.table(known, right, units)["accuracy"].tolist() == alone["accuracy"].tolist()
+
+
+def test_a_range_tells_its_ends_apart():
+    parts = slices.quarters(np.array([3021.0, 3022, 3023, 3024, 3024, 3025, 3025, 3025]), "smallest", "largest")
+    assert list(parts) == ["smallest, 3021 to 3022", "between, 3023 to 3024", "largest, 3025"]
+    sizes = slices.quarters(np.array([12.0] * 3 + [3024.0] * 2), "smallest", "largest")
+    assert list(sizes) == ["smallest, 12", "largest, 3024"]
+
+
 def test_a_slice_without_images_is_left_out():
-    assert slices.table(facts(3, **{"label doubted": np.zeros(3, bool)}), np.ones(3, bool)).empty
+    assert slices.table(facts(3, **{"label doubted": np.zeros(3, bool)}), np.ones(3, bool), np.arange(3)).empty

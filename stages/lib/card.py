@@ -3,8 +3,10 @@
 After Mitchell et al., "Model cards for model reporting", FAT* 2019.
 """
 
-from stages.lib import markdown, page
-from stages.lib.figures import FIGURES
+import math
+
+from stages.lib import calibration, markdown, page
+from stages.lib.figures import FIGURES, grouped, number, percent, plural
 
 SHOWN = ("accuracy", "balanced_accuracy", "f1", "log_loss", "ece")
 WORST = 5
@@ -26,35 +28,42 @@ def content(evidence) -> list[tuple[str, list[str], tuple | None]]:
     figures = [
         (
             FIGURES[name][0],
-            f"{test[name]:.4g}",
-            "{low:.4g} to {high:.4g}".format(**test[f"{name}_ci95"]),
-            f"{train_figures[name]:.4g}",
+            number(test[name]),
+            " to ".join(number(test[f"{name}_ci95"][end]) for end in ("low", "high")),
+            number(train_figures[name]),
         )
         for train_figures in [evidence.scores["train"]]
         for name in SHOWN
     ]
-    weak = evidence.per_class[evidence.per_class["support"] > 0].sort_values("recall", kind="stable").head(WORST)
+    has = evidence.per_class["support"] > 0
+    seen, unseen = evidence.per_class[has], evidence.per_class[~has]
+    weak = seen[seen["recall"] < 1].sort_values("recall", kind="stable").head(WORST)
     limits = [
         "It always answers with one of its classes, whatever the picture shows.",
-        "The intervals tell how much a figure would move with other test images of the same kind, not with images of "
+        f"The intervals resample {grouped(test['units'], test['images'])}"
+        + (", since images of a group are right or wrong together" if test["units"] < test["images"] else "")
+        + ". They tell how much a figure would move with other test images of the same kind, not with images of "
         "another kind, nor with another training seed.",
     ]
     if "robustness" in evidence.scores:
         robust = evidence.scores["robustness"]
         limits.append(
-            f"On corrupted pictures (eight ways, three strengths) {robust['mean']:.1%} are right, as they are "
-            f"{robust['none']:.1%}."
+            f"On corrupted pictures (eight ways, three strengths) {percent(robust['mean'])} of "
+            f"{plural(robust['images'], 'test image')} are right on average, as they are {percent(robust['none'])}."
         )
-    temperature = evidence.scores["test_calibrated"]["temperature"]
     limits.append(
-        f"Its probabilities are {'too sure' if temperature > 1 else 'too cautious'}: the temperature that fits "
-        f"validation is {temperature:.2f}; it is not built into the model."
+        f"By validation it is {sureness(evidence.scores['test_calibrated'])}. The temperature is not built into the "
+        "model."
     )
-    for split in ("validation", "test"):
-        absent = [about["class"] for about in clean["uneven"] if about["split"] == split and not about["images"]]
-        if absent:
-            more = f" and {len(absent) - WORST} more" if len(absent) > WORST else ""
-            limits.append(f"There is no {split} image of {', '.join(absent[:WORST])}{more}.")
+    absent = [about["class"] for about in clean["uneven"] if about["split"] == "validation" and not about["images"]]
+    if absent:
+        more = f" and {len(absent) - WORST} more" if len(absent) > WORST else ""
+        limits.append(f"There is no validation image of {', '.join(absent[:WORST])}{more}.")
+    if len(unseen):
+        shown = ", ".join(unseen["class"][:WORST]) + (" and more" if len(unseen) > WORST else "")
+        limits.append(f"Nothing is known of {plural(len(unseen), 'class', 'classes')} without a test image: {shown}.")
+    if not len(weak):
+        limits.append("Every test image of every class is found, so none is known to be weak.")
     names = list(splits["train"])
     classes = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
     return [
@@ -71,7 +80,7 @@ def content(evidence) -> list[tuple[str, list[str], tuple | None]]:
         (
             "Data",
             [
-                f"{clean['images']:,} images, source {settings.fetch.source}; used: {counts}.",
+                f"{plural(clean['images'], 'image')}, source {settings.fetch.source}; used: {counts}.",
                 f"Set aside: {gone or 'none'}. Flagged, but used: {flagged or 'none'}.",
             ],
             None,
@@ -83,20 +92,51 @@ def content(evidence) -> list[tuple[str, list[str], tuple | None]]:
             (
                 ("weakest classes", "test images", "recall", "precision"),
                 [
-                    (row["class"], row["support"], f"{row['recall']:.1%}", f"{row['precision']:.1%}")
+                    (
+                        row["class"],
+                        row["support"],
+                        percent(row["recall"]),
+                        percent(row["precision"]) if row["precision_low"] != "" else "none predicted",
+                    )
                     for row in weak.to_dict("records")
                 ],
-            ),
+            )
+            if len(weak)
+            else None,
         ),
         (
             "How it was made",
             [
-                f"{train['epochs']} epochs over {train['images']:,} images, train.seed {train['seed']}. The digests "
-                "say of what; params.yaml and dvc.lock, how."
+                f"{plural(train['epochs'], 'epoch')} over {plural(train['images'], 'image')}, "
+                f"train.seed {train['seed']}. The digests say of what; params.yaml and dvc.lock, how."
             ],
             (("what", "SHA-256"), list(evidence.digests.items())),
         ),
     ]
+
+
+def sureness(calibrated: dict) -> str:
+    """Say whether the model is too sure, with the temperature that fits validation and its interval.
+
+    Args:
+        calibrated: temperature and temperature_ci95.
+    """
+    temperature, ends = calibrated["temperature"], calibrated["temperature_ci95"]
+    if ends["low"] > 1:
+        sure = "surer than it should be"
+    elif ends["high"] < 1:
+        sure = "less sure than it could be"
+    else:
+        sure = "neither too sure nor too cautious beyond chance"
+    # Where every image is right no temperature is too low; where chance is as good as the model, none too high.
+    parts = [f"{ends['low']:.3g}", f"{ends['high']:.3g}"]
+    if math.isclose(ends["low"], calibration.LOWEST, rel_tol=1e-3):
+        said = f"{parts[1]} or less"
+    elif math.isclose(ends["high"], calibration.HIGHEST, rel_tol=1e-3):
+        said = f"{parts[0]} or more"
+    else:
+        said = " to ".join(parts)
+    return f"{sure}: temperature {temperature:.3g}, 95 % interval {said}"
 
 
 def as_html(evidence) -> str:

@@ -13,10 +13,11 @@ from stages.lib import figures
 from stages.lib.errors import UserError
 
 SIGNIFICANT = 0.05
+YOUNGER = {"test.units"}  # keys that a base of an earlier Kiln may lack
 REQUIRED = [
     *(f"{split}.{name}" for split in ("train", "validation", "test") for name in ("images", *figures.FIGURES)),
     *(f"test.{name}_ci95.{end}" for name in figures.FIGURES for end in ("low", "high")),
-    *("clean.images", "clean.kept", "model.parameters", "test_calibrated.temperature", "gap.accuracy"),
+    *("test.units", "clean.images", "clean.kept", "model.parameters", "test_calibrated.temperature", "gap.accuracy"),
 ]
 
 
@@ -28,12 +29,13 @@ def flat(tree: Mapping, prefix: str = "") -> dict[str, object]:
     return result
 
 
-def read_metrics(text: str, name: str) -> dict[str, float]:
+def read_metrics(text: str, name: str, older: bool = False) -> dict[str, float]:
     """Read metrics.json: flat, every value a finite number, no key of the contract missing.
 
     Args:
         text: its content.
         name: of the file, for the error.
+        older: whether an earlier Kiln may have written it.
 
     Raises:
         UserError: it is cut off, holds something else than finite numbers, or lacks a key.
@@ -53,7 +55,7 @@ def read_metrics(text: str, name: str) -> dict[str, float]:
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise UserError(f"{name}: {key} is {value!r}, not a finite number: run `dvc repro` and commit it")
     needed = [key for key in REQUIRED if not any(f".{many}" in key for many in figures.MANY_CLASSES)]
-    if missing := [key for key in needed if key not in found]:
+    if missing := [key for key in needed if key not in found and not (older and key in YOUNGER)]:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise UserError(f"{name} lacks {missing[0]}{more}: run `dvc repro` and commit it")
     return found
@@ -78,48 +80,79 @@ class Change:
 def by_intervals(base: Mapping[str, float], now: Mapping[str, float], key: str) -> bool | None:
     """Whether two figures differ by more than their 95 % intervals together explain; None without intervals.
 
+    An interval without width, as an earlier Kiln gave where every image was right, is none: no
+    sample makes a figure certain.
+
     The halves of two independent intervals add up as the root of the sum of their
     squares; each half is the one that faces the other figure.
     """
-    low, high = sorted((base, now), key=lambda figures_: figures_[key])
-    above, below = low.get(f"{key}_ci95.high"), high.get(f"{key}_ci95.low")
-    if above is None or below is None:
+    ends = [side.get(f"{key}_ci95.{end}") for side in (base, now) for end in ("low", "high")]
+    if None in ends or ends[0] == ends[1] or ends[2] == ends[3]:
         return None
-    return high[key] - low[key] > math.hypot(above - low[key], high[key] - below)
+    low, high = sorted((base, now), key=lambda figures_: figures_[key])
+    return high[key] - low[key] > math.hypot(low[f"{key}_ci95.high"] - low[key], high[key] - high[f"{key}_ci95.low"])
 
 
 @dataclass(frozen=True)
 class McNemar:
-    """Images that only the base gets right, that only the other does, and the exact two-sided p value."""
+    """Images that only the base gets right, that only the other does, and the exact two-sided p value.
+
+    Attributes:
+        lost, won: how many images.
+        p: of the hypothesis that neither is better.
+        units: how many the images make where some belong together, else None.
+    """
 
     lost: int
     won: int
     p: float
+    units: int | None = None
 
 
-def mcnemar(base_right: np.ndarray, now_right: np.ndarray) -> McNemar:
-    """Test whether two classifiers are equally often right on the same images.
+def mcnemar(base_right: np.ndarray, now_right: np.ndarray, units: np.ndarray | None = None) -> McNemar:
+    """Test whether two classifiers are equally often right on the same images, some of which belong together.
 
-    Q. McNemar, "Note on the sampling error of the difference between correlated
-    proportions or percentages", Psychometrika 12 (1947); exact, by the binomial.
+    If neither is better, either may have made either's predictions on a unit: every
+    unit's surplus of images that one of the two alone gets right had as well come out
+    for the other. The p value is the share of all such exchanges, counted exactly,
+    that sum to as much as what was found (R. A. Fisher, "The design of experiments",
+    1935, 21). With an image a unit that is McNemar's exact test (Q. McNemar, "Note on
+    the sampling error of the difference between correlated proportions or
+    percentages", Psychometrika 12, 1947).
 
     Args:
         base_right, now_right: bool [N], in one order of the images.
+        units: [N], names or numbers; by default each image is a unit.
     """
-    lost, won = int((base_right & ~now_right).sum()), int((~base_right & now_right).sum())
-    p = stats.binomtest(lost, lost + won).pvalue if lost + won else 1.0
-    return McNemar(lost, won, float(p))
+    change = base_right.astype(int) - now_right
+    names = np.arange(len(change)) if units is None else np.unique(units, return_inverse=True)[1].ravel()
+    surplus = np.bincount(names, change).round().astype(int)
+    sizes, counts = np.unique(np.abs(surplus[surplus != 0]), return_counts=True)
+    # How likely each number of images is to turn to the base: units of one size at once.
+    chance = np.ones(1)
+    for size, count in zip(sizes, counts, strict=True):
+        spread = np.zeros(size * count + 1)
+        spread[::size] = stats.binom.pmf(np.arange(count + 1), count, 0.5)
+        chance = np.convolve(chance, spread)
+    sums = 2 * np.arange(len(chance)) - (len(chance) - 1)
+    p = min(1.0, float(chance[np.abs(sums) >= abs(surplus.sum())].sum()))
+    lost, won = int((change > 0).sum()), int((change < 0).sum())
+    return McNemar(lost, won, p, len(surplus) if len(surplus) < len(change) else None)
 
 
 def paired(base: pd.DataFrame, now: pd.DataFrame) -> McNemar | None:
-    """Test two tables of predictions (id, split, label, prediction) on test; None where images or labels differ."""
+    """Test two tables of predictions (id, split, label, prediction, unit) on test; None where images or labels differ.
+
+    Units are those of ``now``; of ``base`` where only that has them; else each image is one.
+    """
     sides = []
     for table in (base, now):
         test = table[table["split"] == "test"].sort_values("id", kind="stable")
         sides.append(test.assign(right=test["label"] == test["prediction"]))
     if any(sides[0][name].tolist() != sides[1][name].tolist() for name in ("id", "label")):
         return None
-    return mcnemar(*(side["right"].to_numpy() for side in sides))
+    units = next((side["unit"].to_numpy(str) for side in sides[::-1] if "unit" in side), None)
+    return mcnemar(*(side["right"].to_numpy() for side in sides), units)
 
 
 def changes(base: Mapping[str, float], now: Mapping[str, float], test: McNemar | None) -> list[Change]:
@@ -127,14 +160,14 @@ def changes(base: Mapping[str, float], now: Mapping[str, float], test: McNemar |
 
     Args:
         base, now: of ``read_metrics``.
-        test: of the predictions on test, which settles test.accuracy where there is one.
+        test: of the predictions on test, which settles test.accuracy, and what is the same by another name.
     """
     listed = []
     for key, value in now.items():
         if "_ci95." in key or key not in base:
             continue
         beyond = by_intervals(base, now, key)
-        if key == "test.accuracy" and test:
+        if key in ("test.accuracy", "test.weighted_recall") and test:
             beyond = test.p < SIGNIFICANT
         listed.append(Change(key, base[key], value, beyond))
     return listed

@@ -1,4 +1,4 @@
-"""The figures of metrics.json: what they are called in prose, and which way is better."""
+"""The figures of metrics.json: what they are called in prose, which way is better, and how counts are written."""
 
 # figure of a split -> (title, which way is better); in the order of tables
 FIGURES = {
@@ -19,6 +19,42 @@ FIGURES = {
 }
 MANY_CLASSES = ("top2_accuracy", "top5_accuracy")  # only where there are more classes
 _COSTS = ("parameters", "multiply_adds", "megabytes")
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """Write a share as a percentage: never 100% or 0% by rounding."""
+    for more in range(digits, 10):
+        shown = f"{share:.{more}%}"
+        if share in (0, 1) or float(shown[:-1]) not in (0, 100):
+            break
+    return "100%" if share == 1 else shown
+
+
+def span(low: float, high: float, digits: int = 1) -> str:
+    """Write two shares as percentages, with the digits that tell them apart: 97.1% to 98.4%."""
+    for more in range(digits, 10):
+        ends = percent(low, more), percent(high, more)
+        if ends[0] != ends[1] or low == high:
+            break
+    return " to ".join(ends)
+
+
+def number(value: float) -> str:
+    """Write a figure with four decimals; with more where it would seem to be 0 or 1."""
+    shown = f"{value:.4f}"
+    if float(shown) not in (0, 1) or value in (0, 1):
+        return shown
+    return f"{value:.4g}" if float(shown) == 0 else f"{value:.7g}"
+
+
+def grouped(units: int, images: int) -> str:
+    """Say what is resampled, or tested: 20 groups of 600 images, or 600 images."""
+    return plural(images, "image") if units == images else f"{plural(units, 'group')} of {plural(images, 'image')}"
+
+
+def plural(count: int, noun: str, nouns: str | None = None) -> str:
+    """Write a count with its noun: 1 image, 2,000 images; ``nouns`` where an s is not enough."""
+    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
 
 
 def better(key: str) -> str | None:

@@ -9,6 +9,8 @@ from string import Template
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from stages.lib.figures import number
+
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2430; --soft: #566070; --ground: #fff; --line: #d8dde4;
   --card: #f5f7f9; --bar: #2f6fb2; --cell: 47, 111, 178; }
@@ -132,7 +134,7 @@ def _cell(value) -> str:
     if isinstance(value, str):
         return f'<td class="text">{escape(value)}</td>'
     if isinstance(value, float):
-        return f"<td>{value:.4f}</td>" if abs(value) < 10 else f"<td>{value:,.1f}</td>"
+        return f"<td>{number(value) if abs(value) < 10 else f'{value:,.1f}'}</td>"
     return f"<td>{value:,}</td>"
 
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from stages.lib import card as model_card
 from stages.lib import files, page, params
 from stages.lib.dataset import SPLITS
-from stages.lib.figures import FIGURES
+from stages.lib.figures import FIGURES, grouped, number, percent, plural, span
 
 MATRIX_CLASSES = 30
 LISTED = 50
@@ -103,16 +103,19 @@ def load(data: Path = Path("data")) -> Evidence:
     )
 
 
-def _percent(share: float) -> str:
-    if share == 1:
-        return "100%"
-    return f"{share:.1%}" if share < 0.9995 else f"{share:.2%}"
-
-
 def _interval(test: dict, name: str) -> str:
-    low, high = test[f"{name}_ci95"]["low"], test[f"{name}_ci95"]["high"]
-    # Resampling test images that are all right tells nothing about those to come.
-    return f"95 % interval {_percent(low)} to {_percent(high)}" if low < high else "no interval: no test image is wrong"
+    return f"95 % interval {span(test[f'{name}_ci95']['low'], test[f'{name}_ci95']['high'])}"
+
+
+def _resampled(evidence: Evidence) -> str:
+    """Say what the intervals resample where that is not single images."""
+    test = evidence.scores["test"]
+    if test["units"] == test["images"]:
+        return ""
+    return (
+        f"The 95 % intervals resample {grouped(test['units'], test['images'])}, since images that belong together "
+        "are right or wrong together."
+    )
 
 
 def _failures(evidence: Evidence) -> str:
@@ -125,51 +128,96 @@ def _failures(evidence: Evidence) -> str:
         answer = {"yes": "", "no": "not "}.get(row["slice"])
         kind = f"{row['about']}: {row['slice']}" if answer is None else f"{answer}{row['about']}"
         parts.append(
-            f"It does worst on the {row['images']:,} images of the slice “{kind}”: {_percent(row['accuracy'])} right."
+            f"On the slice “{kind}” it does worse than on all: {percent(row['accuracy'])} of "
+            f"{plural(row['images'], 'image')} right."
         )
+    plain = evidence.robustness[evidence.robustness["strength"] == "none"]["accuracy"]
     corrupted = evidence.robustness[evidence.robustness["strength"] == "medium"]
-    if len(corrupted):
-        row = corrupted.sort_values("accuracy", kind="stable").iloc[0]
-        parts.append(f"Of eight medium corruptions {row['corruption']} hurts most: {_percent(row['accuracy'])} right.")
+    hurt = corrupted[corrupted["high"] < plain.max()].sort_values("accuracy", kind="stable")
+    if len(hurt):
+        row = hurt.iloc[0]
+        alike = hurt["corruption"][hurt["accuracy"] == row["accuracy"]].tolist()
+        hurts = f"{alike[0]} hurts" if len(alike) == 1 else f"{' and '.join(alike)} hurt"
+        parts.append(f"Of {len(corrupted)} medium corruptions {hurts} most: {percent(row['accuracy'])} right.")
     return " ".join(parts)
+
+
+def _weakest(evidence: Evidence) -> str:
+    """Say which class is found worst, and how many images tell so."""
+    seen = evidence.per_class[evidence.per_class["support"] > 0]
+    unseen = len(evidence.per_class) - len(seen)
+    lowest = seen[seen["recall"] == seen["recall"].min()]
+    row = lowest.iloc[0]
+    found = f"{percent(row['recall'])} of {plural(int(row['support']), 'image')}"
+    if row["recall"] == 1:
+        said = "it finds every test image of every class"
+    elif len(lowest) == len(seen):
+        said = f"it finds {percent(row['recall'])} of every class"
+    elif len(lowest) == 1:
+        said = f"its weakest class is “{row['class']}”, of which it finds {found}"
+    else:
+        said = (
+            f"its {len(lowest):,} weakest classes, “{row['class']}” among them, are found at {percent(row['recall'])}"
+        )
+    return said + (f"; {plural(unseen, 'class', 'classes')} of them {_have(unseen)} no test image" if unseen else "")
+
+
+def _have(count: int) -> str:
+    return "has" if count == 1 else "have"
+
+
+def _lost(train: float, test: dict) -> str:
+    """Say what the gap between train and test means."""
+    if train <= test["accuracy"]:
+        return "it does no worse on images it never saw"
+    if train <= test["accuracy_ci95"]["high"]:
+        return "within what other test images would show"
+    return "what the model loses on images it never saw"
 
 
 def answer(evidence: Evidence) -> str:
     """Open with what the model is, how good it is and how sure that is."""
     test, train, clean = evidence.scores["test"], evidence.scores["train"], evidence.clean
-    weakest = evidence.per_class[evidence.per_class["support"] > 0].sort_values("recall", kind="stable").iloc[0]
-    gone = clean["images"] - clean["kept"]
+    gone, flagged = clean["images"] - clean["kept"], sum(clean["flagged"].values())
+    doubted = clean["flagged"]["label_error"]
     wrong = test["images"] - round(test["accuracy"] * test["images"])
-    classes = (
-        f"its weakest class is {weakest['class']}, of which it finds {_percent(weakest['recall'])}"
-        if weakest["recall"] < 1
-        else "it finds every image of every class"
-    )
+    made = f"made {plural(flagged, 'finding')} on the others" if flagged else "found nothing to flag on the others"
+    if doubted:
+        of_them = "" if doubted == flagged else f" {doubted:,} of them"
+        made += f":{of_them} {'a label' if doubted == 1 else 'labels'} that the other images speak against"
     return f"<h1>{page.escape(evidence.settings.report.title)}</h1>" + "".join(
         [
             page.text(
                 f"{evidence.train['model']}, {evidence.train['parameters']:,} parameters, tells "
-                f"{len(evidence.per_class)} classes apart. Of {test['images']:,} test images that it never saw "
-                f"it gets {wrong:,} wrong; {classes}. {_failures(evidence)}"
+                f"{len(evidence.per_class)} classes apart. Of {plural(test['images'], 'test image')} that it never saw "
+                f"it gets {f'{wrong:,}' if wrong else 'none'} wrong; {_weakest(evidence)}. {_failures(evidence)}"
             ),
-            page.text(
-                f"The data: cleaning set aside {gone:,} of {clean['images']:,} images and flagged "
-                f"{sum(clean['flagged'].values()):,} findings, {clean['flagged']['label_error']:,} of them labels that "
-                "the other images speak against."
-            ),
+            *([f"<p><strong>{page.escape(_leaking(evidence))}</strong></p>"] if clean["leaks_kept"] else []),
+            page.text(f"The data: cleaning set aside {gone:,} of {plural(clean['images'], 'image')} and {made}."),
             page.headline(
                 [
-                    ("Test accuracy", _percent(test["accuracy"]), _interval(test, "accuracy")),
-                    ("Test F1 (macro)", _percent(test["f1"]), _interval(test, "f1")),
-                    ("Test recall (macro)", _percent(test["recall"]), _interval(test, "recall")),
+                    ("Test accuracy", percent(test["accuracy"]), _interval(test, "accuracy")),
+                    ("Test F1 (macro)", percent(test["f1"]), _interval(test, "f1")),
+                    ("Test recall (macro)", percent(test["recall"]), _interval(test, "recall")),
                     (
                         "Train minus test accuracy",
                         f"{100 * (train['accuracy'] - test['accuracy']):.1f} points",
-                        "what the model loses on images it never saw",
+                        _lost(train["accuracy"], test),
                     ),
                 ]
             ),
+            page.text(_resampled(evidence), "note") if _resampled(evidence) else "",
         ]
+    )
+
+
+def _leaking(evidence: Evidence) -> str:
+    """Say that copies of test images stay in train, and what that does to the metrics."""
+    kept = evidence.clean["leaks_kept"]
+    return (
+        f"{plural(kept, 'copy', 'copies')} of test or validation images {'stays' if kept == 1 else 'stay'} in the "
+        f"splits below them, as clean.near_duplicate is {evidence.settings.clean.near_duplicate}: the test metrics are "
+        "too good."
     )
 
 
@@ -204,7 +252,7 @@ def _unlike(evidence: Evidence) -> list[str]:
         else "They do not come from one draw: their images may differ in kind, so one says little of the other."
     )
     return [
-        f"Accuracy differs between validation, {_percent(sides[0][0])}, and test, {_percent(sides[1][0])}, by more "
+        f"Accuracy differs between validation, {percent(sides[0][0])}, and test, {percent(sides[1][0])}, by more "
         f"than chance (p = {two_proportions(*sides):.1g}). {why}"
     ]
 
@@ -218,7 +266,8 @@ def data(evidence: Evidence) -> str:
     rows.append(("all classes", *(sum(splits[split].values()) for split in SPLITS)))
     parts = [
         page.text(
-            f"{evidence.fetch['images']:,} images were fetched and brought to {shape['height']} x {shape['width']} "
+            f"{plural(evidence.fetch['images'], 'image was', 'images were')} fetched and brought to "
+            f"{shape['height']} x {shape['width']} "
             f"pixels, {'gray' if shape['channels'] == 1 else 'RGB'}."
         ),
         '<div class="side">',
@@ -280,9 +329,12 @@ def found(evidence: Evidence) -> str:
         return page.section("What cleaning found", page.text("Nothing: no image was set aside and none flagged."))
     parts = [
         page.text(
-            "Images set aside are in no split; flagged ones stay in. A copy of a test image never stays in train, nor "
-            f"one of a validation image: {clean['leaks']:,} went for that. {clean['corrected']:,} labels were "
-            "corrected by data/corrections.csv, where a person's verdict on any image below lasts."
+            "Images set aside are in no split; flagged ones stay in. Copies of given test or validation images in the "
+            f"splits below them: {clean['leaks']:,} found, {clean['leaks'] - clean['leaks_kept']:,} set aside. "
+            "Near-duplicates are images whose fine structure correlates by "
+            f"{clean['near_duplicate_score']:.2f} or more. "
+            f"{plural(clean['corrected'], 'label was', 'labels were')} corrected by data/corrections.csv, "
+            "where a person's verdict on any image below lasts."
         ),
         page.table(("reason", "set aside", "flagged"), rows),
     ]
@@ -305,7 +357,9 @@ def found(evidence: Evidence) -> str:
 def _exhibit(row) -> tuple[list[tuple[bytes, str]], str]:
     """One finding: its pictures, each with an alternative text, and a caption."""
     pictures = [(row.image, f"{row.id}, labelled {row.label}")]
-    caption = f"{_FOUND[row.reason].format(score=row.score)}. {row.id}: label {row.label}"
+    caption = (
+        f"{_FOUND[row.reason].format(score=row.score, percent=percent(row.score or 0, 2))}. {row.id}: label {row.label}"
+    )
     if row.suggestion:
         caption += f", perhaps {row.suggestion}"
     if row.other_image:
@@ -319,7 +373,7 @@ def augmented(evidence: Evidence) -> str:
     if not evidence.augment["active"]:
         return page.section("Augmentation", page.text("Augmentation is off: every strength is 0."))
     what = (
-        f"{evidence.augment['views']:,} views were written and are trained on beside the originals."
+        f"{plural(evidence.augment['views'], 'view was', 'views were')} written, to train on beside the originals."
         if evidence.augment["mode"] == "offline"
         else "New views are made of every image in every epoch."
     )
@@ -358,7 +412,8 @@ def learning(evidence: Evidence) -> str:
     return page.section(
         "Learning curves",
         page.text(
-            f"{train['epochs']} epochs over {train['images']:,} images; the weights of epoch {train['epoch_kept']} are "
+            f"{plural(train['epochs'], 'epoch')} over {plural(train['images'], 'image')}; "
+            f"the weights of epoch {train['epoch_kept']} are "
             "kept. Figures on train are means over the epoch, while the weights move."
         ),
         f'<div class="side">{"".join(plots)}</div>',
@@ -367,6 +422,7 @@ def learning(evidence: Evidence) -> str:
 
 def metrics(evidence: Evidence) -> str:
     """Tabulate every figure on every split, with intervals on test."""
+    test = evidence.scores["test"]
     measured = {"test, 95 % interval": "test", "test with mirror images, 95 % interval": "test_flipped"}
     columns = {title: split for title, split in measured.items() if split in evidence.scores}
     rows = []
@@ -376,16 +432,16 @@ def metrics(evidence: Evidence) -> str:
         values = [float(evidence.scores[split][name]) for split in SPLITS]
         for split in columns.values():
             value, interval = evidence.scores[split][name], evidence.scores[split][f"{name}_ci95"]
-            shown = f"{interval['low']:.4f} to {interval['high']:.4f}"
-            values.append(shown if split == "test" else f"{value:.4f}: {shown}")
+            shown = f"{number(interval['low'])} to {number(interval['high'])}"
+            values.append(shown if split == "test" else f"{number(value)}: {shown}")
         rows.append((f"{title}, {better} is better", *values))
     return page.section(
         "Metrics",
         page.table(("", *SPLITS, *columns), rows),
         page.text(
-            "Intervals: Wilson's for accuracy, the bootstrap's with "
-            f"{evidence.settings.evaluate.resamples:,} resamples for the rest. They tell how much the "
-            "figure would move with other test images, not with another training seed.",
+            "95 % intervals are score intervals; the variance of accuracy is computed, that of the other figures comes "
+            f"from {evidence.settings.evaluate.resamples:,} resamples of {grouped(test['units'], test['images'])}. "
+            "They tell how much a figure would move with other test images, not with another training seed.",
             "note",
         ),
     )
@@ -396,12 +452,23 @@ def confused(evidence: Evidence) -> str:
     names = evidence.per_class["class"].tolist()
     pairs = evidence.confusion[evidence.confusion["label"] != evidence.confusion["prediction"]]
     worst = pairs.sort_values("images", ascending=False, kind="stable").head(10)
-    listing = page.table(
-        ("label", "taken for", "images", "share of label"),
-        [(row.label, row.prediction, row.images, f"{row.share:.1%}") for row in worst.itertuples()],
+    if not len(pairs):
+        said = f"No mistakes: {_all_right(evidence)}."
+    elif len(pairs) > len(worst):
+        said = f"The {len(worst)} most frequent of {len(pairs):,} kinds of mistake:"
+    else:
+        said = "The mistakes:"
+    listing = page.text(said)
+    listing += (
+        ""
+        if not len(pairs)
+        else page.table(
+            ("label", "taken for", "images", "share of label"),
+            [(row.label, row.prediction, row.images, percent(row.share)) for row in worst.itertuples()],
+        )
     )
     if len(names) > MATRIX_CLASSES:
-        return page.section("Confusion on test", page.text("The most frequent mistakes:"), listing)
+        return page.section("Confusion on test", listing)
     index = {name: number for number, name in enumerate(names)}
     counts = np.zeros((len(names), len(names)), int)
     for row in evidence.confusion.itertuples():
@@ -409,9 +476,13 @@ def confused(evidence: Evidence) -> str:
     return page.section(
         "Confusion on test",
         page.matrix(names, counts.tolist()),
-        page.text("The most frequent mistakes:") if len(worst) else page.text("No mistakes."),
-        listing if len(worst) else "",
+        listing,
     )
+
+
+def _all_right(evidence: Evidence) -> str:
+    images = evidence.scores["test"]["images"]
+    return "the one test image is right" if images == 1 else f"all {images:,} test images are right"
 
 
 def per_class(evidence: Evidence) -> str:
@@ -426,7 +497,12 @@ def per_class(evidence: Evidence) -> str:
     return page.section(
         "Classes on test",
         page.text("F1 of each class:"),
-        page.bars([(row["class"], row["f1"], f"{row['f1']:.1%}") for row in frame.to_dict("records")]),
+        page.bars(
+            [
+                (row["class"], row["f1"], percent(row["f1"]) if row["support"] else "no image")
+                for row in frame.to_dict("records")
+            ]
+        ),
         page.text("With 95 % intervals:"),
         page.table(("class", "images", "precision", "recall", "F1"), rows),
     )
@@ -434,25 +510,22 @@ def per_class(evidence: Evidence) -> str:
 
 def _with_ends(row: dict, name: str) -> str:
     ends = [row[f"{name}_{end}"] for end in ("low", "high")]
-    # Nothing was predicted as this class; or no image is wrong, of which resampling tells nothing.
-    if "" in ends or ends[0] == ends[1]:
-        return f"{float(row[name]):.1%}"
-    return f"{float(row[name]):.1%} ({float(ends[0]):.1%} to {float(ends[1]):.1%})"
+    if "" in ends:
+        return "none predicted as it"
+    return f"{percent(float(row[name]))} ({span(float(ends[0]), float(ends[1]))})"
 
 
 def calibration(evidence: Evidence) -> str:
-    """Show whether probabilities mean what they say, and what a temperature would mend."""
+    """Show whether probabilities mean what they say, and what a temperature would fix."""
     test, after, frame = evidence.scores["test"], evidence.scores["test_calibrated"], evidence.reliability
-    temperature = after["temperature"]
-    sure = "surer than it should be" if temperature > 1 else "less sure than it could be"
     names = ("log_loss", "brier", "ece")
     rows = [(FIGURES[name][0], float(test[name]), float(after[name])) for name in names]
     return page.section(
         "Are its probabilities right?",
         page.text(
-            f"On validation the model is {sure}: dividing its logits by {temperature:.2f} gives the least log-loss "
-            "there. The table tells what that does on test. Points below the diagonal are images of which it is too "
-            "sure."
+            f"On validation the model is {model_card.sureness(after)}. The table shows what dividing its logits by "
+            f"{after['temperature']:.3g} does on test. Points below the diagonal are bins of images of which it is "
+            "too sure."
         ),
         '<div class="side">',
         page.diagonal(frame["confidence"].tolist(), frame["accuracy"].tolist(), "Reliability on test"),
@@ -464,14 +537,18 @@ def calibration(evidence: Evidence) -> str:
 def slices(evidence: Evidence) -> str:
     """Tabulate accuracy on slices of test."""
     rows = [
-        (row.about, row.slice, row.images, f"{row.accuracy:.1%}", f"{row.low:.1%} to {row.high:.1%}")
+        (row.about, row.slice, row.images, percent(row.accuracy), span(row.low, row.high))
         for row in evidence.slices.itertuples()
     ]
+    if not rows:
+        return page.section(
+            "Where it does better and worse", page.text("Nothing that cleaning knows tells the test images apart.")
+        )
     return page.section(
         "Where it does better and worse",
         page.text(
             "Test images by what cleaning knows of them. A slice whose interval lies apart from the others' is worth "
-            "more images of its kind; many slices are compared, so one of twenty lies apart by chance."
+            "more images of its kind; many slices are compared, so about one of twenty lies apart by chance."
         ),
         page.table(("by", "slice", "images", "accuracy", "its 95 % interval"), rows),
     )
@@ -487,19 +564,19 @@ def robustness(evidence: Evidence) -> str:
     corrupted = frame[frame["corruption"] != "none"]
     strengths = corrupted["strength"].unique().tolist()
     rows = [
-        (name, *(f"{accuracy:.1%}" for accuracy in rows["accuracy"]), float(rows["accuracy"].min()))
+        (name, *(percent(accuracy) for accuracy in rows["accuracy"]), float(rows["accuracy"].iloc[-1]))
         for name, rows in corrupted.groupby("corruption", sort=False)
     ]
     figures = evidence.scores["robustness"]
     return page.section(
         "When pictures get worse",
         page.text(
-            f"Accuracy on {figures['images']:,} test images, {_percent(figures['none'])} as they are, "
-            f"{_percent(figures['mean'])} on average when corrupted. stages/lib/corruptions.py tells how."
+            f"Accuracy on {plural(figures['images'], 'test image')}, {percent(figures['none'])} as they are, "
+            f"{percent(figures['mean'])} on average when corrupted. stages/lib/corruptions.py tells how."
         ),
         page.table(("corruption", *strengths), [row[:-1] for row in rows]),
         page.text("At the strongest:"),
-        page.bars([(row[0], row[-1], f"{row[-1]:.1%}") for row in rows]),
+        page.bars([(row[0], row[-1], percent(row[-1])) for row in rows]),
     )
 
 
@@ -507,7 +584,10 @@ def mistakes(evidence: Evidence) -> str:
     """Show the wrong predictions that the model is surest of, where it looked, and what it has seen that is alike."""
     wrong = evidence.exhibits["label"] != evidence.exhibits["prediction"]
     if not wrong.any():
-        return page.section("Surest mistakes", page.text("None on test."))
+        test = evidence.scores["test"]
+        none = f"None: {_all_right(evidence)}."
+        hidden = "Not shown: evaluate.mistakes is 0 in params.yaml."
+        return page.section("Surest mistakes", page.text(none if test["accuracy"] == 1 else hidden))
     grad_cam = (
         "There is no Grad-CAM: this network has no feature maps near its end."
         if evidence.exhibits["grad_cam"].isna().all()
@@ -548,7 +628,7 @@ def _explained(row) -> tuple[list[list[tuple[bytes, str]]], str]:
         for one in row.neighbours
     ]
     labels = ", ".join(one["label"] for one in row.neighbours)
-    caption = f"{row.id}: label {row.label}, predicted {row.prediction} at {row.probability:.1%}. Alike: {labels}"
+    caption = f"{row.id}: label {row.label}, predicted {row.prediction} at {percent(row.probability)}. Alike: {labels}"
     return [own, near], caption
 
 

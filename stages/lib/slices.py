@@ -34,20 +34,36 @@ def quarters(values: np.ndarray, lowest: str, highest: str) -> dict[str, np.ndar
     for index in range(len(inner) + 1):
         chosen = number == index
         title = lowest if index == 0 else highest if index == len(inner) else "between"
-        parts[f"{title}, {values[chosen].min():.3g} to {values[chosen].max():.3g}"] = chosen
+        parts[f"{title}, {_between(values[chosen].min(), values[chosen].max())}"] = chosen
     return parts
 
 
-def table(facts: pd.DataFrame, right: np.ndarray) -> pd.DataFrame:
+def _between(low: float, high: float) -> str:
+    """Write a range with the digits that tell its ends apart, three at least; one value where there is one."""
+    for digits in range(3, 18):
+        ends = [_plain(value, digits) for value in (low, high)]
+        if ends[0] != ends[1] or low == high:
+            break
+    return ends[0] if low == high else " to ".join(ends)
+
+
+def _plain(value: float, digits: int) -> str:
+    shown = f"{value:.{digits}g}"
+    return f"{value:.0f}" if "e+" in shown else shown
+
+
+def table(facts: pd.DataFrame, right: np.ndarray, units: np.ndarray) -> pd.DataFrame:
     """Tell the accuracy on each slice.
 
     Args:
         facts: one row an image: the columns that ``MEASURES`` names, and bool
             columns, each a slice of its own beside its opposite.
         right: bool [N], whether the image is classified rightly.
+        units: int [N], the same for images that belong together.
 
     Returns:
-        about, slice, images, accuracy, low, high (Wilson's 95 % interval); slices without images are left out.
+        about, slice, images, accuracy, low, high (95 % interval, of ``intervals.share``); slices without
+        images are left out.
     """
     parts = []
     for name, (about, lowest, highest) in MEASURES.items():
@@ -59,7 +75,7 @@ def table(facts: pd.DataFrame, right: np.ndarray) -> pd.DataFrame:
             parts += [(name, "yes", inside), (name, "no", ~inside)]
     rows = []
     for about, part, chosen in parts:
-        images, hits = int(chosen.sum()), int(right[chosen].sum())
+        images = int(chosen.sum())
         if images:
-            rows.append((about, part, images, hits / images, *intervals.wilson(hits, images)))
+            rows.append((about, part, images, right[chosen].mean(), *intervals.share(right[chosen], units[chosen])))
     return pd.DataFrame(rows, columns=["about", "slice", "images", "accuracy", "low", "high"])

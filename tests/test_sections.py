@@ -1,0 +1,232 @@
+"""What the report and the model card say of evidence from which little can be concluded."""
+
+import html
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+from ruamel.yaml import YAML
+
+from stages import evaluate
+from stages.lib import calibration, card, curves, figures, findings, params, sections, slices
+
+CLASSES = ["a", "b", "c"]
+
+
+def made(labels, predictions, units=None, confidence: float = 0.9, **changes) -> sections.Evidence:
+    """Evidence of a test split of these labels and predictions; ``changes`` replace parts of it."""
+    labels, predictions = np.array(labels), np.array(predictions)
+    count, classes = len(labels), len(CLASSES)
+    probabilities = np.full((count, classes), (1 - confidence) / (classes - 1), np.float32)
+    probabilities[np.arange(count), predictions] = confidence
+    units = np.arange(count) if units is None else np.array(units)
+    test, table = evaluate.score(labels, probabilities, CLASSES, 200, 0, units)
+    seen = {"labels": labels, "units": units, "probabilities": probabilities}
+    seen["logits"] = calibration.logarithms(probabilities)
+    right = predictions == labels
+    facts = pd.DataFrame(
+        {**dict.fromkeys(slices.MEASURES, np.full(count, 3024.0)), "label doubted": np.arange(count) < 1}
+    )
+    reasons = dict.fromkeys(findings.REASONS, 0)
+    shown = [
+        {"id": str(row), "label": CLASSES[labels[row]], "prediction": CLASSES[predictions[row]], "probability": 0.99999}
+        | {"image": b"", "occlusion": b"", "grad_cam": None, "neighbours": []}
+        for row in np.flatnonzero(~right)
+    ]
+    columns = ["id", "label", "prediction", "probability", "image", "occlusion", "grad_cam", "neighbours"]
+    train = {name: test[name] for name in ("images", *figures.FIGURES) if name in test}
+    robust = [("none", "none", *([right.mean()] * 3)), ("noise", "medium", *([right.mean()] * 3))]
+    parts = {
+        "settings": params.Params.model_validate(YAML(typ="safe").load(ROOT / "params.yaml")),
+        "params_text": "",
+        "fetch": {"images": 1, "skipped": {}, "notes": {}},
+        "clean": {
+            "images": count,
+            "kept": count,
+            "corrected": 1,
+            "leaks": 3,
+            "leaks_kept": 0,
+            "near_duplicate_score": 0.65,
+            "uneven": [],
+            "split_makers": dict.fromkeys(("train", "validation", "test"), "given by the source"),
+            "effective": dict.fromkeys(("train", "validation", "test"), 1.0),
+            "set_aside": reasons,
+            "flagged": {**reasons, "label_error": 1},
+            "conversion": {"height": 8, "width": 8, "channels": 1},
+            "splits": {split: dict.fromkeys(CLASSES, 1) for split in ("train", "validation", "test")},
+            "sampled": [],
+        },
+        "set_aside": pd.DataFrame({"reason": []}),
+        "evidence": pd.DataFrame({"reason": []}),
+        "samples": b"",
+        "augment": {"active": True, "mode": "offline", "views": 1},
+        "views": b"",
+        "normalize": {},
+        "train": {
+            "model": "m", "parameters": 1, "multiply_adds": 1, "megabytes": 1.0,
+            "epochs": 1, "images": 1, "epoch_kept": 1, "seed": 0,
+        },
+        "history": pd.DataFrame(
+            {name: [0.5] for name in ("epoch", "loss", "accuracy", "validation_loss", "validation_accuracy")}
+        ),
+        "scores": {
+            "train": train,
+            "validation": train,
+            "test": test,
+            "test_calibrated": evaluate.calibrated(seen, seen),
+            "robustness": {"images": count, "none": right.mean(), "mean": right.mean()},
+        },
+        "per_class": table.astype(object).where(table.notna(), ""),
+        "confusion": evaluate.confusion_table(labels, predictions, CLASSES),
+        "exhibits": pd.DataFrame(shown, columns=columns),
+        "reliability": curves.reliability(labels, probabilities),
+        "slices": slices.table(facts, right, units),
+        "robustness": pd.DataFrame(robust, columns=["corruption", "strength", "accuracy", "low", "high"]),
+        "digests": {},
+    }  # fmt: skip
+    for name in ("support", "precision", "recall", "f1"):
+        parts["per_class"][name] = table[name]
+    return sections.Evidence(**{**parts, **changes})
+
+
+def told(part: str) -> str:
+    """The text of a piece of HTML."""
+    return " ".join(html.unescape(re.sub("<[^>]+>", " ", part)).split())
+
+
+def everything(evidence: sections.Evidence) -> str:
+    names = ("answer", "data", "found", "augmented", "learning", "metrics", "calibration", "confused", "per_class")
+    names += ("slices", "robustness", "mistakes", "right", "card")
+    return told("".join(getattr(sections, name)(evidence) for name in names))
+
+
+RIGHT = made([0, 1, 2] * 20, [0, 1, 2] * 20)
+BY_CLASS = made([0] * 10 + [1] * 10 + [2] * 5, [0] * 10 + [0] * 10 + [2] * 5)
+EMPTY = made([0] * 10 + [1] * 10, [0] * 9 + [1] * 11)
+ONE = made([0, 1], [0, 0])
+
+
+@pytest.mark.parametrize("evidence", [RIGHT, BY_CLASS, EMPTY, ONE])
+def test_nothing_is_said_in_a_wrong_number_or_with_a_range_of_no_width(evidence):
+    text = everything(evidence)
+    assert not re.search(
+        r"(?<![\d.,])1 (?!of\b)(images|findings|labels|views|epochs|groups|classes|test images)\b", text
+    )
+    assert not re.search(r"(\d[\d.]*%?) to \1(?![\d.%])", text)
+    assert "nan" not in text.lower().split()
+
+
+def test_recalls_of_0_and_1_alone_are_no_certainty():
+    text = told(sections.answer(BY_CLASS))
+    assert "no test image is wrong" not in text and "it gets 10 wrong" in text
+    tile = re.search(r"Test recall \(macro\) 66.7% 95 % interval ([\d.]+)% to ([\d.]+)%", text)
+    assert float(tile[1]) < 60 and float(tile[2]) > 70
+    assert "its weakest class is “b”, of which it finds 0.0% of 10 images" in text
+
+
+def test_all_right_is_no_certainty_either():
+    text = told(sections.answer(RIGHT))
+    assert "it gets none wrong; it finds every test image of every class" in text
+    assert text.count("100% 95 % interval 9") == 3  # 94 to 100 %, and the like
+    assert "No mistakes: all 60 test images are right." in told(sections.confused(RIGHT))
+    assert told(sections.mistakes(RIGHT)) == "Surest mistakes None: all 60 test images are right."
+    assert "none is known to be weak" in told(sections.card(RIGHT)) and "weakest classes" not in told(
+        sections.card(RIGHT)
+    )
+
+
+def test_mistakes_that_are_not_shown_are_not_said_to_be_none():
+    assert "None" not in told(sections.mistakes(made([0, 1], [0, 0], exhibits=ONE.exhibits.head(0))))
+
+
+def test_a_class_without_test_images_is_named():
+    assert "1 class of them has no test image" in told(sections.answer(EMPTY))
+    assert "Nothing is known of 1 class without a test image: c." in told(sections.card(EMPTY))
+    assert "no image" in told(sections.per_class(EMPTY)) and "no test image" in told(sections.per_class(EMPTY))
+    assert "none predicted as it" in told(sections.per_class(BY_CLASS))
+
+
+def test_equal_classes_are_not_told_apart():
+    alike = made([0, 1, 2] * 10, ([0, 1, 2] * 9) + [1, 2, 0])
+    assert "it finds 90.0% of every class" in told(sections.answer(alike))
+    two = made([0, 1, 2] * 10, ([0, 1, 2] * 9) + [1, 2, 2])
+    assert "its 2 weakest classes, “a” among them, are found at 90.0%" in told(sections.answer(two))
+
+
+def test_findings_are_counted():
+    assert "made 1 finding on the others: a label" in told(sections.answer(RIGHT))
+    clean = {**RIGHT.clean, "flagged": dict.fromkeys(RIGHT.clean["flagged"], 0)}
+    assert "found nothing to flag" in told(sections.answer(made([0, 1], [0, 1], clean=clean)))
+
+
+def test_groups_are_said_where_there_are_some():
+    groups = made([0, 1, 2] * 20, [0, 1, 2] * 20, units=np.repeat(np.arange(5), 12))
+    for part in (sections.answer, sections.metrics, sections.card):
+        assert "5 groups of 60 images" in told(part(groups)), part
+    assert "group" not in told(sections.answer(RIGHT)) and "60 images" in told(sections.metrics(RIGHT))
+    assert "resample 5 groups of 60 images" in card.as_markdown(groups)
+    line = evaluate.describe({"test": groups.scores["test"]})
+    assert line.endswith("by 5 groups of 60 images")
+    low = [float(re.search(r"interval ([\d.]+)%", told(sections.answer(found)))[1]) for found in (groups, RIGHT)]
+    assert low[0] < 60 < low[1]
+
+
+def test_a_temperature_within_chance_of_1_is_not_called_too_sure():
+    honest = made([0] * 30, [0] * 27 + [1] * 3, confidence=0.89)
+    assert "neither too sure nor too cautious beyond chance" in told(sections.calibration(honest))
+    assert "neither too sure" in told(sections.card(honest))
+    sure = made([0] * 30, [0] * 20 + [1] * 10, confidence=0.99)
+    assert "surer than it should be" in told(sections.calibration(sure))
+    cautious = made([0] * 90, [0] * 90, confidence=0.6)
+    text = told(sections.calibration(cautious))
+    assert "less sure than it could be" in text and "or less" in text
+    hopeless = made([0, 1, 2] * 4, [1, 2, 0] * 4, confidence=0.5)
+    assert "or more" in told(sections.calibration(hopeless))
+
+
+def test_a_corruption_that_costs_nothing_hurts_not_most():
+    text = told(sections.answer(RIGHT))
+    assert "hurt" not in text
+    table = pd.DataFrame(
+        {"corruption": ["none", "noise", "blur"], "strength": ["none", "medium", "medium"], "accuracy": [1, 0.5, 0.5]}
+    ).assign(low=[0.9, 0.4, 0.4], high=[1, 0.6, 0.6])
+    text = told(sections.answer(made([0, 1, 2] * 20, [0, 1, 2] * 20, robustness=table)))
+    assert "noise and blur hurt most: 50.0% right" in text
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"),
+    [(1, "100%"), (0.99996, "99.996%"), (0.5, "50.0%"), (0, "0.0%"), (0.00001, "0.001%"), (0.9996, "99.96%")],
+)
+def test_a_share_is_not_rounded_to_all_or_nothing(share, shown):
+    assert figures.percent(share) == shown
+
+
+def test_numbers_and_ranges_keep_what_tells_them_apart():
+    assert figures.span(0.99951, 0.99954) == "99.951% to 99.954%"
+    assert figures.span(0.5, 0.75) == "50.0% to 75.0%"
+    assert [figures.number(value) for value in (1, 0.5, 0.99999, 0, 1e-6)] == [
+        "1.0000",
+        "0.5000",
+        "0.99999",
+        "0.0000",
+        "1e-06",
+    ]
+    assert [figures.plural(count, "class", "classes") for count in (1, 2, 1000)] == [
+        "1 class",
+        "2 classes",
+        "1,000 classes",
+    ]
+
+
+def test_copies_that_stay_across_splits_stand_in_the_first_lines():
+    leaky = made([0, 1, 2], [0, 1, 2])
+    assert "stay in the splits" not in told(sections.answer(leaky))
+    leaky.clean["leaks_kept"] = 2
+    text = told(sections.answer(leaky))
+    assert "2 copies of test or validation images stay in the splits below them" in text and "too good" in text
+    leaky.clean["leaks_kept"] = 1
+    assert "1 copy of test or validation images stays" in told(sections.answer(leaky))
+    assert "3 found, 2 set aside" in told(sections.found(leaky))
