@@ -220,6 +220,12 @@ def surest_right(labels: np.ndarray, probabilities: np.ndarray, most: int) -> np
     return rows[certainty[rows] >= 0][:most]
 
 
+def surest(labels: np.ndarray, probabilities: np.ndarray, mistakes: int) -> np.ndarray:
+    """Rows to show: the surest mistakes, then for comparison a few of the surest right predictions."""
+    right = surest_right(labels, probabilities, RIGHT if mistakes else 0)
+    return np.append(surest_mistakes(labels, probabilities, mistakes), right)
+
+
 def pixels_of(data: dataset.Dataset, split: str, rows: np.ndarray) -> np.ndarray:
     """Read some rows of a split, in the order of ``rows``: uint8 [M, H, W, C]."""
     found, start = np.empty((len(rows), *data.image_shape), np.uint8), 0
@@ -372,8 +378,7 @@ def main() -> None:
         both = predict(classifier, data, "test", flip=True)["probabilities"]
         flipped, _ = score(labels, both, data.classes, settings.resamples, seed, units)
     summary = summarize(outputs, plain, flipped)
-    rows = surest_mistakes(labels, probabilities, settings.mistakes)
-    rows = np.append(rows, surest_right(labels, probabilities, RIGHT if settings.mistakes else 0))
+    rows = surest(labels, probabilities, settings.mistakes)
     with files.publish(OUTPUT) as folder:
         used = min(settings.robustness_images, len(labels))
         corrupted = robustness(classifier, first_images(data, "test", used), labels[:used], units[:used], seed)
