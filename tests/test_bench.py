@@ -103,8 +103,13 @@ def test_a_line_stays_valid_by_all_params_that_decide_about_the_accuracy(bench):
     assert ledger.find("recipes", recipe="cifar10", changes="", params=before, seed=0)
     params["fetch"]["path"], params["train"]["seed"] = "elsewhere", 7
     assert recipe.digest(params) == before
-    params["train"]["precise_norm"] = True
-    assert recipe.digest(params) != before
+    for section, key, value in (
+        ("train", "precise_norm", True),
+        ("clean", "near_duplicate", "drop"),
+        ("clean", "near_duplicate_score", 0.8),
+        ("clean", "label_error", "drop"),
+    ):
+        assert recipe.digest({**params, section: {**params[section], key: value}}) != before, key
 
 
 def test_the_spread_is_that_of_the_seeds(bench):

@@ -72,7 +72,7 @@ def test_the_metrics_are_finite_scalars_under_fixed_keys(trained):
     names = ("images", *figures.FIGURES)  # ten classes have every figure
     keys = {f"{split}.{name}" for split in ("train", "validation", "test") for name in names}
     keys |= {f"test.{name}_ci95.{end}" for name in names[1:] for end in ("low", "high")}
-    keys |= {f"clean.{name}" for name in ("images", "kept", "corrected", "leaks")}
+    keys |= {f"clean.{name}" for name in ("images", "kept", "corrected", "leaks", "leaks_kept")}
     keys |= {f"clean.classes_{what}.{split}" for what in ("absent", "off_share") for split in ("validation", "test")}
     keys |= {f"clean.{what}.{reason}" for what in ("set_aside", "flagged") for reason in findings.REASONS}
     keys |= {f"model.{name}" for name in ("parameters", "multiply_adds", "megabytes", "epochs")}
@@ -103,7 +103,7 @@ def evidence(uneven=(), accuracy=(0.9, 0.9), effective=(1000.0, 1000.0), given="
         "effective": dict(zip(sides, effective, strict=True)),
         "uneven": list(uneven),
         "sampled": ["ill"],
-        **dict.fromkeys(("images", "kept", "corrected", "leaks"), 1),
+        **dict.fromkeys(("images", "kept", "corrected", "leaks", "leaks_kept"), 1),
         "set_aside": {},
         "flagged": {},
     }

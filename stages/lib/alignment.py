@@ -35,18 +35,28 @@ def side(shape: Sequence[int]) -> int:
     return 2 * _SIDE if min(shape[:2]) >= 2 * _SIDE else _SIDE
 
 
-def working(images: np.ndarray, pixels: int) -> np.ndarray:
-    """Bring images to squares of luminance, which JPEG keeps best: uint8 [P, H, W, C] to float32 [P, S, S]."""
-    if images.shape[1:3] != (pixels, pixels):
-        how = cv2.INTER_AREA if min(images.shape[1:3]) >= pixels else cv2.INTER_CUBIC
-        images = np.stack([cv2.resize(image, (pixels, pixels), interpolation=how) for image in images])
-    images = images.reshape(len(images), pixels, pixels, -1).astype(np.float32)
-    return images[..., 0] if images.shape[-1] == 1 else images @ _LUMA
+def working(pixels: np.ndarray, rows: np.ndarray, side: int) -> np.ndarray:
+    """Bring images to squares of luminance, which JPEG keeps best: float32 [P, side, side].
+
+    Args:
+        pixels: uint8 [N, H, W, C]; may be a memory map, of which no more than an image is held as it is.
+        rows: which images, integers [P].
+        side: in pixels.
+    """
+    made = np.empty((len(rows), side, side), np.float32)
+    how = cv2.INTER_AREA if min(pixels.shape[1:3]) >= side else cv2.INTER_CUBIC
+    for place, row in enumerate(rows):
+        image = pixels[row]
+        if image.shape[:2] != (side, side):
+            image = cv2.resize(image, (side, side), interpolation=how)
+        image = image.reshape(side, side, -1)
+        made[place] = image[..., 0] if image.shape[-1] == 1 else image @ _LUMA
+    return made
 
 
-def thumbnails(images: np.ndarray) -> np.ndarray:
-    """Shrink images to 16 x 16 gray, for ``likeness``: uint8 [P, 16, 16]."""
-    return _shrunk(working(images, _SIDE), _COARSE).round().astype(np.uint8)
+def thumbnails(pixels: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Shrink images to 16 x 16 gray, for ``likeness``: uint8 [P, 16, 16]; see ``working``."""
+    return _shrunk(working(pixels, rows, _SIDE), _COARSE).round().astype(np.uint8)
 
 
 def likeness(ones: np.ndarray, twos: np.ndarray) -> np.ndarray:

@@ -30,9 +30,10 @@ _LIKELY, _ALIKE_LIKELY = 0.4, 0.45
 # pairs of CIFAR-10 with different labels are found; above the other, copies that
 # JPEG has coarsened are lost.
 _LEAST, _MOST = 0.65, 0.9
-# All images of a set are alike where the border would be above this: it is 0.43 on
-# CIFAR-10, and 0.66 and more on photographs of hands before one wall.
-_ALIKE = 0.55
+# All images of a set are alike where the median of random pairs is above this: it is
+# 0.16 on CIFAR-10 (0.18 on its airplanes alone), and 0.24 on photographs of hands
+# before one wall, with 100 images as with 2,000.
+_ALIKE = 0.22
 # How much parts of the images must agree: their flattest and worst, chosen there too
 # (not asked of pairs above the latter); and where all images are alike, every strong
 # one, since such images differ in a detail: the height of a bar, the place of a finger.
@@ -70,7 +71,8 @@ def find(pixels: np.ndarray, usable: np.ndarray, seed: int, border: float | None
         pixels: uint8 [N, H, W, C]; may be a memory map, and is read in batches.
         usable: the rows to search among, integers.
         seed: of the samples that filters, index and border are learned from.
-        border: the least score of a copy; by default it is learned from the set.
+        border: the least score of a copy; by default it is learned from the set, and
+            further proof is asked for.
 
     Returns:
         No pairs where the images are below 16 pixels: such look alike by nature.
@@ -89,7 +91,7 @@ def find(pixels: np.ndarray, usable: np.ndarray, seed: int, border: float | None
         near = _nearest(index, small, asked, most)
         pairs = _pairs(asked, near, count)
         if not known.size:
-            rule = _Rule.learned(judge.agreements(_drawn(pairs, generator), judge.side), border)
+            rule = _learn(judge, _strewn(count, generator), _drawn(pairs, generator), border)
         # What is in one crowd already needs no proof; what was compared before, no second.
         new = np.setdiff1d(pairs, known, assume_unique=True)
         new = new[crowd[new // count] != crowd[new % count]]
@@ -139,6 +141,11 @@ def _pairs(asked: np.ndarray, near: np.ndarray, count: int) -> np.ndarray:
     return np.unique(np.minimum(one, other)[real] * count + np.maximum(one, other)[real])
 
 
+def _strewn(count: int, generator: np.random.Generator) -> np.ndarray:
+    one, other = generator.integers(0, count, (2, _USUAL))
+    return _pairs(one, other[:, None], count)
+
+
 def _drawn(pairs: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return np.sort(generator.choice(pairs, min(_USUAL, len(pairs)), replace=False))
 
@@ -151,31 +158,39 @@ class _Rule:
         border: the least correlation of fine structure.
         as_is: the least correlation of the images as they are, where all images are alike.
         alike: whether all images of the set are alike.
+        given: whether the border is the user's, who needs no further proof.
     """
 
     border: float
     as_is: float
     alike: bool
-
-    @classmethod
-    def learned(cls, agreements: np.ndarray, border: float | None) -> "_Rule":
-        """Learn from a sample of neighbours how alike a pair must be to be one of copies.
-
-        Args:
-            agreements: as ``alignment.agreement`` gives them.
-            border: what the user asks for, if anything.
-        """
-        whole, *_, as_is = agreements
-        usual = _above(whole[whole < _MOST])
-        border = border or float(np.clip(usual, _LEAST, _MOST))
-        return cls(border, float(np.clip(_above(as_is), _LEAST_AS_IS, _MOST_AS_IS)), usual > _ALIKE)
+    given: bool
 
     def holds(self, agreements: np.ndarray) -> np.ndarray:
         """Judge pairs: bool [P]."""
         whole, worst, strong, as_is = agreements
-        if self.alike:
-            return (whole >= self.border) & (strong >= _IN_STRONG) & (as_is >= self.as_is)
-        return (whole >= self.border) & ((worst >= _IN_WORST) | (whole >= _MOST))
+        proven = (strong >= _IN_STRONG) & (as_is >= self.as_is)
+        if not self.alike:
+            proven = (worst >= _IN_WORST) | (whole >= _MOST)
+        return (whole >= self.border) & (proven | self.given)
+
+
+def _learn(judge: "_Judge", random: np.ndarray, near: np.ndarray, border: float | None) -> _Rule:
+    """Learn from pairs that are no copies, but for few, how alike a pair must be to be one of copies.
+
+    Args:
+        judge: of the set.
+        random: random pairs, as numbers; they tell whether all images are alike.
+        near: neighbours; where all images are alike, they tell how much.
+        border: what the user asks for, if anything.
+    """
+    alike = bool(np.median(judge.agreements(random, judge.side)[0]) > _ALIKE)
+    learned, as_is = _LEAST, _LEAST_AS_IS
+    if alike:
+        whole, *_, same = judge.agreements(near, judge.side)
+        learned = float(np.clip(_above(whole[whole < _MOST]), _LEAST, _MOST))
+        as_is = float(np.clip(_above(same), _LEAST_AS_IS, _MOST_AS_IS))
+    return _Rule(border or learned, as_is, alike, border is not None)
 
 
 def _above(usual: np.ndarray) -> float:
@@ -186,7 +201,7 @@ def _above(usual: np.ndarray) -> float:
     25th percentile: copies lie above those, even where half of all are copies.
     """
     if not len(usual):
-        return -1.0
+        return 1.0
     low, high = np.quantile(np.arctanh(np.clip(usual, -0.999, 0.999)), [0.1, 0.25])
     spread = (high - low) / (stats.norm.ppf(0.25) - stats.norm.ppf(0.1))
     middle = high - spread * stats.norm.ppf(0.25)
@@ -200,7 +215,7 @@ class _Judge:
         self.pixels, self.usable = pixels, usable
         self.side = alignment.side(pixels.shape[1:])
         parts = [usable[start : start + _PAIRS] for start in range(0, len(usable), _PAIRS)]
-        made = parallel.ordered_map(lambda rows: alignment.thumbnails(pixels[rows]), parts)
+        made = parallel.ordered_map(lambda rows: alignment.thumbnails(pixels, rows), parts)
         self.thumbnails = np.concatenate(list(made))
 
     def scores(self, pairs: np.ndarray, rule: _Rule) -> np.ndarray:
@@ -224,8 +239,8 @@ class _Judge:
         """Give ``alignment.agreement`` of pairs at a side: [4, P]."""
 
         def align(part: np.ndarray) -> np.ndarray:
-            sides = (self.pixels[self.usable[places]] for places in np.divmod(part, len(self.usable)))
-            return alignment.agreement(*(alignment.working(images, side) for images in sides)).T
+            sides = (self.usable[places] for places in np.divmod(part, len(self.usable)))
+            return alignment.agreement(*(alignment.working(self.pixels, rows, side) for rows in sides)).T
 
         return self._mapped(align, pairs, _PAIRS * 32 * 32 // side**2, np.empty((0, 4))).T
 

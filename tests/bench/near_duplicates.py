@@ -97,7 +97,7 @@ def main() -> None:
     planted = [make(real[row], generator) for rows, make in zip(drawn, KINDS.values(), strict=True) for row in rows]
     pixels = np.concatenate([real, np.stack(planted)])
     start = time.perf_counter()
-    pairs = copies.find(pixels, np.arange(len(pixels)), SEED)
+    pairs = copies.find(pixels, np.arange(len(pixels)), SEED).pairs
     seconds = time.perf_counter() - start
     found = set(zip(pairs["first"], pairs["second"], strict=True))
     start = time.perf_counter()

@@ -107,14 +107,21 @@ def run(params: dict, scratch: Path) -> tuple[dict[str, tuple[float, float]], di
 def digest(params: dict) -> str:
     """Name what decides about the accuracy: eight hex digits of the params up to train.
 
-    Without fetch.path and train.seed, and without a key that came after lines
-    were measured where it has the value that changes nothing.
+    Without fetch.path and train.seed; and a key that came or changed after lines
+    were measured, where it changes nothing, as it was then.
     """
     deciding = {name: dict(params[name]) for name in ("fetch", "clean", "augment", "normalize", "train")}
     deciding["seed"] = params["seed"]
     del deciding["fetch"]["path"], deciding["train"]["seed"]
     if not deciding["train"]["precise_norm"]:
         del deciding["train"]["precise_norm"]
+    clean = deciding["clean"]
+    if clean["near_duplicate_score"] == "auto":
+        del clean["near_duplicate_score"]
+    if clean["near_duplicate"] == "leaks":
+        clean["near_duplicate"] = "flag"  # which did so when lines were measured
+    if clean["label_error"] != "drop":
+        clean["min_label_quality"] = 0.02
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:8]
 
 
