@@ -70,7 +70,7 @@ def main() -> None:
     by_default = cleanlab_default(pixels, given)
     report("cleanlab's default: logistic regression", time.perf_counter() - start, by_default, wrong)
     print(f"Kiln: peak {peak:,.0f} MB, {judged.noise:.1%} of the labels seem to come from chance")
-    for least in (0.3, 0.5, 0.7, 0.9):
+    for least in (0.5, 0.7, 0.9):
         flagged = judged.doubted(least)
         suggested = (judged.suggestion == true)[flagged & wrong].mean()
         print(
