@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import faiss
 import numpy as np
 import pandas as pd
-from scipy import stats
 from threadpoolctl import threadpool_limits
 
 from stages.lib import alignment, features, parallel, randomness, splits
@@ -196,16 +195,14 @@ def _learn(judge: "_Judge", random: np.ndarray, near: np.ndarray, border: float 
 def _above(usual: np.ndarray) -> float:
     """Set a border above what is usual.
 
-    What is usual is a normal distribution on Fisher's scale (artanh), where a
-    correlation's spread hardly depends on its size, given by the tenth and the
-    25th percentile: copies lie above those, even where half of all are copies.
+    What is usual is the median and the spread below it, on Fisher's scale (artanh),
+    where a correlation's spread hardly depends on its size. Copies lie above, and
+    change neither much.
     """
     if not len(usual):
         return 1.0
-    low, high = np.quantile(np.arctanh(np.clip(usual, -0.999, 0.999)), [0.1, 0.25])
-    spread = (high - low) / (stats.norm.ppf(0.25) - stats.norm.ppf(0.1))
-    middle = high - spread * stats.norm.ppf(0.25)
-    return float(np.tanh(middle + _DEVIATIONS * spread))
+    middle, below = np.quantile(np.arctanh(np.clip(usual, -0.999, 0.999)), [0.5, 0.25])
+    return float(np.tanh(middle + _DEVIATIONS * (middle - below) / 0.6745))
 
 
 class _Judge:
