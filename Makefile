@@ -15,7 +15,7 @@ define SHOW
 import json, pandas
 metrics = json.load(open("metrics/metrics.json"))
 splits = {name: metrics[name] for name in ("train", "validation", "test")}
-print(pandas.DataFrame(splits).drop(index=[name for name in metrics["test"] if name.endswith("_ci95")]).to_string())
+print(pandas.DataFrame(splits).drop(index=[name for name in metrics["test"] if name == "units" or name.endswith("_ci95")]).to_string())
 interval = metrics["test"]["accuracy_ci95"]
 print("\ntest accuracy {:.2%}, 95 % interval {low:.2%} to {high:.2%}".format(metrics["test"]["accuracy"], **interval))
 endef

@@ -327,12 +327,14 @@ def found(evidence: Evidence) -> str:
     ]
     if not rows:
         return page.section("What cleaning found", page.text("Nothing: no image was set aside and none flagged."))
+    border = ""
+    if clean["set_aside"]["near_duplicate"] + clean["flagged"]["near_duplicate"]:
+        border = f"Near-duplicates' fine structure correlates by {clean['near_duplicate_score']:.2f} or more. "
     parts = [
         page.text(
             "Images set aside are in no split; flagged ones stay in. Copies of given test or validation images in the "
             f"splits below them: {clean['leaks']:,} found, {clean['leaks'] - clean['leaks_kept']:,} set aside. "
-            "Near-duplicates are images whose fine structure correlates by "
-            f"{clean['near_duplicate_score']:.2f} or more. "
+            f"{border}"
             f"{plural(clean['corrected'], 'label was', 'labels were')} corrected by data/corrections.csv, "
             "where a person's verdict on any image below lasts."
         ),
