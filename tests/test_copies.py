@@ -196,3 +196,17 @@ def test_crowds_of_copies_are_found_whole(sizes, seed):
     expected = [*range(150), *np.repeat(range(150, 150 + len(sizes)), sizes)]
     # The same sets: each found one is one that was planted, and the other way round.
     assert len(set(zip(label, expected, strict=True))) == len(set(label)) == len(set(expected))
+
+
+def test_two_crowds_of_one_picture_are_joined_beyond_the_nearest_neighbours():
+    # Of each image the eleven nearest are those that lie as it does.
+    generator = np.random.default_rng(0)
+    pictures = photographs(151)
+    noisy = [
+        np.clip(image + generator.integers(-2, 3, image.shape), 0, 255).astype(np.uint8)
+        for image in (pictures[150], shifted(pictures[150]))
+        for _ in range(12)
+    ]
+    pairs = copies.find(np.concatenate([pictures[:150], np.stack(noisy)]), np.arange(174), seed=0).pairs
+    label = splits.components(174, pairs["first"].to_numpy(), pairs["second"].to_numpy())
+    assert len(set(label[150:])) == 1 and len(set(label)) == 151
