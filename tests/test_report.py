@@ -2,6 +2,7 @@ import json
 import math
 import re
 import shutil
+from html import unescape
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ import pytest
 from conftest import Project
 
 from stages import evaluate, report
-from stages.lib import corruptions, figures, files, findings, page, sections
+from stages.lib import corruptions, figures, files, findings, markdown, page, sections
 
 
 class Tags(HTMLParser):
@@ -19,8 +20,11 @@ class Tags(HTMLParser):
 
     def __init__(self, text: str):
         super().__init__()
-        self.tags, self.sources, self.handlers, self.alts = [], [], [], []
+        self.tags, self.sources, self.handlers, self.alts, self.texts = [], [], [], [], []
         self.feed(text)
+
+    def handle_data(self, data):
+        self.texts.append(data)
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
@@ -197,6 +201,36 @@ def test_a_failing_cell_fails_the_stage_and_publishes_nothing(trained, tmp_path)
     assert failed.returncode == 1
     assert "the cell `1 / 0` failed with ZeroDivisionError" in failed.stderr
     assert not (folder / "metrics").exists()
+
+
+NAMES = [
+    "bird's nest",
+    '"cats" & dogs',
+    "&amp; &#39;",
+    EVIL,
+    "a|b",
+    "`c`",
+    "_d_ **e** ~~f~~",
+    "\\*g",
+    "[h](i) ![j](k)",
+]
+NAMES += ["l\nm\r\n\tn\u2028o", "# p", "- q", "1. r", "+", "---", "> s", "$t$ {u}", "日本語", "-0.5", "1.5"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_comes_out_of_markdown_and_html_as_it_is(name):
+    import mistune  # of nbconvert
+
+    render = mistune.create_markdown(escape=False, plugins=["table", "strikethrough"])
+    one_line = " ".join(name.split())
+    shown = render(markdown.plain(name))
+    assert shown.count("<") == 2 and unescape(shown) == f"<p>{one_line}</p>\n"
+    cell = re.search("<td>(.*)</td>", render(markdown.table(["class"], [[name]])))[1]
+    assert "<" not in cell and unescape(cell) == one_line
+    for part in (page.text(name), page.table(["class"], [[name]]), page.matrix([name], [[1]]), page.image(b"", name)):
+        shown = Tags(part)
+        assert " ".join(name.split()) in (" ".join(text.split()) for text in (*shown.texts, *shown.alts))
+    assert Tags(page.page(name, "")).texts.count(name) == 1
 
 
 def test_everything_from_data_is_escaped():
