@@ -38,6 +38,7 @@ from stages.lib import (
     splits,
 )
 from stages.lib.errors import UserError
+from stages.lib.figures import plural
 
 SOURCE = Path("data/raw")
 OUTPUT = Path("data/clean")
@@ -430,19 +431,26 @@ def describe(summary: dict) -> str:
     parts = ", ".join(f"{sum(counts.values()):,} {split}" for split, counts in summary["splits"].items())
     gone = ", ".join(f"{count:,} {reason}" for reason, count in summary["set_aside"].items() if count)
     flags = ", ".join(f"{count:,} {reason}" for reason, count in summary["flagged"].items() if count)
-    corrected = f"; {summary['corrected']:,} labels corrected" if summary["corrected"] else ""
-    if summary["leaks_kept"]:
-        corrected += f"; {summary['leaks_kept']:,} COPIES OF TEST OR VALIDATION IMAGES STAY in the splits below them"
+    corrected = f"; {plural(summary['corrected'], 'label')} corrected" if summary["corrected"] else ""
+    if kept := summary["leaks_kept"]:
+        stay = "COPY OF TEST OR VALIDATION IMAGES STAYS" if kept == 1 else "COPIES OF TEST OR VALIDATION IMAGES STAY"
+        corrected += f"; {kept:,} {stay} in the splits below them"
     uneven = "".join(f"; {phrase}" for phrase in splits.told(summary["uneven"]))
     return (
-        f"{summary['kept']:,} of {summary['images']:,} images as {shape['height']}x{shape['width']} "
+        f"{summary['kept']:,} of {plural(summary['images'], 'image')} as {shape['height']}x{shape['width']} "
         f"{'gray' if shape['channels'] == 1 else 'RGB'}: {parts}{uneven}{corrected}; set aside: {gone or 'none'}; "
         f"flagged: {flags or 'none'}"
     )
 
 
-def preview(examined: Examined) -> str:
-    """Tabulate the counts of each reason and list its ten worst images."""
+def preview(examined: Examined, conversion: images.Conversion, most: float) -> str:
+    """Tabulate the counts of each reason, list its ten worst images, and say what the stage would: its line, or errors.
+
+    Args:
+        examined: of ``examine``.
+        conversion: of the images.
+        most: the fraction of the images that may be set aside.
+    """
     found, lines = examined.found, [f"{'reason':<20}{'set aside':>10}{'flagged':>10}"]
     by_reason = pd.crosstab(found["reason"], found["action"]).reindex(columns=["drop", "flag"], fill_value=0)
     reasons = [reason for reason in findings.REASONS if reason in by_reason.index]
@@ -455,6 +463,13 @@ def preview(examined: Examined) -> str:
             about += [row["suggestion"] and f"perhaps {row['suggestion']}"]
             score = "" if row["score"] is None else f"{row['score']:.4g}"
             lines.append(f"  {score:>8}  {row['id']}  ({row['label']})  {', '.join(filter(None, about))}".rstrip())
+    counts = count(examined)
+    lines.append(f"\nclean would say: {describe(summarize(examined, counts, conversion, []))}")
+    for check in (lambda: check_budget(examined, most), lambda: splits.check(counts)):
+        try:
+            check()
+        except UserError as error:
+            lines.append(f"clean would stop: {error}")
     return "\n".join(lines)
 
 
@@ -505,7 +520,7 @@ def main() -> None:
         pixels = np.memmap(path, np.uint8, "r", shape=(len(facts), *conversion.image_shape))
         examined = examine(facts, pixels, verdicts, settings, seed)
         if dry_run:
-            print(preview(examined))
+            print(preview(examined, conversion, settings.max_set_aside))
             return
         check_budget(examined, settings.max_set_aside)
         summary = save(folder, examined, pixels, conversion, seed)

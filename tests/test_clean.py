@@ -223,7 +223,7 @@ def test_crowds_of_copies_stay_together_through_the_real_search(given, policy):
     parted = kept.groupby(crowd[kept.index])["split"].nunique() > 1
     if given and policy in ("flag", "keep"):
         assert parted[:3].all() and result.leaks_kept == (kept["split"][crowd < 3] != "test").sum()
-        assert "COPIES OF TEST OR VALIDATION IMAGES STAY" in clean.describe(
+        assert "COPIES OF TEST OR VALIDATION IMAGES STAY in" in clean.describe(
             clean.summarize(result, clean.count(result), images.Conversion(32, 32, 3, "crop"), [])
         )
     else:
@@ -300,7 +300,7 @@ def small(project):
 def test_the_stage_lists_what_it_sets_aside(small):
     (small.folder / "data/corrections.csv").write_text("id,label\na/1.png,b\nb/2.png,\n")
     done = small.stage("clean")
-    assert "15 of 18 images as 8x8 gray" in done.stdout and "1 labels corrected" in done.stdout
+    assert "15 of 18 images as 8x8 gray" in done.stdout and "; 1 label corrected" in done.stdout
     assert "set aside: 1 left_out, 1 undecodable, 1 exact_duplicate" in done.stdout
     gone = pd.read_parquet(small.folder / "data/clean/set_aside.parquet").set_index("id")
     assert gone.loc["a/copy.png", ["reason", "other"]].tolist() == ["exact_duplicate", "a/0.png"]
@@ -330,6 +330,25 @@ def test_a_dry_run_writes_nothing(small):
     assert {*small.folder.rglob("*")} - before <= {small.folder / "data/.clean.lock"}
     assert "undecodable                  1         0" in done.stdout
     assert "a/copy.png  (a)  see a/0.png" in done.stdout
+    # The same sentence as the real run, whatever it tells.
+    assert (
+        done.stdout.splitlines()[-1].replace("clean would say: ", "clean: ") in small.stage("clean").stdout.splitlines()
+    )
+
+
+def test_a_dry_run_tells_what_the_run_would(monkeypatch):
+    rows = [("ab"[i % 2], None, f"{i}", None) for i in range(100)]
+    rows += [("ill", None, f"p{i}", "one patient") for i in range(9)]
+    rows += [(label, "test", f"t{label}{i}", None) for label in "ab" for i in range(20)]
+    conversion = images.Conversion(8, 8, 1, "crop")
+    result = examined(made(rows), set(), monkeypatch)
+    summary = clean.summarize(result, clean.count(result), conversion, [])
+    said = clean.preview(result, conversion, 0.2).splitlines()
+    assert said[-1] == f"clean would say: {clean.describe(summary)}" and "no test image of ill; " in said[-1]
+    contrast = [0.0 if label == "ill" else 50.0 for label, *_ in rows]
+    said = clean.preview(examined(made(rows).assign(contrast=contrast), set(), monkeypatch), conversion, 0.05)
+    assert "clean would stop: 9 of 149 images would be set aside (9 constant), more than the fraction" in said
+    assert said.splitlines()[-1].startswith("clean would stop: class ill has no image left for train")
 
 
 def test_twice_the_same_bytes(small):

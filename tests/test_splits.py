@@ -217,6 +217,7 @@ def test_no_group_straddles_and_every_image_has_one_place(rows, seed):
     ("counts", "says"),
     [
         ([[5, 1, 1]], "1 class is left"),
+        ([[0, 0, 0], [0, 0, 0]], "no image is left after cleaning"),
         ([[0, 0, 5], [0, 0, 5]], "no image is left for train: the source gives all of them to validation or test"),
         ([[5, 1, 1], [0, 1, 1]], "class 1 has no image left for train"),
         ([[5, 0, 1], [5, 0, 1]], "no image is left for validation: no class has one to spare"),
@@ -290,6 +291,7 @@ def test_what_is_told_is_short():
         "far off their share of validation: a (16, expected 10.0)",
         "no test image of c0, c1, c2 and 1,002 more classes",
     ]
+    assert splits.told(found[:4]) == ["no test image of c0, c1, c2 and 1 more class"]
     assert splits.told([]) == []
 
 

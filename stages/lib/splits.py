@@ -9,6 +9,7 @@ from scipy.sparse.csgraph import connected_components
 
 from stages.lib import dataset, randomness
 from stages.lib.errors import UserError
+from stages.lib.figures import plural
 
 # A draw is left as it is where every class is this near to its quota, as a fraction of it; a split may be as much
 # larger where classes would have none of it.
@@ -368,7 +369,7 @@ def told(found: Sequence[Mapping], most: int = 3) -> list[str]:
             if about["images"]
         ]
         for what, names in ((f"no {split} image of", absent), (f"far off their share of {split}:", far)):
-            more = f" and {len(names) - most:,} more classes" if len(names) > most else ""
+            more = f" and {plural(len(names) - most, 'more class', 'more classes')}" if len(names) > most else ""
             phrases += [f"{what} {', '.join(names[:most])}{more}"] if names else []
     return phrases
 
@@ -383,7 +384,13 @@ def check(counts: pd.DataFrame) -> None:
         UserError: naming the class or split that lacks images.
     """
     if len(counts) < 2:
-        raise UserError(f"{len(counts)} class is left after cleaning, but a classifier needs two: add images")
+        left = f"{plural(len(counts), 'class is', 'classes are')} left"
+        raise UserError(f"{left} after cleaning, but a classifier needs two: add images")
+    if counts.to_numpy().sum() == 0:
+        raise UserError(
+            "no image is left after cleaning: look at why with `python -m stages.clean --dry-run`, then fix the "
+            "source, or choose flag for a reason"
+        )
     if counts["train"].sum() == 0:
         raise UserError(
             "no image is left for train: the source gives all of them to validation or test, by its names or its "
