@@ -1,7 +1,6 @@
 """Score the model on train, validation and test; on test with intervals, slices, corruptions and explanations."""
 
-import functools
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -150,13 +149,13 @@ def known_about(ids: np.ndarray, folder: Path) -> pd.DataFrame:
 
 
 def robustness(
-    classifier: artifact.Classifier, pixels: np.ndarray, labels: np.ndarray, units: np.ndarray, seed: int
+    classifier: artifact.Classifier, parts: Iterable[np.ndarray], labels: np.ndarray, units: np.ndarray, seed: int
 ) -> pd.DataFrame:
     """Score test images under each corruption at each strength.
 
     Args:
         classifier: the model.
-        pixels: uint8 [N, H, W, C].
+        parts: the images in stretches, uint8 [n, H, W, C], of which one is held at a time.
         labels: int [N].
         units: int [N], the same for images that belong together.
         seed: of the corruptions.
@@ -165,25 +164,24 @@ def robustness(
         case (both), corruption, strength, amount, accuracy, low, high (95 % interval); the first row is of the images
         as they are (none). No rows where there are no images.
     """
-    # In parts, since corruptions compute in floats of eight times the size.
-    parts = np.split(pixels, range(rows := dataset.rows_per_group(pixels.shape[1:]), len(pixels), rows))
-
-    def row(name: str, strength: str, amount: float, change: Callable[[np.ndarray], np.ndarray]) -> tuple:
-        predicted = [models.probabilities(classifier.model, change(part)).argmax(axis=1) for part in parts]
-        right = np.concatenate(predicted) == labels
-        return f"{name}, {strength}", name, strength, amount, right.mean(), *intervals.share(right, units)
-
-    columns = ["case", "corruption", "strength", "amount", "accuracy", "low", "high"]
-    if not len(labels):
-        return pd.DataFrame(columns=columns)
-    cases = [(name, strength) for name in corruptions.CORRUPTIONS for strength in corruptions.STRENGTHS]
-    table = [row("none", "none", 0, lambda part: part)]
-    for name, strength in progress.track(cases, "evaluate corruptions", len(cases), "corruptions"):
-        generator = randomness.generator(seed, "evaluate", name, strength)
-        amount = corruptions.CORRUPTIONS[name][1][corruptions.STRENGTHS.index(strength)]
-        change = functools.partial(corruptions.corrupt, name=name, strength=strength, generator=generator)
-        table.append(row(name, strength, amount, change))
-    return pd.DataFrame(table, columns=columns)
+    cases = [("none", "none", 0)]
+    cases += [
+        (name, strength, amount)
+        for name, (_, amounts, _) in corruptions.CORRUPTIONS.items()
+        for strength, amount in zip(corruptions.STRENGTHS, amounts, strict=True)
+    ]
+    # Each case draws on from part to part: every image is read once, and all are corrupted as if case by case.
+    draws = [randomness.generator(seed, "evaluate", name, strength) for name, strength, _ in cases]
+    predicted = [[] for _ in cases]
+    for part in progress.track(parts, "evaluate corruptions", len(labels), size=len):
+        for (name, strength, _), generator, said in zip(cases, draws, predicted, strict=True):
+            changed = part if name == "none" else corruptions.corrupt(part, name, strength, generator)
+            said.append(models.probabilities(classifier.model, changed).argmax(axis=1))
+    table = []
+    for (name, strength, amount), said in zip(cases if len(labels) else [], predicted, strict=False):
+        right = np.concatenate(said) == labels
+        table.append((f"{name}, {strength}", name, strength, amount, right.mean(), *intervals.share(right, units)))
+    return pd.DataFrame(table, columns=["case", "corruption", "strength", "amount", "accuracy", "low", "high"])
 
 
 def robustness_figures(table: pd.DataFrame, images_used: int) -> dict:
@@ -242,15 +240,13 @@ def pixels_of(data: dataset.Dataset, split: str, rows: np.ndarray) -> np.ndarray
     return found
 
 
-def first_images(data: dataset.Dataset, split: str, count: int) -> np.ndarray:
-    """Read the first images of a split, in whose order the classes are mixed: uint8 [count, H, W, C]."""
-    parts = [np.empty((0, *data.image_shape), np.uint8)]
+def first_images(data: dataset.Dataset, split: str, count: int) -> Iterator[np.ndarray]:
+    """Stream the first images of a split, in whose order the classes are mixed: uint8 [n, H, W, C], count in all."""
     for batch in data.batches(split):
         if not count:
             break
-        parts.append(batch.pixels[:count])
-        count -= len(parts[-1])
-    return np.concatenate(parts)
+        yield batch.pixels[:count]
+        count -= min(count, len(batch.pixels))
 
 
 def exhibits(
