@@ -193,8 +193,16 @@ def _belong(table: pd.DataFrame | None, state: State) -> bool:
 def _verdict(found: Comparison) -> list[str]:
     if found.failures:
         return ["**May not be merged:**", "", *(f"- {markdown.plain(failure)}" for failure in found.failures)]
-    if not any((found.now.params.get("compare") or {}).values()):
+    gate = found.now.params.get("compare") or {}
+    if not any(gate.values()):
         return ["**May be merged:** `compare` in params.yaml sets no floor and no largest drop."]
+    unchecked = [key for key in gate.get("drops") or {} if key not in {change.key for change in found.listed}]
+    if unchecked:
+        names = ", ".join(map(markdown.plain, unchecked))
+        return [
+            "**May be merged:** every floor and largest drop of `compare` in params.yaml that can be checked is kept. "
+            f"Not checked, since the base has no such figure: the drop of {names}."
+        ]
     return ["**May be merged:** every floor and largest drop of `compare` in params.yaml is kept."]
 
 
@@ -236,7 +244,7 @@ def describe(found: Comparison) -> str:
     """Write the comparison as Markdown, safe whatever names params and classes have."""
     parts = [f"## Kiln: compared with {found.base_name}", "", *_verdict(found), ""]
     if not found.base:
-        parts += [f"{found.base_name} has no metrics that can be compared; only floors were checked.", ""]
+        parts += [f"{found.base_name} has no metrics that can be compared.", ""]
         return "\n".join(parts)
     parts += [_accuracy(found), ""]
     changed = comparison.params_changed(found.base.params, found.now.params)
@@ -255,18 +263,20 @@ def describe(found: Comparison) -> str:
         if change not in data
     ]
     header = ("figure", "better", "base", "now", "difference", "test-sample noise")
-    parts += [markdown.table(header, rows) if rows else "None changed.", ""]
+    parts += [markdown.table(header, rows) if rows else "None of those that both have changed.", ""]
     classes = comparison.classes_changed(found.base.classes, found.now.classes)
     if classes:
         parts += ["### Classes that changed beyond noise", ""]
         rows = [(name, figure, base, now, f"{now - base:+.6g}") for name, figure, base, now in classes[:LISTED]]
         parts += [markdown.table(("class", "figure", "base", "now", "difference"), rows), ""]
         more = f"The first {LISTED} of {len(classes)} are listed. " if len(classes) > LISTED else ""
-        tried = (
-            f"Recall and precision of {len(found.now.classes):,} classes were compared, each by its own 95 % intervals"
-        )
+        tried = f"Recall and precision of {_shared(found):,} classes were compared, each by its own 95 % intervals"
         parts += [f"{more}{tried}: with many, some differ so by chance alone.", ""]
     return "\n".join(parts)
+
+
+def _shared(found: Comparison) -> int:
+    return int(found.now.classes["class"].isin(found.base.classes["class"]).sum())
 
 
 def _column(title: str, state: State) -> str:

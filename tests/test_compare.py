@@ -258,7 +258,24 @@ def test_equal_accuracies_and_an_empty_gate_are_called_so():
     assert "Test accuracy is 50.00% as before, within test-sample noise" in text
     assert "sets no floor and no largest drop" in text
     found.now.params["compare"] = {"floors": {"test.accuracy": 0.1}, "drops": {}}
-    assert "every floor and largest drop" in compare.describe(found)
+    assert "every floor and largest drop of `compare` in params.yaml is kept" in compare.describe(found)
+
+
+def test_a_drop_that_could_not_be_checked_is_not_said_to_be_kept():
+    found = grouped(failures=[])
+    found.now.params["compare"] = {"drops": {"test.accuracy": 0.9, "test.f|": 0.1}}
+    for base in (found.base, None):
+        part = dataclasses.replace(found, base=base, listed=found.listed if base else [])
+        text = compare.describe(part)
+        assert "that can be checked is kept. Not checked" in text
+        unchecked = "test.f&#124;" if base else "test.accuracy, test.f&#124;"
+        assert f"has no such figure: the drop of {unchecked}." in text
+
+
+def test_classes_that_one_side_lacks_were_not_compared():
+    found = grouped(failures=[])
+    found = dataclasses.replace(found, base=dataclasses.replace(found.base, classes=found.base.classes.head(3)))
+    assert "Recall and precision of 3 classes were compared" in compare.describe(found)
 
 
 def test_a_figure_that_is_neither_better_nor_worse_has_changed():

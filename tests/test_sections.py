@@ -10,7 +10,7 @@ from conftest import ROOT
 from ruamel.yaml import YAML
 
 from stages import evaluate
-from stages.lib import calibration, card, curves, figures, findings, params, sections, slices
+from stages.lib import calibration, card, curves, figures, findings, page, params, sections, slices
 
 CLASSES = ["a", "b", "c"]
 
@@ -108,14 +108,20 @@ EMPTY = made([0] * 10 + [1] * 10, [0] * 9 + [1] * 11)
 ONE = made([0, 1], [0, 0])
 
 
-@pytest.mark.parametrize("evidence", [RIGHT, BY_CLASS, EMPTY, ONE])
+LONE, LOST, WRONG = made([0], [0]), made([0], [1]), made([0, 1, 2] * 4, [1, 2, 0] * 4)
+
+
+@pytest.mark.parametrize("evidence", [RIGHT, BY_CLASS, EMPTY, ONE, LONE, LOST, WRONG])
 def test_nothing_is_said_in_a_wrong_number_or_with_a_range_of_no_width(evidence):
     text = everything(evidence)
     assert not re.search(
-        r"(?<![\d.,])1 (?!of\b)(images|findings|labels|views|epochs|groups|classes|test images)\b", text
+        r"(?<![\d.,])1 (?!of\b)"
+        r"(images|findings|labels|views|epochs|groups|classes|test images|parameters|multiply-adds|medium corr\w+s)\b",
+        text,
     )
     assert not re.search(r"(\d[\d.]*%?) to \1(?![\d.%])", text)
     assert "nan" not in text.lower().split()
+    assert not re.search(r"\b0\.0{4,}%", text)
 
 
 def test_recalls_of_0_and_1_alone_are_no_certainty():
@@ -132,9 +138,8 @@ def test_all_right_is_no_certainty_either():
     assert text.count("100% 95 % interval 9") == 3  # 94 to 100 %, and the like
     assert "No mistakes: all 60 test images are right." in told(sections.confused(RIGHT))
     assert told(sections.mistakes(RIGHT)) == "Surest mistakes None: all 60 test images are right."
-    assert "none is known to be weak" in told(sections.card(RIGHT)) and "weakest classes" not in told(
-        sections.card(RIGHT)
-    )
+    text = told(sections.card(RIGHT))
+    assert "no class is known to be weak" in text and "weakest classes" not in text
 
 
 def test_mistakes_that_are_not_shown_are_not_said_to_be_none():
@@ -142,10 +147,43 @@ def test_mistakes_that_are_not_shown_are_not_said_to_be_none():
 
 
 def test_a_class_without_test_images_is_named():
-    assert "1 class of them has no test image" in told(sections.answer(EMPTY))
+    assert "; 1 class has no test image" in told(sections.answer(EMPTY))
     assert "Nothing is known of 1 class without a test image: c." in told(sections.card(EMPTY))
     assert "no image" in told(sections.per_class(EMPTY)) and "no test image" in told(sections.per_class(EMPTY))
     assert "none predicted as it" in told(sections.per_class(BY_CLASS))
+
+
+def test_nothing_is_said_of_every_class_where_some_have_no_test_image():
+    for evidence, said in ((LONE, "it finds every test image of every class"), (LOST, "it finds 0.0% of every class")):
+        assert f"{said} that has some; 2 classes have no test image." in told(sections.answer(evidence))
+    assert "that has some" not in told(sections.answer(RIGHT)) + told(sections.answer(WRONG))
+    text = told(sections.card(LONE))
+    assert "Every test image is found, so no class is known" in text and "of every class" not in text
+
+
+def test_one_image_rules_no_temperature_out():
+    assert "95 % interval any at all" in told(sections.calibration(LONE))
+
+
+def test_where_no_copy_was_found_none_is_counted():
+    clean = {**RIGHT.clean, "leaks": 0, "corrected": 0}
+    text = told(sections.found(made([0, 1], [0, 1], clean=clean)))
+    assert "No copy of a given test or validation image was found" in text and "0 found" not in text
+    assert "The worst of each" not in text  # there is no picture
+
+
+def test_where_nothing_is_flagged_copies_that_stay_are_told_still():
+    clean = {**RIGHT.clean, "flagged": dict.fromkeys(RIGHT.clean["flagged"], 0), "leaks_kept": 3}
+    text = told(sections.found(made([0, 1], [0, 1], clean=clean)))
+    assert "Nothing: no image was set aside and none flagged. Copies of given test" in text
+    assert "3 found, 0 set aside" in text and "1 label was corrected" in text
+    quiet = {**clean, "leaks": 0, "leaks_kept": 0, "corrected": 0}
+    assert told(sections.found(made([0, 1], [0, 1], clean=quiet))).endswith("none flagged.")
+
+
+def test_accuracy_that_is_the_confidence_is_not_said_to_differ():
+    assert "they are alike in every bin" in page.diagonal([0.5, 0.901], [0.5, 0.899], "t")
+    assert "they differ most at confidence 0.90, accuracy 1.00" in page.diagonal([0.5, 0.9], [0.5, 1.0], "t")
 
 
 def test_equal_classes_are_not_told_apart():
@@ -198,7 +236,16 @@ def test_a_corruption_that_costs_nothing_hurts_not_most():
 
 @pytest.mark.parametrize(
     ("share", "shown"),
-    [(1, "100%"), (0.99996, "99.996%"), (0.5, "50.0%"), (0, "0.0%"), (0.00001, "0.001%"), (0.9996, "99.96%")],
+    [
+        (3e-49, "<0.000001%"),
+        (1 - 1e-12, ">99.999999%"),
+        (1, "100%"),
+        (0.99996, "99.996%"),
+        (0.5, "50.0%"),
+        (0, "0.0%"),
+        (0.00001, "0.001%"),
+        (0.9996, "99.96%"),
+    ],
 )
 def test_a_share_is_not_rounded_to_all_or_nothing(share, shown):
     assert figures.percent(share) == shown
@@ -219,6 +266,10 @@ def test_numbers_and_ranges_keep_what_tells_them_apart():
         "2 classes",
         "1,000 classes",
     ]
+
+
+def test_names_are_listed_as_in_a_sentence():
+    assert [figures.joined(list(names)) for names in ("a", "ab", "abc")] == ["a", "a and b", "a, b and c"]
 
 
 def test_copies_that_stay_across_splits_stand_in_the_first_lines():

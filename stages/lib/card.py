@@ -48,8 +48,8 @@ def content(evidence) -> list[tuple[str, list[str], tuple | None]]:
     if "robustness" in evidence.scores:
         robust = evidence.scores["robustness"]
         limits.append(
-            f"On corrupted pictures (eight ways, three strengths) {percent(robust['mean'])} of "
-            f"{plural(robust['images'], 'test image')} are right on average, as they are {percent(robust['none'])}."
+            f"On corrupted pictures (eight ways, three strengths) accuracy is {percent(robust['mean'])} on average, on "
+            f"the same {plural(robust['images'], 'test image')} uncorrupted {percent(robust['none'])}."
         )
     limits.append(
         f"By validation it is {sureness(evidence.scores['test_calibrated'])}. The temperature is not built into the "
@@ -63,7 +63,7 @@ def content(evidence) -> list[tuple[str, list[str], tuple | None]]:
         shown = ", ".join(unseen["class"][:WORST]) + (" and more" if len(unseen) > WORST else "")
         limits.append(f"Nothing is known of {plural(len(unseen), 'class', 'classes')} without a test image: {shown}.")
     if not len(weak):
-        limits.append("Every test image of every class is found, so none is known to be weak.")
+        limits.append("Every test image is found, so no class is known to be weak.")
     names = list(splits["train"])
     classes = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
     return [
@@ -71,9 +71,9 @@ def content(evidence) -> list[tuple[str, list[str], tuple | None]]:
         (
             "Model",
             [
-                f"{train['model']}: {train['parameters']:,} parameters, {train['multiply_adds']:,} multiply-adds an "
-                f"image, {train['megabytes']:.3g} MB. Input: {size}, 0 to 255. Output: a probability for each of "
-                f"{len(names)} classes: {classes}."
+                f"{train['model']}: {plural(train['parameters'], 'parameter')}, "
+                f"{plural(train['multiply_adds'], 'multiply-add')} an image, {train['megabytes']:.3g} MB. "
+                f"Input: {size}, 0 to 255. Output: a probability for each of {len(names)} classes: {classes}."
             ],
             None,
         ),
@@ -130,9 +130,13 @@ def sureness(calibrated: dict) -> str:
         sure = "neither too sure nor too cautious beyond chance"
     # Where every image is right no temperature is too low; where chance is as good as the model, none too high.
     parts = [f"{ends['low']:.3g}", f"{ends['high']:.3g}"]
-    if math.isclose(ends["low"], calibration.LOWEST, rel_tol=1e-3):
+    lowest = math.isclose(ends["low"], calibration.LOWEST, rel_tol=1e-3)
+    highest = math.isclose(ends["high"], calibration.HIGHEST, rel_tol=1e-3)
+    if lowest and highest:
+        said = "any at all"
+    elif lowest:
         said = f"{parts[1]} or less"
-    elif math.isclose(ends["high"], calibration.HIGHEST, rel_tol=1e-3):
+    elif highest:
         said = f"{parts[0]} or more"
     else:
         said = " to ".join(parts)

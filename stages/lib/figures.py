@@ -1,5 +1,7 @@
 """The figures of metrics.json: what they are called in prose, which way is better, and how counts are written."""
 
+from collections.abc import Sequence
+
 # figure of a split -> (title, which way is better); in the order of tables
 FIGURES = {
     "accuracy": ("accuracy", "higher"),
@@ -23,11 +25,13 @@ _COSTS = ("parameters", "multiply_adds", "megabytes")
 
 def percent(share: float, digits: int = 1) -> str:
     """Write a share as a percentage: never 100% or 0% by rounding."""
-    for more in range(digits, 10):
+    if share == 1:
+        return "100%"
+    for more in range(digits, 7):
         shown = f"{share:.{more}%}"
-        if share in (0, 1) or float(shown[:-1]) not in (0, 100):
-            break
-    return "100%" if share == 1 else shown
+        if share == 0 or float(shown[:-1]) not in (0, 100):
+            return shown
+    return "<0.000001%" if share < 0.5 else ">99.999999%"
 
 
 def span(low: float, high: float, digits: int = 1) -> str:
@@ -50,6 +54,11 @@ def number(value: float) -> str:
 def grouped(units: int, images: int) -> str:
     """Say what is resampled, or tested: 20 groups of 600 images, or 600 images."""
     return plural(images, "image") if units == images else f"{plural(units, 'group')} of {plural(images, 'image')}"
+
+
+def joined(names: Sequence[str]) -> str:
+    """Write names as a list in a sentence: a; a and b; a, b and c."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def plural(count: int, noun: str, nouns: str | None = None) -> str:

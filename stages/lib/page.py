@@ -231,7 +231,9 @@ def diagonal(x: Sequence[float], y: Sequence[float], title: str) -> str:
         axes.set(title=title, xlabel="confidence", ylabel="accuracy")
 
     confidence, accuracy = max(zip(x, y, strict=True), key=lambda point: abs(point[0] - point[1]))
-    apart = f"they differ most at confidence {confidence:.2f}, accuracy {accuracy:.2f}"
+    apart = "they are alike in every bin"
+    if f"{confidence:.2f}" != f"{accuracy:.2f}":
+        apart = f"they differ most at confidence {confidence:.2f}, accuracy {accuracy:.2f}"
     return _plot(draw, f"{title}: accuracy by confidence; {apart}")
 
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from stages.lib import card as model_card
 from stages.lib import files, page, params
 from stages.lib.dataset import SPLITS
-from stages.lib.figures import FIGURES, grouped, number, percent, plural, span
+from stages.lib.figures import FIGURES, grouped, joined, number, percent, plural, span
 
 MATRIX_CLASSES = 30
 LISTED = 50
@@ -137,8 +137,10 @@ def _failures(evidence: Evidence) -> str:
     if len(hurt):
         row = hurt.iloc[0]
         alike = hurt["corruption"][hurt["accuracy"] == row["accuracy"]].tolist()
-        hurts = f"{alike[0]} hurts" if len(alike) == 1 else f"{' and '.join(alike)} hurt"
-        parts.append(f"Of {len(corrupted)} medium corruptions {hurts} most: {percent(row['accuracy'])} right.")
+        hurts = f"{joined(alike)} {'hurts' if len(alike) == 1 else 'hurt'}"
+        parts.append(
+            f"Of {plural(len(corrupted), 'medium corruption')} {hurts} most: {percent(row['accuracy'])} right."
+        )
     return " ".join(parts)
 
 
@@ -148,18 +150,19 @@ def _weakest(evidence: Evidence) -> str:
     unseen = len(evidence.per_class) - len(seen)
     lowest = seen[seen["recall"] == seen["recall"].min()]
     row = lowest.iloc[0]
+    only = " that has some" if unseen else ""
     found = f"{percent(row['recall'])} of {plural(int(row['support']), 'image')}"
     if row["recall"] == 1:
-        said = "it finds every test image of every class"
+        said = "it finds every test image of every class" + only
     elif len(lowest) == len(seen):
-        said = f"it finds {percent(row['recall'])} of every class"
+        said = f"it finds {percent(row['recall'])} of every class" + only
     elif len(lowest) == 1:
         said = f"its weakest class is “{row['class']}”, of which it finds {found}"
     else:
         said = (
             f"its {len(lowest):,} weakest classes, “{row['class']}” among them, are found at {percent(row['recall'])}"
         )
-    return said + (f"; {plural(unseen, 'class', 'classes')} of them {_have(unseen)} no test image" if unseen else "")
+    return said + (f"; {plural(unseen, 'class', 'classes')} {_have(unseen)} no test image" if unseen else "")
 
 
 def _have(count: int) -> str:
@@ -188,9 +191,10 @@ def answer(evidence: Evidence) -> str:
     return f"<h1>{page.escape(evidence.settings.report.title)}</h1>" + "".join(
         [
             page.text(
-                f"{evidence.train['model']}, {evidence.train['parameters']:,} parameters, tells "
-                f"{len(evidence.per_class)} classes apart. Of {plural(test['images'], 'test image')} that it never saw "
-                f"it gets {f'{wrong:,}' if wrong else 'none'} wrong; {_weakest(evidence)}. {_failures(evidence)}"
+                f"{evidence.train['model']}, {plural(evidence.train['parameters'], 'parameter')}, chooses among "
+                f"{plural(len(evidence.per_class), 'class', 'classes')}. Of "
+                f"{plural(test['images'], 'test image')} that it never saw it gets {f'{wrong:,}' if wrong else 'none'} "
+                f"wrong; {_weakest(evidence)}. {_failures(evidence)}"
             ),
             *([f"<p><strong>{page.escape(_leaking(evidence))}</strong></p>"] if clean["leaks_kept"] else []),
             page.text(f"The data: cleaning set aside {gone:,} of {plural(clean['images'], 'image')} and {made}."),
@@ -266,9 +270,8 @@ def data(evidence: Evidence) -> str:
     rows.append(("all classes", *(sum(splits[split].values()) for split in SPLITS)))
     parts = [
         page.text(
-            f"{plural(evidence.fetch['images'], 'image was', 'images were')} fetched and brought to "
-            f"{shape['height']} x {shape['width']} "
-            f"pixels, {'gray' if shape['channels'] == 1 else 'RGB'}."
+            f"{plural(evidence.fetch['images'], 'image was', 'images were')} fetched; all that can be read are now "
+            f"{shape['height']} x {shape['width']} pixels, {'gray' if shape['channels'] == 1 else 'RGB'}."
         ),
         '<div class="side">',
         page.table(("class", *SPLITS), rows),
@@ -325,19 +328,25 @@ def found(evidence: Evidence) -> str:
         for reason in clean["set_aside"]
         if clean["set_aside"][reason] or clean["flagged"][reason]
     ]
+    copied = "No copy of a given test or validation image was found in the splits below it. "
+    if clean["leaks"]:
+        copied = (
+            "Copies of given test or validation images in the splits below them: "
+            f"{clean['leaks']:,} found, {clean['leaks'] - clean['leaks_kept']:,} set aside. "
+        )
+    corrected = (
+        f"{plural(clean['corrected'], 'label was', 'labels were')} corrected by data/corrections.csv, where a person's "
+        "verdict on any image below lasts."
+    )
     if not rows:
-        return page.section("What cleaning found", page.text("Nothing: no image was set aside and none flagged."))
+        nothing = "Nothing: no image was set aside and none flagged. "
+        told = nothing + (copied if clean["leaks"] else "") + (corrected if clean["corrected"] else "")
+        return page.section("What cleaning found", page.text(told.strip()))
     border = ""
     if clean["set_aside"]["near_duplicate"] + clean["flagged"]["near_duplicate"]:
         border = f"Near-duplicates' fine structure correlates by {clean['near_duplicate_score']:.2f} or more. "
     parts = [
-        page.text(
-            "Images set aside are in no split; flagged ones stay in. Copies of given test or validation images in the "
-            f"splits below them: {clean['leaks']:,} found, {clean['leaks'] - clean['leaks_kept']:,} set aside. "
-            f"{border}"
-            f"{plural(clean['corrected'], 'label was', 'labels were')} corrected by data/corrections.csv, "
-            "where a person's verdict on any image below lasts."
-        ),
+        page.text(f"Images set aside are in no split; flagged ones stay in. {copied}{border}{corrected}"),
         page.table(("reason", "set aside", "flagged"), rows),
     ]
     unseen = gone[gone["reason"].isin(["undecodable", "too_large"])].head(LISTED)
@@ -347,7 +356,7 @@ def found(evidence: Evidence) -> str:
     for reason, worst in evidence.evidence.groupby("reason", sort=False):
         parts.append(f"<h3>{page.escape(reason.replace('_', ' ').capitalize())}</h3>")
         parts.append(page.strip([_exhibit(row) for row in worst.itertuples()]))
-    if len(rows):
+    if len(evidence.evidence):
         parts.append(
             page.text(
                 "The worst of each; all are in data/clean/set_aside.parquet and data/clean/flags.parquet.", "note"
@@ -359,9 +368,7 @@ def found(evidence: Evidence) -> str:
 def _exhibit(row) -> tuple[list[tuple[bytes, str]], str]:
     """One finding: its pictures, each with an alternative text, and a caption."""
     pictures = [(row.image, f"{row.id}, labelled {row.label}")]
-    caption = (
-        f"{_FOUND[row.reason].format(score=row.score, percent=percent(row.score or 0, 2))}. {row.id}: label {row.label}"
-    )
+    caption = f"{_FOUND[row.reason].format(score=row.score)}. {row.id}: label {row.label}"
     if row.suggestion:
         caption += f", perhaps {row.suggestion}"
     if row.other_image:
@@ -549,8 +556,8 @@ def slices(evidence: Evidence) -> str:
     return page.section(
         "Where it does better and worse",
         page.text(
-            "Test images by what cleaning knows of them. A slice whose interval lies apart from the others' is worth "
-            "more images of its kind; many slices are compared, so about one of twenty lies apart by chance."
+            "Test images by what cleaning knows of them. A slice whose interval lies below the others' is worth more "
+            "images of its kind; but of many slices some lie apart by chance alone."
         ),
         page.table(("by", "slice", "images", "accuracy", "its 95 % interval"), rows),
     )
@@ -573,7 +580,7 @@ def robustness(evidence: Evidence) -> str:
     return page.section(
         "When pictures get worse",
         page.text(
-            f"Accuracy on {plural(figures['images'], 'test image')}, {percent(figures['none'])} as they are, "
+            f"Accuracy on {plural(figures['images'], 'test image')}: {percent(figures['none'])} uncorrupted, "
             f"{percent(figures['mean'])} on average when corrupted. stages/lib/corruptions.py tells how."
         ),
         page.table(("corruption", *strengths), [row[:-1] for row in rows]),
