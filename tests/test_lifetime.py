@@ -237,11 +237,11 @@ def test_one_writer_at_a_time_and_a_dead_one_is_none(tmp_path, monkeypatch):
 
 def test_the_second_writer_waits_for_the_first(tmp_path):
     output = tmp_path / "out"
-    hold = HOLD.replace("time.sleep(60)", "time.sleep(0.5)")
+    hold = HOLD.replace("time.sleep(60)", "time.sleep(0.5); Path(sys.argv[1]).write_text('whole')")
     with subprocess.Popen([sys.executable, "-c", hold, str(output)], stdout=subprocess.PIPE) as holder:
         holder.stdout.readline()
         with lifetime.only_writer(output):
-            pass
+            assert output.read_text() == "whole"
 
 
 def test_a_command_by_hand_does_not_follow_its_parent(monkeypatch):

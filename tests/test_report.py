@@ -245,6 +245,8 @@ def test_everything_from_data_is_escaped():
         page.strip([([(b"", EVIL), (b"", EVIL)], EVIL)]),
         page.bars([(EVIL, 0.5, EVIL)]),
         page.matrix([EVIL], [[1]]),
+        page.exhibits([([[(b"", EVIL)], [(b"", EVIL)]], EVIL)]),
+        page.diagonal([0.5], [0.4], EVIL),
         page.curves([1, 2], {EVIL: [1.0, 2.0]}, f"{EVIL} $x^"),
     ]
     for part in parts:

@@ -2,6 +2,7 @@
 
 import html
 import re
+import sys
 
 import numpy as np
 import pandas as pd
@@ -96,10 +97,12 @@ def told(part: str) -> str:
     return " ".join(html.unescape(re.sub("<[^>]+>", " ", part)).split())
 
 
+NAMES = ("answer", "data", "found", "augmented", "learning", "metrics", "calibration", "confused", "per_class")
+NAMES += ("slices", "robustness", "mistakes", "right", "card")
+
+
 def everything(evidence: sections.Evidence) -> str:
-    names = ("answer", "data", "found", "augmented", "learning", "metrics", "calibration", "confused", "per_class")
-    names += ("slices", "robustness", "mistakes", "right", "card")
-    return told("".join(getattr(sections, name)(evidence) for name in names))
+    return told("".join(getattr(sections, name)(evidence) for name in NAMES))
 
 
 RIGHT = made([0, 1, 2] * 20, [0, 1, 2] * 20)
@@ -120,13 +123,24 @@ def test_nothing_is_said_in_a_wrong_number_or_with_a_range_of_no_width(evidence)
         text,
     )
     assert not re.search(r"(\d[\d.]*%?) to \1(?![\d.%])", text)
-    assert "nan" not in text.lower().split()
+    assert not re.search(r"\bnan\b", text, re.IGNORECASE)
     assert not re.search(r"\b0\.0{4,}%", text)
+
+
+def test_names_of_classes_come_out_of_every_section_and_of_the_card_as_they_are(monkeypatch):
+    names = ['bird\'s nest & "co"', "<img src=x onerror=alert(1)>", "a|b_*`c`"]
+    monkeypatch.setattr(sys.modules[__name__], "CLASSES", names)
+    evidence = made([0, 1, 2] * 4, [1, 2, 0] * 4)
+    page_, card_ = "".join(getattr(sections, name)(evidence) for name in NAMES), card.as_markdown(evidence)
+    assert "<img src=x" not in page_ + card_
+    for name in names:
+        assert told(page_).count(name) > 10
+        assert html.unescape(card_).count(name) == 2  # among the classes, and among the weakest
 
 
 def test_recalls_of_0_and_1_alone_are_no_certainty():
     text = told(sections.answer(BY_CLASS))
-    assert "no test image is wrong" not in text and "it gets 10 wrong" in text
+    assert "it gets 10 wrong" in text
     tile = re.search(r"Test recall \(macro\) 66.7% 95 % interval ([\d.]+)% to ([\d.]+)%", text)
     assert float(tile[1]) < 60 and float(tile[2]) > 70
     assert "its weakest class is “b”, of which it finds 0.0% of 10 images" in text
@@ -143,7 +157,8 @@ def test_all_right_is_no_certainty_either():
 
 
 def test_mistakes_that_are_not_shown_are_not_said_to_be_none():
-    assert "None" not in told(sections.mistakes(made([0, 1], [0, 0], exhibits=ONE.exhibits.head(0))))
+    text = told(sections.mistakes(made([0, 1], [0, 0], exhibits=ONE.exhibits.head(0))))
+    assert "None" not in text and "Not shown: evaluate.mistakes is 0" in text
 
 
 def test_a_class_without_test_images_is_named():

@@ -19,7 +19,8 @@ def test_a_shelf_may_be_read_while_it_is_read():
     shelf = Shelf()
     for number in range(3000):
         shelf.add(str(number), number)
-    assert all(shelf.get(key) == value and key in shelf for key, value in shelf.items())
+    read = [(key, value, shelf.get(key), key in shelf) for key, value in shelf.items()]
+    assert read == [(str(number), number, number, True) for number in range(3000)]
 
 
 def test_the_file_is_closed_with_the_shelf(monkeypatch):

@@ -174,6 +174,7 @@ def test_the_best_weights_are_those_of_the_best_epoch(handful):
         run.end_epoch({"loss": loss})
     assert [row["validation_loss"] for row in run.rows] == [3, 1, 2]
     assert run.kept == 2
+    assert len(run.best_weights) == len(made.get_weights()) > 0
     assert all((weight == 2).all() for weight in run.best_weights)
 
 
