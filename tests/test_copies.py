@@ -162,6 +162,56 @@ def test_things_of_one_kind_on_one_ground_are_no_copies_but_copies_of_them_are(s
     assert true <= pairs and len(pairs - true) <= 1
 
 
+def skies(count: int, side: int = 32) -> np.ndarray:
+    """Smooth pictures without any fine structure, each with its own slow change of brightness."""
+    made = []
+    for seed in range(count):
+        waves = cv2.resize(
+            np.random.default_rng(seed).normal(0, 1, (3, 3)), (side, side), interpolation=cv2.INTER_CUBIC
+        )
+        made.append(160 + 6 * (waves - waves.mean()) / waves.std())
+    return np.stack(made)[..., None] * np.ones(3)
+
+
+def grainy(picture: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    return np.clip(picture + generator.integers(-2, 3, picture.shape), 0, 255).astype(np.uint8)
+
+
+def test_crowds_of_nearly_flat_pictures_are_found_whole():
+    # Their fine structure is noise: what agrees are the images as they are.
+    generator = np.random.default_rng(0)
+    large = skies(6, 36)
+    crowds = [grainy(sky[at : at + 32, at : at + 32], generator) for sky in large for at in (0, 2) for _ in range(6)]
+    pixels = np.concatenate([photographs(60), np.stack(crowds)])
+    pairs = copies.find(pixels, np.arange(len(pixels)), seed=0).pairs
+    label = splits.components(len(pixels), pairs["first"].to_numpy(), pairs["second"].to_numpy())
+    expected = [*range(60), *np.repeat(range(60, 66), 12)]
+    assert len(set(zip(label, expected, strict=True))) == len(set(label)) == 66
+
+
+def test_dark_things_of_one_kind_are_no_copies():
+    # A few gray levels are all that such images have.
+    pixels = (things(100, 32) // 10).astype(np.uint8)
+    assert found(pixels) == []
+
+
+def test_coarse_copies_of_alike_screens_are_found():
+    generator = np.random.default_rng(0)
+    screens = []
+    for _ in range(100):
+        picture = np.full((256, 256, 3), 240, np.uint8)
+        picture[:26], picture[:, :50] = (60, 90, 150), (215, 215, 220)
+        for row in range(7):
+            words = " ".join(generator.choice(["loss", "save", "edit", "mean", "total", "left", "cell"], 3))
+            cv2.putText(
+                picture, words, (60, 55 + 28 * row), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (20, 20, 20), 1, cv2.LINE_AA
+            )
+        seen = cv2.resize(picture, (64, 64), interpolation=cv2.INTER_AREA) * generator.uniform(0.85, 1.0)
+        screens.append(np.clip(seen + generator.normal(0, 3, seen.shape), 0, 255).astype(np.uint8))
+    pixels = np.concatenate([np.stack(screens), np.stack([encoded(image) for image in screens[:20]])])
+    assert found(pixels) == [(number, 100 + number) for number in range(20)]
+
+
 def test_a_border_that_is_given_stands():
     pixels = things(100, 32)
     strict, lenient = (copies.find(pixels, np.arange(100), 0, border) for border in (None, 0.5))

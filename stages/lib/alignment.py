@@ -87,27 +87,60 @@ def agreement(ones: np.ndarray, twos: np.ndarray) -> np.ndarray:
         ones, twos: float32 [P, S, S], as ``working`` gives them.
 
     Returns:
-        Correlations, up to 1, float32 [4, P]. Of fine structure: as a whole; on
+        float32 [7, P]. Correlations of fine structure, up to 1: as a whole; on
         the mean of the three worst of nine tiles, of which one may be flat or
         covered by a caption; and in the second worst of those of 36 tiles that
-        hold more than most. And of the images as they are, where light from
-        another side and another background show.
+        hold more than most. And ``remainder`` of the images as they are, where
+        light from another side and another background show.
     """
     _, way, down, right = _register(_spectra(ones), _spectra(twos))
     zooms, mirrored = _WAYS[way, :2], _WAYS[way, 2] == 1
     twos = np.where(mirrored[:, None, None], twos[..., ::-1], twos)
     start = _start(zooms, down, right)
     fine = _structure(ones, _SIDE)
-    one, two = (
-        np.stack(
-            [
-                *_judge(fine, _structure(seen := _warped(twos, maps), _SIDE), inside := _inside(maps, ones.shape[-1])),
-                _correlation(ones, seen, inside),
-            ]
-        )
-        for maps in (start, _refined(ones, twos, start))
+    laid = []
+    for maps in (start, _refined(ones, twos, start)):
+        seen, inside = _warped(twos, maps), _inside(maps, ones.shape[-1])
+        laid.append((_judge(fine, _structure(seen, _SIDE), inside), remainder(ones, seen, inside)))
+    (structure, rest), (refined, refined_rest) = laid
+    better = structure[0] > refined[0]
+    return np.concatenate([np.where(better, structure, refined), np.where(better, rest, refined_rest)])
+
+
+def remainder(ones: np.ndarray, twos: np.ndarray, inside: np.ndarray | None = None) -> np.ndarray:
+    """Tell how far pairs differ as they lie, once the second's brightness and contrast are made the first's.
+
+    Args:
+        ones, twos: [P, S, S], as ``working`` or ``thumbnails`` gives them.
+        inside: 1 where they overlap, else 0: float32 [P, S, S]; by default everywhere.
+
+    Returns:
+        float32 [4, P], away from frames: the images' correlation; the root of the
+        mean squared difference in the worst of nine tiles, as a share of the first's
+        contrast (standard deviation), and in gray levels (both infinite where less
+        than half of a tile overlaps); and how far the brightness was apart, in levels.
+    """
+    margin = round(_MARGIN * ones.shape[-1])
+    inside = np.ones(ones.shape, np.float32) if inside is None else inside
+    weight, one, two = (values[:, margin:-margin, margin:-margin].astype(np.float32) for values in (inside, ones, twos))
+    total = np.maximum(weight.sum(axis=(1, 2), keepdims=True), 1)
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return (weight * values).sum(axis=(1, 2), keepdims=True) / total
+
+    light = mean(one) - mean(two)
+    one, two = one - mean(one), two - mean(two)
+    contrast, other = (np.sqrt(mean(values**2) + 1e-6) for values in (one, two))
+    starts = _starts(weight.shape[-1], 3)
+    squares, sizes, whole = (
+        _sums(values, starts)
+        for values in (weight * (one - two * contrast / other) ** 2, weight, np.ones_like(weight[:1]))
     )
-    return np.where(one[0] > two[0], one, two)
+    levels = np.sqrt(np.where(2 * sizes >= whole, squares / np.maximum(sizes, 1), np.inf)).max(axis=1)
+    light, contrast, alike = (
+        values[:, 0, 0] for values in (np.abs(light), contrast, mean(one * two) / contrast / other)
+    )
+    return np.stack([alike, levels / contrast, levels, light])
 
 
 def _shrunk(images: np.ndarray, pixels: int) -> np.ndarray:
@@ -285,25 +318,21 @@ def _judge(ones: np.ndarray, twos: np.ndarray, inside: np.ndarray) -> np.ndarray
     return np.stack([whole[:, 0], np.sort(coarse, axis=1)[:, :3].mean(axis=1), strong[:, 1]])
 
 
-def _correlation(ones: np.ndarray, twos: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Correlate images where they overlap, away from frames: [P]."""
-    margin = round(_MARGIN * ones.shape[-1])
-    weight, one, two = (values[:, margin:-margin, margin:-margin] for values in (inside, ones, twos))
-    total = np.maximum(weight.sum(axis=(1, 2), keepdims=True), 1)
-    one, two = (weight * (values - (weight * values).sum(axis=(1, 2), keepdims=True) / total) for values in (one, two))
-    return (one * two).sum(axis=(1, 2)) / np.sqrt((one**2).sum(axis=(1, 2)) * (two**2).sum(axis=(1, 2)) + 1e-3)
-
-
 def _by_tiles(both: np.ndarray, own: np.ndarray, other: np.ndarray, tiles: int) -> tuple[np.ndarray, np.ndarray]:
     """Correlate in each of tiles x tiles fields of the middle, and give the larger energy of the two: [P, tiles**2]."""
     pixels = both.shape[-1]
     margin = round(_MARGIN * pixels)
-    starts = np.linspace(0, pixels - 2 * margin, tiles + 1).round().astype(int)[:-1]
-
-    def fields(values: np.ndarray) -> np.ndarray:
-        values = values[:, margin:-margin, margin:-margin]
-        return np.add.reduceat(np.add.reduceat(values, starts, axis=1), starts, axis=2).reshape(len(values), -1)
-
-    both, own, other = fields(both), fields(own), fields(other)
+    starts = _starts(pixels - 2 * margin, tiles)
+    both, own, other = (_sums(values[:, margin:-margin, margin:-margin], starts) for values in (both, own, other))
     gain = own.sum(axis=1, keepdims=True) / np.maximum(other.sum(axis=1, keepdims=True), 1e-3)
     return both / np.sqrt(own * other + 1e-3), np.maximum(own, gain * other)
+
+
+def _starts(pixels: int, tiles: int) -> np.ndarray:
+    """Where each of the tiles of a line begins: integers [tiles]."""
+    return np.linspace(0, pixels, tiles + 1).round().astype(int)[:-1]
+
+
+def _sums(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Sum up in each field between starts, which hold for lines and columns: [P, tiles**2]."""
+    return np.add.reduceat(np.add.reduceat(values, starts, axis=1), starts, axis=2).reshape(len(values), -1)

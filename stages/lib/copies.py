@@ -1,10 +1,12 @@
 """Near-duplicates: images that show the same picture, shifted, mirrored, cropped, rescaled, relit or re-encoded.
 
-Candidates are neighbours in small features; each pair is then laid one on the
-other and compared in its fine structure. How alike a pair must be depends on
-the set: where all images show like things, pairs that are no copies are alike too.
+Candidates are neighbours in small features. A pair is one of copies where nearly
+nothing of the images is left once their light is made equal; else one is laid on
+the other and their fine structure compared. How alike that must be depends on the
+set: where all images show like things, pairs that are no copies are alike too.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import faiss
@@ -24,7 +26,7 @@ _LIST, _PROBES = 256, 16
 _QUERIES = 4096
 _PAIRS = 1024
 # By the first look, pairs that are worth a second: in any set, and where all images are alike.
-_LIKELY, _ALIKE_LIKELY = 0.4, 0.45
+_LIKELY, _ALIKE_LIKELY = 0.4, 0.33
 # The border is never set below or above these (see ``_Rule``). Below the first,
 # pairs of CIFAR-10 with different labels are found; above the other, copies that
 # JPEG has coarsened are lost.
@@ -39,9 +41,16 @@ _ALIKE = 0.22
 _IN_WORST, _IN_STRONG = 0.3, 0.8
 # There the images as they are must agree too, by a border that is learned likewise
 # between these: each photograph has its light and its background.
-_LEAST_AS_IS, _MOST_AS_IS = 0.98, 0.995
+_LEAST_AS_IS, _MOST_AS_IS = 0.98, 0.996
+# What may be left of copies once light is made equal: as a share of their contrast,
+# of pairs as they lie (JPEG of quality 50 leaves up to 0.22, while the closest of
+# seven alike sets leave 0.32 and more) and of pairs laid on each other, where strokes
+# of like things may meet. Or, with light the same within a few gray levels, no more
+# than nobody sees: so nearly flat images are judged, whose fine structure is noise.
+_REST, _REST_LAID = 0.25, 0.1
+_UNSEEN, _SAME_LIGHT = 2, 5
 _USUAL = 1000
-_DEVIATIONS = 5
+_DEVIATIONS = 6
 
 
 @dataclass(frozen=True)
@@ -50,8 +59,9 @@ class Copies:
 
     Attributes:
         pairs: first, second (rows, first < second), score (correlation of their
-            fine structure, ``border`` to 1), sorted by rows. They connect each
-            crowd of copies; not every two of it are listed.
+            fine structure, or of the images where nearly nothing else is left,
+            ``border`` to 1), sorted by rows. They connect each crowd of copies; not
+            every two of it are listed.
         border: the least score of a copy.
     """
 
@@ -165,13 +175,25 @@ class _Rule:
     alike: bool
     given: bool
 
+    def same(self, remainders: np.ndarray, rest: float, slack: float = 1) -> np.ndarray:
+        """Judge pairs by what is left of them, ``alignment.remainder``: bool [P].
+
+        Args:
+            remainders: [4, P].
+            rest: the most that may be left, as a share of contrast.
+            slack: how many times as much may be left, as in small images.
+        """
+        correlation, share, levels, light = remainders
+        unseen = (levels <= slack * _UNSEEN) & (light <= _SAME_LIGHT) & (not self.alike)
+        return (correlation >= self.border / slack) & ((share <= slack * rest) | unseen)
+
     def holds(self, agreements: np.ndarray) -> np.ndarray:
-        """Judge pairs: bool [P]."""
-        whole, worst, strong, as_is = agreements
+        """Judge pairs that were laid on each other, ``alignment.agreement``: bool [P]."""
+        whole, worst, strong, as_is = agreements[:4]
         proven = (strong >= _IN_STRONG) & (as_is >= self.as_is)
         if not self.alike:
             proven = (worst >= _IN_WORST) | (whole >= _MOST)
-        return (whole >= self.border) & (proven | self.given)
+        return ((whole >= self.border) & (proven | self.given)) | self.same(agreements[3:], _REST_LAID)
 
 
 def _learn(judge: "_Judge", random: np.ndarray, near: np.ndarray, border: float | None) -> _Rule:
@@ -186,7 +208,7 @@ def _learn(judge: "_Judge", random: np.ndarray, near: np.ndarray, border: float 
     alike = bool(np.median(judge.agreements(random, judge.side)[0]) > _ALIKE)
     learned, as_is = _LEAST, _LEAST_AS_IS
     if alike:
-        whole, *_, same = judge.agreements(near, judge.side)
+        whole, _, _, same = judge.agreements(near, judge.side)[:4]
         learned = float(np.clip(_above(whole[whole < _MOST]), _LEAST, _MOST))
         as_is = float(np.clip(_above(same), _LEAST_AS_IS, _MOST_AS_IS))
     return _Rule(border or learned, as_is, alike, border is not None)
@@ -219,27 +241,37 @@ class _Judge:
         """Score pairs, given as numbers: float [P]; 0 for those that are no copies."""
 
         def look(part: np.ndarray) -> np.ndarray:
-            return alignment.likeness(*(self.thumbnails[places] for places in np.divmod(part, len(self.usable))))
+            sides = [self.thumbnails[places] for places in np.divmod(part, len(self.usable))]
+            likely = alignment.likeness(*sides) >= (_ALIKE_LIKELY if rule.alike else _LIKELY)
+            return likely | rule.same(alignment.remainder(*sides), _REST, slack=2)
 
-        scores = self._mapped(look, pairs, _PAIRS, np.empty(0))
-        left = np.flatnonzero(scores >= (_ALIKE_LIKELY if rule.alike else _LIKELY))
+        left = np.flatnonzero(self._mapped(look, pairs, _PAIRS, np.empty(0, bool)))
+        scores = np.zeros(len(pairs))
         # The finer the dearer: most pairs are told apart at 32 pixels.
+        rests = self._compared(alignment.remainder, pairs[left], alignment.side((0,)), 4)
+        same = rule.same(rests, _REST)
+        scores[left[same]] = rests[0, same]
+        left = left[~same]
         for side in sorted({alignment.side((0,)), self.side}):
             found = self.agreements(pairs[left], side)
-            left, found = left[same := found[0] >= min(rule.border, _LEAST)], found[:, same]
+            same = (found[0] >= min(rule.border, _LEAST)) | rule.same(found[3:], _REST_LAID)
+            left, found = left[same], found[:, same]
         same = rule.holds(found)
-        scores = np.zeros(len(pairs))
-        scores[left[same]] = found[0, same]
+        scores[left[same]] = np.maximum(found[0], np.where(rule.same(found[3:], _REST_LAID), found[3], 0))[same]
         return scores
 
     def agreements(self, pairs: np.ndarray, side: int) -> np.ndarray:
-        """Give ``alignment.agreement`` of pairs at a side: [4, P]."""
+        """Give ``alignment.agreement`` of pairs at a side: [7, P]."""
+        return self._compared(alignment.agreement, pairs, side, 7)
 
-        def align(part: np.ndarray) -> np.ndarray:
+    def _compared(self, function: Callable[..., np.ndarray], pairs: np.ndarray, side: int, rows: int) -> np.ndarray:
+        """Compare pairs at a side by a function that gives [rows, P]."""
+
+        def compare(part: np.ndarray) -> np.ndarray:
             sides = (self.usable[places] for places in np.divmod(part, len(self.usable)))
-            return alignment.agreement(*(alignment.working(self.pixels, rows, side) for rows in sides)).T
+            return function(*(alignment.working(self.pixels, rows, side) for rows in sides)).T
 
-        return self._mapped(align, pairs, _PAIRS * 32 * 32 // side**2, np.empty((0, 4))).T
+        return self._mapped(compare, pairs, _PAIRS * 32 * 32 // side**2, np.empty((0, rows))).T
 
     @staticmethod
     def _mapped(function, pairs: np.ndarray, at_once: int, nothing: np.ndarray) -> np.ndarray:
