@@ -36,7 +36,10 @@ def _end(number: int, frame) -> None:
 if sys.argv[:1] == ["-m"]:
     _name = sys.orig_argv[-len(sys.argv)].rpartition(".")[2]
     _signals = {_signal.SIGINT: "SIGINT", _signal.SIGTERM: "SIGTERM", _signal.SIGHUP: "SIGHUP"}
-    _stderr = os.dup(2)  # which is silenced while Keras is imported
+    try:
+        _stderr = os.dup(2)  # which is silenced while Keras is imported
+    except OSError:  # closed: else the next file that is opened would take its place
+        _stderr = os.open(os.devnull, os.O_WRONLY)
     for _number in _signals:
         if _signal.getsignal(_number) != _signal.SIG_IGN:
             _signal.signal(_number, _end)

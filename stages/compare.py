@@ -25,6 +25,11 @@ from stages.lib.errors import UserError
 
 METRICS, CLASSES = "metrics/metrics.json", "metrics/plots/per_class.csv"
 HISTORY, CONFUSION = "metrics/plots/history.csv", "metrics/plots/confusion.csv"
+COLUMNS = {
+    CLASSES: ["class", *(f"{name}{end}" for name in ("recall", "precision") for end in ("", "_low", "_high"))],
+    HISTORY: ["epoch", "loss", "accuracy", "validation_loss", "validation_accuracy"],
+    CONFUSION: ["label", "prediction", "images"],
+}
 PREDICTIONS = "data/evaluation/predictions.parquet"
 MAIN_BRANCHES = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
 LISTED = 40
@@ -32,7 +37,7 @@ LISTED = 40
 
 def git(*arguments: str) -> str | None:
     """Run git and give its output; None where it fails."""
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, encoding="utf-8")
+    done = subprocess.run(["git", *arguments], capture_output=True, encoding="utf-8", errors="replace")
     return done.stdout if done.returncode == 0 else None
 
 
@@ -104,8 +109,9 @@ def _read(text_of, name: str, older: bool = False) -> State | None:
             raise UserError(f"{path} is missing in {name}: run `dvc repro` and commit it")
         try:
             frame = pd.read_csv(io.StringIO(text), dtype=names, keep_default_na=False, na_values={"": []})
-            return frame.apply(lambda column: pd.to_numeric(column) if column.name not in names else column)
-        except ValueError:
+            numbers = frame.apply(lambda column: pd.to_numeric(column) if column.name not in names else column)
+            return numbers[COLUMNS[path]]
+        except (KeyError, ValueError):
             raise UserError(f"{path} in {name} is damaged: run `dvc repro` and commit it") from None
 
     try:
@@ -126,7 +132,12 @@ def working_tree() -> State:
     Raises:
         UserError: there are no metrics, or they are not whole.
     """
-    found = _read(lambda path: Path(path).read_text() if Path(path).is_file() else None, "the working tree")
+
+    def text_of(path: str) -> str | None:
+        # Of what is not UTF-8 it is said that it is damaged.
+        return Path(path).read_text("utf-8", "replace") if Path(path).is_file() else None
+
+    found = _read(text_of, "the working tree")
     if found is None:
         raise UserError(f"{METRICS} is missing: run `dvc repro` and commit it")
     return found

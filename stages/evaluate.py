@@ -136,7 +136,7 @@ def known_about(ids: np.ndarray, folder: Path) -> pd.DataFrame:
 
     Returns:
         One row an image in their order: brightness, sharpness, short_side; and
-        whether the label is doubted, and whether a copy in train was set aside.
+        whether the label is doubted, and whether a near-duplicate was flagged or set aside.
     """
     measures = pq.read_table(folder / "measures.parquet").to_pandas().set_index("id")
     facts = measures.loc[ids, list(slices.MEASURES)].reset_index(drop=True)

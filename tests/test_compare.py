@@ -14,6 +14,7 @@ from test_comparison import whole
 
 from stages import compare
 from stages.lib import comparison
+from stages.lib.errors import UserError
 
 MARK = "<!-- kiln: comparison -->"
 
@@ -119,6 +120,24 @@ def test_a_table_with_marks_of_a_conflict_is_one_sentence(finished, tmp_path):
     path.write_text("\n".join([*lines[:3], "<<<<<<< HEAD", *lines[3:]]) + "\n")
     done = project.stage("compare", "main", check=False)
     assert done.returncode == 1 and "history.csv in the working tree is damaged" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "said"),
+    [
+        ("metrics.json", b"{", b"\xff\xfe{", "metrics.json of the working tree is cut off or no JSON"),
+        ("plots/per_class.csv", b"recall_low", b"lowest", "per_class.csv in the working tree is damaged"),
+        ("plots/confusion.csv", b"images", b"\xff", "confusion.csv in the working tree is damaged"),
+    ],
+)
+def test_a_file_of_other_bytes_or_columns_is_one_sentence(tmp_path, monkeypatch, path, old, new, said):
+    shutil.copytree(ROOT / "metrics", tmp_path / "metrics")
+    monkeypatch.chdir(tmp_path)
+    assert compare.working_tree().metrics["test.images"] > 0
+    damaged = tmp_path / "metrics" / path
+    damaged.write_bytes(damaged.read_bytes().replace(old, new, 1))
+    with pytest.raises(UserError, match=said):
+        compare.working_tree()
 
 
 def test_a_remote_gives_the_predictions_to_a_fresh_clone(finished, reseeded, tmp_path):

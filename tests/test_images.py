@@ -257,6 +257,9 @@ def test_inspect_reads_the_shape_as_shown():
     content = encoded(Image.fromarray(noise(0, 3, 5, 3)), "JPEG", exif=exif)
     assert images.inspect(content) == (5, 3, 3)
     assert images.inspect(images.encode_png(noise(0, 3, 5))) == (3, 5, 1)
+    # Pillow turns a TIFF by itself.
+    content = encoded(Image.fromarray(noise(0, 3, 5, 3)), "TIFF", exif=exif)
+    assert images.inspect(content)[:2] == images.decode(content, RGB)[1] == (5, 3)
     assert images.inspect(b"junk") is None
 
 

@@ -188,6 +188,12 @@ def test_units_are_dealt_whole_and_no_class_of_several_to_one_fold():
     assert (labels.deal(given, unit, 1) != folds).any()
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_class_that_shares_its_units_with_a_common_one_lies_in_several_folds(seed):
+    given, unit = np.array([0] * 30 + [1] * 10), np.array([f"u{i}" for i in [*range(30), *[3] * 5, *[17] * 5]], object)
+    assert len(set(labels.deal(given, unit, seed)[30:])) == 2
+
+
 def test_outliers_are_far_from_their_class_and_small_classes_are_not_judged():
     points, truth = clusters()
     points[5] = -points[5]

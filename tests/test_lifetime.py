@@ -123,6 +123,16 @@ def test_what_is_ignored_stays_so_while_libraries_are_imported(tmp_path):
         assert process.communicate(timeout=20) == ("whole\n", "")
 
 
+def test_a_command_works_where_standard_error_is_closed(tmp_path):
+    shutil.copytree(ROOT / "stages", tmp_path / "stages")
+    (tmp_path / "stages/demo.py").write_text("from stages.lib import backend\nprint('whole')")
+    command = [sys.executable, "-m", "stages.demo"]
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" 2>&-', "sh", *command], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, "whole\n")
+
+
 def test_to_import_stages_changes_no_handler():
     script = "import signal, stages\nprint(*(signal.getsignal(number).__class__.__name__ for number in (1, 2, 15)))"
     told = []

@@ -24,6 +24,12 @@ def test_equal_values_stay_together_and_unknown_ones_apart():
     assert slices.quarters(np.full(4, np.nan), "low", "high") == {}
 
 
+def test_no_part_of_a_single_value_is_lost_to_its_neighbour():
+    parts = slices.quarters(np.repeat([0, 127.21, 127.34, 255], 10), "darkest", "brightest")
+    assert list(parts) == ["darkest, 0", "between, 127.2", "between, 127.3", "brightest, 255"]
+    assert sum(parts.values()).all()
+
+
 def test_known_accuracies():
     right = np.arange(40) % 4 > 0
     doubted = np.arange(40) % 4 == 0

@@ -63,6 +63,15 @@ def test_the_sources_splits_stand_and_validation_comes_from_train():
     assert assigned(given_validation, 0.5, 0.1, 0).tolist() == given_validation["split"].tolist()
 
 
+@pytest.mark.parametrize("given", ["validation", "test"])
+def test_what_copies_an_image_of_a_given_split_is_not_drawn_into_another(given):
+    facts = frame(split=[given] * 10 + ["train"] * 30)
+    pairs = pd.DataFrame({"first": range(10), "second": range(10, 20)})
+    made = splits.assign(facts, splits.units(facts, pairs), 0.5, 0.5, 0)
+    assert (made[10:20] == "train").all()
+    assert set(made[20:]) == {"train", *splits.drawn(facts["split"], 0.5, 0.5)}
+
+
 def test_the_last_image_of_a_class_stays_in_train():
     facts = frame(label=["a", "b", "b", "b", "b"])
     assert assigned(facts, 0.9, 0.9, 0)[0] == "train"

@@ -195,6 +195,11 @@ def test_a_group_in_two_splits_of_a_column_is_refused_and_none_is_train(tmp_path
         parquet(tmp_path)
 
 
+def test_an_empty_group_is_none(tmp_path):
+    grouped(tmp_path, "x.parquet", ["", "", "p"], ["train", "test", "test"])
+    assert [record.group for record in parquet(tmp_path)] == [None, None, "p"]
+
+
 def test_plain_bytes_numbers_and_a_single_file(tmp_path):
     rows = {"pic": [png(0), png(1)], "y": [7, 8], "split": ["train", "test"], "group": [1, None]}
     pq.write_table(pa.table(rows), tmp_path / "x.parquet")

@@ -74,7 +74,8 @@ def inspect(content: bytes) -> tuple[int, int, int] | None:
     try:
         with _open(content) as image:
             width, height = image.size
-            if image.getexif().get(_ORIENTATION) in (5, 6, 7, 8):
+            # Of a TIFF Pillow gives the size, and then the pixels, as they will be shown.
+            if image.format != "TIFF" and image.getexif().get(_ORIENTATION) in (5, 6, 7, 8):
                 width, height = height, width
             return height, width, 1 if image.mode in _GRAY else 3
     # Pillow raises what it pleases on hostile bytes; of a PNG it looks for EXIF behind the pixels.

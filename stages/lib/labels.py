@@ -119,6 +119,8 @@ def judge(
 def deal(labels: np.ndarray, units: np.ndarray, seed: int) -> np.ndarray:
     """Deal units to folds at random, class by class, so that no fold holds all units of a class that has several.
 
+    A unit of several classes is dealt with those of its rarest; its others may still be unlucky.
+
     Args:
         labels: integers [N].
         units: names [N]; what bears one name is never parted.
@@ -127,7 +129,9 @@ def deal(labels: np.ndarray, units: np.ndarray, seed: int) -> np.ndarray:
     Returns:
         Fold, integers [N], below ``FOLDS``.
     """
-    whole = pd.Series(labels).groupby(units).min()
+    rarity = pd.Series(labels).map(pd.Series(labels).value_counts())
+    rarest = pd.DataFrame({"unit": units, "label": labels, "images": rarity}).sort_values(["images", "label"])
+    whole = rarest.drop_duplicates("unit").set_index("unit")["label"].sort_index()
     order = np.lexsort((randomness.key(seed, "folds", randomness.item_keys(whole.index)), whole))
     fold = pd.Series(np.arange(len(order)) % FOLDS, index=whole.index[order])
     return fold[units].to_numpy()

@@ -30,17 +30,19 @@ def quarters(values: np.ndarray, lowest: str, highest: str) -> dict[str, np.ndar
     if not inner:
         return {}
     number = np.where(np.isnan(values), -1, np.searchsorted(inner, values, side="left"))
+    # Enough that parts of a single value bear different names.
+    least = next(digits for digits in range(3, 18) if len({_plain(edge, digits) for edge in inner}) == len(inner))
     parts = {}
     for index in range(len(inner) + 1):
         chosen = number == index
         title = lowest if index == 0 else highest if index == len(inner) else "between"
-        parts[f"{title}, {_between(values[chosen].min(), values[chosen].max())}"] = chosen
+        parts[f"{title}, {_between(values[chosen].min(), values[chosen].max(), least)}"] = chosen
     return parts
 
 
-def _between(low: float, high: float) -> str:
-    """Write a range with the digits that tell its ends apart, three at least; one value where there is one."""
-    for digits in range(3, 18):
+def _between(low: float, high: float, least: int) -> str:
+    """Write a range with the digits that tell its ends apart, ``least`` or more; one value where there is one."""
+    for digits in range(least, 18):
         ends = [_plain(value, digits) for value in (low, high)]
         if ends[0] != ends[1] or low == high:
             break

@@ -75,7 +75,8 @@ def drawn(split: pd.Series, test: float, validation: float) -> dict[str, float]:
 def assign(facts: pd.DataFrame, unit: pd.Series, test: float, validation: float, seed: int) -> pd.Series:
     """Give every image its split, stratified by the labels of all images of a unit, no unit across a border.
 
-    What the source says stands; the rest is drawn. Units are ranked by seed and
+    What the source says stands; the rest is drawn from the units of which the
+    source has put no image into validation or test. Units are ranked by seed and
     name, so their order in the source is no matter and further images move few of
     them: each class fills its quotas by rank, a unit goes where most of its images
     would, and what is then missing or too much is put right by moving the units
@@ -94,7 +95,7 @@ def assign(facts: pd.DataFrame, unit: pd.Series, test: float, validation: float,
     """
     fractions = drawn(facts["split"], test, validation)
     splits = facts["split"].fillna("train")
-    free = splits == "train"
+    free = (splits == "train") & ~unit.isin(unit[splits != "train"])
     if not fractions or not free.any():
         return splits
     number, names = pd.factorize(unit[free], sort=True)

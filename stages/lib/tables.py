@@ -259,7 +259,8 @@ def _images(
                 group = row[columns["group"]] if columns["group"] else None
                 identity = f"{name.removesuffix('.parquet')}/{number}"
                 text = None if label in (None, "") else str(label)
-                yield Place(identity, text, split, None if group is None else str(group)), row.get(columns["image"])
+                group = None if group in (None, "") else str(group)
+                yield Place(identity, text, split, group), row.get(columns["image"])
                 number += 1
 
 
