@@ -64,27 +64,29 @@ def _factor(units) -> np.ndarray:
     return stats.t.ppf(0.975, np.maximum(np.asarray(units, float) - 1, 1)) / _Z
 
 
-def shares(right: np.ndarray, owner: np.ndarray, unit: np.ndarray, owners: int) -> tuple[np.ndarray, np.ndarray]:
-    """95 % intervals of shares of images that are right, where images of a unit may be right together.
+@dataclass(frozen=True)
+class _Clusters:
+    """Shares of images that are right and how much they vary, by the jackknife over units; floats [owners].
 
-    The score interval of the effective number of images: that which would vary as
-    much if images were independent (Kish, "Survey sampling", 1965; Dean and Pagano,
-    "Evaluating confidence interval methods for binomial proportions in clustered
-    surveys", JSSAM 3, 2015). The variance is the jackknife's over units, widened
-    for few of them. The number lies between that of units, all equal or as uneven
-    as they are, and that of images; with an image a unit it is that of images.
-
-    Args:
-        right: bool [N].
-        owner: int [N], whose share an image counts for, below ``owners``.
-        unit: int [N].
-        owners: how many.
-
-    Returns:
-        low, high [owners]; nan for an owner without images.
+    Attributes:
+        share: nan for an owner without images.
+        variance: of the share; that of a single image where there is one unit.
+        images: how many.
+        apart: Kish's number of units: how many of one size would be worth as much.
+        freedom: how many units the variance is as uncertain with, were their influences normal.
     """
-    pairs, pair = np.unique(owner.astype(np.int64) * (int(unit.max(initial=0)) + 1) + unit, return_inverse=True)
-    of = pairs // (int(unit.max(initial=0)) + 1)
+
+    share: np.ndarray
+    variance: np.ndarray
+    images: np.ndarray
+    apart: np.ndarray
+    freedom: np.ndarray
+
+
+def _clusters(right: np.ndarray, owner: np.ndarray, unit: np.ndarray, owners: int) -> _Clusters:
+    names = int(unit.max(initial=0)) + 1
+    pairs, pair = np.unique(owner.astype(np.int64) * names + unit, return_inverse=True)
+    of = pairs // names
 
     def total(values: np.ndarray) -> np.ndarray:
         return np.bincount(of, values, owners)
@@ -95,10 +97,44 @@ def shares(right: np.ndarray, owner: np.ndarray, unit: np.ndarray, owners: int) 
         share, part = total(hits) / images, size / images[of]
         apart = 1 / total(part**2)
         moved = np.nan_to_num((hits - size * share[of]) / images[of] / (1 - part), posinf=0, neginf=0)
-        variance = np.where(units > 1, (units - 1) / units * total(moved**2), share * (1 - share))
-        number = _number(share, variance, images, apart, apart)
-    number = np.clip(number, apart, images)
-    return wilson(share * number, number)
+        squares = total(moved**2)
+        variance = np.where(units > 1, (units - 1) / units * squares, share * (1 - share))
+        freedom = 2 * squares**2 / (total(moved**4) - squares**2 / units)
+    # Without any movement, or with all of one size (up to rounding), nothing speaks against all units.
+    freedom = np.where(freedom > 0, np.clip(freedom, 2, apart), apart)
+    return _Clusters(share, variance, images, apart, freedom)
+
+
+def shares(right: np.ndarray, owner: np.ndarray, unit: np.ndarray, owners: int) -> tuple[np.ndarray, np.ndarray]:
+    """95 % intervals of shares of images that are right, where images of a unit may be right together.
+
+    The score interval of the effective number of images: that which would vary as
+    much if images were independent (Kish, "Survey sampling", 1965; Dean and Pagano,
+    "Evaluating confidence interval methods for binomial proportions in clustered
+    surveys", JSSAM 3, 2015). The variance is the jackknife's over units, widened
+    by Student's t. Where a few units make most of it, it is more uncertain than
+    their number says, and comes out too small where none of them was drawn: the
+    degrees of freedom are those of the influences' kurtosis (Satterthwaite, "An
+    approximate distribution of estimates of variance components", Biometrics
+    Bulletin 2, 1946; Valliant and Rust, "Degrees of freedom approximations and
+    rules-of-thumb", Journal of Official Statistics 26, 2010). The number lies
+    between that of units, all equal or as uneven as they are, and that of images;
+    with an image a unit it is that of images.
+
+    Args:
+        right: bool [N].
+        owner: int [N], whose share an image counts for, below ``owners``.
+        unit: int [N].
+        owners: how many.
+
+    Returns:
+        low, high [owners]; nan for an owner without images.
+    """
+    found = _clusters(right, owner, unit, owners)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        number = _number(found.share, found.variance, found.images, found.apart, found.freedom)
+    number = np.clip(number, found.apart, found.images)
+    return wilson(found.share * number, number)
 
 
 def share(right: np.ndarray, unit: np.ndarray) -> tuple[float, float]:
@@ -274,9 +310,15 @@ class Sample:
     def intervals(self, point: Figures, drawn: Resamples) -> dict[str, tuple[float, float]]:
         """95 % interval of every figure of the whole split, which lies in it: name -> low, high."""
         images, units, rest = self._counts(self.labels)
-        macro = _even(images), _even(units)
-        area = _even(np.minimum(images, self.images - images)), _even(np.minimum(units, rest))
+        # Where each unit has images of several classes, the classes together still have no more than all units.
+        macro = _even(images), min(_even(units), self.apart)
+        area = (
+            _even(np.minimum(images, self.images - images)),
+            min(_even(np.minimum(units, rest)), self.apart),
+        )
         of_all = self.images, self.apart
+        hits = self.predictions == self.labels
+        freedom = float(_clusters(hits, np.zeros_like(self.labels), self.unit, 1).freedom[0])
         spread = float((1 / units[images > 0]).mean())
         missed = float((1 / units[images > 0] ** 2).sum() / np.count_nonzero(images) ** 2)
         result = {}
@@ -298,15 +340,25 @@ class Sample:
                 if name in ("precision", "f1"):
                     # Ratios, biased by about a third of a class's variance, which no resample shows (coverage.py).
                     variance += (value * (1 - value) * spread / 3) ** 2
-                ends = self._around_share(value, variance, many, apart)
+                # The area goes by ranks: it varies far less than what is right, and other units make it vary.
+                ends = self._around_share(value, variance, many, apart, apart if name == "auc" else freedom)
             result[name] = float(ends[0]), float(ends[1])
         return result
 
-    def _around_share(self, value, variance, images, apart):
-        """Ends of a figure between 0 and 1 that is no share of images."""
+    def _around_share(self, value, variance, images, apart, freedom):
+        """Ends of a figure between 0 and 1 that is no share of images.
+
+        Args:
+            value, variance, images, apart: as ``_number`` takes them.
+            freedom: of the share of right images, for want of the figure's own; it takes the number of images below
+                that of units no more than in ``shares``.
+        """
         if self.units == 1:
             variance = value * (1 - value)
-        number = _number(value, variance, images, apart, np.minimum(apart, self.apart))
+        number = np.maximum(
+            np.minimum(_number(value, variance, images, apart, apart), apart),
+            _number(value, variance, images, apart, np.minimum(apart, freedom)),
+        )
         return wilson(value * number, number)
 
     def _around_loss(self, value: float, variance: float, if_wrong: float) -> tuple[float, float]:
@@ -344,8 +396,9 @@ class Sample:
         labelled, predicted = self._counts(self.labels), self._counts(self.predictions)
         images, apart = ((one + other) / 2 for one, other in zip(labelled[:2], predicted[:2], strict=True))
         variance = drawn.f1_variance * self.apart / max(self.apart - 1, 1)
+        freedom = _clusters(right, self.labels, self.unit, self.classes).freedom
         with np.errstate(divide="ignore", invalid="ignore"):
-            ends["f1"] = self._around_share(point.classes["f1"][0], variance, images, apart)
+            ends["f1"] = self._around_share(point.classes["f1"][0], variance, images, apart, freedom)
         return {
             f"{name}_{end}": side
             for name, pair in ends.items()
