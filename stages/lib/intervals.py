@@ -64,45 +64,17 @@ def _factor(units) -> np.ndarray:
     return stats.t.ppf(0.975, np.maximum(np.asarray(units, float) - 1, 1)) / _Z
 
 
-@dataclass(frozen=True)
-class _Clusters:
-    """Shares of images that are right and how much they vary, by the jackknife over units; floats [owners].
+def _freedom(squares: np.ndarray, fourths: np.ndarray, units: np.ndarray, apart: np.ndarray) -> np.ndarray:
+    """How many units a jackknife variance is as uncertain with, were influences normal: 2 to ``apart``.
 
-    Attributes:
-        share: nan for an owner without images.
-        variance: of the share; that of a single image where there is one unit.
-        images: how many.
-        apart: Kish's number of units: how many of one size would be worth as much.
-        freedom: how many units the variance is as uncertain with, were their influences normal.
+    Args:
+        squares, fourths: sums of the units' influences, squared and to the fourth.
+        units: how many.
+        apart: how many of one size would be worth as much.
     """
-
-    share: np.ndarray
-    variance: np.ndarray
-    images: np.ndarray
-    apart: np.ndarray
-    freedom: np.ndarray
-
-
-def _clusters(right: np.ndarray, owner: np.ndarray, unit: np.ndarray, owners: int) -> _Clusters:
-    names = int(unit.max(initial=0)) + 1
-    pairs, pair = np.unique(owner.astype(np.int64) * names + unit, return_inverse=True)
-    of = pairs // names
-
-    def total(values: np.ndarray) -> np.ndarray:
-        return np.bincount(of, values, owners)
-
-    size, hits = np.bincount(pair, minlength=len(pairs)), np.bincount(pair, right, len(pairs))
-    images, units = total(size), np.bincount(of, minlength=owners)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share, part = total(hits) / images, size / images[of]
-        apart = 1 / total(part**2)
-        moved = np.nan_to_num((hits - size * share[of]) / images[of] / (1 - part), posinf=0, neginf=0)
-        squares = total(moved**2)
-        variance = np.where(units > 1, (units - 1) / units * squares, share * (1 - share))
-        freedom = 2 * squares**2 / (total(moved**4) - squares**2 / units)
+    freedom = 2 * squares**2 / (fourths - squares**2 / units)
     # Without any movement, or with all of one size (up to rounding), nothing speaks against all units.
-    freedom = np.where(freedom > 0, np.clip(freedom, 2, apart), apart)
-    return _Clusters(share, variance, images, apart, freedom)
+    return np.where(freedom > 0, np.clip(freedom, 2, apart), apart)
 
 
 def shares(right: np.ndarray, owner: np.ndarray, unit: np.ndarray, owners: int) -> tuple[np.ndarray, np.ndarray]:
@@ -130,11 +102,23 @@ def shares(right: np.ndarray, owner: np.ndarray, unit: np.ndarray, owners: int) 
     Returns:
         low, high [owners]; nan for an owner without images.
     """
-    found = _clusters(right, owner, unit, owners)
+    pairs, pair = np.unique(owner.astype(np.int64) * (int(unit.max(initial=0)) + 1) + unit, return_inverse=True)
+    of = pairs // (int(unit.max(initial=0)) + 1)
+
+    def total(values: np.ndarray) -> np.ndarray:
+        return np.bincount(of, values, owners)
+
+    size, hits = np.bincount(pair, minlength=len(pairs)), np.bincount(pair, right, len(pairs))
+    images, units = total(size), np.bincount(of, minlength=owners)
     with np.errstate(divide="ignore", invalid="ignore"):
-        number = _number(found.share, found.variance, found.images, found.apart, found.freedom)
-    number = np.clip(number, found.apart, found.images)
-    return wilson(found.share * number, number)
+        share, part = total(hits) / images, size / images[of]
+        apart = 1 / total(part**2)
+        moved = np.nan_to_num((hits - size * share[of]) / images[of] / (1 - part), posinf=0, neginf=0)
+        squares = total(moved**2)
+        variance = np.where(units > 1, (units - 1) / units * squares, share * (1 - share))
+        number = _number(share, variance, images, apart, _freedom(squares, total(moved**4), units, apart))
+    number = np.clip(number, apart, images)
+    return wilson(share * number, number)
 
 
 def share(right: np.ndarray, unit: np.ndarray) -> tuple[float, float]:
@@ -317,8 +301,6 @@ class Sample:
             min(_even(np.minimum(units, rest)), self.apart),
         )
         of_all = self.images, self.apart
-        hits = self.predictions == self.labels
-        freedom = float(_clusters(hits, np.zeros_like(self.labels), self.unit, 1).freedom[0])
         spread = float((1 / units[images > 0]).mean())
         missed = float((1 / units[images > 0] ** 2).sum() / np.count_nonzero(images) ** 2)
         result = {}
@@ -340,25 +322,15 @@ class Sample:
                 if name in ("precision", "f1"):
                     # Ratios, biased by about a third of a class's variance, which no resample shows (coverage.py).
                     variance += (value * (1 - value) * spread / 3) ** 2
-                # The area goes by ranks: it varies far less than what is right, and other units make it vary.
-                ends = self._around_share(value, variance, many, apart, apart if name == "auc" else freedom)
+                ends = self._around_share(value, variance, many, apart)
             result[name] = float(ends[0]), float(ends[1])
         return result
 
-    def _around_share(self, value, variance, images, apart, freedom):
-        """Ends of a figure between 0 and 1 that is no share of images.
-
-        Args:
-            value, variance, images, apart: as ``_number`` takes them.
-            freedom: of the share of right images, for want of the figure's own; it takes the number of images below
-                that of units no more than in ``shares``.
-        """
+    def _around_share(self, value, variance, images, apart):
+        """Ends of a figure between 0 and 1 that is no share of images."""
         if self.units == 1:
             variance = value * (1 - value)
-        number = np.maximum(
-            np.minimum(_number(value, variance, images, apart, apart), apart),
-            _number(value, variance, images, apart, np.minimum(apart, freedom)),
-        )
+        number = _number(value, variance, images, apart, np.minimum(apart, self.apart))
         return wilson(value * number, number)
 
     def _around_loss(self, value: float, variance: float, if_wrong: float) -> tuple[float, float]:
@@ -396,9 +368,8 @@ class Sample:
         labelled, predicted = self._counts(self.labels), self._counts(self.predictions)
         images, apart = ((one + other) / 2 for one, other in zip(labelled[:2], predicted[:2], strict=True))
         variance = drawn.f1_variance * self.apart / max(self.apart - 1, 1)
-        freedom = _clusters(right, self.labels, self.unit, self.classes).freedom
         with np.errstate(divide="ignore", invalid="ignore"):
-            ends["f1"] = self._around_share(point.classes["f1"][0], variance, images, apart, freedom)
+            ends["f1"] = self._around_share(point.classes["f1"][0], variance, images, apart)
         return {
             f"{name}_{end}": side
             for name, pair in ends.items()
