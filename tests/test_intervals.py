@@ -59,16 +59,57 @@ def test_the_interval_of_a_share_knows_units():
     assert (low, high) == pytest.approx((float(intervals.wilson(20, 20)[0]), 1))
 
 
-@pytest.mark.parametrize(("units", "uneven"), [(10, False), (20, False), (20, True), (50, False)])
-def test_intervals_cover_where_the_images_of_a_patient_are_right_together(units, uneven):
+def patients(units: int, uneven: float, share: float, alike: float, generator) -> tuple[np.ndarray, np.ndarray]:
+    size = np.maximum(1, generator.lognormal(3.2, uneven, units)).astype(int) if uneven else np.full(units, 30)
+    unit = np.repeat(np.arange(units), size)
+    spread = 1 / alike - 1
+    return generator.random(len(unit)) < generator.beta(share * spread, (1 - share) * spread, units)[unit], unit
+
+
+@pytest.mark.parametrize(
+    ("units", "uneven", "share", "alike"),
+    [
+        *((10, 0, 0.8, 1 / 3), (20, 0, 0.8, 1 / 3), (20, 0.5, 0.8, 1 / 3), (50, 0, 0.8, 1 / 3)),
+        # By the degrees of freedom of the number of units: 0.91, 0.90 and 0.87.
+        *((50, 0, 0.95, 0.8), (50, 0.5, 0.95, 0.8), (50, 1, 0.95, 0.8)),
+    ],
+)
+def test_intervals_cover_where_the_images_of_a_patient_are_right_together(units, uneven, share, alike):
     generator, held, tries = np.random.default_rng(0), 0, 600
     for _ in range(tries):
-        size = np.maximum(1, generator.lognormal(3.2, 0.5, units)).astype(int) if uneven else np.full(units, 30)
-        unit = np.repeat(np.arange(units), size)
-        right = generator.random(len(unit)) < generator.beta(1.6, 0.4, units)[unit]
-        low, high = intervals.share(right, unit)
-        held += low <= 0.8 <= high
-    assert 0.92 < held / tries < 0.985  # by images alone: 0.39
+        low, high = intervals.share(*patients(units, uneven, share, alike, generator))
+        held += low <= share <= high
+    assert 0.925 < held / tries < 0.985  # by images alone: 0.39
+
+
+def test_a_variance_that_few_units_make_widens_the_interval():
+    # Of 50 patients of 25 images two are wrong throughout, or all are wrong in one: 96 % right either way.
+    influences = np.repeat([-48, 2], [2, 48])
+    freedom = intervals._freedom((influences**2).sum(), (influences**4).sum(), 50, 50)
+    assert freedom == pytest.approx(4.537, abs=1e-3)  # 2 * 4800^2 / (2 * 48^4 + 48 * 2^4 - 4800^2 / 50)
+    normal = stats.norm.ppf((np.arange(500) + 0.5) / 500)
+    assert intervals._freedom((normal**2).sum(), (normal**4).sum(), 500, 1000) == pytest.approx(500, rel=0.05)
+    with np.errstate(invalid="ignore"):
+        assert intervals._freedom(np.array(0.0), np.array(0.0), 50, 40) == 40
+
+
+def test_classes_share_the_units_that_a_mean_over_them_has():
+    # Ten patients with images of three classes each, all right, are ten: not thirty.
+    labels, unit = np.arange(300) % 3, np.arange(300) // 30
+    found, _ = intervals.scored(labels, np.eye(3)[labels], 50, np.random.default_rng(0), unit)
+    for name in ("f1", "recall", "auc"):
+        assert found[f"{name}_ci95"]["low"] <= found["accuracy_ci95"]["low"] + 1e-9, name
+
+
+def test_macro_f1_covers_where_the_images_of_a_patient_are_right_together():
+    generator, held, tries = np.random.default_rng(7), 0, 150
+    for _ in range(tries):
+        right, unit = patients(50, 1, 0.95, 0.8, generator)
+        labels = generator.integers(0, 3, len(right))
+        predictions = np.where(right, labels, (labels + generator.integers(1, 3, len(right))) % 3)
+        found, _ = intervals.scored(labels, np.eye(3, dtype=np.float32)[predictions], 60, generator, unit)
+        held += found["f1_ci95"]["low"] <= 0.95 <= found["f1_ci95"]["high"]
+    assert held / tries >= 0.88  # 0.9, less what 150 tries vary
 
 
 def test_resamples_draw_whole_units():
@@ -136,9 +177,24 @@ def test_a_rare_class_that_is_all_right_makes_the_mean_over_classes_unsure():
 @pytest.mark.parametrize("name", ["f1", "accuracy", "recall", "precision", "weighted_f1", "auc"])
 def test_few_errors_against_none_are_within_noise(name):
     none = mostly_right(0)
-    for wrong in (1, 2, 3, 4):  # McNemar's p: 1, 0.5, 0.25, 0.125
+    for wrong in (1, 2, 3, 4, 5):  # McNemar's p: 1, 0.5, 0.25, 0.125, 0.0625
         assert comparison.by_intervals(none, mostly_right(wrong), f"test.{name}") is False, wrong
     assert comparison.by_intervals(none, mostly_right(12), f"test.{name}")
+
+
+@pytest.mark.parametrize("images", [20, 100, 360, 1000, 10_000])
+def test_by_intervals_an_accuracy_is_beyond_noise_only_where_the_exact_test_says_so(images):
+    def side(wrong: int) -> dict[str, float]:
+        low, high = intervals.wilson(images - wrong, images)
+        return {"accuracy": 1 - wrong / images, "accuracy_ci95.low": float(low), "accuracy_ci95.high": float(high)}
+
+    for base in range(min(images, 12)):
+        for now in range(base, min(images, 40)):
+            beyond = comparison.by_intervals(side(base), side(now), "accuracy")
+            assert beyond is comparison.by_intervals(side(now), side(base), "accuracy")
+            exact = stats.fisher_exact([[base, images - base], [now, images - now]]).pvalue
+            assert not beyond or exact < comparison.SIGNIFICANT, (base, now)
+            assert beyond or exact >= 0.03, (base, now)
 
 
 @pytest.mark.parametrize(

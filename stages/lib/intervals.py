@@ -64,6 +64,19 @@ def _factor(units) -> np.ndarray:
     return stats.t.ppf(0.975, np.maximum(np.asarray(units, float) - 1, 1)) / _Z
 
 
+def _freedom(squares: np.ndarray, fourths: np.ndarray, units: np.ndarray, apart: np.ndarray) -> np.ndarray:
+    """How many units a jackknife variance is as uncertain with, were influences normal: 2 to ``apart``.
+
+    Args:
+        squares, fourths: sums of the units' influences, squared and to the fourth.
+        units: how many.
+        apart: how many of one size would be worth as much.
+    """
+    freedom = 2 * squares**2 / (fourths - squares**2 / units)
+    # Without any movement, or with all of one size (up to rounding), nothing speaks against all units.
+    return np.where(freedom > 0, np.clip(freedom, 2, apart), apart)
+
+
 def shares(right: np.ndarray, owner: np.ndarray, unit: np.ndarray, owners: int) -> tuple[np.ndarray, np.ndarray]:
     """95 % intervals of shares of images that are right, where images of a unit may be right together.
 
@@ -71,8 +84,14 @@ def shares(right: np.ndarray, owner: np.ndarray, unit: np.ndarray, owners: int) 
     much if images were independent (Kish, "Survey sampling", 1965; Dean and Pagano,
     "Evaluating confidence interval methods for binomial proportions in clustered
     surveys", JSSAM 3, 2015). The variance is the jackknife's over units, widened
-    for few of them. The number lies between that of units, all equal or as uneven
-    as they are, and that of images; with an image a unit it is that of images.
+    by Student's t. Where a few units make most of it, it is more uncertain than
+    their number says, and comes out too small where none of them was drawn: the
+    degrees of freedom are those of the influences' kurtosis (Satterthwaite, "An
+    approximate distribution of estimates of variance components", Biometrics
+    Bulletin 2, 1946; Valliant and Rust, "Degrees of freedom approximations and
+    rules-of-thumb", Journal of Official Statistics 26, 2010). The number lies
+    between that of units, all equal or as uneven as they are, and that of images;
+    with an image a unit it is that of images.
 
     Args:
         right: bool [N].
@@ -95,8 +114,9 @@ def shares(right: np.ndarray, owner: np.ndarray, unit: np.ndarray, owners: int) 
         share, part = total(hits) / images, size / images[of]
         apart = 1 / total(part**2)
         moved = np.nan_to_num((hits - size * share[of]) / images[of] / (1 - part), posinf=0, neginf=0)
-        variance = np.where(units > 1, (units - 1) / units * total(moved**2), share * (1 - share))
-        number = _number(share, variance, images, apart, apart)
+        squares = total(moved**2)
+        variance = np.where(units > 1, (units - 1) / units * squares, share * (1 - share))
+        number = _number(share, variance, images, apart, _freedom(squares, total(moved**4), units, apart))
     number = np.clip(number, apart, images)
     return wilson(share * number, number)
 
@@ -274,8 +294,12 @@ class Sample:
     def intervals(self, point: Figures, drawn: Resamples) -> dict[str, tuple[float, float]]:
         """95 % interval of every figure of the whole split, which lies in it: name -> low, high."""
         images, units, rest = self._counts(self.labels)
-        macro = _even(images), _even(units)
-        area = _even(np.minimum(images, self.images - images)), _even(np.minimum(units, rest))
+        # Where each unit has images of several classes, the classes together still have no more than all units.
+        macro = _even(images), min(_even(units), self.apart)
+        area = (
+            _even(np.minimum(images, self.images - images)),
+            min(_even(np.minimum(units, rest)), self.apart),
+        )
         of_all = self.images, self.apart
         spread = float((1 / units[images > 0]).mean())
         missed = float((1 / units[images > 0] ** 2).sum() / np.count_nonzero(images) ** 2)

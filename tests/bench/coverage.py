@@ -3,7 +3,8 @@
     python tests/bench/coverage.py [accuracy] [f1] [units]
 
 accuracy  exact, by the binomial distribution: images that are right independently
-f1        simulated: macro F1 of random labels and predictions, with even and uneven classes
+f1        simulated: macro F1 of random labels and predictions, with even and uneven classes; the latter also against
+          the macro F1 of all classes, of which those without test images are unknown
 units     simulated: accuracy and macro F1 where the images of a unit (a patient) are right together
 """
 
@@ -79,7 +80,8 @@ def f1(resamples: int = 200) -> None:
     shares = (0.5, 0.8, 0.95, 0.99)
     print(f"\nmacro F1, images independent: simulated coverage in %, {resamples} resamples")
     print(
-        f"{'images':>8}{'classes':>9}{'trials':>8}  " + "".join(f"{f'even {p}':>13}{f'uneven {p}':>13}" for p in shares)
+        f"{'images':>8}{'classes':>9}{'trials':>8}  "
+        + "".join(f"{f'even {p}':>10}{f'uneven {p}':>12}{'all':>6}" for p in shares)
     )
     generator = np.random.default_rng(0)
     for images, classes, trials in (
@@ -91,13 +93,16 @@ def f1(resamples: int = 200) -> None:
         cells = []
         for share in shares:
             for uneven in (False, True):
-                table, held = population(classes, share, uneven), 0
+                table, held, of_all = population(classes, share, uneven), 0, 0
                 for _ in range(trials):
                     drawn = generator.choice(table.size, images, p=table.ravel())
                     labels, predictions = np.divmod(drawn, classes)
                     figures = f1_interval(labels, predictions, classes, None, resamples, generator)
                     held += holds(figures, "f1", true_f1(table, labels))
-                cells.append(f"{100 * held / trials:>13.1f}")
+                    of_all += holds(figures, "f1", true_f1(table, np.arange(classes)))
+                cells.append(f"{100 * held / trials:>{12 if uneven else 10}.1f}")
+                if uneven:
+                    cells.append(f"{100 * of_all / trials:>6.1f}")
         print(f"{images:>8,}{classes:>9}{trials:>8}  " + "".join(cells), flush=True)
 
 
@@ -119,7 +124,7 @@ def units(trials: int = 1000, few: int = 100, resamples: int = 200) -> None:
     )
     generator = np.random.default_rng(0)
     for kind in ("30 each", "uneven", "very uneven"):
-        for count in (10, 20, 50):
+        for count in (10, 20, 50, 200):
             for alike in (0, 0.05, 0.333, 0.8):
                 cells = []
                 for share in shares:
