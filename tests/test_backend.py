@@ -2,6 +2,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from conftest import ROOT
@@ -66,6 +67,43 @@ def test_whoever_takes_keras_from_here_has_asked(machine, monkeypatch):
     spec = importlib.util.find_spec("stages.lib.backend")
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
     assert calls == [1]
+
+
+ENVIRONMENT = """
+import os, sys
+from unittest.mock import MagicMock
+sys.modules["keras"] = MagicMock()  # its import takes seconds, and sets nothing
+from stages.lib import backend
+print(os.environ.get("XLA_FLAGS"), os.environ.get("CUBLAS_WORKSPACE_CONFIG"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({}, "--xla_gpu_deterministic_ops=true :4096:8"),
+        ({"XLA_FLAGS": "--xla_cpu_x=1"}, "--xla_cpu_x=1 --xla_gpu_deterministic_ops=true :4096:8"),
+        ({"XLA_FLAGS": "--xla_gpu_deterministic_ops=false"}, "--xla_gpu_deterministic_ops=false :4096:8"),
+        ({"TF_DETERMINISTIC_OPS": "0"}, "None None"),
+    ],
+)
+def test_what_jax_and_pytorch_read_when_they_start_is_set_before(given, found):
+    kept = {name: value for name, value in os.environ.items() if name not in ("XLA_FLAGS", "CUBLAS_WORKSPACE_CONFIG")}
+    command = [sys.executable, "-c", ENVIRONMENT]
+    done = subprocess.run(command, env={**kept, **given}, capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == found
+
+
+@pytest.mark.parametrize(("chosen", "asked"), [(None, [True]), ("0", [])])
+def test_pytorch_is_asked_for_the_same_bits(monkeypatch, chosen, asked):
+    calls = []
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(use_deterministic_algorithms=calls.append))
+    monkeypatch.setattr("keras.backend.backend", lambda: "torch")
+    monkeypatch.delenv("TF_DETERMINISTIC_OPS", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("TF_DETERMINISTIC_OPS", chosen)
+    backend.make_deterministic()
+    assert calls == asked
 
 
 STEP_BY_STEP = """

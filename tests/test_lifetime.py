@@ -216,11 +216,20 @@ def test_what_libraries_say_of_memory_is_one_sentence(words):
         entry.run(main, "demo")
 
 
-def test_a_kernel_that_is_not_deterministic_is_one_sentence():
+@pytest.mark.parametrize(
+    "words",
+    [
+        "A deterministic GPU implementation of SomeGradient is not currently available.",
+        "some_backward_cuda does not have a deterministic implementation, but you set ...",
+    ],
+)
+def test_a_kernel_that_is_not_deterministic_is_one_sentence(words):
     def main():
-        raise RuntimeError("A deterministic GPU implementation of SomeGradient is not currently available.")
+        raise RuntimeError(words)
 
-    with pytest.raises(SystemExit, match=r"demo: TensorFlow has no deterministic GPU kernel .* TF_DETERMINISTIC_OPS=0"):
+    with pytest.raises(
+        SystemExit, match=r"demo: the backend has no deterministic GPU kernel .* TF_DETERMINISTIC_OPS=0"
+    ):
         entry.run(main, "demo")
 
 

@@ -13,6 +13,13 @@ from pathlib import Path
 # convolutions up to 1.5 times faster; tests/bench/article.py shows what it brings.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# A GPU's fast kernels add in the order that threads end. JAX is asked for others
+# here, PyTorch's products need this buffer for theirs; the rest is asked below.
+_DETERMINISTIC, _XLA = "TF_DETERMINISTIC_OPS", "xla_gpu_deterministic_ops"
+if os.environ.get(_DETERMINISTIC) != "0":
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    if _XLA not in os.environ.get("XLA_FLAGS", ""):
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --{_XLA}=true".strip()
 
 
 @contextlib.contextmanager
@@ -32,7 +39,6 @@ with _quiet():
     import keras
 
 __all__ = ["cpu_multiplies", "devices", "emulated", "jit", "keras", "make_deterministic", "precision"]
-_DETERMINISTIC = "TF_DETERMINISTIC_OPS"
 # By the names that Linux gives them on x86 and on ARM.
 _INSTRUCTIONS = {
     "mixed_bfloat16": {"avx512_bf16", "amx_bf16", "bf16"},
@@ -51,15 +57,21 @@ def _has(kind: str) -> bool:
 
 
 def make_deterministic() -> None:
-    """Ask TensorFlow for the same bits from every run on a GPU, whose fast kernels add in the order that threads end.
+    """Ask the backend for the same bits from every run on a GPU.
 
-    On a CPU nothing need be asked. Keras compiles no step by XLA then. What the
-    user has set, TF_DETERMINISTIC_OPS=0 or 1, stands.
+    On a CPU nothing need be asked. With TensorFlow Keras compiles no step by XLA
+    then. ``TF_DETERMINISTIC_OPS=0`` in the environment asks for nothing, whatever
+    the backend; JAX is asked when it is imported.
     """
-    if keras.backend.backend() == "tensorflow" and _has("gpu") and _DETERMINISTIC not in os.environ:
+    backend = keras.backend.backend()
+    if backend == "tensorflow" and _has("gpu") and _DETERMINISTIC not in os.environ:
         import tensorflow
 
         tensorflow.config.experimental.enable_op_determinism()
+    elif backend == "torch" and os.environ.get(_DETERMINISTIC) != "0":
+        import torch
+
+        torch.use_deterministic_algorithms(True)
 
 
 def precision(name: str) -> str:

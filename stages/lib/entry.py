@@ -26,7 +26,8 @@ _ADVICE = {
     errno.ENAMETOOLONG: "too long a name for this file system: shorten it",
     errno.ENOMEM: f"out of memory: {_LESS_MEMORY}",
 }
-_UNDETERMINED = "A deterministic GPU implementation of"  # so begins TensorFlow where it has none
+# What TensorFlow and PyTorch say where they have none.
+_UNDETERMINED = ("A deterministic GPU implementation of", "does not have a deterministic implementation")
 # How libraries say that they got no memory, or no thread for want of it.
 _EXHAUSTED = ("RESOURCE_EXHAUSTED", "OOM when allocating", "out of memory", "start new thread", "launch worker thread")
 
@@ -66,9 +67,9 @@ def run(main: Callable[[], None], name: str, output: Path | None = None) -> None
         where = f"{error.filename}: " if error.filename else ""
         sys.exit(f"{name}: {where}{_ADVICE[error.errno]}")
     except Exception as error:
-        if _UNDETERMINED in str(error):
+        if any(words in str(error) for words in _UNDETERMINED):
             sys.exit(
-                f"{name}: TensorFlow has no deterministic GPU kernel for a layer of this network: set "
+                f"{name}: the backend has no deterministic GPU kernel for a layer of this network: set "
                 "TF_DETERMINISTIC_OPS=0 in the environment to go without, where two runs may differ in their last "
                 "bits, or choose another train.model"
             )

@@ -65,7 +65,7 @@ class Passing(keras.initializers.Initializer):
 
     def __call__(self, shape, dtype=None):
         """Make a kernel of shape (height, width, input channels, filters)."""
-        kernel = np.array(self.others(shape, dtype="float32"))
+        kernel = np.array(keras.ops.convert_to_numpy(self.others(shape, dtype="float32")))
         height, width, inputs, filters = shape
         same = min(inputs, filters)
         kernel[..., :same] = 0
