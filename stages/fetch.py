@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from stages.lib import dataset, entry, files, folders, params, progress, records, sources
+from stages.lib import dataset, entry, files, params, progress, records, sources
 from stages.lib.errors import UserError
 
 OUTPUT = Path("data/raw")
@@ -65,9 +65,9 @@ def note_twins(labels: Iterable[str], notes: records.Tally) -> None:
     """Count classes of a table that are easily confused; folders with such names are refused before."""
     known = set()
     for label in sorted(labels):
-        if folders.folded(label) in known:
+        if records.folded(label) in known:
             notes.add("class that differs from another only by case or Unicode form", label)
-        known.add(folders.folded(label))
+        known.add(records.folded(label))
 
 
 def describe(summary: dict) -> str:

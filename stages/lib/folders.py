@@ -1,6 +1,5 @@
 """Images in folders: ``<class>/...`` or ``<split>/<class>/...``."""
 
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
@@ -8,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from stages.lib import images
 from stages.lib.containers import Container
 from stages.lib.errors import UserError
-from stages.lib.records import SPLIT_NAMES, Place, Record, Source, Surprises, Tally
+from stages.lib.records import SPLIT_NAMES, Place, Record, Source, Surprises, Tally, folded
 from stages.lib.shelf import Shelf
 
 _SYSTEM = frozenset(["__macosx", "thumbs.db", "desktop.ini"])
@@ -37,11 +36,6 @@ def open_source(container: Container, surprises: Surprises, path: Path) -> Sourc
             yield Record(*places.get(name), content, name.rsplit("/", 1)[-1])
 
     return Source(lambda: (Place(*place) for _, place in places.items()), records)
-
-
-def folded(name: str) -> str:
-    """Give a name without its case and Unicode form, which some file systems do not tell apart."""
-    return unicodedata.normalize("NFC", name).casefold()
 
 
 def note(places: Shelf, empty: Iterable[str], notes: Tally, path: Path) -> None:

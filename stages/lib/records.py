@@ -2,6 +2,7 @@
 
 import heapq
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -20,7 +21,16 @@ SPLIT_NAMES = {
     "dev": "validation",
     "test": "test",
     "testing": "test",
+    "eval": "test",
+    "evaluation": "test",
+    "holdout": "test",
 }
+# Why a label differs from what the source holds; one text for folders and tables.
+TIDIED = "class read without blanks at its ends or invisible characters, in one Unicode form"
+# Compatible with a plain letter, yet not to be taken for it: a square is no 2.
+_TELLING = ("<super>", "<sub>", "<fraction>", "<circle>", "<square>")
+# Within scripts beyond ASCII, and in emoji, joiners change what is seen.
+_JOINERS = re.compile(r"(?<![^\0-\x7f])[\u200c\u200d]+|[\u200c\u200d]+(?![^\0-\x7f])")
 
 
 class Record(NamedTuple):
@@ -91,6 +101,37 @@ class Source(NamedTuple):
 
     places: Callable[[], Iterable[Place]]
     records: Callable[[Collection[str] | None], Iterator[Record]]
+
+
+def tidy(name: str) -> str:
+    """Give a label, or the name of a folder, as it is read: NFC, no zero-width characters, no blanks at the ends."""
+    seen = "".join(letter for letter in name if unicodedata.category(letter) != "Cf" or letter in "\u200c\u200d")
+    return unicodedata.normalize("NFC", _JOINERS.sub("", seen)).strip()
+
+
+def folded(name: str) -> str:
+    """Give the form in which names are equal that look alike, or that some file systems do not tell apart.
+
+    It has no case, no invisible characters, one kind of blank, and one Unicode
+    form for composed and full-width letters, ligatures and the like.
+    """
+    shown = "".join(
+        letter if unicodedata.decomposition(letter).startswith(_TELLING) else unicodedata.normalize("NFKC", letter)
+        for letter in name
+        if unicodedata.category(letter) != "Cf" and not "\ufe00" <= letter <= "\ufe0f"
+    )
+    return unicodedata.normalize("NFC", " ".join(shown.split())).casefold()
+
+
+def visible(name: str) -> str:
+    """Quote a name, with a code for each letter that cannot be seen or may be taken for another."""
+    return f"'{''.join(map(_visible, name))}'"
+
+
+def _visible(letter: str) -> str:
+    hidden = unicodedata.combining(letter) or "\ufe00" <= letter <= "\ufe0f"
+    hidden = hidden or unicodedata.normalize("NFKC", letter) != letter
+    return (ascii if hidden else repr)(letter)[1:-1]
 
 
 class Groups:
