@@ -8,6 +8,9 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from stages.lib import parallel
+from stages.lib.formats import READ, sniff
+
+__all__ = ["READ", "sniff"]
 
 # No other is ever tried: some start programs (EPS), some have no mark to know them by (TGA).
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
