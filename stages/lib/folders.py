@@ -10,7 +10,20 @@ from typing import NamedTuple
 from stages.lib import formats, images, layouts
 from stages.lib.containers import Container
 from stages.lib.errors import UserError
-from stages.lib.records import POINTERS, TIDIED, Place, Record, Source, Surprises, Tally, folded, tidy, visible
+from stages.lib.records import (
+    POINTERS,
+    TIDIED,
+    Place,
+    Record,
+    Source,
+    Surprises,
+    Tally,
+    folded,
+    is_unlabelled,
+    split_words,
+    tidy,
+    visible,
+)
 from stages.lib.shelf import Shelf
 
 _SYSTEM = frozenset(["__macosx", "thumbs.db", "desktop.ini"])
@@ -133,6 +146,8 @@ def layout(container: Container, surprises: Surprises, source: Path) -> Shelf:
     for name, label in sorted(classes.labels.items()):
         if name != label:
             surprises.notes.add(TIDIED, visible(name))
+        if split_words(label) or is_unlabelled(label):
+            surprises.notes.add("class with the name of a split", label)
     return places
 
 
