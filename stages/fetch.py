@@ -61,15 +61,6 @@ def check(counts: Counter) -> None:
         )
 
 
-def note_twins(labels: Iterable[str], notes: records.Tally) -> None:
-    """Count classes of a table that are easily confused; folders with such names are refused before."""
-    known = set()
-    for label in sorted(labels):
-        if records.folded(label) in known:
-            notes.add("class that differs from another only by case or Unicode form", label)
-        known.add(records.folded(label))
-
-
 def describe(summary: dict) -> str:
     """One line of what was done."""
     parts = [f"{summary['images']:,} images of {len(summary['classes'])} classes"]
@@ -93,7 +84,6 @@ def main() -> None:
 
     with files.publish(OUTPUT) as folder:
         dataset.write(folder, tables(), "raw")
-        note_twins({label for _, label in counts}, surprises.notes)
         summary = summarize(counts, surprises)
         if len(summary["classes"]) < 2:
             raise UserError(f"the source gives {len(summary['classes'])} class, but a classifier needs two: add images")

@@ -74,16 +74,6 @@ def parquet(folder, monkeypatch, labels: list[str]) -> None:
     (folder / "params.yaml").write_text(re.sub(r"(?m)^  path: \S+", f"  path: {folder}/x.parquet", text))
 
 
-def test_labels_of_a_table_that_differ_by_case_are_noted(tmp_path, monkeypatch):
-    parquet(tmp_path, monkeypatch, ["a", "b", "A", "e\u0301", "\u00e9"])
-    fetch.main()
-    summary = json.loads((tmp_path / "data/raw/summary.json").read_text())
-    assert len(summary["classes"]) == 5
-    assert summary["notes"] == {
-        "class that differs from another only by case or Unicode form": {"files": 2, "examples": ["a", "\u00e9"]}
-    }
-
-
 def test_one_class_is_refused(tmp_path, monkeypatch):
     parquet(tmp_path, monkeypatch, ["a", "a"])
     with pytest.raises(UserError, match="gives 1 class, but a classifier needs two"):

@@ -47,7 +47,7 @@ def at(folder: str, name: str, names: Shelf) -> str | None:
         name: as the table has it, with / or \\.
         names: of all files.
     """
-    if not name.isprintable():  # Containers list no such names, and databases refuse some.
+    if any("\ud800" <= letter <= "\udfff" for letter in name):  # Half of a character, which no name has.
         return None
     for path in dict.fromkeys((name, spelled(name))):
         for base in _around(folder):
