@@ -2,13 +2,15 @@ import json
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT, png
+from conftest import ROOT, STAGES, png
 
 from stages.lib import containers, params, records, tables
 from stages.lib.errors import UserError
+from stages.lib.images import encode_png
 
 FETCH = params.load(ROOT / "params.yaml").fetch
 LIST = "path,label,split,group\n../img/1.png,NA,train,p1\n../img/2.png,007,test,p2\n../img/3.png,NA,train,p1\n"
@@ -692,3 +694,33 @@ def test_the_tables_that_are_there_are_told(tmp_path):
         UserError, match=r"holds no manifest\.csv, but metadata\.jsonl, train\.xlsx: set fetch\.manifest"
     ):
         told(laid(tmp_path, {**IMAGES, "metadata.jsonl": "", "train.xlsx": ""}))
+
+
+def test_hugging_faces_imagefolder_from_a_raw_zip_to_the_report(project):
+    generator = np.random.default_rng(0)
+    images = {}
+    for split, each in (("train", 20), ("test", 6)):
+        rows = []
+        for number in range(2 * each):
+            name, color = (("night", 60), ("day", 190))[number % 2]
+            pixels = np.clip(generator.normal(color, 40, (16, 16, 3)), 0, 255).astype(np.uint8)
+            images[f"scenes/{split}/{number:04d}.png"] = encode_png(pixels)
+            rows.append({"file_name": f"{number:04d}.png", "label": name, "text": "a caption"})
+        images[f"scenes/{split}/metadata.jsonl"] = lines(*rows).encode()
+    with zipfile.ZipFile(project.folder / "scenes.zip", "w") as archive:
+        for name, content in images.items():
+            archive.writestr(name, content)
+    project.set(fetch__source="manifest", fetch__path="scenes.zip", fetch__manifest="metadata.jsonl")
+    project.set(train__model="mlp", train__epochs=1, augment__views=1, evaluate__resamples=100)
+    for stage in STAGES:
+        project.stage(stage)
+    summary = json.loads((project.folder / "data/raw/summary.json").read_text())
+    assert summary["classes"] == {"day": 26, "night": 26}
+    assert summary["splits"] == {"test": 12, "train": 40}
+    assert not summary["skipped"] and not summary["notes"]
+    predictions = pq.read_table(project.folder / "data/evaluation/predictions.parquet").to_pandas()
+    assert set(predictions["id"][predictions["split"] == "test"]) == {
+        f"scenes/test/{number:04d}.png" for number in range(12)
+    }
+    report = (project.folder / "metrics/report.html").read_text()
+    assert "night" in report and "day" in report

@@ -113,33 +113,27 @@ def _columns(
         UserError: one is missing, naming those that are there.
     """
     names = list(names)
-    image, split, group = settings.image_column, settings.split_column, settings.group_column
-    asked = {"image": images if image == "auto" else (image,)}
-    asked |= {"label": _labels(settings), "split": (split,), "group": (group,)}
-    if split == DEFAULT_COLUMNS["split"] and split not in names:
-        flags = [name for name in FLAGS if name in names]
-        if len(flags) > 1:
-            raise UserError(f"{where} has the columns {' and '.join(flags)}: put train, validation or test into one")
-        asked["split"] = tuple(flags or [split])
-    found: dict[str, tuple[str, ...]] = {}
-    for key, wanted in asked.items():
-        there = tuple(name for name in wanted if name in names)
-        if twice := next((name for name in there if names.count(name) > 1), None):
-            raise UserError(f"{where} has several columns {shown(twice)}: give each a name of its own")
-        if key == "image":
-            there = there[:1]
-        if len(there) < (1 if key == "image" else len(wanted)):
-            if wanted == (DEFAULT_COLUMNS.get(key),):
-                found[key] = ()
-                continue
-            lacking = " or ".join(wanted) if key == "image" else next(name for name in wanted if name not in there)
+    images = images if settings.image_column == "auto" else (settings.image_column,)
+    image = next((name for name in images if name in names), None)
+    labels = _labels(settings)
+    split, group = (_unless_default(key, getattr(settings, f"{key}_column"), names) for key in ("split", "group"))
+    flags = [name for name in FLAGS if name in names]
+    if split is None and len(flags) > 1:
+        raise UserError(f"{where} has the columns {' and '.join(flags)}: put train, validation or test into one")
+    found = _Columns(image, labels, split or next(iter(flags), None), group)
+    wanted = [("image", image or " or ".join(images)), *(("label", name) for name in labels)]
+    wanted += [("split", found.split), ("group", group)]
+    for key, name in wanted:
+        if name and names.count(name) > 1:
+            raise UserError(f"{where} has several columns {shown(name)}: give each a name of its own")
+        if name and name not in names:
             help_ = hint(names) if key in ("image", "label") else ""
-            raise UserError(
-                f"{where} has no column {lacking}, but {listed(names)}: name it by fetch.{key}_column{help_}"
-            )
-        found[key] = there
-    one = {key: next(iter(names), None) for key, names in found.items()}
-    return _Columns(one["image"], found["label"], one["split"], one["group"])
+            raise UserError(f"{where} has no column {name}, but {listed(names)}: name it by fetch.{key}_column{help_}")
+    return found
+
+
+def _unless_default(key: str, name: str, names: list[str]) -> str | None:
+    return None if name == DEFAULT_COLUMNS[key] and name not in names else name
 
 
 def _one_hot(rows: Iterable[Mapping[str, str]]) -> list[str]:
@@ -155,7 +149,7 @@ def _one_hot(rows: Iterable[Mapping[str, str]]) -> list[str]:
 def _told(columns: list[str]) -> str:
     if not columns:
         return ""
-    return f"; {listed(columns)} look one-hot, which fetch.label_column: [{', '.join(map(shown, columns))}] reads"
+    return f"; {listed(columns)} look one-hot, which fetch.label_column: [{listed(columns)}] reads"
 
 
 def _meaning(row: Mapping[str, str], columns: _Columns, where: str) -> tuple[str, str | None, str | None]:
