@@ -85,6 +85,7 @@ def test_what_the_table_does_not_list_is_counted(tmp_path):
         ("path,label\n../img/1.png\n", "line 2: has not as many fields"),
         ("path,label,split\n../img/1.png,a,later\n", "line 2: the split 'later' is none of"),
         ("path,label,split,group\n../img/1.png,a,train,p\n../img/2.png,a,test,p\n", "group p is in two splits"),
+        ("path,label,split,group\n../img/1.png,a,train,p \n../img/2.png,a,test,p\n", "group p is in two splits"),
         (b"path,label\n../img/1.png,\xff\n", "is not UTF-8"),
         ('path,label\n"../img/1.png,a\n', "not readable as CSV"),
     ],
@@ -229,6 +230,10 @@ def test_a_class_without_any_image_is_told_with_the_count_and_what_to_do(tmp_pat
     ):
         parquet(tmp_path)
     face(tmp_path, "a.parquet", [picture(0), {"bytes": None, "path": "imgs/1.png"}, None], ["a", "b", "b"])
+    source = tables.open_parquet(tmp_path, settings(), records.Surprises())
+    assert [record.id for record in source.records({"a/0", "a/1"})] == ["a/0"]
+    with pytest.raises(UserError, match="no image is left of b"):
+        list(source.records({"a/1"}))
     with pytest.raises(UserError, match=r"no image is left of b: write the Parquet with .* fetch\.source to manifest"):
         parquet(tmp_path)
 
@@ -417,6 +422,7 @@ COMPLETED = "path that was completed, or matched but for case or Unicode form"
         '"path", "label", "remark"\n"images/a.png", "x", "two, or\nthree"\n"images/b.png", "y", ""\n',
         "\n\npath;label;;\nimages/a.png;x;;\n;;;\nimages/b.png;y;;\n",
         "path,label\rimages/a.png,x,\rimages/b.png,y\r",
+        "path,label,seen;when;where;how\nimages/a.png,x,1;2;3;4\nimages/b.png,y,5;6;7;8\n",
         ' path ,"\ufefflabel"\nimages/a.png,x\nimages/b.png,y\n',
         "path,label\nimages\\a.png,x\n.\\images\\b.png,y\n",
         "path,label\n./images/a.png,x\nimages//b.png ,y\n",
@@ -499,7 +505,7 @@ def test_paths_are_completed_where_one_file_fits(tmp_path, rows, completed):
 
 
 def test_paths_are_relative_to_the_table_or_to_a_folder_around_it(tmp_path):
-    text = "path,label\nimages/a.png,x\n../images/b.png,y\n"
+    text = "path,label\nimages/a.png,x\n..\\images\\b.png,y\n"
     found, surprises = told(laid(tmp_path, {**IMAGES, "lists/m.csv": text}), manifest="lists/m.csv")
     assert found == TWO and not surprises.notes.counts
     # As fastai's train.csv beside the folder train.
@@ -528,6 +534,7 @@ def test_of_several_that_fit_those_of_the_tables_own_split_count_else_they_are_t
         ("a.jpg", r"lists 1 files .*, a\.jpg first; it holds images/a\.png: list paths relative"),
         ("z", r"z first; it holds images/a\.png, images/b\.png, images/c\.png: list"),
         ("images/z/a.png", r"images/z/a\.png first; it holds images/a\.png"),
+        ("s/a.png", r"s/a\.png first; it holds images/a\.png"),
     ],
 )
 def test_what_lies_there_is_told_where_none_fits(tmp_path, row, says):
@@ -620,6 +627,12 @@ def test_one_hot_columns_are_told_and_read_by_a_list(tmp_path):
     found, surprises = told(path, image_column="image", label_column=["MEL", "NV"])
     assert [label for _, label, _ in found] == ["MEL", "NV"]
     assert surprises.skipped.counts == {"row without a label": 1}
+    laid(tmp_path, {"short.csv": f"{ONE_HOT}d\n"})
+    with pytest.raises(
+        UserError, match=r"has no column label, but image, MEL, NV, age: name it by fetch\.label_column$"
+    ):
+        told(path, manifest="short.csv", image_column="image")
+    (tmp_path / "short.csv").unlink()
     with pytest.raises(UserError, match="line 2: age is 30, but should be 0 or 1"):
         told(path, image_column="image", label_column=["MEL", "age"])
     laid(tmp_path, {"manifest.csv": "image,MEL,NV\na,1,1\n"})
