@@ -61,26 +61,6 @@ def check(counts: Counter) -> None:
         )
 
 
-def note_twins(labels: Iterable[str], notes: records.Tally) -> None:
-    """Look for classes of a table that are easily confused; folders with such names are refused before.
-
-    Single letters, such as a and A of sets of handwriting, are told apart by case and noted.
-
-    Raises:
-        UserError: longer names differ by case or Unicode form alone.
-    """
-    known: dict[str, str] = {}
-    for label in sorted(labels):
-        other = known.setdefault(records.folded(label), label)
-        if other != label and len(label) > 1:
-            raise UserError(
-                f"the source gives the classes {records.visible(other)} and {records.visible(label)}, which differ "
-                "only by case or Unicode form: give one class one name"
-            )
-        if other != label:
-            notes.add("class that differs from another only by case or Unicode form", label)
-
-
 def refuse_pointers(found: Iterable[records.Record]) -> Iterator[records.Record]:
     """Pass records on, as long as their images are there themselves.
 
@@ -129,7 +109,6 @@ def main() -> None:
 
     with files.publish(OUTPUT) as folder:
         dataset.write(folder, tables(), "raw")
-        note_twins({label for _, label in counts}, surprises.notes)
         summary = summarize(counts, surprises)
         if len(summary["classes"]) < 2:
             raise UserError(f"the source gives {len(summary['classes'])} class, but a classifier needs two: add images")

@@ -75,25 +75,6 @@ def parquet(folder, monkeypatch, labels: list[str]) -> None:
     (folder / "params.yaml").write_text(re.sub(r"(?m)^  path: \S+", f"  path: {folder}/x.parquet", text))
 
 
-def test_letters_that_differ_by_case_are_noted(tmp_path, monkeypatch):
-    parquet(tmp_path, monkeypatch, ["a", "b", "A"])
-    fetch.main()
-    summary = json.loads((tmp_path / "data/raw/summary.json").read_text())
-    assert len(summary["classes"]) == 3
-    assert summary["notes"] == {
-        "class that differs from another only by case or Unicode form": {"files": 1, "examples": ["a"]}
-    }
-
-
-@pytest.mark.parametrize(("twin", "shown"), [("Cat", "'Cat' and 'cat'"), ("\uff43at", "'cat' and '\\uff43at'")])
-def test_classes_of_a_table_that_look_the_same_are_refused(tmp_path, monkeypatch, twin, shown):
-    parquet(tmp_path, monkeypatch, ["cat", twin, "dog"])
-    with pytest.raises(UserError) as refused:
-        fetch.main()
-    assert f"the source gives the classes {shown}, which differ only by case" in str(refused.value)
-    assert not list(tmp_path.glob("data/*"))
-
-
 def test_pointers_in_place_of_images_end_at_once():
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64 + b"\nsize 12345\n"
     found = iter([records.Record("a/1.png", "a", None, None, pointer, None)])

@@ -54,6 +54,14 @@ def _source_path(value: Any) -> Any:
     return value
 
 
+def _label_column(value: Any) -> Any:
+    names = value if isinstance(value, list) else [value]
+    several = isinstance(value, list) and not 2 <= len({*map(str, names)}) == len(names)
+    if several or not all(isinstance(name, str) and name for name in names):
+        raise ValueError("should be the name of a column, or a list of different names, one for each class")
+    return value
+
+
 def _digest(value: Any) -> Any:
     if not isinstance(value, str) or not re.fullmatch(r"([0-9a-fA-F]{64})?", value):
         raise ValueError("should be 64 hexadecimal digits, or empty")
@@ -103,7 +111,7 @@ class Fetch(_Section):
     limit: Annotated[int, Field(ge=0)]
     manifest: Annotated[str, Field(min_length=1)]
     image_column: Annotated[str, Field(min_length=1)]
-    label_column: Annotated[str, Field(min_length=1)]
+    label_column: Annotated[str | list[str], BeforeValidator(_label_column)]
     split_column: Annotated[str, Field(min_length=1)]
     group_column: Annotated[str, Field(min_length=1)]
 

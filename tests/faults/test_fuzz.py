@@ -334,6 +334,63 @@ def test_parquet(place, content):
         one_sentence(error)
 
 
+LISTS = [
+    "path,label,split,group\ncats/1.png,a,train,1\ndogs\\1.png,b,test,2\n",
+    'sep=;\r\n"path";"label";"is_valid"\r\n.\\cats\\1;" a";1\r\n2.png;"b\nc";0\r\n',
+    '{"file_name": "cats/1.png", "label": "a"}\n{"path": "dogs/1.png", "label": null, "split": "dev"}\n',
+    "image\tcat\tdog\ncats/1\t1\t0\ndogs/1\t0\t1\n",
+]
+WORDS = (
+    "path label split file_name cats/1.png CATS\\1 1 ../x /x C:\\x s3://x a A a\u200b \ufb01 test x-dev nan -1 cat dog"
+)
+CELLS = st.sampled_from([*WORDS.split(" "), "", " ", '"', "\ud800", "\0", '"a\nb"', "a" * 200_000])
+
+
+def separated(separator: str, rows: list[list[str]], encoding: str) -> bytes:
+    return "\n".join(separator.join(row) for row in rows).encode(encoding, "surrogatepass")
+
+
+@pytest.fixture(scope="module")
+def listed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("listed")
+    for name, content in FILES.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+@fuzz
+@given(
+    name=st.sampled_from(["m.csv", "m.tsv", "m.txt", "m.jsonl", "m.parquet", "m.xlsx"]),
+    content=hostile([text.encode(form) for text in LISTS for form in ("utf-8", "utf-8-sig", "utf-16")] + [packed()])
+    | st.builds(
+        separated,
+        st.sampled_from(",;\t|"),
+        st.lists(st.lists(CELLS, min_size=1, max_size=4), max_size=5),
+        st.sampled_from(["utf-8", "utf-16"]),
+    )
+    | st.lists(JSON | st.dictionaries(CELLS, CELLS | JSON, max_size=4), max_size=4).map(
+        lambda rows: "\n".join(map(json.dumps, rows)).encode()
+    ),
+    columns=st.sampled_from([{}, {"label_column": ["cat", "dog"], "image_column": "image"}, {"label_column": "split"}]),
+)
+def test_lists(listed, name, content, columns):
+    for other in listed.glob("m.*"):
+        other.unlink()
+    (listed / name).write_bytes(content)
+    surprises = records.Surprises()
+    try:
+        container = containers.open_container(listed, surprises.skipped)
+        settings = FETCH.model_copy(update={"manifest": name, **columns})
+        for record in tables.open_manifest(container, settings, surprises, listed).records(None):
+            assert record.label and record.label == record.label.strip() and record.id in FILES
+            assert record.split in (None, "train", "validation", "test")
+            json.dumps(record[:4]).encode()
+    except UserError as error:
+        one_sentence(error)
+        str(error).encode()
+
+
 BATCH = {b"labels": [1], b"data": np.full((1, 3072), ord("x"), np.uint8)}
 
 
