@@ -2,6 +2,7 @@
 
 import heapq
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -20,7 +21,31 @@ SPLIT_NAMES = {
     "dev": "validation",
     "test": "test",
     "testing": "test",
+    "eval": "test",
+    "evaluation": "test",
+    "holdout": "test",
 }
+# Words for images whose labels nobody has given.
+UNLABELLED = frozenset(
+    ["inference", "pred", "preds", "predict", "prediction", "predictions", "unlabeled", "unlabelled"]
+)
+_FILLERS = frozenset(
+    ["data", "files", "folder", "image", "images", "img", "imgs", "photos", "pictures", "set", "split"]
+)
+_FILLER_END = re.compile("(?<=.)(datasets?|data|sets?|images?|imgs?|folder)$")
+# Files that stand for others, by what ``formats.sniff`` calls them, and how to get these.
+POINTERS = {
+    "Git LFS pointer": "run `git lfs pull` where they come from (`git lfs install` once before)",
+    "git-annex pointer": "run `git annex get .` where they come from",
+    "DVC pointer": "run `dvc pull` where they come from",
+}
+_MOST_REASONS = 100
+# Why a label differs from what the source holds; one text for folders and tables.
+TIDIED = "class read without blanks at its ends or invisible characters, in one Unicode form"
+# Compatible with a plain letter, yet not to be taken for it: a square is no 2.
+_TELLING = ("<super>", "<sub>", "<fraction>", "<circle>", "<square>")
+# Within scripts beyond ASCII, and in emoji, joiners change what is seen.
+_JOINERS = re.compile(r"(?<![^\0-\x7f])[\u200c\u200d]+|[\u200c\u200d]+(?![^\0-\x7f])")
 
 
 class Record(NamedTuple):
@@ -60,10 +85,18 @@ class Tally:
     examples: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, reason: str, name: str) -> None:
-        """Count one."""
+        """Count one; of more than a hundred reasons, which strangers may make up, the others are one."""
+        if reason not in self.counts and len(self.counts) >= _MOST_REASONS:
+            reason = "other"
         self.counts[reason] += 1
         if len(names := self.examples.setdefault(reason, [])) < 5:
             names.append(name)
+
+    def merge(self, other: "Tally") -> None:
+        """Count what another has counted."""
+        for reason, names in other.examples.items():
+            self.counts[reason] += other.counts[reason]
+            self.examples[reason] = [*self.examples.get(reason, []), *names][:5]
 
     def to_json(self) -> dict:
         """Reason -> count of files and up to five names."""
@@ -93,6 +126,37 @@ class Source(NamedTuple):
     records: Callable[[Collection[str] | None], Iterator[Record]]
 
 
+def tidy(name: str) -> str:
+    """Give a label, or the name of a folder, as it is read: NFC, no zero-width characters, no blanks at the ends."""
+    seen = "".join(letter for letter in name if unicodedata.category(letter) != "Cf" or letter in "\u200c\u200d")
+    return unicodedata.normalize("NFC", _JOINERS.sub("", seen)).strip()
+
+
+def folded(name: str) -> str:
+    """Give the form in which names are equal that look alike, or that some file systems do not tell apart.
+
+    It has no case, no invisible characters, one kind of blank, and one Unicode
+    form for composed and full-width letters, ligatures and the like.
+    """
+    shown = "".join(
+        letter if unicodedata.decomposition(letter).startswith(_TELLING) else unicodedata.normalize("NFKC", letter)
+        for letter in name
+        if unicodedata.category(letter) != "Cf" and not "\ufe00" <= letter <= "\ufe0f"
+    )
+    return unicodedata.normalize("NFC", " ".join(shown.split())).casefold()
+
+
+def visible(name: str) -> str:
+    """Quote a name, with a code for each letter that cannot be seen or may be taken for another."""
+    return f"'{''.join(map(_visible, name))}'"
+
+
+def _visible(letter: str) -> str:
+    hidden = unicodedata.combining(letter) or "\ufe00" <= letter <= "\ufe0f"
+    hidden = hidden or unicodedata.normalize("NFKC", letter) != letter
+    return (ascii if hidden else repr)(letter)[1:-1]
+
+
 class Groups:
     """Sees to it that no group lies in two splits; keeps the split of each."""
 
@@ -117,12 +181,25 @@ def split_words(name: str) -> set[str]:
     """Find the splits that a name tells by its words.
 
     Words end at whatever is no letter, and where camelCase begins one: ``mnist_test-00000``,
-    ``mnistTest2`` and ``testset`` tell test, ``latest`` tells none.
+    ``mnistTest2``, ``Hold-out`` and ``testset`` tell test, ``latest`` tells none.
     """
-    letters = re.findall(r"[^\W\d_]+", name)
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", " ".join(letters)).lower().split()
-    known = (word.removesuffix("set") for word in words)
-    return {SPLIT_NAMES[word] for word in known if word in SPLIT_NAMES}
+    return {SPLIT_NAMES[word] for word in _words(name) if word in SPLIT_NAMES}
+
+
+def is_plain(name: str) -> bool:
+    """Tell whether a name has no words but those of splits and such as ``set`` and ``data``."""
+    return all(word in SPLIT_NAMES or word in UNLABELLED or word in _FILLERS for word in _words(name))
+
+
+def is_unlabelled(name: str) -> bool:
+    """Tell whether a name has a word for images without labels, such as ``pred``."""
+    return not UNLABELLED.isdisjoint(_words(name))
+
+
+def _words(name: str) -> list[str]:
+    letters = " ".join(re.findall(r"[^\W\d_]+", name))
+    parts = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", letters).lower()
+    return [_FILLER_END.sub("", word) or word for word in parts.replace("hold out", "holdout").split()]
 
 
 def choose(places: Iterable[Place], limit: int, seed: int) -> set[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from stages.lib import cifar, containers, download, folders, images, params, tables
+from stages.lib import cifar, containers, download, folders, images, params, rows, tables
 from stages.lib.errors import UserError
 from stages.lib.records import Place, Record, Source, Surprises, choose
 
@@ -79,12 +79,13 @@ def open_source(settings: params.Fetch, path: Path, surprises: Surprises) -> Sou
         if not path.exists():
             raise UserError(f"fetch.path {path} does not exist: give a .parquet file or a folder of them")
         return tables.open_parquet(path, settings, surprises)
-    if kind == "manifest" and path.suffix.lower() in (".csv", ".parquet"):
+    if kind == "manifest" and path.suffix.lower() in rows.SUFFIXES and not path.is_dir():
         raise UserError(
             f"fetch.path {path} is the table itself: set fetch.path to the folder that holds it and the images, so "
             f"that new images are seen, and fetch.manifest to {path.name}"
         )
     container = containers.open_container(path, surprises.skipped)
+    surprises.notes.merge(container.notes)
     if kind == "manifest":
         return tables.open_manifest(container, settings, surprises, path)
     if kind in cifar.ARCHIVE:
