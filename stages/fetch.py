@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from stages.lib import dataset, entry, files, params, progress, records, sources
+from stages.lib import dataset, entry, files, formats, params, progress, records, sources
 from stages.lib.errors import UserError
 
 OUTPUT = Path("data/raw")
@@ -61,20 +61,45 @@ def check(counts: Counter) -> None:
         )
 
 
+def refuse_pointers(found: Iterable[records.Record]) -> Iterator[records.Record]:
+    """Pass records on, as long as their images are there themselves.
+
+    Raises:
+        UserError: one is a pointer, as a clone without Git LFS holds in place of each file.
+    """
+    for record in found:
+        # All pointers are short, and few images are.
+        if len(record.content) < 1024 and (kind := formats.sniff(record.content[: formats.HEAD])) in records.POINTERS:
+            raise UserError(
+                f"{record.id} is no image, but a {kind}, which stands for one that is not here, and others may be the "
+                f"same: {records.POINTERS[kind]}"
+            )
+        yield record
+
+
 def describe(summary: dict) -> str:
-    """One line of what was done."""
-    parts = [f"{summary['images']:,} images of {len(summary['classes'])} classes"]
-    for kind in ("skipped", "notes"):
-        told = [f"{found['files']:,} {reason}" for reason, found in summary[kind].items()]
-        parts += [f"{kind}: {', '.join(told)}"] if told else []
-    return "; ".join(parts)
+    """One line of what was done: with the first ten classes, so that a wrong reading of folders is seen."""
+    classes = summary["classes"]
+    first = ", ".join(f"{name[:40]} {classes[name]:,}" for name in sorted(classes)[:10])
+    more = f" and {len(classes) - 10:,} more" if len(classes) > 10 else ""
+    parts = [f"{summary['images']:,} images of {len(classes)} classes: {first}{more}"]
+    if list(summary["splits"]) != ["none"]:
+        parts.append("splits: " + ", ".join(f"{name} {count:,}" for name, count in sorted(summary["splits"].items())))
+    if skipped := summary["skipped"]:
+        parts.append("skipped: " + ", ".join(f"{found['files']:,} {reason}" for reason, found in skipped.items()))
+    notes = [f"{found['files']:,} {reason} ({_some(found['examples'])})" for reason, found in summary["notes"].items()]
+    return "; ".join([*parts, *([f"notes: {', '.join(notes)}"] if notes else [])])
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(name[-40:] for name in names[:2]) + ", ..." * (len(names) > 2)
 
 
 def main() -> None:
     """Fetch the source of params.yaml's fetch section."""
     everything = params.load()
     surprises, counts = records.Surprises(), Counter()
-    found = sources.read(everything.fetch, everything.seed, surprises)
+    found = refuse_pointers(sources.read(everything.fetch, everything.seed, surprises))
 
     def tables():
         for batch in progress.track(batches(found), "fetch", size=len):

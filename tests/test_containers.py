@@ -61,19 +61,22 @@ def test_a_folder_and_its_archives_hold_the_same_records(tmp_path, kind):
     ]
     assert [record.content for record in found] == [png(seed) for seed in range(len(SPLITS))]
     assert found[0].path == "1.png"
-    assert surprises.skipped.counts == {"not an image by its extension": 1}
+    assert surprises.skipped.counts == {".txt": 1}
 
 
 def test_symbolic_links_are_not_followed(tmp_path):
     folder = as_folder(tmp_path)
     (tmp_path / "secret").mkdir()
     (tmp_path / "secret/1.png").write_bytes(png(9))
-    (folder / "set/train/secret").symlink_to(tmp_path / "secret")
+    (folder / "set/train/cats/secret").symlink_to(tmp_path / "secret")
     (folder / "set/train/cats/3.png").symlink_to(tmp_path / "secret/1.png")
     surprises = records.Surprises()
     found = list(read(folder, surprises))
     assert len(found) == len(SPLITS)
     assert surprises.skipped.counts["symbolic link"] == 2
+    (folder / "set/train/secret").symlink_to(tmp_path / "secret")
+    with pytest.raises(UserError, match="set/train/secret is a symbolic link to folders, which are not followed"):
+        read(folder, records.Surprises())
 
 
 def test_links_and_devices_in_archives_are_skipped(tmp_path):
@@ -330,6 +333,120 @@ def test_a_member_beyond_measure_is_not_even_passed_over(tmp_path):
     with gzip.open(path, "wb") as file:
         file.write(endless.tobuf() + bytes(2**16))  # not whole: whoever tried to pass it over would say so
     with pytest.raises(UserError, match="unpacks to far more than its size"):
+        read(path, records.Surprises())
+
+
+def named(path: Path, names: list[bytes], system: int) -> Path:
+    """A zip whose names are these bytes, without a word on their encoding, as by some system's tools."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for number, name in enumerate(names):
+            info = zipfile.ZipInfo("x" * len(name))
+            info.create_system = system
+            archive.writestr(info, png(number))
+    content = path.read_bytes()
+    for name in names:
+        content = content.replace(b"x" * len(name), name, 1)
+    for name in names:  # and once more in the directory
+        content = content.replace(b"x" * len(name), name, 1)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("encoding", "system", "guess"),
+    [
+        ("utf-8", 3, "UTF-8"),
+        ("utf-8", 0, "UTF-8"),
+        ("cp437", 0, "code page 437 by guess"),
+        ("latin-1", 3, "Latin-1 by"),
+    ],
+)
+def test_names_in_a_zip_that_does_not_tell_their_encoding(tmp_path, encoding, system, guess):
+    names = ["hus/1.png", "m\u00f6wef/2.png", "m\u00f6wef/3333.png", "hus/55555.png"]
+    path = named(tmp_path / "x.zip", [name.encode(encoding) for name in names], system)
+    skipped = records.Tally()
+    container = containers.open_container(path, skipped)
+    assert sorted(container.names) == sorted(names) and not skipped.counts
+    assert [content for _, content in container.contents(lambda name: name == names[1])] == [png(1)]
+    ((reason, count),) = container.notes.counts.items()
+    assert guess in reason and count == 2
+
+
+def test_names_of_a_zip_by_its_flag_or_by_its_own_field_are_no_guess(tmp_path):
+    path = zipped(tmp_path / "x.zip", {"m\u00f6we/1.png": png(0), "hus/1.png": png(1)})
+    container = containers.open_container(path, records.Tally())
+    assert sorted(container.names) == ["hus/1.png", "m\u00f6we/1.png"] and not container.notes.counts
+
+
+BACK = {name.replace("/", "\\"): content for name, content in PLAIN.items()}
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar", "gz"])
+def test_separators_of_windows_are_read(tmp_path, kind):
+    path = pack(tmp_path, kind, BACK)
+    surprises = records.Surprises()
+    assert {record.id: record.content for record in read(path, surprises)} == PLAIN
+    container = containers.open_container(path, records.Tally())
+    assert container.notes.counts == {"name with Windows' separators, read with /": 3}
+
+
+def test_a_zip_of_windows_with_folders_of_its_own(tmp_path):
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in {"cats/": b"", "dogs\\": b"", "readme/a.txt": b"", **BACK}.items():
+            info = zipfile.ZipInfo(name)
+            info.create_system = 0
+            archive.writestr(info, content)
+    assert {record.id for record in read(path, records.Surprises())} == set(PLAIN)
+
+
+def test_a_backslash_beside_slashes_is_a_letter(tmp_path):
+    path = pack(tmp_path, "zip", {**PLAIN, "cats/a\\b.png": png(5)})
+    assert "cats/a\\b.png" in {record.id for record in read(path, records.Surprises())}
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar"])
+def test_an_archive_of_archives_is_named(tmp_path, kind):
+    path = pack(tmp_path, kind, {"set/train.zip": b"PK", "set/test1.zip": b"PK", "sample.csv": b"a"})
+    with pytest.raises(UserError, match=r"2 \.zip \(set/t.*\.zip, set/t.*\.zip\), .*archives within are not opened"):
+        read(path, records.Surprises())
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"Rar!\x1a\x07\x01\0", "a RAR archive: unpack it"),
+        (b"7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it"),
+        (b"<!DOCTYPE html><html>sign in</html>", "a web page, .*: download the file again"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer.*git lfs pull"),
+        (png(0), "neither a folder nor a readable zip or tar archive$"),
+    ],
+)
+def test_what_is_no_archive_is_named(tmp_path, content, says):
+    (tmp_path / "x.zip").write_bytes(content)
+    with pytest.raises(UserError, match=says):
+        read(tmp_path / "x.zip", records.Surprises())
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar", "gz"])
+def test_first_bytes_are_read_alone(tmp_path, kind):
+    path = pack(tmp_path, kind, {**PLAIN, "cats/raw": png(3)})
+    container = containers.open_container(path, records.Tally())
+    assert list(container.contents(lambda name: name == "cats/raw", 9)) == [("cats/raw", png(3)[:9])]
+    assert "cats/raw" in {record.id for record in read(path, records.Surprises())}
+
+
+@pytest.mark.parametrize("name", ["cats\u3000/1.png", "cats\u200b/1.png", "cats/\U0001f469\u200d\U0001f52c.png"])
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar"])
+def test_blanks_and_joiners_of_all_scripts_are_read(tmp_path, kind, name):
+    found = read(pack(tmp_path, kind, {name: png(0), "dogs/1.png": png(1)}), records.Surprises())
+    assert {(record.id, record.label) for record in found} == {(name, "cats"), ("dogs/1.png", "dogs")}
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar"])
+def test_a_class_whose_names_cannot_be_shown_stops_the_stage(tmp_path, kind):
+    path = pack(tmp_path, kind, {**PLAIN, "birds/a\u202eb.png": png(0), "birds/a\nb.png": png(0)})
+    with pytest.raises(UserError, match="no image of the class birds can be read, but there are 2 unprintable name"):
         read(path, records.Surprises())
 
 

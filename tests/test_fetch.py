@@ -38,7 +38,8 @@ def test_the_users_folder_is_packed_byte_for_byte(project):
     (project.folder / "data/source/notes.txt").write_text("x")
     project.set(fetch__source="images")
     done = project.stage("fetch")
-    assert done.stdout == "fetch: 6 images of 3 classes; skipped: 2 not an image by its extension\n"
+    # The other file is data/source's own README.md.
+    assert done.stdout == "fetch: 6 images of 3 classes: blue 2, green 2, red 2; skipped: 1 .md, 1 .txt\n"
     raw = dataset.open_dataset(project.folder / "data/raw", "raw")
     (table,) = raw.tables()
     for row in table.to_pylist():
@@ -72,6 +73,28 @@ def parquet(folder, monkeypatch, labels: list[str]) -> None:
     text = (ROOT / "params.yaml").read_text()
     text = re.sub(r"(?m)^  source: \S+", "  source: parquet", text)
     (folder / "params.yaml").write_text(re.sub(r"(?m)^  path: \S+", f"  path: {folder}/x.parquet", text))
+
+
+def test_pointers_in_place_of_images_end_at_once():
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64 + b"\nsize 12345\n"
+    found = iter([records.Record("a/1.png", "a", None, None, pointer, None)])
+    with pytest.raises(UserError, match=r"a/1\.png is no image, but a Git LFS pointer.*: run `git lfs pull`"):
+        list(fetch.refuse_pointers(found))
+    whole = [records.Record("a/1.png", "a", None, None, content, None) for content in (png(0), b"", b"x")]
+    assert list(fetch.refuse_pointers(whole)) == whole
+
+
+def test_the_line_shows_ten_classes_the_splits_and_what_was_odd():
+    surprises = records.Surprises()
+    for number in range(3):
+        surprises.skipped.add(".heic (HEIC)", f"{number}.heic")
+        surprises.notes.add("empty folder", f"f{number}")
+    counts = Counter({("train", f"c{number:02}"): 1000 for number in range(12)})
+    assert fetch.describe(fetch.summarize(counts, surprises)) == (
+        "12,000 images of 12 classes: c00 1,000, c01 1,000, c02 1,000, c03 1,000, c04 1,000, c05 1,000, c06 1,000, "
+        "c07 1,000, c08 1,000, c09 1,000 and 2 more; splits: train 12,000; skipped: 3 .heic (HEIC); "
+        "notes: 3 empty folder (f0, f1, ...)"
+    )
 
 
 def test_one_class_is_refused(tmp_path, monkeypatch):

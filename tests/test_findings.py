@@ -50,6 +50,15 @@ def test_a_contradicting_copy_of_a_test_image_is_a_mere_copy():
     assert exact(digest=["x", "x"], label=["a", "b"], split=["test", "train"]) == [("exact_duplicate", 1, 0)]
 
 
+def test_a_picture_that_is_there_many_times_may_be_a_placeholder():
+    found, _ = findings.exact_copies(facts(digest=["x"] * 5 + ["y", "y"], label=[*"aaaab", "a", "a"]))
+    details = dict(zip(zip(found["reason"], found["row"], strict=True), found["detail"], strict=True))
+    hint = "one of 5 with these pixels: a placeholder for photos that were not found?"
+    assert details["exact_duplicate", 1] == hint
+    assert details["conflicting_labels", 4] == f"label b against a; {hint}"
+    assert pd.isna(details["exact_duplicate", 6])
+
+
 def test_nothing_double():
     found, same = findings.exact_copies(facts(digest=["x", None, None]))
     assert found.empty and same.empty

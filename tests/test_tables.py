@@ -447,12 +447,15 @@ def test_decimals_and_zeros_stay_text(tmp_path):
             b"PK\3\4zzzz",
             r'labels\.xlsx is a spreadsheet: save it as CSV \(in Excel: "CSV UTF-8"\) and set',
         ),
-        ("labels.xls", b"\xd0\xcf\x11\xe0", "is a spreadsheet"),
+        ("labels.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is a spreadsheet"),
+        ("labels.xls", b"path\tlabel\n", "is a spreadsheet"),
+        ("labels.csv", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is a spreadsheet"),
+        ("labels.csv", b"<!DOCTYPE html><html>", "is a web page"),
         ("labels.ods", b"PK\3\4mimetype", "is a spreadsheet"),
         ("labels.csv", b"PK\3\4zzzz", "is a spreadsheet"),
         ("labels.json", b"[]", r"is JSON: write JSON lines, one \{\.\.\.\} for each image"),
         ("labels.csv.gz", b"\x1f\x8b\x08", "is compressed: unpack it"),
-        ("labels.csv", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a pointer of Git LFS"),
+        ("labels.csv", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer"),
         (
             "labels.csv",
             "path,label\nimages/a.png,caf\xe9\n".encode("cp1252"),
@@ -578,6 +581,13 @@ def test_labels_that_look_the_same_are_refused_in_tables_and_parquet(tmp_path, o
     face(tmp_path / "p", "x.parquet", [picture(0), picture(1)], [one, other])
     with pytest.raises(UserError, match=f"has the classes {seen}, which"):
         parquet(tmp_path / "p")
+
+
+def test_single_letters_that_differ_by_case_are_noted(tmp_path):
+    text = "path,label\nimages/a.png,a\nimages/b.png,A\nimages/c.png,A\n"
+    found, surprises = told(laid(tmp_path, {**IMAGES, "manifest.csv": text}))
+    assert [label for _, label, _ in found] == ["a", "A", "A"]
+    assert surprises.notes.counts == {"class that differs from another only by case or Unicode form": 1}
 
 
 def test_rows_of_a_manifest_without_a_label_are_counted(tmp_path):

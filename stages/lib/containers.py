@@ -12,16 +12,19 @@ import os
 import stat
 import struct
 import tarfile
+import unicodedata
 import weakref
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO
 
+from stages.lib import formats
 from stages.lib.errors import UserError
 from stages.lib.records import Tally
 from stages.lib.shelf import Shelf
@@ -39,6 +42,24 @@ _MAX_GLOBALS = 100
 _CHUNK = 2**18
 # The standard library inflates the other methods of zip, such as bzip2, without measure: 4 kB may give 4 GB.
 _MEASURED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# Bit of a zip's member: its name is UTF-8. Numbers of the systems that write its members: DOS, NTFS and VFAT.
+_UTF8, _WINDOWS = 0x800, (0, 6, 10, 11, 14)
+# They turn the line around, so that a name shows as another.
+_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_UNPRINTABLE, _SECOND = "unprintable name", "second file of one name"
+_AS_UTF8 = "name in a zip that does not tell its encoding, read as UTF-8"
+_AS_LATIN = "name in a zip that does not tell its encoding, read as Latin-1 by guess"
+_AS_CP437 = "name in a zip that does not tell its encoding, read as code page 437 by guess"
+# What people give by mistake, and what to do.
+_REMEDIES = {
+    "RAR": "a RAR archive: unpack it, and give the folder",
+    "7z": "a 7z archive: unpack it, and give the folder",
+    "zstd": "compressed by zstd: unpack it, and give the folder",
+    "HTML": "a web page, as servers send in place of a file, such as one to log in: download the file again",
+    "Git LFS pointer": "a Git LFS pointer, which stands for the file: run `git lfs pull` where it lies",
+    "DVC pointer": "a pointer of DVC: run `dvc pull` where it lies, and give the file or folder that it names",
+    "Parquet": "Parquet: set fetch.source to parquet",
+}
 _COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open, b"]\0\0": lzma.open}
 
 
@@ -49,13 +70,19 @@ class Container:
     Attributes:
         names: of its regular files, with ``/``, in a fixed order.
         contents: gives (name, bytes) of the names for which a function says so,
-            in the order of ``names``.
+            in the order of ``names``; no more of each file than its first bytes
+            where a second argument says how many.
         empty: names of folders that hold nothing.
+        passed: names that are not in ``names``, and why; those of links to
+            folders end with ``/``.
+        notes: what is odd about names that were taken.
     """
 
     names: Shelf
-    contents: Callable[[Callable[[str], bool]], Iterator[tuple[str, bytes]]]
+    contents: Callable[..., Iterator[tuple[str, bytes]]]
     empty: list[str]
+    passed: Shelf = field(default_factory=Shelf)
+    notes: Tally = field(default_factory=Tally)
 
 
 def open_container(path: Path, skipped: Tally) -> Container:
@@ -68,12 +95,18 @@ def open_container(path: Path, skipped: Tally) -> Container:
         return open_folder(path, skipped)
     if not path.is_file():
         raise UserError(f"fetch.path {path} does not exist: give the path of a folder, a zip or a tar")
-    return open_zip(path, skipped) if zipfile.is_zipfile(path) else open_tar(path, skipped)
+    if zipfile.is_zipfile(path):
+        return open_zip(path, skipped)
+    with path.open("rb") as file:
+        kind = formats.sniff(file.read(formats.HEAD))
+    if remedy := _REMEDIES.get(kind):
+        raise UserError(f"fetch.path {path} is neither a folder nor a zip or tar archive, but {remedy}")
+    return open_tar(path, skipped)
 
 
 def open_folder(folder: Path, skipped: Tally) -> Container:
     """List a folder; symbolic links are not followed."""
-    found, names, empty, waiting = Shelf(), Shelf(), [], [""]
+    found, listing, empty, waiting = Shelf(), _Listing(skipped), [], [""]
     while waiting:
         here, holds = waiting.pop(), False
         with os.scandir(folder / here) as entries:
@@ -81,25 +114,30 @@ def open_folder(folder: Path, skipped: Tally) -> Container:
                 holds = True
                 name = f"{here}/{entry.name}".lstrip("/")
                 if entry.is_symlink():
-                    skipped.add("symbolic link", name)
+                    listing.passed.add(escaped(f"{name}/" if entry.is_dir() else name), "symbolic link")
                 elif entry.is_dir():
                     waiting.append(name)
-                elif entry.is_file():
-                    _list(found, name, skipped)
+                elif not entry.is_file():
+                    listing.passed.add(escaped(name), "not a regular file")
+                elif _is_odd(name):
+                    listing.passed.add(escaped(name), _UNPRINTABLE)
                 else:
-                    skipped.add("not a regular file", name)
+                    found.add(name)
         if not holds:
-            empty.append(here)
+            empty.append(escaped(here))
+    for name, reason in listing.passed.items(in_order=True):
+        listing.count(reason, name)
+    back = _are_windows(found)
     for name, _ in found.items(in_order=True):
-        names.add(name)
+        listing.add(name, name if back else None, back)
 
-    def contents(wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-        for name in names:
+    def contents(wanted: Callable[[str], bool], first: int | None = None) -> Iterator[tuple[str, bytes]]:
+        for name, other in listing.names.items():
             if wanted(name):
-                with (folder / name).open("rb") as file:
-                    yield name, _whole(file, folder / name)
+                with (folder / (other or name)).open("rb") as file:
+                    yield name, _whole(file, folder / name, first)
 
-    return Container(names, contents, sorted(empty))
+    return Container(listing.names, contents, sorted(empty), listing.passed, listing.notes)
 
 
 def open_zip(archive: Path, skipped: Tally) -> Container:
@@ -112,39 +150,59 @@ def open_zip(archive: Path, skipped: Tally) -> Container:
     guard.allow(MAX_DIRECTORY)
     with _readable(archive):
         file = zipfile.ZipFile(guard)
-    names = Shelf()
+    listing = _Listing(skipped)
     _count(archive, len(file.infolist()))
     # Newer versions of the standard library check this by themselves.
     if any(start + size > following for (start, size), (following, _) in pairwise(_extents(file))):
         raise _bomb(archive)
-    for place, info in sorted(enumerate(file.infolist()), key=lambda entry: entry[1].filename):
+    back = _are_windows(info.filename for info in file.infolist())
+    members = [(*_decoded(info), place, info) for place, info in enumerate(file.infolist())]
+    for name, guess, place, info in sorted(members, key=itemgetter(0)):
         if info.flag_bits & 1:
-            raise UserError(f"{archive} is encrypted ({info.filename[:80]!a}): give an archive without a password")
+            raise UserError(f"{archive} is encrypted ({name[:80]!a}): give an archive without a password")
         if info.compress_type not in _MEASURED:
-            raise UserError(
-                f"{archive} is not compressed by deflate, as zips are ({info.filename[:80]!a}): pack it anew"
-            )
+            raise UserError(f"{archive} is not compressed by deflate, as zips are ({name[:80]!a}): pack it anew")
+        own = back or (info.create_system in _WINDOWS and "/" not in name and guess != _AS_CP437)
         # info.is_dir() fails on an empty name before Python 3.12.
-        if info.filename.endswith("/"):
+        if name.endswith(("/", "\\") if own else "/"):
             continue
         if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
-            skipped.add("not a regular file", info.filename)
+            listing.skip("not a regular file", name)
         else:
-            _list(names, info.filename, skipped, place)
+            listing.add(name, place, own)
+            if guess:
+                listing.notes.add(guess, escaped(name))
 
-    def contents(wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    def contents(wanted: Callable[[str], bool], first: int | None = None) -> Iterator[tuple[str, bytes]]:
         left = guard.end
-        for name, place in names.items():
+        for name, place in listing.names.items():
             if wanted(name):
                 guard.allow(MAX_FILE + 2 * _CHUNK)
                 with _readable(archive), file.open(file.infolist()[place]) as member:
-                    content = _whole(member, f"{archive}: {name}")
+                    content = _whole(member, f"{archive}: {name}", first)
                 left -= len(content)
                 if left < 0:
                     raise _bomb(archive)
                 yield name, content
 
-    return Container(names, contents, [])
+    return Container(listing.names, contents, [], listing.passed, listing.notes)
+
+
+def _decoded(info: zipfile.ZipInfo) -> tuple[str, str | None]:
+    """Give a member's name, and how its encoding was guessed where the archive does not tell it."""
+    name = info.filename
+    # A name that differs comes from a field of its own, in UTF-8.
+    if name.isascii() or info.flag_bits & _UTF8 or not info.orig_filename.startswith(name):
+        return name, None
+    for encoding, guess in (("utf-8", _AS_UTF8), ("latin-1", _AS_LATIN)):
+        if encoding == "utf-8" or info.create_system not in _WINDOWS:
+            try:
+                decoded = name.encode("cp437").decode(encoding)
+            except UnicodeError:
+                continue
+            if not _is_odd(decoded):
+                return decoded, guess
+    return name, _AS_CP437
 
 
 def _extents(file: zipfile.ZipFile) -> list[tuple[int, int]]:
@@ -157,20 +215,29 @@ def open_tar(archive: Path, skipped: Tally) -> Container:
     Raises:
         UserError: the file is no tar, damaged or a bomb.
     """
-    names = Shelf()
+    found, listing = Shelf(), _Listing(skipped)
     for place, (info, _) in enumerate(_members(archive)):
-        if _is_file(info):
-            _list(names, info.name, skipped, place)
-        elif not info.isdir():
-            skipped.add("not a regular file", info.name)
+        if not _is_file(info):
+            if not info.isdir():
+                listing.skip("not a regular file", info.name)
+        elif _is_odd(info.name):
+            listing.skip(_UNPRINTABLE, info.name)
+        elif not found.add(info.name, place):
+            skipped.add(_SECOND, info.name)
+    back = _are_windows(found)
+    for name, place in found.items():
+        listing.add(name, place, back)
 
-    def contents(wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    def contents(wanted: Callable[[str], bool], first: int | None = None) -> Iterator[tuple[str, bytes]]:
         for place, (info, read) in enumerate(_members(archive)):
+            if not _is_file(info) or _is_odd(info.name):
+                continue
+            name = _slashed(info.name) if back else info.name
             # Of several members of one name the first that was listed.
-            if _is_file(info) and info.name.isprintable() and names.get(info.name) == place and wanted(info.name):
-                yield info.name, read()
+            if listing.names.get(name) == place and wanted(name):
+                yield name, read(first)
 
-    return Container(names, contents, [])
+    return Container(listing.names, contents, [], listing.passed, listing.notes)
 
 
 def _is_file(info: tarfile.TarInfo) -> bool:
@@ -178,7 +245,7 @@ def _is_file(info: tarfile.TarInfo) -> bool:
     return info.isreg() and not info.issparse()
 
 
-def _members(archive: Path) -> Iterator[tuple[tarfile.TarInfo, Callable[[], bytes]]]:
+def _members(archive: Path) -> Iterator[tuple[tarfile.TarInfo, Callable[[int | None], bytes]]]:
     with archive.open("rb") as file:
         magic = file.read(6)
     opener = next((opener for begin, opener in _COMPRESSED.items() if magic.startswith(begin)), Path.open)
@@ -189,10 +256,10 @@ def _members(archive: Path) -> Iterator[tuple[tarfile.TarInfo, Callable[[], byte
         except tarfile.ReadError:
             raise UserError(f"fetch.path {archive} is neither a folder nor a readable zip or tar archive") from None
 
-        def read(info: tarfile.TarInfo) -> bytes:
+        def read(info: tarfile.TarInfo, first: int | None) -> bytes:
             guard.allow(MAX_FILE + 2 * _CHUNK)
             with _readable(archive):
-                return _whole(tar.extractfile(info), f"{archive}: {info.name}")
+                return _whole(tar.extractfile(info), f"{archive}: {info.name}", first)
 
         number = 0
         while info := tar.next():
@@ -200,7 +267,7 @@ def _members(archive: Path) -> Iterator[tuple[tarfile.TarInfo, Callable[[], byte
             _count(archive, number)
             if len(tar.pax_headers) > _MAX_GLOBALS:
                 raise _bomb(archive)
-            yield info, lambda info=info: read(info)
+            yield info, lambda first, info=info: read(info, first)
             tar.members.clear()  # else it keeps every member that it has passed
             guard.allow(MAX_HEADER)
         # The library takes a damaged header for the end, and what follows would be lost.
@@ -243,7 +310,9 @@ class _Guard:
         return True
 
 
-def _whole(file: BinaryIO, name: object) -> bytes:
+def _whole(file: BinaryIO, name: object, first: int | None) -> bytes:
+    if first is not None:
+        return file.read(first)
     content = bytearray()
     while part := file.read(_CHUNK):
         content += part
@@ -264,11 +333,58 @@ def _bomb(archive: Path) -> UserError:
     )
 
 
-def _list(names: Shelf, name: str, skipped: Tally, place: int | None = None) -> None:
-    if not name.isprintable():
-        skipped.add("unprintable name", ascii(name))
-    elif not names.add(name, place):
-        skipped.add("second file of one name", name)
+class _Listing:
+    """The names of a container as they are read, and those that are passed over."""
+
+    def __init__(self, skipped: Tally):
+        self.names, self.passed, self.notes, self._skipped = Shelf(), Shelf(), Tally(), skipped
+
+    def add(self, name: str, value: object, windows: bool) -> None:
+        """List a file; of a name with Windows' separators, the path that it means."""
+        if _is_odd(name):
+            self.skip(_UNPRINTABLE, name)
+            return
+        path = _slashed(name) if windows else name
+        if not self.names.add(path, value):
+            self._skipped.add(_SECOND, path)
+        elif path != name:
+            self.notes.add("name with Windows' separators, read with /", name)
+
+    def skip(self, reason: str, name: str) -> None:
+        """Pass over a file."""
+        self.count(reason, escaped(name))
+        self.passed.add(escaped(name), reason)
+
+    def count(self, reason: str, name: str) -> None:
+        """Count a file that is passed over; its name can be shown."""
+        self._skipped.add(reason, f"'{name}'" if reason == _UNPRINTABLE else name)
+
+
+def _slashed(name: str) -> str:
+    return name.replace("\\", "/")
+
+
+def _are_windows(names: Iterable[str]) -> bool:
+    """Tell whether names have Windows' separators: some have a backslash, and none has a slash."""
+    some = False
+    for name in names:
+        if "/" in name:
+            return False
+        some = some or "\\" in name
+    return some
+
+
+def _is_odd(name: str) -> bool:
+    """Tell whether a name cannot be shown in a line of text, or would show as another."""
+    return not name.isprintable() and any(
+        letter in _TURNING or not (letter.isprintable() or unicodedata.category(letter) in ("Cf", "Zs"))
+        for letter in name
+    )
+
+
+def escaped(name: str) -> str:
+    """Give a name with codes for what cannot be shown."""
+    return "".join(ascii(letter)[1:-1] if _is_odd(letter) else letter for letter in name)
 
 
 # What the libraries raise on hostile bytes; OSError is of gzip and bzip2.

@@ -36,6 +36,8 @@ REASONS = (
     "label_error",
     "outlier",
 )
+# So many copies are no oversight.
+MANY = 5
 DROP, FLAG, KEEP = "drop", "flag", "keep"
 COLUMNS = ("row", "reason", "score", "other", "detail", "suggestion")
 
@@ -80,17 +82,34 @@ def exact_copies(facts: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     double = copies["row"] != original
     against = original.where(differs, contradicting)[conflict].astype(np.int64)
     labels = zip(copies["label"][conflict], facts["label"][against], strict=True)
+    sizes = sets["row"].transform("size")
     found = [
         frame(
             copies["row"][conflict],
             "conflicting_labels",
             other=against,
-            detail=[f"label {own} against {other}" for own, other in labels],
+            detail=[
+                f"label {own} against {other}{f'; {hint}' if hint else ''}"
+                for (own, other), hint in zip(labels, map(_placeholder, sizes[conflict]), strict=True)
+            ],
         ),
-        frame(copies["row"][double], "exact_duplicate", score=1.0, other=original[double]),
+        frame(
+            copies["row"][double],
+            "exact_duplicate",
+            score=1.0,
+            other=original[double],
+            detail=[_placeholder(size) for size in sizes[double]],
+        ),
     ]
     pairs = pd.DataFrame({"first": original[double], "second": copies["row"][double]})
     return pd.concat(found, ignore_index=True), pairs.reset_index(drop=True)
+
+
+def _placeholder(count: int) -> str | None:
+    """Say of a picture that there is many times what it may be: servers send one for each photo that they lack."""
+    return (
+        f"one of {count:,} with these pixels: a placeholder for photos that were not found?" if count >= MANY else None
+    )
 
 
 def near_copies(facts: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:

@@ -1,16 +1,35 @@
 """Images in folders: ``<class>/...`` or ``<split>/<class>/...``."""
 
+import posixpath
+import re
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import NamedTuple
 
-from stages.lib import images
+from stages.lib import formats, images, layouts
 from stages.lib.containers import Container
 from stages.lib.errors import UserError
-from stages.lib.records import SPLIT_NAMES, Place, Record, Source, Surprises, Tally, folded
+from stages.lib.records import POINTERS, TIDIED, Place, Record, Source, Surprises, Tally, folded, tidy, visible
 from stages.lib.shelf import Shelf
 
 _SYSTEM = frozenset(["__macosx", "thumbs.db", "desktop.ini"])
+# What lies beside images and is never taken for one.
+_NOTES = frozenset(
+    [".csv", ".html", ".ipynb", ".json", ".jsonl", ".log", ".md", ".tsv", ".txt", ".xml", ".yaml", ".yml"]
+)
+_OFFICE = frozenset([".doc", ".docx", ".pdf", ".ppt", ".pptx", ".py", ".sh", ".xls", ".xlsx"])
+_DOCUMENTS = _NOTES | _OFFICE
+_KINDS_OF_DOCUMENTS = frozenset(["HTML", "JSON", "Office or Thumbs.db (OLE)", "PDF", "PostScript", "XML", "text"])
+# Images may be in them, but they are none.
+_ARCHIVES = frozenset([".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zip", ".zst"])
+_TABLES = frozenset(
+    [".arrow", ".h5", ".hdf5", ".mat", ".npy", ".npz", ".parquet", ".pickle", ".pkl", ".pt", ".tfrecord"]
+)
+_HOLDERS = _ARCHIVES | _TABLES | frozenset([".avi", ".mkv", ".mov", ".mp4", ".mpg", ".webm"])
+_SUFFIX = re.compile(r"\.([a-z0-9][a-z0-9_+-]{0,9})(?=$|[^a-z0-9._+-])", re.IGNORECASE)
+# Classes whose losses are counted: one is enough to stop.
+_MOST = 1000
 
 
 def open_source(container: Container, surprises: Surprises, path: Path) -> Source:
@@ -24,8 +43,8 @@ def open_source(container: Container, surprises: Surprises, path: Path) -> Sourc
     Raises:
         UserError: as ``layout`` and ``note`` do.
     """
-    places = layout(container.names, surprises.skipped, path)
-    note(places, container.empty, surprises.notes, path)
+    places = layout(container, surprises, path)
+    note(places, container.empty, surprises.notes)
 
     def records(wanted):
         def chosen(name: str) -> bool:
@@ -38,109 +57,268 @@ def open_source(container: Container, surprises: Surprises, path: Path) -> Sourc
     return Source(lambda: (Place(*place) for _, place in places.items()), records)
 
 
-def note(places: Shelf, empty: Iterable[str], notes: Tally, path: Path) -> None:
-    """Count what is taken but looks odd.
-
-    Raises:
-        UserError: two classes' names differ only by case or Unicode form.
-    """
+def note(places: Shelf, empty: Iterable[str], notes: Tally) -> None:
+    """Count what is taken but looks odd."""
     classes = Counter(label for _, (_, label, *_) in places.items())
-    known: dict[str, str] = {}
-    for name in classes:
-        other = known.setdefault(folded(name), name)
-        if other != name:
-            raise UserError(
-                f"{path} has the classes {other!a} and {name!a}, which differ only by case or Unicode form: "
-                "give one class one name"
-            )
     for name, count in sorted(classes.items()):
         if count == 1:
             notes.add("class with one image", name)
     for name in empty:
         notes.add("empty folder", name)
     seen = Shelf()
-    for name, (identity, _, split, _) in places.items():
+    for name, (identity, *_) in places.items():
         if name.startswith("/") or ".." in name.split("/"):
             notes.add("name that leads outside, read without its / or ..", name)
-        if identity.count("/") > 1 + (split is not None):
-            notes.add("in a deeper folder, taken for its class", identity)
         if not seen.add(folded(identity)):
             notes.add("name that differs from another only by case or Unicode form", identity)
 
 
-def layout(names: Iterable[str], skipped: Tally, source: Path) -> Shelf:
-    """Read split and class from paths: ``<class>/...`` or ``<split>/<class>/...``.
+def layout(container: Container, surprises: Surprises, source: Path) -> Shelf:
+    """Find the images of a container, and read split and class from their paths.
 
-    One folder around everything is taken off. Deeper folders belong to their
-    class. Hidden files and those without the extension of an image are skipped.
+    Files with the extension of an image are taken, those with one of another
+    kind are not, and all others are looked into. Hidden files are skipped.
+    Deeper folders belong to their class.
 
     Args:
-        names: paths with ``/``.
-        skipped: filled with what was passed over.
-        source: where the names come from, for the error.
+        container: with names with ``/``.
+        surprises: filled with what was passed over or is worth knowing.
+        source: where the names come from, for errors.
 
     Returns:
-        name -> the fields of its place, in the order of ``names``.
+        name -> the fields of its place, in the order of the names.
 
     Raises:
-        UserError: there are no class folders with images, or they are mixed with split folders.
+        UserError: the folders can be read in several ways, two classes' names look
+            the same, a class has no image, or there are fewer than two classes.
     """
-    # The folders at the top and those of them that hold folders; the same below a wrapping folder.
-    tops, nested, inner_tops, inner_nested = set(), set(), set(), set()
-    for name in names:
+    looked = _looked(container)
+    folders = Shelf()
+    for name in container.names:
         steps = _steps(name)
-        if _is_hidden(steps):
-            skipped.add("hidden", name)
-        elif not _is_image(name):
-            skipped.add("not an image by its extension", name)
+        if _judge(name, looked).may_be_image and len(steps) > 1:
+            folders.add("/".join(steps[:-1]))
+    try:
+        found = layouts.read(folders, source)
+    except UserError as error:
+        raise UserError(f"{error}{''.join(f'; {links}' for links in _links(container))}") from None
+    _refuse_links(container, found, source)
+    places, ids, classes, losses = Shelf(), Shelf(), _Classes(source), _Losses(source)
+    for name in container.names:
+        steps, verdict = _steps(name), _judge(name, looked)
+        spot = found.spot(steps)
+        if verdict.reason:
+            surprises.skipped.add(verdict.reason, name)
+            if spot and verdict.matters:
+                losses.add(spot, verdict.reason, name)
+        elif spot is None:
+            surprises.skipped.add(_outside(found, steps), name)
+        elif not ids.add(identity := "/".join(steps[len(found.prefix) :])):
+            surprises.skipped.add("second file of one name", name)
         else:
-            tops.add(steps[0])
-            nested |= {steps[0]} if len(steps) > 2 else set()
-            inner_tops |= {steps[1]} if len(steps) > 2 else set()
-            inner_nested |= {steps[1]} if len(steps) > 3 else set()
-    wrapped = len(tops) == 1 and bool(nested) and not _splits(tops)
-    if wrapped:
-        tops, nested = inner_tops, inner_nested
-    in_splits = bool(nested) and _splits(tops)
-    if not in_splits and (_splits(tops) or {"train", "test"} <= {SPLIT_NAMES.get(top.lower()) for top in nested}):
-        raise UserError(
-            f"{source}: its folders {', '.join(sorted(tops)[:5])} mix splits and classes: "
-            "arrange the images as <class>/... or as <split>/<class>/..., with nothing beside"
-        )
-    places, ids, labels = Shelf(), Shelf(), set()
-    for name in names:
-        steps = _steps(name)
-        if not _is_image(name) or _is_hidden(steps):
-            continue
-        steps = steps[wrapped:]
-        if len(steps) < 2 + in_splits:
-            skipped.add("outside of a class folder", name)
-        elif not ids.add("/".join(steps)):
-            skipped.add("second file of one name", name)
-        else:
-            split = SPLIT_NAMES[steps[0].lower()] if in_splits else None
-            labels.add(steps[in_splits])
-            places.add(name, Place("/".join(steps), steps[in_splits], split))
+            places.add(name, Place(identity, classes.add(spot), spot.split))
+            if len(steps) > spot.depth + 1:
+                surprises.notes.add("in a deeper folder, taken for its class", identity)
+    for name, reason in container.passed.items(in_order=True):
+        spot = found.spot(_steps(name))
+        if spot and not name.endswith("/") and posixpath.splitext(name)[1].lower() not in _DOCUMENTS:
+            losses.add(spot, reason, name)
+    labels = sorted(set(classes.labels.values()))
+    if labels:
+        losses.check(classes.spots)
     if len(labels) < 2:
-        found = f"only the class {labels.pop()}" if labels else "no image in a class folder"
-        raise UserError(
-            f"{source} holds {found}: arrange images as <class>/<image> or <split>/<class>/<image>, "
-            f"two classes or more, with the extensions {' '.join(sorted(images.EXTENSIONS))}"
-        )
+        raise _nothing(source, labels, surprises.skipped)
+    for reason, name in found.notes:
+        surprises.notes.add(reason, name)
+    for name, label in sorted(classes.labels.items()):
+        if name != label:
+            surprises.notes.add(TIDIED, visible(name))
     return places
 
 
+class _Verdict(NamedTuple):
+    """Why a file is skipped (None: it is taken), and what it tells of its folder.
+
+    Attributes:
+        reason: such as ``.heic (HEIC)``.
+        matters: a class of such files alone would be lost.
+        may_be_image: such files make a folder one of images, whether or not they can be read.
+    """
+
+    reason: str | None
+    matters: bool = True
+    may_be_image: bool = True
+
+
+def _judge(name: str, looked: Shelf) -> _Verdict:
+    """Tell whether a file is an image: by its extension where that is known, else by what ``looked`` says of it."""
+    if _is_hidden(_steps(name)):
+        return _Verdict("hidden", matters=False, may_be_image=False)
+    suffix = posixpath.splitext(name)[1].lower()
+    if suffix in images.EXTENSIONS:
+        return _Verdict(None)
+    if suffix in _DOCUMENTS:
+        return _Verdict(suffix, matters=False, may_be_image=False)
+    if suffix in _HOLDERS:
+        return _Verdict(suffix, may_be_image=False)
+    kind = looked.get(name)
+    if kind in formats.READ:
+        return _Verdict(None)
+    found = _SUFFIX.findall(name.rsplit("/", 1)[-1])
+    reason = f".{found[-1].lower()}" if found else "without extension"
+    reason += f" ({kind})" if kind else ""
+    document = kind in _KINDS_OF_DOCUMENTS
+    return _Verdict(reason, matters=not document, may_be_image=not document)
+
+
+def _looked(container: Container) -> Shelf:
+    """Look into the files whose extension tells nothing: name -> what ``formats.sniff`` says."""
+
+    def is_open(name: str) -> bool:
+        suffix = posixpath.splitext(name)[1].lower()
+        known = suffix in images.EXTENSIONS or suffix in _DOCUMENTS or suffix in _HOLDERS
+        return not known and not _is_hidden(_steps(name))
+
+    looked = Shelf()
+    # A packed tar is read once more for this.
+    if any(map(is_open, container.names)):
+        for name, head in container.contents(is_open, formats.HEAD):
+            looked.add(name, formats.sniff(head))
+    return looked
+
+
+class _Classes:
+    """The classes that have images: how their folders are called, and what they are called here."""
+
+    def __init__(self, source: Path):
+        self.labels: dict[str, str] = {}
+        self.spots: set[tuple[str | None, str]] = set()
+        self._source, self._known = source, {}
+
+    def add(self, spot: layouts.Spot) -> str:
+        """Give the label of an image.
+
+        Raises:
+            UserError: the class has no name, or one that looks like another's.
+        """
+        self.spots.add(spot[:2])
+        if spot.label in self.labels:
+            return self.labels[spot.label]
+        label = self.labels[spot.label] = tidy(spot.label)
+        other = self._known.setdefault(folded(label), spot.label)
+        if not label:
+            raise UserError(f"{self._source}: the class folder {visible(spot.label)} has a name of blanks: rename it")
+        if other != spot.label:
+            raise UserError(
+                f"{self._source} has the classes {visible(other)} and {visible(spot.label)}, which differ only by case "
+                "or Unicode form, blanks or invisible characters: give one class one name"
+            )
+        return label
+
+
+class _Losses:
+    """Files that are not read, by the class that they would be of."""
+
+    def __init__(self, source: Path):
+        self._source = source
+        self._lost: dict[tuple[str | None, str], Tally] = {}
+
+    def add(self, spot: layouts.Spot, reason: str, name: str) -> None:
+        """Count one."""
+        if spot[:2] in self._lost or len(self._lost) < _MOST:
+            self._lost.setdefault(spot[:2], Tally()).add(reason, name)
+
+    def check(self, spots: set[tuple[str | None, str]]) -> None:
+        """Refuse to lose a class.
+
+        Args:
+            spots: (split, label) of the classes that have images.
+
+        Raises:
+            UserError: all files of one are skipped.
+        """
+        gone = [spot for spot in self._lost if spot not in spots]
+        if not gone:
+            return
+        lost = Tally()
+        for spot in gone:
+            lost.merge(self._lost[spot])
+        where = ", ".join("/".join(filter(None, spot))[:80] for spot in gone[:5]) + ", ..." * (len(gone) > 5)
+        raise UserError(
+            f"{self._source}: no image of {'the class' if len(gone) == 1 else 'the classes'} {where} can be read, but "
+            f"there are {_told(lost)}: {_remedy(lost.counts)}"
+        )
+
+
+def _told(skipped: Tally) -> str:
+    """Say what was skipped, most first, with a name or two of each."""
+    parts = [
+        f"{count:,} {reason} ({', '.join(name[-60:] for name in skipped.examples[reason][:2])})"
+        for reason, count in skipped.counts.most_common(6)
+    ]
+    return ", ".join(parts) + ", ..." * (len(skipped.counts) > 6)
+
+
+def _remedy(reasons: Iterable[str]) -> str:
+    """Say what to do about files that are not read."""
+    text = " ".join(reasons)
+    for pointer, remedy in POINTERS.items():
+        if pointer in text:
+            return remedy
+    if "symbolic link" in text:
+        return "symbolic links are not followed: put the files themselves there, as `cp -rL` copies them"
+    if any(reason.partition(" ")[0] in _ARCHIVES for reason in reasons):
+        return "archives within are not opened: unpack them, and give the folder or one that holds images"
+    if "unprintable" in text:
+        return "rename them"
+    return "convert them to JPEG or PNG, or take their folder out"
+
+
+def _links(container: Container) -> list[str]:
+    """Say which folders are symbolic links, if any are."""
+    names = [name.rstrip("/") for name in container.passed if name.endswith("/") and not _is_hidden(_steps(name))]
+    return [_about_links(sorted(names))] if names else []
+
+
+def _about_links(names: list[str]) -> str:
+    some = ", ".join(name[-60:] for name in names[:5]) + ", ..." * (len(names) > 5)
+    return (
+        f"{some} {'is a symbolic link' if len(names) == 1 else 'are symbolic links'} to folders, which are not "
+        "followed: put the folders themselves there, as `cp -rL` copies them, or set fetch.path to where they lie"
+    )
+
+
+def _refuse_links(container: Container, found: layouts.Layout, source: Path) -> None:
+    """Refuse links where class folders lie.
+
+    Raises:
+        UserError: a class, or a split, would be lost.
+    """
+    names = (name.rstrip("/") for name in container.passed if name.endswith("/"))
+    links = [name for name in names if not _is_hidden(_steps(name)) and found.is_class_folder(_steps(name))]
+    if links:
+        raise UserError(f"{source}: {_about_links(sorted(links))}")
+
+
+def _nothing(source: Path, labels: list[str], skipped: Tally) -> UserError:
+    found = f"only the class {labels[0][:80]}" if labels else "no image in a class folder"
+    why = f" (skipped: {_told(skipped)})" if skipped.counts else ""
+    unread = [reason for reason in skipped.counts if reason[0] == "." or "link" in reason or "without ext" in reason]
+    remedy = f"{_remedy(unread)}; else " if unread else ""
+    return UserError(
+        f"{source} holds {found}{why}: {remedy}arrange images as <class>/<image> or <split>/<class>/<image>, two "
+        "classes or more"
+    )
+
+
+def _outside(found: layouts.Layout, steps: tuple[str, ...]) -> str:
+    first = steps[len(found.prefix)] if len(steps) > len(found.prefix) else ""
+    return f"in {first[:60]}, which has no class folders" if first in found.unlabelled else "outside of a class folder"
+
+
 def _steps(name: str) -> tuple[str, ...]:
-    return tuple(step for step in PurePosixPath(name).parts if step not in ("/", ".", ".."))
+    return tuple(step for step in name.split("/") if step not in ("", ".", ".."))
 
 
 def _is_hidden(steps: tuple[str, ...]) -> bool:
     return any(step.startswith(".") or step.casefold() in _SYSTEM for step in steps)
-
-
-def _is_image(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in images.EXTENSIONS
-
-
-def _splits(tops: set[str]) -> bool:
-    return bool(tops) and all(top.lower() in SPLIT_NAMES for top in tops)

@@ -25,6 +25,20 @@ SPLIT_NAMES = {
     "evaluation": "test",
     "holdout": "test",
 }
+# Words for images whose labels nobody has given.
+UNLABELLED = frozenset(
+    ["inference", "pred", "preds", "predict", "prediction", "predictions", "unlabeled", "unlabelled"]
+)
+_FILLERS = frozenset(
+    ["data", "files", "folder", "image", "images", "img", "imgs", "photos", "pictures", "set", "split"]
+)
+_FILLER_END = re.compile("(?<=.)(datasets?|data|sets?|images?|imgs?|folder)$")
+# Files that stand for others, by what ``formats.sniff`` calls them, and how to get these.
+POINTERS = {
+    "Git LFS pointer": "run `git lfs pull` where they come from (`git lfs install` once before)",
+    "git-annex pointer": "run `git annex get .` where they come from",
+}
+_MOST_REASONS = 100
 # Why a label differs from what the source holds; one text for folders and tables.
 TIDIED = "class read without blanks at its ends or invisible characters, in one Unicode form"
 # Compatible with a plain letter, yet not to be taken for it: a square is no 2.
@@ -70,10 +84,18 @@ class Tally:
     examples: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, reason: str, name: str) -> None:
-        """Count one."""
+        """Count one; of more than a hundred reasons, which strangers may make up, the others are one."""
+        if reason not in self.counts and len(self.counts) >= _MOST_REASONS:
+            reason = "other"
         self.counts[reason] += 1
         if len(names := self.examples.setdefault(reason, [])) < 5:
             names.append(name)
+
+    def merge(self, other: "Tally") -> None:
+        """Count what another has counted."""
+        for reason, names in other.examples.items():
+            self.counts[reason] += other.counts[reason]
+            self.examples[reason] = [*self.examples.get(reason, []), *names][:5]
 
     def to_json(self) -> dict:
         """Reason -> count of files and up to five names."""
@@ -158,12 +180,25 @@ def split_words(name: str) -> set[str]:
     """Find the splits that a name tells by its words.
 
     Words end at whatever is no letter, and where camelCase begins one: ``mnist_test-00000``,
-    ``mnistTest2`` and ``testset`` tell test, ``latest`` tells none.
+    ``mnistTest2``, ``Hold-out`` and ``testset`` tell test, ``latest`` tells none.
     """
-    letters = re.findall(r"[^\W\d_]+", name)
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", " ".join(letters)).lower().split()
-    known = (word.removesuffix("set") for word in words)
-    return {SPLIT_NAMES[word] for word in known if word in SPLIT_NAMES}
+    return {SPLIT_NAMES[word] for word in _words(name) if word in SPLIT_NAMES}
+
+
+def is_plain(name: str) -> bool:
+    """Tell whether a name has no words but those of splits and such as ``set`` and ``data``."""
+    return all(word in SPLIT_NAMES or word in UNLABELLED or word in _FILLERS for word in _words(name))
+
+
+def is_unlabelled(name: str) -> bool:
+    """Tell whether a name has a word for images without labels, such as ``pred``."""
+    return not UNLABELLED.isdisjoint(_words(name))
+
+
+def _words(name: str) -> list[str]:
+    letters = " ".join(re.findall(r"[^\W\d_]+", name))
+    parts = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", letters).lower()
+    return [_FILLER_END.sub("", word) or word for word in parts.replace("hold out", "holdout").split()]
 
 
 def choose(places: Iterable[Place], limit: int, seed: int) -> set[str]:

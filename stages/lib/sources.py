@@ -85,6 +85,7 @@ def open_source(settings: params.Fetch, path: Path, surprises: Surprises) -> Sou
             f"that new images are seen, and fetch.manifest to {path.name}"
         )
     container = containers.open_container(path, surprises.skipped)
+    surprises.notes.merge(container.notes)
     if kind == "manifest":
         return tables.open_manifest(container, settings, surprises, path)
     if kind in cifar.ARCHIVE:
