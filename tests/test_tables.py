@@ -534,15 +534,24 @@ def test_of_several_that_fit_those_of_the_tables_own_split_count_else_they_are_t
 @pytest.mark.parametrize(
     ("row", "says"),
     [
-        ("a.jpg", r"lists 1 files .*, a\.jpg first; it holds images/a\.png: list paths relative"),
-        ("z", r"z first; it holds images/a\.png, images/b\.png, images/c\.png: list"),
-        ("images/z/a.png", r"images/z/a\.png first; it holds images/a\.png"),
-        ("s/a.png", r"s/a\.png first; it holds images/a\.png"),
+        ("a.jpg", r"lists 1 files .*, a\.jpg first; there is images/a\.png: list paths relative"),
+        ("z", r"z first; there is images/a\.png, images/b\.png, images/c\.png: list"),
+        ("images/z/a.png", r"images/z/a\.png first; there is images/a\.png"),
+        ("s/a.png", r"s/a\.png first; there is images/a\.png"),
     ],
 )
 def test_what_lies_there_is_told_where_none_fits(tmp_path, row, says):
     with pytest.raises(UserError, match=says):
         told(laid(tmp_path, {**IMAGES, "manifest.csv": f"path,label\n{row},x\n"}))
+
+
+def test_links_are_told_where_a_table_lists_them(tmp_path):
+    path = laid(tmp_path / "x", {"manifest.csv": "path,label\nimages/a.png,x\n", "images/b.png": png(1)})
+    (path / "images/a.png").symlink_to(laid(tmp_path, IMAGES) / "images/a.png")
+    with pytest.raises(
+        UserError, match=r"images/a\.png first; it is passed over there \(symbolic link\): put the file"
+    ):
+        told(path)
 
 
 def test_paths_are_matched_by_normal_form(tmp_path):

@@ -409,12 +409,17 @@ def _found(
         elif row.label:
             lost.append(row)
     if lost:
-        there = locating.lookalikes(lost[0].path, container.names)
-        held = f"; it holds {', '.join(map(shown, there))}" if there else ""
         raise UserError(
-            f"{path}: {lost[0].table} lists {len(lost)} files that {path} does not hold, {shown(lost[0].path)} first"
-            f"{held}: list paths relative to the table"
+            f"{path}: {lost[0].table} lists {len(lost)} files that {path} does not hold, {shown(lost[0].path)} first; "
+            + _remedy(lost[0], container)
         )
+
+
+def _remedy(row: _Listed, container: Container) -> str:
+    if passed := locating.at(posixpath.dirname(row.table), row.path, container.passed):
+        return f"it is passed over there ({container.passed.get(passed)}): put the file itself in its place"
+    there = ", ".join(map(shown, locating.lookalikes(row.path, container.names)))
+    return (f"there is {there}: " if there else "") + "list paths relative to the table"
 
 
 def _split_by_folders(places: dict[str, Place], notes: Tally) -> None:
