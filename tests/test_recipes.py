@@ -79,8 +79,14 @@ def test_what_dvc_sets_changes_the_values_on_their_lines_alone(path, tmp_path):
 
 @pytest.mark.parametrize(
     "setting",
-    ["train.lr=1e-05", "fetch.url=https://example.org/a.zip", "report.title='One: two'", "train.dropout=0.5", "seed=7"]
-    + ["report.intended_use='" + "For sorting parcels, and for nothing else; " * 5 + "it is tried.'"],
+    [
+        "train.lr=1e-05",
+        "train.dropout=0.5",
+        "seed=7",
+        "fetch.url=https://example.org/a.zip",
+        "report.title='One: two'",
+        f"report.intended_use='For sorting parcels, {'and for nothing else, ' * 9}at all.'",
+    ],
 )
 def test_a_set_value_of_any_kind_is_one_line(setting, tmp_path):
     shutil.copy(ROOT / "params.yaml", tmp_path)
