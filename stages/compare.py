@@ -229,7 +229,7 @@ def _belong(table: pd.DataFrame | None, state: State) -> bool:
 
 def _refusal(reasons: Sequence[str]) -> str:
     # Whole, however long: it is what has to be done.
-    return f"**May not be merged:** {'; '.join(markdown.plain(reason, None) for reason in reasons)}."
+    return f"**May not be merged:** {'; '.join(markdown.plain(reason, None) for reason in reasons)}"
 
 
 def _verdict(found: Comparison) -> str:

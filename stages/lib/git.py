@@ -21,7 +21,8 @@ def run(*arguments: str) -> str:
         raise UserError("git is not installed: install it with the system's package manager") from None
     if done.returncode:
         # Where another user owns the clone, git says so itself and gives the command that helps.
-        said = " ".join(done.stderr.split()).removeprefix("fatal: ") or f"`git {arguments[0]}` failed without a word"
+        lines = filter(None, map(str.strip, done.stderr.splitlines()))
+        said = "; ".join(lines).replace(":; ", ": ").removeprefix("fatal: ") or f"`git {arguments[0]}` failed silently"
         raise UserError(f"git: {said}" + (f": {_REMEDY}" if said.startswith(_NO_REPOSITORY) else ""))
     return done.stdout
 
