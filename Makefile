@@ -8,6 +8,13 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 GPU ?= $(if $(wildcard $(VENV)/.ready-gpu),1)
 READY := $(VENV)/.ready$(if $(GPU),-gpu)
 
+# Programs of a venv name its folder: where the project was moved, renamed or copied, they do not start, or are those
+# of the other folder.
+MOVED := $(shell if [ -e $(BIN)/dvc ]; then \
+	named=$$(sed -n '1,2s|^[^/]*\(/.*\)/bin/python.*|\1|p' $(BIN)/dvc); \
+	$(BIN)/python -I -S -c '' && [ "$$(cd "$$named" && pwd -P)" = "$$(cd $(VENV) && pwd -P)" ] || echo moved; \
+	fi 2>/dev/null)
+
 # A file of tests stays with one worker, so that what its tests share is made once.
 WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile
 
@@ -22,23 +29,29 @@ endef
 export SHOW
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test faults lint bench lock clean
+.PHONY: help setup settle remake repro test faults lint bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(READY) ## make .venv with the pinned requirements (GPU=1: with CUDA)
+setup: settle $(READY) ## make .venv with the pinned requirements (GPU=1: with CUDA)
 
-$(READY): requirements.txt $(if $(GPU),requirements-gpu.txt)
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
-		{ echo "Kiln needs Python 3.11, 3.12 or 3.13, but $(PYTHON) is $$($(PYTHON) --version): try make PYTHON=python3.12"; exit 1; }
+settle:
+	@.ci/settle
+
+remake:
+
+$(READY): requirements.txt $(if $(GPU),requirements-gpu.txt) $(if $(MOVED),remake)
+	$(if $(MOVED),@echo "make: $(VENV) was made for another folder or another Python and does not start here: making it anew")
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null || \
+		{ echo "Kiln needs Python 3.11, 3.12 or 3.13, but $(PYTHON) is $$($(PYTHON) --version 2>/dev/null || \
+		echo not there): try make PYTHON=python3.12"; exit 1; }
+	@# Where $(PYTHON) is that of .venv itself, by the one that it was made from.
+	$(if $(MOVED),made=$$($(PYTHON) -c 'import sys; print(sys._base_executable)') && rm -rf $(VENV) && "$$made" -m venv $(VENV))
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
 	$(if $(GPU),$(BIN)/python -m pip uninstall --quiet --yes tensorflow-cpu)
 	$(if $(GPU),$(BIN)/python -m pip install --quiet --require-hashes -r requirements-gpu.txt)
-	@# Away from the shared default, which every user of the machine can write; DVC would open this one too.
-	mkdir -p .dvc/tmp/site && chmod 700 .dvc/tmp/site
-	$(BIN)/dvc config --local core.site_cache_dir "$(CURDIR)/.dvc/tmp/site"
 	@touch $@
 
 repro: setup ## run the pipeline; ends with the metrics and the report's path

@@ -2,16 +2,17 @@
 
     python -m stages.compare [BASE] [--html FILE]
 
-Prints Markdown. BASE is a commit, branch or tag, by default where the present
-branch left the main one. Ends with exit code 1 where metrics.json is not whole
-or the `compare` section of params.yaml is not kept.
+Prints Markdown; its first line is the verdict, with all its reasons. BASE is a
+commit, branch or tag, by default where the present branch left the main one.
+Ends with exit code 1 where metrics.json is not whole or the `compare` section
+of params.yaml is not kept.
 """
 
 import argparse
 import io
 import math
-import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ import pyarrow.parquet as pq
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from stages.lib import comparison, entry, figures, files, markdown, page, params
+from stages.lib import comparison, entry, figures, files, git, markdown, page, params
 from stages.lib.errors import UserError
 
 METRICS, CLASSES = "metrics/metrics.json", "metrics/plots/per_class.csv"
@@ -32,40 +33,45 @@ COLUMNS = {
 }
 PREDICTIONS = "data/evaluation/predictions.parquet"
 MAIN_BRANCHES = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
+UNSHALLOW = "git fetch --unshallow origin '+refs/heads/*:refs/remotes/origin/*'"
 LISTED = 40
-
-
-def git(*arguments: str) -> str | None:
-    """Run git and give its output; None where it fails."""
-    done = subprocess.run(["git", *arguments], capture_output=True, encoding="utf-8", errors="replace")
-    return done.stdout if done.returncode == 0 else None
+MARK = "<!-- kiln: comparison -->"  # by this the comment is found again, so that it is updated and not repeated
+COMMENT = 60_000  # characters; GitHub takes 65,536
 
 
 def find_base(named: str | None) -> str:
     """Resolve the base to a commit's hash: the one that is named, else where this branch left the main one.
 
     Raises:
-        UserError: this is no git repository, or there is no such commit.
+        UserError: git fails here, there is no such commit, or a shallow clone lacks it.
     """
-    if git("rev-parse", "--git-dir") is None:
-        raise UserError("this folder is in no git repository: run `git init` and commit, or run it in your clone")
+    shallow = git.run("rev-parse", "--is-shallow-repository").strip() == "true"
+    cut = f", and this clone is shallow, without older commits and other branches: `{UNSHALLOW}`" if shallow else ""
     if named is not None:
         # A name is never an option: what starts with - is no revision.
-        found = git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{named}^{{commit}}")
+        found = git.ask("rev-parse", "--verify", "--quiet", "--end-of-options", f"{named}^{{commit}}")
         if found is None:
-            raise UserError(
-                f"there is no commit {named!r}: name a branch, tag or hash (`git fetch` gets those of others)"
-            )
-        return found.strip()
+            how = cut or ": name a branch, tag or hash (`git fetch` gets those of others)"
+            raise UserError(f"there is no commit {named!r}{how}")
+        return found
+    if git.ask("rev-parse", "--verify", "--quiet", "HEAD") is None:
+        raise UserError("there is no commit yet to compare with: `git add -A`, then `git commit`")
     for branch in MAIN_BRANCHES:
-        if found := git("merge-base", "HEAD", branch):
-            return found.strip()
-    raise UserError(f"none of {', '.join(MAIN_BRANCHES)} exists: name the commit to compare with")
+        if found := git.ask("merge-base", "HEAD", branch):
+            return found
+    if any(git.ask("rev-parse", "--verify", "--quiet", branch) for branch in MAIN_BRANCHES):
+        raise UserError(f"no commit is known from which this branch left the main one{cut or ': name one'}")
+    raise UserError(f"none of {', '.join(MAIN_BRANCHES)} exists{cut or ': name the commit to compare with'}")
 
 
 def at(commit: str, path: str) -> str | None:
-    """Read a file of a commit; None where it has none."""
-    return git("show", f"{commit}:./{path}")
+    """Read a file of a commit; None where it has none.
+
+    Raises:
+        UserError: git cannot read it, as where a partial clone does not reach its server.
+    """
+    listed = git.run("ls-tree", "--name-only", commit, "--", f"./{path}")
+    return git.run("show", f"{commit}:./{path}") if listed else None
 
 
 def predictions(commit: str | None) -> pd.DataFrame | None:
@@ -144,9 +150,14 @@ def working_tree() -> State:
 
 
 def committed(commit: str) -> State | None:
-    """Read the state of a commit; None where it has none that can be compared, which is no fault of the present one."""
+    """Read the state of a commit; None where it has none that can be compared, which is no fault of the present one.
+
+    Raises:
+        UserError: git cannot read it.
+    """
+    texts = {path: at(commit, path) for path in (METRICS, *COLUMNS, "params.yaml")}
     try:
-        return _read(lambda path: at(commit, path), commit[:12], older=True)
+        return _read(texts.get, commit[:12], older=True)
     except UserError:
         return None
 
@@ -164,7 +175,12 @@ def _judged(change: comparison.Change) -> str:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that is said about two states."""
+    """All that is said about two states.
+
+    Attributes:
+        failures: what the gate does not let through.
+        unfit: why it may not be merged whatever the figures are, such as that they are not current.
+    """
 
     base_name: str
     base: State | None
@@ -172,10 +188,20 @@ class Comparison:
     listed: list[comparison.Change]
     test: comparison.McNemar | None
     failures: list[str]
+    unfit: tuple[str, ...] = ()
+
+    @property
+    def reasons(self) -> list[str]:
+        """All that speaks against merging."""
+        return [*self.unfit, *self.failures]
 
 
-def compare(commit: str) -> Comparison:
+def compare(commit: str, unfit: Sequence[str] = ()) -> Comparison:
     """Compare the working tree with a commit.
+
+    Args:
+        commit: the base.
+        unfit: of ``Comparison``.
 
     Raises:
         UserError: the working tree's metrics or params are not whole.
@@ -189,7 +215,7 @@ def compare(commit: str) -> Comparison:
         test = comparison.paired(*tables) if whole else None
     listed = comparison.changes(base.metrics, now.metrics, test) if base else []
     failures = comparison.failures(now.metrics, listed, gate.floors, gate.drops)
-    return Comparison(commit[:12], base, now, listed, test, failures)
+    return Comparison(commit[:12], base, now, listed, test, failures, tuple(unfit))
 
 
 def _belong(table: pd.DataFrame | None, state: State) -> bool:
@@ -201,20 +227,25 @@ def _belong(table: pd.DataFrame | None, state: State) -> bool:
     return math.isclose(right, state.metrics["test.accuracy"], abs_tol=1e-5)
 
 
-def _verdict(found: Comparison) -> list[str]:
-    if found.failures:
-        return ["**May not be merged:**", "", *(f"- {markdown.plain(failure)}" for failure in found.failures)]
+def _refusal(reasons: Sequence[str]) -> str:
+    # Whole, however long: it is what has to be done.
+    return f"**May not be merged:** {'; '.join(markdown.plain(reason, None) for reason in reasons)}"
+
+
+def _verdict(found: Comparison) -> str:
+    if found.reasons:
+        return _refusal(found.reasons)
     gate = found.now.params.get("compare") or {}
     if not any(gate.values()):
-        return ["**May be merged:** `compare` in params.yaml sets no floor and no largest drop."]
+        return "**May be merged:** `compare` in params.yaml sets no floor and no largest drop."
     unchecked = [key for key in gate.get("drops") or {} if key not in {change.key for change in found.listed}]
     if unchecked:
-        names = ", ".join(map(markdown.plain, unchecked))
-        return [
+        names = ", ".join(markdown.plain(key, None) for key in unchecked)
+        return (
             "**May be merged:** every floor and largest drop of `compare` in params.yaml that can be checked is kept. "
             f"Not checked, since the base has no such figure: the drop of {names}."
-        ]
-    return ["**May be merged:** every floor and largest drop of `compare` in params.yaml is kept."]
+        )
+    return "**May be merged:** every floor and largest drop of `compare` in params.yaml is kept."
 
 
 def _accuracy(found: Comparison) -> str:
@@ -252,8 +283,10 @@ def _resampled(found: Comparison) -> str:
 
 
 def describe(found: Comparison) -> str:
-    """Write the comparison as Markdown, safe whatever names params and classes have."""
-    parts = [f"## Kiln: compared with {found.base_name}", "", *_verdict(found), ""]
+    """Write the comparison as Markdown, the verdict in its first line, safe whatever names params and classes have."""
+    parts = [_verdict(found), "", f"## Kiln: compared with {found.base_name}", ""]
+    if found.unfit:
+        parts += ["The figures are those of the files as they lie here, which no `dvc repro` vouches for.", ""]
     if not found.base:
         parts += [f"{found.base_name} has no metrics that can be compared.", ""]
         return "\n".join(parts)
@@ -311,11 +344,21 @@ def _column(title: str, state: State) -> str:
     return f"<section><h2>{page.escape(title)}</h2>{''.join(parts)}</section>"
 
 
+def comment(text: str) -> str:
+    """Make a pull request's comment of Markdown: its first line whole, and as many of the others as a server takes."""
+    verdict, _, rest = text.partition("\n")
+    head = f"{verdict} {MARK}\n"
+    if len(head) + len(rest) > COMMENT:
+        kept = rest[: max(0, COMMENT - len(head))].rpartition("\n")[0]
+        rest = f"{kept}\n\nThe rest is left out here: `python -m stages.compare` prints it.\n"
+    return head + rest
+
+
 def side_by_side(found: Comparison) -> str:
     """Make a page of both states' figures; loads and runs nothing."""
-    verdict = "May not be merged" if found.failures else "May be merged"
+    verdict = "May not be merged" if found.reasons else "May be merged"
     head = f"<h1>Compared with {page.escape(found.base_name)}</h1>{page.text(verdict + '.')}"
-    head += "".join(page.text(failure) for failure in found.failures)
+    head += "".join(page.text(reason) for reason in found.reasons)
     if not found.base:
         return page.page("Kiln comparison", head + _column("now", found.now))
     head += page.text(_accuracy(found))
@@ -328,13 +371,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m stages.compare", description=__doc__.partition("\n")[0])
     parser.add_argument("base", nargs="?", help="commit, branch or tag; default: where this branch left the main one")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with the figures side by side, too")
+    parser.add_argument("--comment", type=Path, metavar="FILE", help="write a pull request's comment; print nothing")
+    parser.add_argument(
+        "--unfit", action="append", default=[], metavar="REASON", help="why it may not be merged anyway"
+    )
     options = parser.parse_args()
-    found = compare(find_base(options.base))
+    try:
+        found = compare(find_base(options.base), options.unfit)
+    except UserError as error:
+        if options.comment:  # the verdict, where there is nothing to compare, too
+            files.write_bytes(options.comment, comment(_refusal([*options.unfit, str(error)]) + "\n").encode())
+        raise
     if options.html:
         files.write_bytes(options.html, side_by_side(found).encode())
-    print(describe(found))
-    if found.failures:
-        sys.exit(f"compare: {'; '.join(found.failures)}")
+    if options.comment:
+        files.write_bytes(options.comment, comment(describe(found)).encode())
+    else:
+        print(describe(found))
+    if found.reasons:
+        sys.exit(f"compare: {'; '.join(found.reasons)}")
 
 
 if __name__ == "__main__":

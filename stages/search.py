@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from stages.lib import comparison, entry, figures, lifetime, params
+from stages.lib import comparison, entry, figures, git, lifetime, params
 from stages.lib.errors import UserError
 
 TRACKED = ("params.yaml", "dvc.lock", "metrics")
@@ -152,18 +152,15 @@ def clean_tree() -> None:
     """Refuse to start where uncommitted changes would be lost.
 
     Raises:
-        UserError: params, lock or metrics differ from the commit.
+        UserError: params, lock or metrics differ from the commit, or git fails here.
     """
-    changed = subprocess.run(["git", "status", "--porcelain", "--", *TRACKED], capture_output=True, text=True)
-    if changed.returncode:
-        raise UserError("this folder is in no git repository: run it in your clone")
-    if changed.stdout.strip():
-        raise UserError(f"{changed.stdout.split()[-1]} has changes that are not committed: commit or stash them first")
+    if changed := git.run("status", "--porcelain", "--", *TRACKED).split():
+        raise UserError(f"{changed[-1]} has changes that are not committed: commit or stash them first")
 
 
 def restore() -> None:
     """Bring back the commit's params, lock, metrics and data."""
-    subprocess.run(["git", "checkout", "--quiet", "HEAD", "--", *TRACKED], check=True)
+    git.run("checkout", "--quiet", "HEAD", "--", *TRACKED)
     dvc("checkout", "--quiet")
 
 
@@ -225,7 +222,11 @@ def main() -> None:
     sign = 1 if figures.better(options.metric) == "higher" else -1
     best = max(done, key=lambda number: sign * done[number][1])
     print(f"search: best of {len(done)}: {options.name}-{best}, {options.metric} {done[best][1]:.6g}")
-    print(f"search: `dvc exp apply {options.name}-{best}` takes it over; `dvc exp show --md` lists all")
+    print(
+        f"search: commit your edits, then `dvc exp apply {options.name}-{best}` takes it over: it undoes what is not "
+        "committed (`git stash apply refs/exps/apply/stash` brings that back, see docs/recovery.md); "
+        "`dvc exp show --md` lists all"
+    )
 
 
 if __name__ == "__main__":

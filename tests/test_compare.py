@@ -1,8 +1,10 @@
 import dataclasses
 import io
+import os
 import re
 import shutil
 import subprocess
+import sys
 from html.parser import HTMLParser
 
 import pandas as pd
@@ -15,8 +17,6 @@ from test_comparison import whole
 from stages import compare
 from stages.lib import comparison
 from stages.lib.errors import UserError
-
-MARK = "<!-- kiln: comparison -->"
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,11 @@ def clone(project: Project, name: str, folder) -> Project:
 def pull_request(project: Project) -> tuple[int, str, str]:
     done = project.run(".ci/pull-request", "origin/main", "comment.md", check=False)
     text = (project.folder / "comment.md").read_text()
-    assert text.startswith(MARK)
+    # The first line is the whole verdict, and the only one.
+    first = text.partition("\n")[0]
+    assert first.startswith("**May not be merged:** " if done.returncode else "**May be merged:** ")
+    assert first.endswith(compare.MARK) and len(re.findall(r"\bmerged\b", text)) == text.count(compare.MARK) == 1
+    assert not project.run("git", "status", "--porcelain", "comment.md").stdout
     return done.returncode, text, done.stderr
 
 
@@ -77,7 +81,7 @@ def test_a_param_that_hurts_is_red_and_said_to_be_beyond_noise(finished, hurt, t
     assert "by the two intervals" in text  # a clone without a remote has no predictions
     assert "| train.epochs | 20 | 1 |" in text
     assert "### Classes that changed beyond noise" in text
-    assert "dvc.lock` is not current" not in text
+    assert "dvc.lock is not current" not in text
 
 
 def test_another_seed_is_within_noise_by_the_predictions_in_the_cache(finished, reseeded):
@@ -162,8 +166,76 @@ def test_a_stale_lock_is_red(finished, tmp_path):
     project.commit("forgot to reproduce")
     code, text, errors = pull_request(project)
     assert code == 1
-    assert "`dvc.lock` is not current" in text and "run dvc repro and commit" in errors
-    assert "(train" in errors and "would run)" in errors
+    assert re.match(r"\*\*May not be merged:\*\* dvc.lock is not current \(train .*would run\): run dvc repro", text)
+    assert "which no `dvc repro` vouches for" in text and "dvc.lock is not current" in errors
+
+
+def test_figures_that_were_edited_by_hand_are_red(finished, tmp_path):
+    project = clone(finished, "main", tmp_path / "clone")
+    path = project.folder / "metrics/metrics.json"
+    path.write_text(re.sub(r'"accuracy": 0\.\d+', '"accuracy": 0.999999', path.read_text()))
+    project.commit("better")
+    code, text, _ = pull_request(project)
+    assert code == 1 and text.startswith("**May not be merged:** dvc.lock is not current (report would run)")
+
+
+def program(folder, name: str, text: str) -> str:
+    """Put a program of that name before all others; returns PATH."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+    (folder / name).chmod(0o755)
+    return f"{folder}{os.pathsep}"
+
+
+def test_a_dvc_that_cannot_start_is_red_with_its_cause(finished, tmp_path):
+    project = clone(finished, "main", tmp_path / "clone")
+    said = "ERROR: configuration error - <b> **all is well** [x](http://e)"
+    before = program(tmp_path / "bin", "dvc", f"echo '{said}' >&2; exit 251")
+    project.environment["PATH"] = before + finished.environment["PATH"]
+    code, text, _ = pull_request(project)
+    first = text.partition("\n")[0]
+    assert code == 1 and "dvc cannot tell whether dvc.lock is current: configuration error - " in first
+    assert "<b>" not in first and first.count("**") == 2
+
+
+def test_a_comparison_that_cannot_start_is_red_with_all_reasons(finished, tmp_path):
+    project = clone(finished, "main", tmp_path / "clone")
+    project.set(train__lr=0.5)
+    project.environment["PATH"] = program(tmp_path / "bin", "python", "exit 3") + finished.environment["PATH"]
+    code, text, _ = pull_request(project)
+    assert code == 3
+    assert re.match(r".* dvc.lock is not current \(.*would run\): .*; the comparison broke off, see the log", text)
+
+
+def test_the_comment_lies_where_the_caller_stands_and_no_old_one_is_left(finished, tmp_path):
+    project = clone(finished, "main", tmp_path / "clone")
+    (project.folder / "comment.md").write_text("**May be merged:** an hour ago")
+    command = [str(project.folder / ".ci/pull-request"), "nowhere", "comment.md"]
+    for folder in (tmp_path, project.folder):
+        done = subprocess.run(command, cwd=folder, env=project.environment, capture_output=True)
+        assert done.returncode == 1
+        assert (folder / "comment.md").read_text().startswith("**May not be merged:** there is no commit 'nowhere'")
+
+
+@pytest.mark.parametrize("letters", [0, 200_000])
+def test_a_comment_is_cut_at_a_line_and_its_verdict_never(letters):
+    reasons = [f"{HOSTILE[0]} {'r' * 300} {number}" for number in range(40)]
+    found = dataclasses.replace(hostile(), unfit=("dvc.lock is not current",), failures=reasons)
+    whole_text = compare.describe(found)
+    text = compare.comment(whole_text + "a line\n" * (letters // 7))
+    first, _, rest = text.partition("\n")
+    assert first == f"{whole_text.partition(chr(10))[0]} {compare.MARK}"
+    assert "dvc.lock is not current" in first and all(f"{'r' * 300} {number}" in first for number in range(40))
+    assert len(text) <= 65_536 and ("The rest is left out here" in rest) == bool(letters)
+    assert set(rest.partition("a line")[2].split("\n")[:-3]) <= {"", "a line"}
+    assert len(compare.comment("x" * 100_000)) > 100_000  # a verdict beyond all measure is left whole
+
+
+def test_the_workflows_find_the_comment_and_leave_no_old_verdict():
+    for name in (".github/workflows/pipeline.yml", ".gitlab-ci.yml"):
+        text = (ROOT / name).read_text()
+        assert text.count(compare.MARK) == 2
+        assert f"**May not be merged:** the job ended before the comparison, see its log {compare.MARK}" in text
 
 
 @pytest.mark.parametrize(
@@ -206,14 +278,94 @@ def test_a_base_that_is_none_is_one_sentence(finished, arguments, said):
     assert not (finished.folder / "x").exists()
 
 
-def test_outside_of_git(finished, tmp_path):
+def bare(finished, folder) -> Project:
+    """A copy without .git, as from a tarball."""
     for name in ("stages", "metrics"):
-        shutil.copytree(finished.folder / name, tmp_path / name)
-    shutil.copy(ROOT / "params.yaml", tmp_path)
-    project = Project.at(tmp_path)
-    project.environment["GIT_CEILING_DIRECTORIES"] = str(tmp_path.parent)
-    done = project.stage("compare", check=False)
-    assert done.returncode == 1 and "in no git repository" in done.stderr
+        shutil.copytree(finished.folder / name, folder / name)
+    shutil.copy(ROOT / "params.yaml", folder)
+    project = Project.at(folder)
+    project.environment["GIT_CEILING_DIRECTORIES"] = str(folder.parent)
+    return project
+
+
+def said(project: Project, *arguments: str) -> str:
+    done = project.stage("compare", *arguments, check=False)
+    assert done.returncode == 1 and "Traceback" not in done.stderr and done.stderr.count("\n") == 1
+    return done.stderr
+
+
+def test_git_says_itself_what_is_wrong(finished, tmp_path):
+    project = bare(finished, tmp_path / "project")
+    assert "git: not a git repository (or any of the parent directories): .git: run it in your clone" in said(project)
+    project.run("git", "init", "-q")
+    assert "there is no commit yet to compare with: `git add -A`, then `git commit`" in said(project)
+    (project.folder / ".git/config").write_text("[core")
+    assert re.search("git: bad config line 1 in file .*config", said(project))
+    shutil.rmtree(project.folder / ".git")
+    (project.folder / ".git").write_text("gitdir: /moved/.git/worktrees/this")  # a worktree whose clone was moved
+    assert "git: not a git repository: /moved/.git/worktrees/this" in said(project)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python").symlink_to(sys.executable)
+    project.environment["PATH"] = str(tmp_path / "bin")
+    assert "git is not installed: install it" in said(project)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may give files away")
+def test_a_clone_of_another_user_is_told_with_the_command_that_helps(finished, tmp_path):
+    project = clone(finished, "main", tmp_path / "clone")
+    subprocess.run(["chown", "-R", "65534:65534", project.folder], check=True)
+    project.environment.pop("SUDO_UID", None)
+    remedy = f"git config --global --add safe.directory {project.folder}"
+    assert f"git: detected dubious ownership in repository at '{project.folder}'; " in said(project, "main")
+    assert said(project, "main").rstrip().endswith(remedy)
+    done = project.run(".ci/pull-request", "main", "comment.md", check=False)
+    first = (project.folder / "comment.md").read_text().partition("\n")[0]
+    assert done.returncode == 1 and first.startswith("**May not be merged:**") and f"{remedy} <!--" in first
+
+
+def test_a_shallow_clone_says_so_and_its_remedy_helps(finished, hurt, tmp_path):
+    origin = (finished.folder.parent / "origin.git").as_uri()
+    for depth in (["--depth", "1"], ["--depth", "1", "--no-single-branch"]):
+        folder = tmp_path / "-".join(depth)
+        subprocess.run(["git", "clone", "-q", *depth, "-b", hurt, origin, str(folder)], check=True)
+        project = Project.at(folder)
+        texts = [said(project), said(project, "HEAD~1")]
+        if len(depth) == 2:
+            texts.append(said(project, "origin/main"))
+        for text in texts:
+            assert "this clone is shallow" in text
+            assert f"`{compare.UNSHALLOW}`" in text
+        project.run("sh", "-c", compare.UNSHALLOW)
+        assert "**May not be merged:** test.accuracy went" in project.stage("compare", check=False).stdout
+
+
+def test_branches_without_a_commit_in_common_are_called_so(finished, tmp_path):
+    project = clone(finished, "main", tmp_path / "clone")
+    project.run("git", "switch", "-q", "--orphan", "alone")
+    project.run("git", "checkout", "-q", "main", "--", ".")
+    project.commit("alone")
+    assert "no commit is known from which this branch left the main one: name one" in said(project)
+
+
+def test_a_worktree_compares_as_its_clone(finished, hurt, tmp_path):
+    project = clone(finished, hurt, tmp_path / "clone")
+    project.run("git", "worktree", "add", "-q", str(tmp_path / "tree"), "origin/main")
+    done = Project.at(tmp_path / "tree").stage("compare")
+    assert done.stdout.startswith("**May be merged:**")
+
+
+def test_a_base_that_git_cannot_read_is_not_taken_for_one_without_metrics(finished, hurt, tmp_path):
+    project = clone(finished, hurt, tmp_path / "clone")
+    digest = project.run("git", "rev-parse", "origin/main:metrics/metrics.json").stdout.strip()
+    shutil.copytree(project.folder / ".git/objects", tmp_path / "packs")
+    for pack in (tmp_path / "packs").glob("pack/*"):
+        pack.chmod(0o644)
+    shutil.rmtree(project.folder / ".git/objects")
+    (project.folder / ".git/objects").mkdir()
+    for pack in (tmp_path / "packs/pack").glob("*.pack"):
+        project.run("sh", "-c", f"git unpack-objects -q < {pack}")
+    (project.folder / ".git/objects" / digest[:2] / digest[2:]).unlink()
+    assert "git: " in said(project, "origin/main") and digest in said(project, "origin/main")
 
 
 HOSTILE = ["<img src=x onerror=alert(1)>", "a|b", "`c`", "[d](http://e)", "日本語", "f" * 200, "g\nh", "@someone #1"]

@@ -1,0 +1,45 @@
+"""Run git, and pass on what it says where it fails."""
+
+import os
+import subprocess
+
+from stages.lib.errors import UserError
+
+_NO_REPOSITORY = "not a git repository"
+_REMEDY = "run it in your clone, or `git init` and commit; `make repro` works without git"
+
+
+def run(*arguments: str) -> str:
+    """Run git in the working folder and give its output.
+
+    Raises:
+        UserError: git is not installed, or fails: in its own words, with what to do where it does not say so.
+    """
+    try:
+        done = _run(arguments)
+    except FileNotFoundError:
+        raise UserError("git is not installed: install it with the system's package manager") from None
+    if done.returncode:
+        # Where another user owns the clone, git says so itself and gives the command that helps.
+        lines = filter(None, map(str.strip, done.stderr.splitlines()))
+        said = "; ".join(lines).replace(":; ", ": ").removeprefix("fatal: ") or f"`git {arguments[0]}` failed silently"
+        raise UserError(f"git: {said}" + (f": {_REMEDY}" if said.startswith(_NO_REPOSITORY) else ""))
+    return done.stdout
+
+
+def ask(*arguments: str) -> str | None:
+    """Ask git what may well not be, such as a branch: its output without blanks at the ends, None where it fails."""
+    try:
+        return run(*arguments).strip()
+    except UserError:
+        return None
+
+
+def _run(arguments: tuple[str, ...]) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        ["git", *arguments],
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        env={**os.environ, "LC_ALL": "C"},  # its sentences are read here
+    )
