@@ -77,9 +77,10 @@ def render(template: Path, title: str) -> str:
         UserError: a cell failed; the sentence names it.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        # The kernel reads and writes nothing of the user's own Jupyter set-up.
-        own = {"JUPYTER_RUNTIME_DIR": scratch, "JUPYTER_CONFIG_DIR": scratch, "IPYTHONDIR": scratch}
-        os.environ.update({**own, "JUPYTER_PREFER_ENV_PATH": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"})
+        # The kernel and nbconvert's templates read and write nothing of the user's own Jupyter set-up.
+        own = dict.fromkeys((f"JUPYTER_{name}_DIR" for name in ("CONFIG", "DATA", "RUNTIME")), scratch)
+        os.environ.update({**own, "IPYTHONDIR": scratch, "JUPYTER_PREFER_ENV_PATH": "1"})
+        os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
         executed = Path(scratch) / "report.ipynb"
         try:
             execute_notebook(
