@@ -19,6 +19,7 @@ TEMPLATE = Path("stages/report.ipynb")
 OUTPUT = Path("metrics")
 TABLES = ("confusion", "per_class", "precision_recall", "reliability", "robustness", "roc", "slices")
 MOST = 90_000  # bytes of a table for git
+KERNEL_FILES = 70  # that a notebook's kernel and its sockets open at most, of which they say nothing where they cannot
 PLOTS = ("model/history.csv", *(f"evaluation/{name}.csv" for name in TABLES))
 
 
@@ -107,6 +108,7 @@ def main() -> None:
     """Write metrics/."""
     settings = params.load()
     evidence = sections.load()
+    entry.need_files(KERNEL_FILES)
     html = render(TEMPLATE, settings.report.title)
     files.write_json(OUTPUT / "metrics.json", metrics(evidence))
     for name in PLOTS:

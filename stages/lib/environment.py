@@ -1,4 +1,4 @@
-"""What a process takes from its user's environment: the choice of Keras' backend, and nothing else that shapes a result.
+"""What a process takes from its user's environment: Keras' backend, and nothing else that shapes a result.
 
 ``settle`` runs before any library is imported. What says how much of the
 machine to use (threads, memory, devices) stays, and so does TF_DETERMINISTIC_OPS.
@@ -70,6 +70,7 @@ def settle() -> None:
     """Put the environment of this process and its children right; start Python anew where it has read what is wrong.
 
     Under another encoding than UTF-8, which the locale may say, files and their names would be read as other text.
+    A standard stream that is closed becomes an empty one: else a file of ours would take its number.
     """
     import _locale
     import site
@@ -86,4 +87,7 @@ def settle() -> None:
         os.environ["PYTHONNOUSERSITE"], stale = "1", True
     if stale:
         # As this very process, so that DVC and signals find it.
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115
