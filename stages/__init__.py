@@ -43,3 +43,7 @@ if sys.argv[:1] == ["-m"]:
     for _number in _signals:
         if _signal.getsignal(_number) != _signal.SIG_IGN:
             _signal.signal(_number, _end)
+
+    from stages.lib import environment
+
+    environment.settle()

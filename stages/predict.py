@@ -4,24 +4,25 @@
     python -m stages.predict --benchmark      what the model costs on this machine
 
 Files go through the very conversion that clean used for the training images. A
-file that cannot be read is reported, and the others are classified all the same.
+file that cannot be read is reported, on standard error or in the JSON, and the
+others are classified all the same.
 """
 
 import argparse
+import codecs
 import itertools
 import json
 import math
 import os
 import statistics
 import sys
-import textwrap
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from stages.lib import artifact, entry, files, images, models, parallel, prediction
+from stages.lib import artifact, entry, figures, files, images, models, parallel, prediction
 from stages.lib.errors import UserError
 
 BATCH, BATCH_BYTES = 256, 64 * 2**20
@@ -35,8 +36,8 @@ def listed(arguments: Iterable[str], lines: Iterable[bytes]) -> Iterator[Path]:
         lines: of standard input, a path each; read only where ``-`` asks for it.
 
     Yields:
-        Of a folder its image files by extension, with those of the folders in it,
-        sorted, hidden ones left out; the folder itself where it has none, for ``read`` to report.
+        Of a folder its image files by extension, with those of the folders in it, linked
+        ones too, sorted, hidden ones left out; the folder itself where it has none, for ``read`` to report.
     """
     for argument in arguments:
         for path in _named(lines) if argument == "-" else [Path(argument)]:
@@ -46,15 +47,17 @@ def listed(arguments: Iterable[str], lines: Iterable[bytes]) -> Iterator[Path]:
 
 
 def _named(lines: Iterable[bytes]) -> Iterator[Path]:
-    for line in lines:
-        if name := line.rstrip(b"\r\n"):
+    for number, line in enumerate(lines):
+        # Lists from Windows: a mark of the encoding, and both characters for the line's end.
+        if name := (line if number else line.removeprefix(codecs.BOM_UTF8)).rstrip(b"\r\n"):
             yield Path(os.fsdecode(name))
         if b"\0" in name:
             return  # such as an image itself: one complaint is enough
 
 
-def _inside(path: Path) -> Iterator[Path]:
+def _inside(path: Path, around: frozenset[str] = frozenset()) -> Iterator[Path]:
     try:
+        around = around | {os.path.realpath(path)}  # links may lead round in a circle
         with os.scandir(path) as found:
             entries = sorted(found, key=lambda one: one.name)
     except (OSError, ValueError):  # no folder, or none that can be read: ``read`` tells
@@ -63,8 +66,9 @@ def _inside(path: Path) -> Iterator[Path]:
     for one in entries:
         if one.name.startswith("."):
             continue
-        if one.is_dir(follow_symlinks=False):  # links may lead round in a circle
-            yield from _inside(path / one.name)
+        if one.is_dir():
+            if os.path.realpath(one) not in around:
+                yield from _inside(path / one.name, around)
         # Not from a pipe, which might never end.
         elif Path(one.name).suffix.lower() in images.EXTENSIONS and (one.is_symlink() or one.is_file()):
             yield path / one.name
@@ -84,16 +88,18 @@ def read(path: Path, conversion: images.Conversion) -> np.ndarray:
         why = "it does not exist: check the path"
     except IsADirectoryError:
         why = f"the folder holds no image file ({' '.join(sorted(images.EXTENSIONS))}): check the path"
+        if not os.access(path, os.R_OK | os.X_OK):
+            why = "the folder cannot be opened: check its permissions"
     except OSError as error:
         why = f"it cannot be read ({error.strerror}): check the path and its permissions"
     except ValueError:
         why = "no path holds a zero byte: give one path per line"
-    raise UserError(f"{_shown(path)}: {why}") from None
+    raise UserError(why) from None
 
 
-def _shown(path: Path) -> str:
+def _shown(name: object) -> str:
     # One line, and nothing that a terminal would obey.
-    return str(path) if str(path).isprintable() else ascii(str(path))
+    return str(name) if str(name).isprintable() else ascii(str(name))
 
 
 def classify(
@@ -125,33 +131,42 @@ def classify(
             yield path, outcome if isinstance(outcome, UserError) else next(rows)
 
 
-def as_json(path: Path, classes: list[str], row: np.ndarray) -> str:
-    """Lay out one file as an object: path, prediction, probability, probabilities by class."""
-    about = {
-        "path": str(path),
-        "prediction": classes[row.argmax()],
-        "probability": float(row.max()),
-        "probabilities": dict(zip(classes, row.tolist(), strict=True)),
-    }
-    return textwrap.indent(json.dumps(files.rounded(about), indent=2, ensure_ascii=False), "  ")
+def as_json(path: Path, classes: list[str], outcome: np.ndarray | UserError) -> str:
+    """Lay out one file as an object: path, prediction, probability, probabilities by class; or path and error."""
+    if isinstance(outcome, UserError):
+        about = {"path": str(path), "error": str(outcome)}
+    else:
+        about = {
+            "path": str(path),
+            "prediction": classes[outcome.argmax()],
+            "probability": float(outcome.max()),
+            "probabilities": dict(zip(classes, outcome.tolist(), strict=True)),
+        }
+    text = "  " + json.dumps(files.rounded(about), indent=2, ensure_ascii=False).replace("\n", "\n  ")
+    # Some separate lines beyond ASCII, and names of files need not be text.
+    return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
 
 
 def as_text(path: Path, classes: list[str], row: np.ndarray) -> str:
     """Lay out one file as a line: its path and three likeliest classes."""
     likeliest = np.argsort(-row, kind="stable")[:3]
-    return f"{_shown(path)}: " + ", ".join(f"{classes[index]} {row[index]:.1%}" for index in likeliest)
+    return f"{_shown(path)}: " + ", ".join(f"{_shown(classes[index])} {row[index]:.1%}" for index in likeliest)
 
 
 def tell(results: Iterable[tuple[Path, np.ndarray | UserError]], classes: list[str], in_json: bool) -> int:
-    """Print results as they come, and on standard error what could not be read; return how many that are."""
+    """Print results as they come, and what could not be read: on standard error, or as an object of the JSON.
+
+    Returns:
+        How many could not be read.
+    """
     failed, before = 0, "[\n"
     for path, outcome in results:
-        if isinstance(outcome, UserError):
-            failed += 1
-            print(f"predict: {outcome}", file=sys.stderr, flush=True)
-        elif in_json:
+        failed += isinstance(outcome, UserError)
+        if in_json:
             print(before + as_json(path, classes, outcome), end="", flush=True)
             before = ",\n"
+        elif isinstance(outcome, UserError):
+            print(f"predict: {_shown(path)}: {outcome}", file=sys.stderr, flush=True)
         else:
             print(as_text(path, classes, outcome), flush=True)
     if in_json:
@@ -214,7 +229,7 @@ def main() -> None:
         help="an image file; a folder, for the image files in it and in its folders, in order; - for paths on "
         "standard input, one per line. What cannot be read is reported on standard error, with exit code 1 at the end",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON with every class's probability")
+    parser.add_argument("--json", action="store_true", help="print JSON: every class's probability, or the error")
     parser.add_argument("--flip", action="store_true", help="average over each image and its mirror image")
     parser.add_argument("--model", type=Path, default=Path("data/model"), metavar="FOLDER", help="default: %(default)s")
     parser.add_argument("--benchmark", action="store_true", help="measure the model's speed instead")
@@ -225,10 +240,9 @@ def main() -> None:
     if options.benchmark:
         print(tell_costs(benchmark(classifier), options.model))
         return
-    sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     results = classify(classifier, listed(options.paths, getattr(sys.stdin, "buffer", ())), options.flip)
-    if tell(results, classifier.classes, options.json):
-        sys.exit(1)
+    if failed := tell(results, classifier.classes, options.json):
+        sys.exit(f"predict: {figures.plural(failed, 'file')} could not be read" if options.json else 1)
 
 
 if __name__ == "__main__":

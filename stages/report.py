@@ -19,6 +19,7 @@ TEMPLATE = Path("stages/report.ipynb")
 OUTPUT = Path("metrics")
 TABLES = ("confusion", "per_class", "precision_recall", "reliability", "robustness", "roc", "slices")
 MOST = 90_000  # bytes of a table for git
+KERNEL_FILES = 70  # that a notebook's kernel and its sockets open at most, of which they say nothing where they cannot
 PLOTS = ("model/history.csv", *(f"evaluation/{name}.csv" for name in TABLES))
 
 
@@ -77,9 +78,10 @@ def render(template: Path, title: str) -> str:
         UserError: a cell failed; the sentence names it.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        # The kernel reads and writes nothing of the user's own Jupyter set-up.
-        own = {"JUPYTER_RUNTIME_DIR": scratch, "JUPYTER_CONFIG_DIR": scratch, "IPYTHONDIR": scratch}
-        os.environ.update({**own, "JUPYTER_PREFER_ENV_PATH": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"})
+        # The kernel and nbconvert's templates read and write nothing of the user's own Jupyter set-up.
+        own = dict.fromkeys((f"JUPYTER_{name}_DIR" for name in ("CONFIG", "DATA", "RUNTIME")), scratch)
+        os.environ.update({**own, "IPYTHONDIR": scratch, "JUPYTER_PREFER_ENV_PATH": "1"})
+        os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
         executed = Path(scratch) / "report.ipynb"
         try:
             execute_notebook(
@@ -106,6 +108,7 @@ def main() -> None:
     """Write metrics/."""
     settings = params.load()
     evidence = sections.load()
+    entry.need_files(KERNEL_FILES)
     html = render(TEMPLATE, settings.report.title)
     files.write_json(OUTPUT / "metrics.json", metrics(evidence))
     for name in PLOTS:

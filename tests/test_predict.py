@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -79,10 +80,26 @@ def test_good_files_are_classified_beside_bad_ones(trained, photos):
     for line, (name, says) in zip(done.stderr.splitlines(), bad.items(), strict=True):
         assert line.startswith(f"predict: {photos / name}: ") and says in line
     done = trained.stage("predict", "--json", *paths, check=False)
-    assert done.returncode == 1 and len(done.stderr.splitlines()) == 3
-    assert [row["path"] for row in json.loads(done.stdout)] == [str(paths[0]), str(paths[-1])]
-    done = trained.stage("predict", "--json", paths[1], check=False)
-    assert done.returncode == 1 and json.loads(done.stdout) == []
+    assert done.returncode == 1 and done.stderr == "predict: 3 files could not be read\n"
+    rows = json.loads(done.stdout)
+    assert [row["path"] for row in rows] == [str(path) for path in paths]
+    assert ["prediction" in row for row in rows] == [True, False, False, False, True]
+    for row, says in zip(rows[1:-1], bad.values(), strict=True):
+        assert set(row) == {"path", "error"} and says in row["error"]
+    done = trained.stage("predict", "--json", photos / "deep")
+    assert not done.stderr and len(json.loads(done.stdout)) == 2
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"]])
+def test_a_reader_that_has_enough_or_is_none_is_no_fault(trained, photos, arguments):
+    command = f"{sys.executable} -m stages.predict {' '.join(arguments)} {photos}"
+    headed = trained.run("bash", "-c", f"set -o pipefail; {command} 2>&1 | head -n 1", check=False)
+    assert headed.returncode == 1 and len(headed.stdout.splitlines()) == 1, headed
+    closed = trained.run("bash", "-c", f"{command} >&-", check=False)
+    assert closed.returncode == 1 and "could not be read" in closed.stderr + "could not be read" * (not arguments)
+    assert "Traceback" not in closed.stderr and closed.stderr.startswith("predict: ")
+    deaf = trained.run("bash", "-c", f"{command} 2>&-", check=False)
+    assert deaf.returncode == 1 and "predict: " not in deaf.stdout
 
 
 def test_folders_and_standard_input_name_files(trained, photos):
@@ -99,18 +116,20 @@ def test_of_a_folder_the_image_files_are_listed(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "b/round").symlink_to(tmp_path)
+    (tmp_path / "d").symlink_to("b")
     (tmp_path / "b/link.gif").symlink_to(tmp_path / "gone.gif")
     os.mkfifo(tmp_path / "a.png")
     (tmp_path / "notes.txt").touch()
-    listed = predict.listed([str(tmp_path), "-", "x", str(tmp_path / "c")], [b"y\n", b"-\n", b"\xff z\r\n"])
-    inside = [tmp_path / name for name in ("b/10.jpg", "b/2.jpg", "b/link.gif", "b.png")]
+    listed = predict.listed([str(tmp_path), "-", "x", str(tmp_path / "c")], [b"\xef\xbb\xbfy\n", b"-\n", b"\xff z\r\n"])
+    names = ("10.jpg", "2.jpg", "link.gif")
+    inside = [tmp_path / name for name in (*(f"b/{name}" for name in names), "b.png", *(f"d/{name}" for name in names))]
     assert [str(path) for path in listed] == [*map(str, inside), "y", "-", "\udcff z", "x", str(tmp_path / "c")]
 
 
 def test_an_image_on_standard_input_is_one_complaint():
     listed = list(predict.listed(["-"], [b"P6\0\n", *[b"\0\xff\n"] * 100]))
     assert len(listed) == 1
-    with pytest.raises(UserError, match=r"'P6\\x00': no path holds a zero byte"):
+    with pytest.raises(UserError, match="no path holds a zero byte"):
         predict.read(listed[0], images.Conversion(8, 8, 1, "crop"))
 
 
@@ -164,13 +183,23 @@ def test_large_images_make_small_batches(classifier, monkeypatch, tmp_path):
         assert sizes == expected
 
 
-def test_names_that_are_no_text_are_told_in_one_line(capsys, tmp_path):
-    row = np.array([0.2, 0.8], np.float32)
-    assert (
-        predict.as_text(tmp_path / "a\nb\x1b.png", ["x", "y"], row) == f"'{tmp_path}/a\\nb\\x1b.png': y 80.0%, x 20.0%"
+NAMES = ["a\nb", "a\r\nb", "a\x1b[2Jb", "a\u2028b", "a\x85b", "a\u202eb", "a\x0bb", "a\udcffb", "a\tb"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_name_of_a_file_or_class_breaks_a_line(capsys, name):
+    results = [(Path(f"{name}.png"), np.array([0.2, 0.8], np.float32)), (Path(name), UserError("no"))]
+    assert predict.tell(results, [name, "x"], in_json=False) == 1
+    assert capsys.readouterr() == (
+        f"{f'{name}.png'!a}: x 80.0%, {name!a} 20.0%\n",
+        f"predict: {name!a}: no\n",
     )
-    assert predict.tell([(tmp_path, UserError("no"))], ["x", "y"], in_json=False) == 1
-    assert capsys.readouterr() == ("", "predict: no\n")
+    assert predict.tell(results, [name, "x"], in_json=True) == 1
+    out = capsys.readouterr().out
+    assert out.isascii() and out.splitlines() == out.rstrip("\n").split("\n")
+    good, bad = json.loads(out)
+    assert good["path"] == f"{name}.png" and list(good["probabilities"]) == [name, "x"]
+    assert bad == {"path": name, "error": "no"}
 
 
 def test_the_benchmark_tells_what_the_model_costs(trained):

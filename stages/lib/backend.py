@@ -1,17 +1,22 @@
 """Keras, imported with its backend set up; import it from here and nowhere else.
 
-The settings are read by TensorFlow once, when it is imported, so they cannot
-wait for ``main``. What the user has set in the environment stands.
+The settings are read by Keras and TensorFlow once, when they are imported, so they
+cannot wait for ``main``. The user chooses the backend; the rest is the same for all.
 """
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from stages.lib import keras_backend
+from stages.lib.errors import UserError
+
 # oneDNN's kernels are off by default on some CPUs, where they train small
 # convolutions up to 1.5 times faster; tests/bench/article.py shows what it brings.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+# Without them the last bits differ.
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # A GPU's fast kernels add in the order that threads end. JAX is asked for others
 # here, PyTorch's products need this buffer for theirs; the rest is asked below.
@@ -35,8 +40,30 @@ def _quiet() -> Iterator[None]:
         os.close(sink)
 
 
-with _quiet():
-    import keras
+@contextlib.contextmanager
+def _set(**variables: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+try:
+    _chosen = keras_backend.chosen()
+    # Where no folder can be, Keras finds no file of its user's, and writes none.
+    with _quiet(), _set(KERAS_BACKEND=_chosen, KERAS_HOME=os.devnull):
+        import keras
+except UserError as error:
+    # Before any ``main``, so that ``entry.run`` cannot tell.
+    sys.exit(f"{Path(sys.argv[0]).stem}: {error}")
+except ImportError as error:
+    sys.exit(
+        f"{Path(sys.argv[0]).stem}: Keras cannot be imported with the backend {_chosen} "
+        f"({str(error).partition(chr(10))[0]}): run `python -m stages.doctor`"
+    )
 
 __all__ = ["cpu_multiplies", "devices", "emulated", "jit", "keras", "make_deterministic", "precision"]
 # By the names that Linux gives them on x86 and on ARM.

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -26,6 +27,7 @@ _ADVICE = {
     errno.ENAMETOOLONG: "too long a name for this file system: shorten it",
     errno.ENOMEM: f"out of memory: {_LESS_MEMORY}",
 }
+_FILES = 4096
 # What TensorFlow and PyTorch say where they have none.
 _UNDETERMINED = ("A deterministic GPU implementation of", "does not have a deterministic implementation")
 # How libraries say that they got no memory, or no thread for want of it.
@@ -47,6 +49,7 @@ def run(main: Callable[[], None], name: str, output: Path | None = None) -> None
             system or a library ends a stage by force, the sentence comes without it.
     """
     try:
+        _open_many_files()
         with lifetime.obeying_signals(), _as_stage(name, output) if output else nullcontext():
             parallel.restrain_libraries()
             main()
@@ -76,6 +79,27 @@ def run(main: Callable[[], None], name: str, output: Path | None = None) -> None
         if not any(words in str(error) for words in _EXHAUSTED):
             raise
         sys.exit(f"{name}: {_ADVICE[errno.ENOMEM]}")
+
+
+def _open_many_files() -> None:
+    # As far as the user may by `ulimit -n`: by default macOS allows 256, services and old shells fewer.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = min(hard if hard != resource.RLIM_INFINITY else _FILES, _FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def need_files(count: int) -> None:
+    """Check that so many more files can be opened, where a library would break in the middle for want of them.
+
+    Raises:
+        OSError: too many would be open, as the system says it.
+    """
+    first = os.open(os.devnull, os.O_RDONLY)
+    os.close(first)
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < first + count:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from string import Template
 
-from matplotlib import rc_context
+from matplotlib import rc_context, rcdefaults, rcParams
 from matplotlib.figure import Figure
 
 from stages.lib.figures import number
@@ -238,8 +238,10 @@ def diagonal(x: Sequence[float], y: Sequence[float], title: str) -> str:
 
 
 def _plot(draw: Callable, alt: str) -> str:
-    # Class names may hold dollars: no mathematics in any text.
-    with rc_context({"text.parse_math": False, "font.size": 10}):
+    with rc_context():
+        rcdefaults()  # whatever a matplotlibrc says
+        # Class names may hold dollars: no mathematics in any text.
+        rcParams.update({"text.parse_math": False, "font.size": 10})
         figure = Figure(figsize=(4.2, 2.9), layout="constrained", dpi=200)
         axes = figure.add_subplot()
         draw(axes)
