@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.lib import artifact, entry, figures, files, images, models, parallel, prediction
+from stages.lib import artifact, entry, figures, files, formats, images, models, parallel, prediction
 from stages.lib.errors import UserError
 
 BATCH, BATCH_BYTES = 256, 64 * 2**20
@@ -36,7 +36,7 @@ def listed(arguments: Iterable[str], lines: Iterable[bytes]) -> Iterator[Path]:
         lines: of standard input, a path each; read only where ``-`` asks for it.
 
     Yields:
-        Of a folder its image files by extension, with those of the folders in it, linked
+        Of a folder its image files, with those of the folders in it, linked
         ones too, sorted, hidden ones left out; the folder itself where it has none, for ``read`` to report.
     """
     for argument in arguments:
@@ -70,8 +70,21 @@ def _inside(path: Path, around: frozenset[str] = frozenset()) -> Iterator[Path]:
             if os.path.realpath(one) not in around:
                 yield from _inside(path / one.name, around)
         # Not from a pipe, which might never end.
-        elif Path(one.name).suffix.lower() in images.EXTENSIONS and (one.is_symlink() or one.is_file()):
+        elif (one.is_symlink() or one.is_file()) and _is_image(path / one.name):
             yield path / one.name
+
+
+def _is_image(path: Path) -> bool:
+    """Tell as fetch does: by the extension where that is known, else by content."""
+    if path.suffix.lower() in images.EXTENSIONS:
+        return True
+    try:
+        if not path.is_file():  # a link to a pipe, which might never end
+            return False
+        with path.open("rb") as file:
+            return images.sniff(file.read(formats.HEAD)) in images.READ
+    except OSError:
+        return False
 
 
 def read(path: Path, conversion: images.Conversion) -> np.ndarray:

@@ -200,7 +200,7 @@ def test_half_a_jpeg_is_undecodable():
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "known format"),
         (huge_png(0, 5), "begins as PNG, but its header is not whole"),
         (b"P6 0 5 255\n", "begins as PPM, but its header is not whole"),
-        (b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf", "HEIC photo: `pip install pillow-heif`"),
+        (b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf", "HEIC photo: run `.venv/bin/pip install pillow-heif`"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "run `git lfs pull`"),
         (b"<!DOCTYPE html><html>404</html>", "HTML page, not an image, as a failed download leaves it"),
         (bytes(500), "nothing but zeros"),
@@ -429,6 +429,8 @@ def test_a_conversion_without_a_range_is_written_as_before_and_one_with_it_comes
     assert RGB.to_json() == {"height": 2, "width": 2, "channels": 3, "fit": "stretch"}
     ranged = replace(RGB, range=(0.0, 4095.0))
     assert images.Conversion(**json.loads(json.dumps(ranged.to_json()))) == ranged
+    # As evaluate compares the model's with the dataset's.
+    assert ranged.to_json() == json.loads(json.dumps(ranged.to_json()))
     for wrong in ([1], [2, 1], ["a", "b"], 5, [0, math.nan]):
         with pytest.raises((TypeError, ValueError)):
             replace(RGB, range=wrong)

@@ -48,7 +48,7 @@ _GRAY = ("1", "L", "LA", "La", *_DEEP_GRAY)
 _FULL = (0, 65535)
 _NOT_READ = "not read, save it as gray or RGB"
 _REMEDIES = {
-    "HEIC": f"HEIC photo: `pip install {HEIF_PLUGIN.replace('_', '-')}` into .venv and run again, or save it as JPEG",
+    "HEIC": f"HEIC photo: run `.venv/bin/pip install {HEIF_PLUGIN.replace('_', '-')}` once, or save it as JPEG",
     "HEIF": "HEIF photo of another codec: save it as JPEG",
     "Git LFS pointer": "Git LFS pointer, not the image: run `git lfs pull` where the images come from",
     "git-annex pointer": "git-annex pointer, not the image: run `git annex get .` where the images come from",
