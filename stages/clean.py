@@ -12,7 +12,7 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,7 @@ from stages.lib import (
     findings,
     images,
     labels,
+    levels,
     parallel,
     params,
     progress,
@@ -46,6 +47,8 @@ SAMPLES_PER_CLASS = 8
 SAMPLE_CLASSES = 12
 AUTO_LIMIT, AUTO_SIZE = 64, (64, 64)
 SLICE = 256
+# Deep images of another kind of number that do not stop the stage, as a fraction of all; kinds of files that are named.
+RARE, KINDS = 0.05, 3
 PICTURES = 12
 WORST = 10
 LEAST_OF_A_CLASS = 10
@@ -76,13 +79,44 @@ def choose_conversion(shapes: Counter, settings: params.Clean) -> images.Convers
 
 
 def find_conversion(raw: dataset.Dataset, settings: params.Clean) -> images.Conversion:
-    """Choose the conversion, by the headers of all images where it is automatic."""
-    shapes = Counter()
-    if "auto" in (settings.image_size, settings.channels):
-        for table in raw.tables(columns=["image"]):
-            shapes.update(images.inspect(image["bytes"]) for image in table["image"].to_pylist())
+    """Choose the conversion, by the headers of all images where it is automatic, and by the values of deep ones.
+
+    Raises:
+        UserError: as ``find_range`` does.
+    """
+    shapes, spans = Counter(), []
+    given = settings.range if settings.range != "auto" else None
+
+    def look(part) -> list[tuple]:
+        contents = [image["bytes"] for image in part["image"].to_pylist()]
+        return [
+            (images.inspect(content), None if given else images.span(content, settings.max_pixels))
+            for content in contents
+        ]
+
+    if "auto" in (settings.image_size, settings.channels, settings.range):
+        tables = (part for table in raw.tables(columns=["image"]) for part in _slices(table, SLICE))
+        for seen in parallel.ordered_map(look, tables):
+            shapes.update(shape for shape, _ in seen)
+            spans += [span for _, span in seen if span]
     shapes.pop(None, None)
-    return choose_conversion(shapes, settings)
+    return replace(choose_conversion(shapes, settings), range=given or find_range(spans))
+
+
+def find_range(spans: list[levels.Span]) -> levels.Range | None:
+    """Find the range of values of a set's deep images; None where it has none.
+
+    Raises:
+        UserError: whole numbers and floating-point ones are mixed.
+    """
+    floating = sum(span.floating for span in spans)
+    if min(floating, len(spans) - floating) > RARE * len(spans):
+        raise UserError(
+            f"{len(spans) - floating:,} images hold whole numbers of more than 8 bits and {floating:,} floating-point "
+            "ones, which have no common range: convert one kind, or give clean.range"
+        )
+    usual = [span for span in spans if span.floating == (2 * floating > len(spans))]
+    return levels.fit(usual) if usual else None
 
 
 def spool(raw: dataset.Dataset, conversion: images.Conversion, max_pixels: int, path: Path) -> pd.DataFrame:
@@ -96,7 +130,8 @@ def spool(raw: dataset.Dataset, conversion: images.Conversion, max_pixels: int, 
 
     Returns:
         id, label, split, group; digest (None where undecodable); failure
-        (undecodable or too_large, else None) and detail (why); short_side
+        (undecodable or too_large, else None) and detail (why, or what is wrong
+        beside the pixels); short_side
         (pixels) and aspect of the image as it came; and what ``checks.measure``
         gives (NaN where undecodable).
     """
@@ -106,9 +141,10 @@ def spool(raw: dataset.Dataset, conversion: images.Conversion, max_pixels: int, 
         facts = []
         for place, image in enumerate(table["image"].to_pylist()):
             try:
-                pixels[place], size = images.decode(image["bytes"], conversion, max_pixels)
+                pixels[place], size, notes = images.read(image["bytes"], conversion, max_pixels)
                 digest = hashlib.blake2b(pixels[place].tobytes(), digest_size=16).digest()
-                facts.append((digest, None, None, min(size), max(size) / min(size)))
+                detail = "; ".join(notes) or None
+                facts.append((digest, None, detail, min(size), max(size) / min(size)))
             except images.Undecodable as error:
                 failure = "too_large" if isinstance(error, images.TooLarge) else "undecodable"
                 facts.append((None, failure, str(error), np.nan, np.nan))
@@ -214,6 +250,8 @@ def _broken(facts: pd.DataFrame, settings: params.Clean) -> pd.DataFrame:
             "clean.undecodable is stop: mend or remove them, or set it to drop"
         )
     parts = [findings.frame(rows.index, reason, detail=rows["detail"]) for reason, rows in failed.groupby("failure")]
+    noted = facts[facts["failure"].isna() & facts["detail"].notna()]
+    parts.append(findings.frame(noted.index, "metadata", detail=noted["detail"]))
     thresholds = {
         "too_small": settings.min_side,
         "odd_aspect": settings.max_aspect,
@@ -331,12 +369,42 @@ def check_budget(examined: Examined, most: float) -> None:
     gone = examined.found[(examined.found["action"] == findings.DROP) & (examined.found["reason"] != "left_out")]
     total = len(examined.facts)
     if len(gone) > most * total:
-        counts = ", ".join(f"{count:,} {reason}" for reason, count in gone["reason"].value_counts().items())
         raise UserError(
-            f"{len(gone):,} of {total:,} images would be set aside ({counts}), more than the fraction "
+            f"{len(gone):,} of {total:,} images would be set aside ({_causes(gone)}), more than the fraction "
             f"clean.max_set_aside {most:g}: look at them with `python -m stages.clean --dry-run`, "
             "then mend the source, choose flag for a reason, or raise it"
         )
+
+
+def _causes(gone: pd.DataFrame) -> str:
+    """Count the reasons of findings, and of what cannot be decoded the kinds of files."""
+    told = []
+    for reason, count in gone["reason"].value_counts().items():
+        kinds = gone["detail"][gone["reason"] == reason] if reason == "undecodable" else pd.Series([], dtype=object)
+        # What is broken is so in its own way each.
+        kinds = kinds.fillna("unknown").str.replace(r"(broken or truncated).*", r"\1", regex=True).value_counts()
+        listed = [f"{of:,} x {kind}" for kind, of in kinds.head(KINDS).items()]
+        listed += [f"{kinds[KINDS:].sum():,} others"] if len(kinds) > KINDS else []
+        told.append(f"{count:,} {reason}" + (f": {'; '.join(listed)}" if listed else ""))
+    return ", ".join(told)
+
+
+def check_classes(examined: Examined, counts: pd.DataFrame) -> None:
+    """Refuse splits that no classifier can be trained or judged on; say first what was set aside, and why.
+
+    Raises:
+        UserError: as ``splits.check`` does.
+    """
+    try:
+        splits.check(counts)
+    except UserError as error:
+        gone = examined.found[examined.found["action"] == findings.DROP]
+        lost = counts.index[counts.sum(axis=1) == 0]
+        own = gone[examined.facts["label"][gone["row"]].isin(lost).to_numpy()]
+        if len(own):
+            whole = int(examined.facts["label"].isin(lost).sum())
+            raise UserError(f"of {whole:,} images {len(own):,} were set aside ({_causes(own)}): {error}") from None
+        raise
 
 
 def count(examined: Examined) -> pd.DataFrame:
@@ -428,6 +496,7 @@ def summarize(examined: Examined, counts: pd.DataFrame, conversion: images.Conve
 def describe(summary: dict) -> str:
     """One line of what was done."""
     shape = summary["conversion"]
+    colors = ("gray" if shape["channels"] == 1 else "RGB") + levels.told(shape.get("range"))
     parts = ", ".join(f"{sum(counts.values()):,} {split}" for split, counts in summary["splits"].items())
     gone = ", ".join(f"{count:,} {reason}" for reason, count in summary["set_aside"].items() if count)
     flags = ", ".join(f"{count:,} {reason}" for reason, count in summary["flagged"].items() if count)
@@ -438,7 +507,7 @@ def describe(summary: dict) -> str:
     uneven = "".join(f"; {phrase}" for phrase in splits.told(summary["uneven"]))
     return (
         f"{summary['kept']:,} of {plural(summary['images'], 'image')} as {shape['height']}x{shape['width']} "
-        f"{'gray' if shape['channels'] == 1 else 'RGB'}: {parts}{uneven}{corrected}; set aside: {gone or 'none'}; "
+        f"{colors}: {parts}{uneven}{corrected}; set aside: {gone or 'none'}; "
         f"flagged: {flags or 'none'}"
     )
 
@@ -465,7 +534,7 @@ def preview(examined: Examined, conversion: images.Conversion, most: float) -> s
             lines.append(f"  {score:>8}  {row['id']}  ({row['label']})  {', '.join(filter(None, about))}".rstrip())
     counts = count(examined)
     lines.append(f"\nclean would say: {describe(summarize(examined, counts, conversion, []))}")
-    for check in (lambda: check_budget(examined, most), lambda: splits.check(counts)):
+    for check in (lambda: check_budget(examined, most), lambda: check_classes(examined, counts)):
         try:
             check()
         except UserError as error:
@@ -480,7 +549,7 @@ def save(folder: Path, examined: Examined, pixels: np.ndarray, conversion: image
         UserError: a class or a split is left without images.
     """
     counts = count(examined)
-    splits.check(counts)
+    check_classes(examined, counts)
     classes = counts.index.tolist()
     about = {"classes": classes, "image_shape": conversion.image_shape, "conversion": conversion.to_json()}
     dataset.write(folder, kept_tables(examined, classes, pixels, seed), "pixels", **about)

@@ -1,7 +1,9 @@
 """What people do with Kiln, done with the real dvc and git."""
 
+import io
 import json
 import shutil
+import zipfile
 
 import pyarrow.parquet as pq
 import pytest
@@ -166,6 +168,40 @@ def test_the_users_own_images(tmp_path):
     assert {"fetch", "clean", "train"} <= ran(project.dvc("repro", "train"))
     summary = json.loads((project.folder / "data/raw/summary.json").read_text())
     assert summary["images"] == 3 * 14 + 6
+
+
+def scenes(path) -> None:
+    """Zip a set as Kaggle's scenes: each split in a folder of its own name, the images to predict without classes."""
+    folders = {"train/seg_train": 12, "test/seg_test": 4}
+    with zipfile.ZipFile(path, "w") as archive:
+        for number, (label, shade) in enumerate({"buildings": 40, "forest": 120, "sea": 200}.items()):
+            for split, (folder, count) in enumerate(folders.items()):
+                for index in range(count):
+                    pixels = noise(1000 * number + 100 * split + index, 30, 30, 3) // 4 + shade - 32
+                    content = io.BytesIO()
+                    Image.fromarray(pixels).save(content, "JPEG")
+                    archive.writestr(f"archive/seg_{folder}/{label}/{index}.jpg", content.getvalue())
+        for index in range(5):
+            archive.writestr(f"archive/seg_pred/seg_pred/{index}.jpg", b"never read")
+
+
+def test_a_set_as_kaggle_packs_it(tmp_path):
+    project = Project(tmp_path / "scenes")
+    scenes(tmp_path / "archive.zip")
+    archive = str(tmp_path / "archive.zip")
+    project.set(fetch__source="images", fetch__path=archive, train__epochs=1, train__batch_size=8, augment__views=1)
+    done = project.dvc("repro")
+    assert "fetch: 48 images of 3 classes: buildings 16, forest 16, sea 16; splits: test 12, train 36" in done.stdout
+    assert "skipped: 5 in seg_pred, which has no class folders" in done.stdout
+    summary = json.loads((project.folder / "data/clean/summary.json").read_text())
+    assert {name: sum(counts.values()) for name, counts in summary["splits"].items()}["test"] == 12
+    assert sum(sum(counts.values()) for counts in summary["splits"].values()) == 48
+    predictions = pq.read_table(project.folder / "data/evaluation/predictions.parquet").to_pandas()
+    assert set(predictions["id"][predictions["split"] == "test"]) == {
+        f"seg_test/seg_test/{label}/{index}.jpg" for label in ("buildings", "forest", "sea") for index in range(4)
+    }
+    report = (project.folder / "metrics/report.html").read_text()
+    assert all(label in report for label in ("buildings", "forest", "sea")) and "seg_pred" in report
 
 
 def test_make_lists_its_commands(project):

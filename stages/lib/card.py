@@ -5,7 +5,7 @@ After Mitchell et al., "Model cards for model reporting", FAT* 2019.
 
 import math
 
-from stages.lib import calibration, markdown, page
+from stages.lib import calibration, levels, markdown, page
 from stages.lib.figures import FIGURES, grouped, number, percent, plural
 
 SHOWN = ("accuracy", "balanced_accuracy", "f1", "log_loss", "ece")
@@ -20,7 +20,8 @@ def content(evidence) -> list[tuple[str, list[str], tuple | None]]:
     """
     test, train, clean, settings = evidence.scores["test"], evidence.train, evidence.clean, evidence.settings
     shape, splits = clean["conversion"], clean["splits"]
-    size = f"{shape['height']} x {shape['width']} pixels, {'gray' if shape['channels'] == 1 else 'RGB'}"
+    colors = ("gray" if shape["channels"] == 1 else "RGB") + levels.told(shape.get("range"))
+    size = f"{shape['height']} x {shape['width']} pixels, {colors}"
     flagged = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in clean["flagged"].items() if count)
     gone = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in clean["set_aside"].items() if count)
     makers = clean["split_makers"]

@@ -23,6 +23,7 @@ REASONS = (
     "left_out",
     "undecodable",
     "too_large",
+    "metadata",
     "too_small",
     "odd_aspect",
     "constant",

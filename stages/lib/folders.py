@@ -10,7 +10,20 @@ from typing import NamedTuple
 from stages.lib import formats, images, layouts
 from stages.lib.containers import Container
 from stages.lib.errors import UserError
-from stages.lib.records import POINTERS, TIDIED, Place, Record, Source, Surprises, Tally, folded, tidy, visible
+from stages.lib.records import (
+    POINTERS,
+    TIDIED,
+    Place,
+    Record,
+    Source,
+    Surprises,
+    Tally,
+    folded,
+    is_unlabelled,
+    split_words,
+    tidy,
+    visible,
+)
 from stages.lib.shelf import Shelf
 
 _SYSTEM = frozenset(["__macosx", "thumbs.db", "desktop.ini"])
@@ -133,6 +146,8 @@ def layout(container: Container, surprises: Surprises, source: Path) -> Shelf:
     for name, label in sorted(classes.labels.items()):
         if name != label:
             surprises.notes.add(TIDIED, visible(name))
+        if split_words(label) or is_unlabelled(label):
+            surprises.notes.add("class with the name of a split", label)
     return places
 
 
@@ -162,7 +177,7 @@ def _judge(name: str, looked: Shelf) -> _Verdict:
     if suffix in _HOLDERS:
         return _Verdict(suffix, may_be_image=False)
     kind = looked.get(name)
-    if kind in formats.READ:
+    if kind in images.READ:
         return _Verdict(None)
     found = _SUFFIX.findall(name.rsplit("/", 1)[-1])
     reason = f".{found[-1].lower()}" if found else "without extension"
@@ -269,6 +284,11 @@ def _remedy(reasons: Iterable[str]) -> str:
         return "symbolic links are not followed: put the files themselves there, as `cp -rL` copies them"
     if any(reason.partition(" ")[0] in _ARCHIVES for reason in reasons):
         return "archives within are not opened: unpack them, and give the folder or one that holds images"
+    if "(HEIC)" in text:
+        return (
+            f"run `pip install {images.HEIF_PLUGIN.replace('_', '-')}` in .venv to have HEIC read, or convert them to "
+            "JPEG, or take their folder out"
+        )
     if "unprintable" in text:
         return "rename them"
     return "convert them to JPEG or PNG, or take their folder out"

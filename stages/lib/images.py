@@ -1,25 +1,39 @@
 """From the bytes of an image file to pixels: the one conversion, used by clean and predict."""
 
+import ctypes
+import functools
+import importlib.util
 import io
+import logging
+import math
 import warnings
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
+import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from stages.lib import parallel
-from stages.lib.formats import READ, sniff
+from stages.lib import colors, formats, levels, metadata, parallel, tiffs
+from stages.lib.formats import sniff
 
-__all__ = ["READ", "sniff"]
-
-# No other is ever tried: some start programs (EPS), some have no mark to know them by (TGA).
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-EXTENSIONS = frozenset([".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"])
+# HEIC is read where its plug-in is installed, which brings a codec under the GPL and is as large as all others.
+HEIF_PLUGIN = "pillow_heif"
+READ = formats.READ | ({"HEIC"} if importlib.util.find_spec(HEIF_PLUGIN) else frozenset())
+# Pillow's names of those that are called otherwise here. No other is ever tried.
+_PLUGINS = {"JPEG 2000": "JPEG2000", "HEIC": "HEIF"}
+_NAMES = ".avif .bmp .dib .gif .j2c .j2k .jfif .jp2 .jpc .jpe .jpeg .jpf .jpg .jpx .mpo .pbm .pgm .png .pnm .ppm"
+_NAMES += " .tif .tiff .webp" + " .heic .heif .hif" * ("HEIC" in READ)
+EXTENSIONS = frozenset(_NAMES.split())
 MAX_PIXELS = 100_000_000
 # What images that are being decoded may take together, however many cores decode: 22 photos of 12 million pixels.
 _DECODING = parallel.Budget(2 * 2**30)
 # Pillow's four bytes a pixel, once more where the image is turned, and twice more where it is laid on white.
 _BYTES, _BYTES_OF_OTHERS = 8, 16
+# What deep values take a sample while they are brought to 8 bits, as floats of 64 bits.
+_BYTES_OF_DEEP = 10
 _ORIENTATION = 0x0112
 # How the picture comes upright, by what EXIF says of it.
 _TURNS = {
@@ -31,12 +45,29 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_DEEP_GRAY = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+_LYING = frozenset(_TURNS[orientation] for orientation in (5, 6, 7, 8))
+_DEEP_GRAY = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 _GRAY = ("1", "L", "LA", "La", *_DEEP_GRAY)
+_FULL = (0, 65535)
+_NOT_READ = "not read, save it as gray or RGB"
+_REMEDIES = {
+    "HEIC": f"HEIC photo: `pip install {HEIF_PLUGIN.replace('_', '-')}` into .venv and run again, or save it as JPEG",
+    "HEIF": "HEIF photo of another codec: save it as JPEG",
+    "Git LFS pointer": "Git LFS pointer, not the image: run `git lfs pull` where the images come from",
+    "git-annex pointer": "git-annex pointer, not the image: run `git annex get .` where the images come from",
+    "DVC pointer": "DVC pointer, not the image: run `dvc pull` where the images come from",
+    "HTML": "HTML page, not an image, as a failed download leaves it: download it again",
+    "empty file": "the file is empty",
+    "empty file (all zeros)": "nothing but zeros, as an interrupted copy leaves it: copy it again",
+}
 
 
 class Undecodable(Exception):
     """The bytes are not a whole image that the conversion knows; the text says why."""
+
+
+class _Unidentified(Undecodable):
+    """Pillow finds no image that it knows."""
 
 
 class TooLarge(Undecodable):
@@ -51,12 +82,21 @@ class Conversion:
         height, width: pixels.
         channels: 1 (gray) or 3 (RGB).
         fit: ``crop`` (centre), ``pad`` (black borders) or ``stretch``.
+        range: (low, high): the values of deep images that become 0 and 255; None: all 16 bits.
     """
 
     height: int
     width: int
     channels: int
     fit: str
+    range: levels.Range | None = None
+
+    def __post_init__(self):
+        if self.range is not None:
+            low, high = self.range  # a list where it comes from JSON
+            if not (math.isfinite(low) and math.isfinite(high) and low < high):
+                raise ValueError("range")
+            object.__setattr__(self, "range", (low, high))
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -64,58 +104,105 @@ class Conversion:
         return self.height, self.width, self.channels
 
     def to_json(self) -> dict:
-        """The fields, for a manifest; ``Conversion(**fields)`` reads them back."""
-        return asdict(self)
+        """The fields, for a manifest; ``Conversion(**fields)`` reads them back. No range is no field."""
+        fields = {name: value for name, value in asdict(self).items() if value is not None}
+        return fields | ({"range": list(self.range)} if self.range else {})
+
+
+class Decoded(NamedTuple):
+    """An image: uint8 [height, width, channels], its own (height, width), and what is wrong beside the pixels."""
+
+    pixels: np.ndarray
+    size: tuple[int, int]
+    notes: tuple[str, ...]
 
 
 def inspect(content: bytes) -> tuple[int, int, int] | None:
     """Read (height, width, channels) from an image's header, as it will be shown.
 
-    Channels are 1 where the image is gray, else 3. None where the header is broken,
-    or what Pillow reads on its way to EXIF.
+    Channels are 1 where the image is gray, else 3. None where the header is broken.
     """
     try:
-        with _open(content) as image:
-            width, height = image.size
-            # Of a TIFF Pillow gives the size, and then the pixels, as they will be shown.
-            if image.format != "TIFF" and image.getexif().get(_ORIENTATION) in (5, 6, 7, 8):
-                width, height = height, width
-            return height, width, 1 if image.mode in _GRAY else 3
-    # Pillow raises what it pleases on hostile bytes; of a PNG it looks for EXIF behind the pixels.
+        with _open(content) as file:
+            return *file.size, 1 if file.gray else 3
+    # Pillow raises what it pleases on hostile bytes.
     except Exception:
+        return None
+
+
+def span(content: bytes, max_pixels: int = MAX_PIXELS) -> levels.Span | None:
+    """Find what the values of a deep image span, as ``levels.span`` does; None where it is not deep, or not whole."""
+    try:
+        with _open(content, max_pixels) as file:
+            if not file.deep:
+                return None
+            with _DECODING.hold(file.bytes()):
+                values, void = file.values()
+                return levels.span(values[..., :3] if values.ndim == 3 else values, void)
+    except Exception:  # as above
         return None
 
 
 def convert(content: bytes, conversion: Conversion) -> np.ndarray:
     """Do as ``decode``, for those who need the pixels alone: uint8 [height, width, channels]."""
-    return decode(content, conversion)[0]
+    return read(content, conversion).pixels
 
 
 def decode(content: bytes, conversion: Conversion, max_pixels: int = MAX_PIXELS) -> tuple[np.ndarray, tuple[int, int]]:
+    """Do as ``read``, for those who need the pixels and the image's own (height, width)."""
+    return read(content, conversion, max_pixels)[:2]
+
+
+def read(content: bytes, conversion: Conversion, max_pixels: int = MAX_PIXELS) -> Decoded:
     """Decode an image in full and bring it to the shape of ``conversion``.
 
-    The first frame of an animation; turned as EXIF says; 16-bit gray scaled to 8
-    bits; transparent pixels laid on white; then gray or RGB; then resized
-    (bicubic, with antialiasing) where the size differs.
+    The first frame of an animation; deep values (more than 8 bits, or floating point) scaled
+    to 8 bits by the conversion's range; turned as EXIF says; colours of an ICC profile
+    converted to sRGB; transparent pixels laid on white; then gray or RGB; then resized
+    (bicubic, with antialiasing) where the size differs. What fails beside the pixels costs
+    a note and not the image.
 
     Args:
-        content: an image file of one of ``FORMATS``.
+        content: an image file of one of ``READ``.
         conversion: the shape, and how it is reached.
         max_pixels: larger images are refused by their header, before any decoding.
-
-    Returns:
-        uint8 [height, width, channels], and the image's own (height, width).
 
     Raises:
         Undecodable: broken, truncated or of an unknown kind.
         TooLarge: it has more pixels than ``max_pixels``.
     """
-    with _open(content, max_pixels) as image, _DECODING.hold(_bytes(image)):
+    try:
+        return _read(content, conversion, max_pixels)
+    except TooLarge:
+        raise
+    except Undecodable as error:
+        first = error
+    for changed, note in _attempts(content, max_pixels):
+        with suppress(Undecodable):
+            pixels, size, notes = _read(changed, conversion, max_pixels)
+            return Decoded(pixels, size, (note, *notes))
+    raise first
+
+
+def _attempts(content: bytes, max_pixels: int) -> Iterator[tuple[bytes, str]]:
+    kind = sniff(content[: formats.HEAD])
+    if kind == "JPEG":
+        with suppress(Undecodable), _open(content, max_pixels) as file, _DECODING.hold(2 * file.bytes()):
+            if ended := metadata.with_end(content):
+                yield ended, "it lacks its end marker"
+    yield from metadata.attempts(kind, content)
+
+
+def _read(content: bytes, conversion: Conversion, max_pixels: int) -> Decoded:
+    with _open(content, max_pixels) as file, _DECODING.hold(file.bytes()):
         try:
-            image.load()
-            image = _upright(image)
+            image, notes = file.picture(conversion.range), [file.trouble] if file.trouble else []
             size = (image.height, image.width)
-            image = _eight_bits(image)
+            try:
+                image = colors.to_srgb(image, file.profile)
+            except colors.Unusable as error:
+                notes.append(str(error))
+            image = _on_white(image)
             image = _converted(image, "L" if conversion.channels == 1 else "RGB")
             image = _resized(image, conversion)
         except Undecodable:
@@ -123,21 +210,143 @@ def decode(content: bytes, conversion: Conversion, max_pixels: int = MAX_PIXELS)
         # Pillow's decoders raise what they please on hostile bytes.
         except Exception as error:
             raise Undecodable(_reason(error)) from None
-        return np.asarray(image, np.uint8).reshape(conversion.image_shape), size
+        return Decoded(np.asarray(image, np.uint8).reshape(conversion.image_shape), size, tuple(notes))
 
 
-def _open(content: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
+class _ByPillow:
+    """An image file whose header is read, and that Pillow decodes.
+
+    Attributes:
+        deep: whether 8 bits do not hold its values.
+        gray: whether it has one colour.
+        size: (height, width) as it will be shown.
+        profile: the ICC profile, or None.
+        trouble: what is wrong beside the pixels, or None.
+    """
+
+    def __init__(self, content: bytes, kind: str, image: Image.Image):
+        self.content, self.image = content, image
+        # Of a PNG with several channels of 16 bits Pillow keeps the upper eight.
+        several = kind == "PNG" and content[24] == 16 and content[25] in (2, 4, 6) and "transparency" not in image.info
+        self.name, self.several = f"{'floating-point' if image.mode == 'F' else 'deep'} {kind}", several
+        self.deep, self.gray = several or image.mode in _DEEP_GRAY, image.mode in _GRAY
+        self.profile = image.info.get("icc_profile")
+        self.turn, self.trouble = None, None
+        if kind != "TIFF":  # of which Pillow gives the size, and then the pixels, as they will be shown
+            try:
+                self.turn = _TURNS.get(image.getexif().get(_ORIENTATION))
+            except Exception:  # Pillow raises what it pleases; the pixels may be whole
+                self.trouble = "EXIF is broken: read without it"
+        self.size = (image.width, image.height) if self.turn in _LYING else (image.height, image.width)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.image.close()
+
+    def bytes(self) -> int:
+        """Bound the memory that the image takes while it is converted."""
+        plain = self.image.mode in ("L", "RGB") and not self.image.has_transparency_data
+        each = _BYTES if plain else _BYTES_OF_OTHERS
+        if self.several or self.image.mode in ("I", "F"):
+            each += _BYTES_OF_DEEP * len(self.image.getbands())
+        return self.image.width * self.image.height * each
+
+    def values(self) -> tuple[np.ndarray, None]:
+        """Decode deep values as they lie: [height, width], or [height, width, 3 or 4] with an alpha channel."""
+        self.image.load()
+        if not self.several:
+            values = np.asarray(self.image)
+            return (values.astype(np.uint16, copy=False) if values.dtype.kind == "u" else values), None
+        found = cv2.imdecode(np.frombuffer(self.content, np.uint8), cv2.IMREAD_UNCHANGED)
+        if found is None or found.dtype != np.uint16 or found.shape[:2] != (self.image.height, self.image.width):
+            raise Undecodable("broken or truncated: its 16-bit values cannot be decoded")
+        return found[..., [2, 1, 0, 3][: found.shape[2]]], None
+
+    def picture(self, within: levels.Range | None) -> Image.Image:
+        """Decode to 8 bits a channel, upright."""
+        self.image.load()
+        image = _eight_bits(*self.values(), within, self.name) if self.deep else self.image
+        return image if self.turn is None else image.transpose(self.turn)
+
+
+class _ByOpenCV:
+    """As ``_ByPillow``: a TIFF that Pillow does not decode, or not rightly."""
+
+    trouble = None
+
+    def __init__(self, content: bytes, layout: tiffs.Layout):
+        self.content, self.layout = content, layout
+        self.deep, self.gray, self.profile = True, layout.gray, layout.profile
+        self.turn = _TURNS.get(layout.orientation)
+        size = (layout.height, layout.width)
+        self.size = size[::-1] if self.turn in _LYING else size
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def bytes(self) -> int:
+        """Bound the memory that the image takes while it is converted."""
+        each = self.layout.pixel_bytes() + _BYTES_OF_DEEP * self.layout.samples
+        return 2 * len(self.content) + self.layout.decoded_pixels() * each
+
+    def values(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """As of ``_ByPillow``, and where there is nothing: bool [height, width], or None."""
+        try:
+            return tiffs.values(self.content, self.layout)
+        except tiffs.Broken:
+            raise Undecodable(f"{self.layout.name}: broken, truncated or of a compression that is not read") from None
+
+    def picture(self, within: levels.Range | None) -> Image.Image:
+        """Decode to 8 bits a channel, upright."""
+        image = _eight_bits(*self.values(), within, self.layout.name, self.layout.inverted)
+        return image if self.turn is None else image.transpose(self.turn)
+
+
+def _open(content: bytes, max_pixels: int = MAX_PIXELS) -> _ByPillow | _ByOpenCV:
+    """Read the header.
+
+    Raises:
+        Undecodable, TooLarge: as ``read`` does.
+    """
+    _quieten()
+    kind = sniff(content[: formats.HEAD])
+    if kind not in READ:
+        known = f"not an image of a known format ({', '.join(sorted(READ))})"
+        raise Undecodable(_REMEDIES.get(kind, f"{kind}: {known}" if kind else known))
+    layout = None
+    if kind == "TIFF":
+        with suppress(tiffs.Broken):  # Pillow tells what is wrong
+            layout = tiffs.layout(content)
+    if layout is None:
+        return _ByPillow(content, kind, _opened(content, kind, max_pixels))
+    if layout.decoded_pixels() > max_pixels:
+        raise TooLarge(f"{layout.width} x {layout.height} pixels are more than {max_pixels:,}")
+    if layout.by_opencv:
+        return _ByOpenCV(content, layout)
+    if layout.unreadable:
+        raise Undecodable(f"{layout.name}: {_NOT_READ}")
+    try:
+        return _ByPillow(content, kind, _opened(content, kind, max_pixels))
+    except _Unidentified:
+        raise Undecodable(f"{layout.name}: {_NOT_READ}") from None
+
+
+def _opened(content: bytes, kind: str, max_pixels: int) -> Image.Image:
     # Pillow refuses what is twice its own limit, which a user may want to exceed.
     Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels)
+    if kind == "HEIC":
+        _register_heif()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(content), formats=FORMATS)
+        image = Image.open(io.BytesIO(content), formats=[_PLUGINS.get(kind, kind)])
     except Image.DecompressionBombError:
         raise TooLarge(f"it has more than {max_pixels:,} pixels") from None
     except Image.UnidentifiedImageError:
-        what = "the file is empty" if not content else f"not an image of a known format ({', '.join(FORMATS)})"
-        raise Undecodable(what) from None
+        raise _Unidentified(f"broken or truncated: it begins as {kind}, but its header is not whole") from None
     except Exception as error:
         raise Undecodable(_reason(error)) from None
     if image.width * image.height > max_pixels:
@@ -145,10 +354,25 @@ def _open(content: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     return image
 
 
-def _bytes(image: Image.Image) -> int:
-    """Bound the memory that an image takes while it is converted."""
-    plain = image.mode in ("L", "RGB") and not image.has_transparency_data
-    return image.width * image.height * (_BYTES if plain else _BYTES_OF_OTHERS)
+@functools.cache
+def _register_heif() -> None:
+    importlib.import_module(HEIF_PLUGIN).register_heif_opener()
+
+
+def _quieten() -> None:
+    """Keep what libraries print by themselves off the terminal: what is wrong with an image is told as a finding."""
+    # By module, and not by catch_warnings, which is for one thread; a filter that is there is not added again.
+    warnings.filterwarnings("ignore", module=r"(PIL\.|stages\.lib\.(images|tiffs|metadata)$)")
+    _quieten_libraries()
+
+
+@functools.cache
+def _quieten_libraries() -> None:
+    logging.getLogger("PIL").setLevel(logging.CRITICAL + 1)
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    # Pillow's libtiff writes to the terminal from C; where it cannot be reached like that, it goes on writing.
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
 
 
 def _reason(error: Exception) -> str:
@@ -156,31 +380,33 @@ def _reason(error: Exception) -> str:
     return f"broken or truncated: {text[:200]}"
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    # ImageOps.exif_transpose writes all of EXIF anew, and loses whole pictures where a tag in it is odd.
-    try:
-        turn = _TURNS.get(image.getexif().get(_ORIENTATION))
-    except Exception:  # Pillow raises what it pleases; the pixels are whole
-        return image
-    return image if turn is None else image.transpose(turn)
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    if image.mode in _DEEP_GRAY:
-        values = np.asarray(image)
-        if values.size and (values.min() < 0 or values.max() > 65535):
-            raise Undecodable("32-bit gray values have no agreed range: save it with 8 or 16 bits")
-        values = values.astype(np.int32)
-        values += 128
-        values //= 257
-        return Image.fromarray(values.astype(np.uint8))
-    if image.mode == "F":
-        raise Undecodable("floating-point pixels have no agreed range: save it with 8 or 16 bits")
-    if image.has_transparency_data:
-        image = _converted(image, "RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image)
+def _eight_bits(
+    values: np.ndarray, void: np.ndarray | None, within: levels.Range | None, name: str, inverted: bool = False
+) -> Image.Image:
+    """Scale deep values: [height, width], or [height, width, 3 or 4] where the fourth tells how opaque a pixel is."""
+    shades = values[..., :3] if values.ndim == 3 else values
+    if within is None:
+        whole = values.dtype.kind in "ui" and (values.size == 0 or 0 <= values.min() <= values.max() <= _FULL[1])
+        if not whole:
+            raise Undecodable(f"{name}: its values have no agreed range, give clean.range or save it with 8 or 16 bits")
+        within = _FULL
+    scaled = levels.scale(shades, within)
+    if inverted:
+        scaled = 255 - scaled
+    if void is not None:
+        scaled[void] = 0
+    image = Image.fromarray(scaled)
+    if values.ndim == 3 and values.shape[2] == 4:
+        full = (0, 1) if values.dtype.kind == "f" else (0, np.iinfo(values.dtype).max)
+        image.putalpha(Image.fromarray(levels.scale(values[..., 3], full)))
     return image
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if not image.has_transparency_data:
+        return image
+    image = _converted(image, "RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
 
 
 def _converted(image: Image.Image, mode: str) -> Image.Image:

@@ -99,14 +99,13 @@ def read(folders: Shelf, source: Path) -> Layout:
     if telling and len(telling) == len(tops) and not _are_kinds(tops):
         return _splits(folders, prefix, tops, source)
     _refuse_mixed(prefix, tops, telling, source)
-    notes = tuple(("class whose name is that of a split", name) for name in telling)
     subs = set().union(*(top.folders for top in tops.values()))
     if tops and all(top.folders and not top.files for top in tops.values()):
         if all(len(split_words(sub)) == 1 and is_plain(sub) for sub in subs):
-            return _within_classes(prefix, tops, subs, notes, source)
+            return _within_classes(prefix, tops, subs, source)
         _refuse_alike(prefix, tops, source)
     _refuse_uneven(prefix, tops, source)
-    return Layout(prefix, {"": (prefix, None)}, notes=notes)
+    return Layout(prefix, {"": (prefix, None)})
 
 
 def _below(folders: Shelf, path: Steps) -> dict[str, Top]:
@@ -192,16 +191,14 @@ def _is_eval(name: str) -> bool:
     return "eval" in name.lower()
 
 
-def _within_classes(
-    prefix: Steps, tops: Mapping[str, Top], subs: set[str], notes: tuple[tuple[str, str], ...], source: Path
-) -> Layout:
+def _within_classes(prefix: Steps, tops: Mapping[str, Top], subs: set[str], source: Path) -> Layout:
     if any(top.deep for top in tops.values()) or {name.lower() for name in tops} <= _PARTS:
         raise UserError(
             f"{source}: {_lies(prefix, tops)}, so the splits lie within other folders, which may be classes or parts "
             f"of the set: {_ARRANGE}"
         )
     swapped = {sub: next(iter(split_words(sub))) for sub in sorted(subs)}
-    return Layout(prefix, {"": (prefix, None)}, swapped, notes=notes)
+    return Layout(prefix, {"": (prefix, None)}, swapped)
 
 
 # Of sets for detection and segmentation, which have no classes of whole images.
@@ -219,10 +216,11 @@ def _refuse_mixed(prefix: Steps, tops: Mapping[str, Top], telling: list[str], so
     # A class of trains is as likely as one of tests is not: those are images without labels.
     tests = [name for name in splits if _role(name) != {"train"} and name.lower() != "valid"]
     if nested or tests:
-        others = sorted(set(tops) - set(splits))
+        others = sorted(set(tops) - set(nested or tests))
+        deeper = [name for name in (*others, *nested) if tops[name].folders]
         raise UserError(
             f"{source}: its folders {_some(nested or tests)} and {_some(others)} mix splits and classes "
-            f"({_lies(prefix, tops, nested or tests)}): {_ARRANGE}{_or_give(source, prefix, nested)}; if "
+            f"({_lies(prefix, tops, nested or tests)}): {_ARRANGE}{_or_give(source, prefix, deeper)}; if "
             f"{_short((nested or tests)[0])} is a class, rename it"
         )
 

@@ -39,6 +39,13 @@ def _image_size(value: Any) -> Any:
     return value
 
 
+def _range(value: Any) -> Any:
+    numbers = isinstance(value, list) and len(value) == 2 and all(type(end) in (int, float) for end in value)
+    if value != "auto" and not (numbers and -1e30 <= value[0] < value[1] <= 1e30):
+        raise ValueError("should be auto or [low, high], two numbers, the lower first")
+    return value
+
+
 def _source_path(value: Any) -> Any:
     if not isinstance(value, str) or not value.strip():
         raise ValueError("should be the path of a folder or an archive")
@@ -118,11 +125,13 @@ class Clean(_Section):
     image_size: Annotated[Literal["auto"] | list[int], BeforeValidator(_image_size)]
     fit: Literal["stretch", "pad", "crop"]
     channels: Literal["auto", 1, 3]
+    range: Annotated[Literal["auto"] | list[float], BeforeValidator(_range)]
     test: Annotated[float, Field(gt=0, lt=1)]
     validation: Annotated[float, Field(gt=0, lt=1)]
     max_set_aside: Fraction
     undecodable: Literal["drop", "stop"]
     max_pixels: Annotated[int, Field(ge=1, le=10**9)]
+    metadata: Action
     too_small: Action
     min_side: Annotated[int, Field(ge=1)]
     odd_aspect: Action

@@ -37,6 +37,7 @@ _FILLER_END = re.compile("(?<=.)(datasets?|data|sets?|images?|imgs?|folder)$")
 POINTERS = {
     "Git LFS pointer": "run `git lfs pull` where they come from (`git lfs install` once before)",
     "git-annex pointer": "run `git annex get .` where they come from",
+    "DVC pointer": "run `dvc pull` where they come from",
 }
 _MOST_REASONS = 100
 # Why a label differs from what the source holds; one text for folders and tables.

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from stages.lib import card as model_card
-from stages.lib import files, page, params
+from stages.lib import files, levels, page, params
 from stages.lib.dataset import SPLITS
 from stages.lib.figures import FIGURES, grouped, joined, number, percent, plural, span
 
@@ -265,13 +265,14 @@ def data(evidence: Evidence) -> str:
     """Show the images: counts a class and split, and samples."""
     clean = evidence.clean
     shape, splits = clean["conversion"], clean["splits"]
+    colors = ("gray" if shape["channels"] == 1 else "RGB") + levels.told(shape.get("range"))
     names = list(splits["train"])
     rows = [(name, *(splits[split].get(name, 0) for split in SPLITS)) for name in names[:LISTED]]
     rows.append(("all classes", *(sum(splits[split].values()) for split in SPLITS)))
     parts = [
         page.text(
             f"{plural(evidence.fetch['images'], 'image was', 'images were')} fetched; all that can be read are now "
-            f"{shape['height']} x {shape['width']} pixels, {'gray' if shape['channels'] == 1 else 'RGB'}."
+            f"{shape['height']} x {shape['width']} pixels, {colors}."
         ),
         '<div class="side">',
         page.table(("class", *SPLITS), rows),
@@ -304,6 +305,7 @@ def data(evidence: Evidence) -> str:
 
 
 _FOUND = {
+    "metadata": "Whole pixels, but {detail}",
     "too_small": "Too small: shorter side {score:.0f} pixels",
     "odd_aspect": "Long and thin: {score:.1f} to 1",
     "constant": "Nothing to see: contrast {score:.1f}",
@@ -368,7 +370,7 @@ def found(evidence: Evidence) -> str:
 def _exhibit(row) -> tuple[list[tuple[bytes, str]], str]:
     """One finding: its pictures, each with an alternative text, and a caption."""
     pictures = [(row.image, f"{row.id}, labelled {row.label}")]
-    caption = f"{_FOUND[row.reason].format(score=row.score)}. {row.id}: label {row.label}"
+    caption = f"{_FOUND[row.reason].format(score=row.score, detail=row.detail)}. {row.id}: label {row.label}"
     if row.suggestion:
         caption += f", perhaps {row.suggestion}"
     if row.other_image:

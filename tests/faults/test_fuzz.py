@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from stages.lib import cifar, containers, dataset, folders, images, params, records, tables
+from stages.lib import cifar, containers, dataset, folders, images, params, records, shelf, tables
 from stages.lib.errors import UserError
 
 CONVERSION = images.Conversion(8, 8, 3, "crop")
@@ -165,6 +165,20 @@ def zipped(method: int) -> bytes:
     return buffer.getvalue()
 
 
+def unflagged(names: list[bytes]) -> bytes:
+    """A zip whose names are any bytes, of a system that any byte names, without a word on their encoding."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for number, name in enumerate(names):
+            info = zipfile.ZipInfo(f"{number:02}" + "x" * (len(name) - 2))
+            info.create_system = name[0]
+            archive.writestr(info, png(number))
+    content = buffer.getvalue()
+    for number, name in enumerate(names):
+        content = content.replace(f"{number:02}".encode() + b"x" * (len(name) - 2), name)
+    return content
+
+
 def tarred(mode: str, form: int = tarfile.PAX_FORMAT) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode=mode, format=form) as archive:
@@ -206,6 +220,57 @@ def test_zip(alone, content):
 )
 def test_tar(alone, content):
     read_archive(alone / "x.zip", content)
+
+
+SPLITS = st.sampled_from(["train", "test", "val", "eval", "pred", "seg_train", "seg_test", "Test_set", "train val"])
+STEPS = (
+    SPLITS
+    | st.sampled_from(["data", "a", "b", "c", "images", "masks", "cat", "Cat", "cat ", ".", "..", "\u200b", ".git"])
+    | st.text(max_size=4)
+)
+FILE_NAMES = st.sampled_from(["1.png", "2.jpg", "3", "4.heic", "5.txt", "6.npy", "7.jpg?x=1", "\n.png", "\u202e.png"])
+PATHS = st.lists(
+    st.builds(
+        lambda steps, name: containers.escaped("/".join([*steps, name])), st.lists(STEPS, max_size=4), FILE_NAMES
+    ),
+    max_size=12,
+    unique=True,
+)
+
+
+@fuzz
+@given(names=st.lists(st.binary(min_size=3, max_size=30), max_size=6))
+def test_names_of_a_zip(alone, names):
+    read_archive(alone / "x.zip", unflagged(names))
+
+
+@fuzz
+@given(names=PATHS, passed=PATHS, kind=st.sampled_from([png(0), b"", b"text", b"version https://git-lfs", b"\0\1"]))
+def test_layouts(names, passed, kind):
+    """Whatever folders are called: no file is lost without a word, no class is called like a split unless noted."""
+    listed, links = shelf.Shelf(), shelf.Shelf()
+    for name in names:
+        listed.add(name)
+    for name in passed:
+        links.add(name if "." in name else f"{name}/", "symbolic link")
+    surprises = records.Surprises()
+
+    def contents(wanted, first=None):
+        return ((name, kind[:first]) for name in names if wanted(name))
+
+    container = containers.Container(listed, contents, [], links)
+    try:
+        places = dict(folders.layout(container, surprises, ROOT).items())
+    except UserError as error:
+        one_sentence(error)
+        return
+    labels = {label for _, label, *_ in places.values()}
+    assert len(labels) > 1 and all(label == records.tidy(label) != "" for label in labels)
+    assert len({records.folded(label) for label in labels}) == len(labels)
+    telling = {label for label in labels if records.split_words(label) or records.is_unlabelled(label)}
+    noted = surprises.notes.examples.get("class with the name of a split", [])
+    assert set(noted) == telling or len(noted) == 5
+    assert surprises.skipped.counts.total() + len(places) == len(names)
 
 
 def pictures() -> list[bytes]:

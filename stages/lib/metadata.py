@@ -1,0 +1,152 @@
+"""The same picture without what lies beside it, where metadata or the tail of a file are broken."""
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+
+import numpy as np
+from PIL import Image
+
+from stages.lib import tiffs
+
+_NOTE = "its metadata is broken: read without it"
+_END = b"\xff\xd9"
+_PNG_NEEDED = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+_PNG_KEPT = (*_PNG_NEEDED, b"eXIf", b"iCCP", b"sRGB")
+_WEBP_NEEDED = (b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF")
+_WEBP_FLAGS = 0x20 | 0x08 | 0x04  # profile, EXIF, XMP
+# JPEG's markers: application segments but JFIF's (0) and Adobe's (14), and comments.
+_JPEG_BESIDE = frozenset(range(0xE1, 0xF0)) - {0xEE} | {0xFE}
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG_PROGRESSIVE = frozenset([0xC2, 0xC6, 0xCA, 0xCE])
+
+
+def attempts(kind: str | None, content: bytes) -> Iterator[tuple[bytes, str]]:
+    """Yield what else to try where a file cannot be decoded as it is, with what is then to be said of it.
+
+    Args:
+        kind: as ``formats.sniff`` names it.
+        content: the file.
+    """
+    ways = {"JPEG": (_jpeg_upright, _jpeg), "PNG": (_png_upright, _png), "WEBP": (_webp,), "TIFF": (_tiff,)}
+    for way in ways.get(kind, ()):
+        # Whatever is wrong with the file was told by the first try.
+        with suppress(IndexError, ValueError, struct.error, zlib.error, tiffs.Broken):
+            changed = way(content)
+            if changed != content:
+                yield changed, _NOTE
+
+
+def _png_upright(content: bytes) -> bytes:
+    return _png(content, _PNG_KEPT)
+
+
+def _png(content: bytes, kept: tuple[bytes, ...] = _PNG_NEEDED) -> bytes:
+    parts, place = [content[:8]], 8
+    while place + 8 <= len(content):
+        size, name = struct.unpack_from(">I4s", content, place)
+        chunk = content[place : place + 12 + size]
+        place += 12 + size
+        # A checksum that is wrong costs what is beside the pixels, and not the pixels.
+        if name in _PNG_NEEDED or (name in kept and struct.pack(">I", zlib.crc32(chunk[4:-4])) == chunk[-4:]):
+            parts.append(chunk)
+        if name == b"IEND":
+            break
+    return b"".join(parts)
+
+
+def _webp(content: bytes) -> bytes:
+    parts, place = [], 12
+    while place + 8 <= len(content):
+        name, size = struct.unpack_from("<4sI", content, place)
+        chunk = content[place : place + 8 + size + size % 2]
+        place += 8 + size + size % 2
+        if name == b"VP8X":
+            parts.append(chunk[:8] + bytes([chunk[8] & ~_WEBP_FLAGS]) + chunk[9:])
+        elif name in _WEBP_NEEDED:
+            parts.append(chunk)
+    body = b"WEBP" + b"".join(parts)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def _tiff(content: bytes) -> bytes:
+    return tiffs.bare(content, tiffs.layout(content))
+
+
+def _jpeg_upright(content: bytes) -> bytes:
+    return _jpeg(content, _JPEG_BESIDE - {0xE1, 0xE2})
+
+
+def _jpeg(content: bytes, left_out: frozenset[int] = _JPEG_BESIDE) -> bytes:
+    parts, last = [content[:2]], len(content)
+    for marker, start, end in _segments(content):
+        if marker == 0xDA:
+            last = start
+            break
+        if marker not in left_out:
+            parts.append(content[start:end])
+    return b"".join([*parts, content[last:]])
+
+
+def _segments(content: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield marker, start and end of a JPEG's segments; a scan's data is passed over."""
+    place = 2
+    while place + 4 <= len(content):
+        if content[place] != 0xFF:
+            # Behind a scan's header: to the next marker that is neither a stuffed byte nor a restart.
+            place = content.find(b"\xff", place)
+            if place < 0:
+                return
+        marker = content[place + 1]
+        if marker == 0xFF:
+            place += 1
+        elif marker in (0x00, 0x01) or 0xD0 <= marker <= 0xD9:
+            place += 2
+        else:
+            end = place + 2 + struct.unpack_from(">H", content, place + 2)[0]
+            yield marker, place, end
+            place = end
+
+
+def with_end(content: bytes) -> bytes | None:
+    """Give a JPEG that lacks only its end marker this marker; None where more is missing.
+
+    Nothing else is missing if all scans are there and what would follow the bytes
+    changes no pixel: a decoder that has seen the last block reads no further.
+
+    Args:
+        content: a JPEG that is said to be truncated.
+    """
+    content = content.removesuffix(b"\xff")
+    if content.endswith(_END) or not _all_scans(content):
+        return None
+    seen = []
+    for filler in (b"\x00", b"\x55", b"\xfe"):
+        try:
+            with Image.open(io.BytesIO(content + 1024 * filler + _END), formats=["JPEG"]) as image:
+                seen.append(np.asarray(image))
+        except Exception:  # Pillow raises what it pleases
+            return None
+    return content + _END if all(np.array_equal(seen[0], other) for other in seen[1:]) else None
+
+
+def _all_scans(content: bytes) -> bool:
+    """Tell whether the scans' headers bring every coefficient of every component, to the last bit."""
+    missing, progressive = None, False
+    with suppress(IndexError, KeyError, ValueError, struct.error):
+        for marker, start, end in _segments(content):
+            part = content[start + 4 : end]
+            if marker in _JPEG_FRAMES:
+                progressive = marker in _JPEG_PROGRESSIVE
+                missing = {part[6 + 3 * number]: set(range(64)) for number in range(part[5])}
+            elif marker == 0xDA and missing:
+                count = part[0]
+                first, last, bits = part[1 + 2 * count : 4 + 2 * count]
+                for component in part[1 : 1 + 2 * count : 2]:
+                    if not progressive:
+                        missing[component] = set()
+                    elif not bits & 15:
+                        missing[component] -= set(range(first, last + 1))
+    return bool(missing) and not any(missing.values())

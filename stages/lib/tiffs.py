@@ -1,0 +1,343 @@
+"""What a TIFF holds by its first directory (TIFF 6.0, BigTIFF), and its values where 8 bits do not hold them.
+
+Pillow decodes all else. It scrambles planes and byte orders of deep pixels and
+knows few kinds of them; OpenCV knows more, but neither planes nor white-is-zero
+nor when to leave a picture as it lies. So deep pixels are decoded by OpenCV from a
+directory written anew, with the tags alone that say where and how the pixels lie.
+"""
+
+import io
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import TiffImagePlugin
+
+_UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
+_CMYK, _YCBCR = 5, 6
+_RAW = 1
+_PHOTOMETRICS = {
+    0: "gray",
+    1: "gray",
+    2: "RGB",
+    3: "palette",
+    4: "mask",
+    5: "CMYK",
+    6: "YCbCr",
+    8: "CIELab",
+    9: "ICCLab",
+    10: "ITULab",
+    32803: "camera raw (CFA)",
+    32844: "LogL",
+    32845: "LogLuv",
+    34892: "camera raw (linear)",
+}
+_FORMATS = {_SIGNED: "signed ", 5: "complex integer ", 6: "complex "}
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _ORIENTATION, _SAMPLES = 256, 257, 258, 259, 262, 274, 277
+_SUBFILE, _PLANAR, _EXTRA, _FORMAT, _SUB_DIRECTORIES, _PROFILE, _NODATA, _DNG = (
+    254,
+    284,
+    338,
+    339,
+    330,
+    34675,
+    42113,
+    50706,
+)
+_OFFSETS, _COUNTS = (273, 324), (279, 325)
+_TILE = (322, 323)
+_SUBSAMPLING = 530
+# Where and how pixels lie: rows a strip, predictor, fill order, the fax options, tiles, JPEG's tables, ...
+_LAID = (266, 278, 292, 293, 317, *_TILE, 347)
+# ... and what they mean: palette, inks, YCbCr's coefficients and ranges, extra samples.
+_MEANT = (
+    _BITS,
+    _COMPRESSION,
+    _PHOTOMETRIC,
+    _SAMPLES,
+    _PLANAR,
+    _EXTRA,
+    _FORMAT,
+    320,
+    332,
+    336,
+    529,
+    _SUBSAMPLING,
+    531,
+    532,
+)
+_KINDS = {"B": 1, "H": 3, "I": 4, "f": 11, "d": 12}
+
+
+class Broken(Exception):
+    """The directory is not whole, or holds what no picture has."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the first directory says.
+
+    Attributes:
+        width, height: of the pixels as they lie.
+        bits: of a sample; 0 where samples differ.
+        format: of samples: 1 unsigned, 2 signed, 3 floating point, else others.
+        samples: a pixel.
+        extra: what the samples behind the colours are.
+        photometric: what the colours are.
+        planes: whether each sample lies in a plane of its own.
+        orientation: 1 to 8, as in EXIF; 1 where it is no such number.
+        tags: all.
+    """
+
+    width: int
+    height: int
+    bits: int
+    format: int
+    samples: int
+    extra: tuple[int, ...]
+    photometric: int
+    planes: bool
+    orientation: int
+    tags: Mapping
+
+    @property
+    def colors(self) -> int:
+        """How many samples are colours."""
+        return self.samples - len(self.extra)
+
+    @property
+    def deep(self) -> bool:
+        """Whether 8 bits do not hold the samples."""
+        return self.bits > 8 or self.format in (_SIGNED, _FLOAT)
+
+    @property
+    def gray(self) -> bool:
+        """Whether it has one colour."""
+        return self.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO)
+
+    @property
+    def inverted(self) -> bool:
+        """Whether 0 is white."""
+        return self.photometric == _WHITE_IS_ZERO
+
+    @property
+    def by_opencv(self) -> bool:
+        """Whether ``values`` reads it: deep gray or RGB, of which Pillow decodes a part, and a part of that wrongly."""
+        colors = 1 if self.gray else 3 if self.photometric == _RGB else 0
+        kind = self.deep and self.bits in (8, 16, 32, 64) and self.format <= _FLOAT and colors == self.colors
+        return kind and (
+            self.planes or (not self.extra or (self.bits > 8 and self.colors == 3 and self.extra in ((0,), (2,))))
+        )
+
+    @property
+    def alpha(self) -> bool:
+        """Whether ``values`` gives how opaque each pixel is."""
+        return self.extra[:1] == (2,) and self.colors == 3
+
+    @property
+    def unreadable(self) -> bool:
+        """Whether Pillow would scramble it, or say of it that it is broken."""
+        raw = self.tags.get(_COMPRESSION, 1) == _RAW
+        planes = (self.photometric in (_RGB, _CMYK) and self.bits == 8) or (self.photometric == _YCBCR and not raw)
+        subsampled = self.photometric == _YCBCR and raw and self.tags.get(_SUBSAMPLING, (2, 2)) != (1, 1)
+        scrambled = subsampled or (self.planes and self.samples > 1 and not planes)
+        return self.camera_raw or scrambled or not self.bits or self.colors > 4 or self.format > 4
+
+    @property
+    def camera_raw(self) -> bool:
+        """Whether it is a camera's raw file, whose first picture is a small preview."""
+        preview = self.tags.get(_SUBFILE, 0) == 1 and _SUB_DIRECTORIES in self.tags
+        return _DNG in self.tags or preview or self.photometric in (32803, 34892)
+
+    @property
+    def profile(self) -> bytes | None:
+        """The ICC profile."""
+        profile = self.tags.get(_PROFILE)
+        return profile if isinstance(profile, bytes) else None
+
+    @property
+    def name(self) -> str:
+        """What kind of file it is, for people."""
+        if self.camera_raw:
+            return "camera raw file (DNG, NEF, ...)"
+        depth = "mixed" if not self.bits else f"{self.bits}-bit"
+        kind = f"{_FORMATS.get(self.format, '')}{depth}{' floating-point' if self.format == _FLOAT else ''}"
+        colors = {"gray": 1, "palette": 1, "mask": 1, "CMYK": 4}.get(what := _PHOTOMETRICS.get(self.photometric), 3)
+        if what is None or self.colors != colors or len(self.extra) > 1:
+            return f"TIFF with {self.samples} bands of {kind} values"
+        alpha = "" if not self.extra else " + alpha" if self.extra in ((1,), (2,)) else " + band"
+        return f"{kind} {what}{alpha} TIFF{' in planes' if self.planes and self.samples > 1 else ''}"
+
+    def pixel_bytes(self) -> int:
+        """How much of memory a pixel takes while ``values`` decodes: samples, copy and buffer."""
+        return 3 * self.samples * max(self.bits, 8) // 8
+
+    def decoded_pixels(self) -> int:
+        """How many pixels are decoded: those of a tile where it is larger than the image."""
+        tile = [number if isinstance(number := self.tags.get(tag, 0), int) else 0 for tag in _TILE]
+        return max(self.width * self.height, tile[0] * tile[1])
+
+
+def layout(content: bytes) -> Layout:
+    """Read the first directory.
+
+    Raises:
+        Broken: it is not whole.
+    """
+    try:
+        head = content[: 16 if content[2:3] == b"+" or content[3:4] == b"+" else 8]
+        tags = TiffImagePlugin.ImageFileDirectory_v2(head)
+        file = io.BytesIO(content)
+        file.seek(tags.next)
+        tags.load(file)
+        # It reads a tag when it is asked for: all at once, and those that cannot be read are not there.
+        known = {tag: value for tag in list(tags) if (value := _value(tags, tag)) is not None}
+        width, height, samples = (int(known.get(tag, 1)) for tag in (_WIDTH, _HEIGHT, _SAMPLES))
+        bits, formats = (_several(known.get(tag, (1,))) for tag in (_BITS, _FORMAT))
+        extra = _several(known.get(_EXTRA, ()))
+        orientation = known.get(_ORIENTATION)
+        whole = width > 0 and height > 0 and samples > 0 and len(extra) < samples and {_WIDTH, _HEIGHT} <= known.keys()
+    except Exception:  # Pillow raises what it pleases on hostile bytes
+        raise Broken from None
+    if not whole:
+        raise Broken
+    if samples == 4 and not extra and known.get(_PHOTOMETRIC) == _RGB:
+        extra = (2,)  # as Pillow reads what leaves it out
+    return Layout(
+        width,
+        height,
+        bits[0] if len(set(bits[:samples])) == 1 else 0,
+        formats[0] if len(set(formats)) == 1 else 0,
+        samples,
+        extra,
+        known.get(_PHOTOMETRIC, 0),
+        known.get(_PLANAR, 1) == 2,
+        orientation if orientation in range(1, 9) else 1,
+        known,
+    )
+
+
+def _value(tags: Mapping, tag: int):
+    try:
+        return tags.get(tag)
+    except Exception:  # as above
+        return None
+
+
+def _several(value) -> tuple[int, ...]:
+    return tuple(value) if isinstance(value, tuple | bytes) else (value,)
+
+
+def bare(content: bytes, of: Layout) -> bytes:
+    """Give the file with no tags but those that make the picture, its orientation and its profile."""
+    tags = {tag: of.tags[tag] for tag in (*_LAID, *_MEANT, _ORIENTATION, _PROFILE) if tag in of.tags}
+    offsets, counts = _places(of)
+    return _rewritten(content, of, tags, offsets, counts)
+
+
+def values(content: bytes, of: Layout) -> tuple[np.ndarray, np.ndarray | None]:
+    """Decode deep pixels as they lie.
+
+    Args:
+        content: a TIFF.
+        of: its layout, which is one for OpenCV.
+
+    Returns:
+        [height, width] or [height, width, 3 or 4] of the samples' own type (no extra
+        samples but an alpha channel), and where there is nothing by GDAL's tag: bool
+        [height, width], or None.
+
+    Raises:
+        Broken: OpenCV cannot decode it.
+    """
+    offsets, counts = _places(of)
+    if of.planes and of.samples > 1:
+        # A plane is a gray image of its own.
+        each, rest = divmod(len(offsets), of.samples)
+        if rest or not each:
+            raise Broken
+        starts = range(0, each * (of.colors + of.alpha), each)
+        planes = [_decoded(content, of, offsets[at : at + each], counts[at : at + each], 1) for at in starts]
+        found = planes[0] if len(planes) == 1 else np.stack(planes, axis=-1)
+    else:
+        found = _decoded(content, of, offsets, counts, of.samples)
+        if of.samples > 1:
+            found = found[..., [2, 1, 0, 3][: 3 + of.alpha]]
+    return found, _void(found, of)
+
+
+def _places(of: Layout) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    offsets, counts = (
+        next((_several(of.tags[tag]) for tag in pair if tag in of.tags), ()) for pair in (_OFFSETS, _COUNTS)
+    )
+    if not counts and len(offsets) == 1 and of.tags.get(_COMPRESSION, 1) == _RAW:
+        counts = (of.width * of.height * of.samples * of.bits // 8,)
+    if not offsets or len(offsets) != len(counts):
+        raise Broken
+    return offsets, counts
+
+
+def _decoded(content: bytes, of: Layout, offsets: tuple, counts: tuple, samples: int) -> np.ndarray:
+    tags = {tag: of.tags[tag] for tag in (*_LAID, _COMPRESSION) if tag in of.tags}
+    tags |= {
+        _BITS: (of.bits,) * samples,
+        _PHOTOMETRIC: _BLACK_IS_ZERO if samples == 1 else _RGB,
+        _SAMPLES: samples,
+        _FORMAT: (of.format,) * samples,
+        **({_EXTRA: 2} if samples == 4 else {}),
+    }
+    try:
+        found = cv2.imdecode(
+            np.frombuffer(_rewritten(content, of, tags, offsets, counts), np.uint8), cv2.IMREAD_UNCHANGED
+        )
+    except cv2.error:
+        found = None
+    kind = np.dtype(f"{'?uif'[of.format]}{of.bits // 8}")
+    if found is None or found.shape != (of.height, of.width, samples)[: 2 + (samples > 1)] or found.dtype != kind:
+        raise Broken
+    return found
+
+
+def _void(found: np.ndarray, of: Layout) -> np.ndarray | None:
+    try:
+        nothing = float(of.tags[_NODATA].strip("\0 "))
+    except (KeyError, AttributeError, ValueError):
+        return None
+    same = found[..., : of.colors] == nothing if found.ndim == 3 else found == nothing
+    return same.all(axis=-1) if found.ndim == 3 else same
+
+
+def _rewritten(content: bytes, of: Layout, tags: dict, offsets: tuple, counts: tuple) -> bytes:
+    """Append a directory, and make it the first; of a BigTIFF too it is a plain one."""
+    order = "<" if content[:1] == b"I" else ">"
+    if any(at + size > len(content) for at, size in zip(offsets, counts, strict=True)):
+        raise Broken
+    tiled = _TILE[0] in tags
+    tags = tags | {_WIDTH: of.width, _HEIGHT: of.height, _OFFSETS[tiled]: offsets, _COUNTS[tiled]: counts}
+    start = len(content) + len(content) % 2
+    behind = start + 2 + 12 * len(tags) + 4
+    entries, outside = [], b""
+    for tag, value in sorted(tags.items()):
+        kind, count, packed = _packed(tag, value, order)
+        if len(packed) > 4:
+            place = behind + len(outside)
+            outside += packed + bytes(len(packed) % 2)
+            packed = struct.pack(f"{order}I", place)
+        entries.append(struct.pack(f"{order}HHI", tag, kind, count) + packed.ljust(4, b"\0"))
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", start)
+    directory = struct.pack(f"{order}H", len(entries)) + b"".join(entries) + bytes(4)
+    return b"".join([head, content[8:], bytes(start - len(content)), directory, outside])
+
+
+def _packed(tag: int, value, order: str) -> tuple[int, int, bytes]:
+    if isinstance(value, bytes):
+        return 7, len(value), value
+    numbers = _several(value)
+    if any(not isinstance(number, int) for number in numbers):
+        form, numbers = "d", [float(number) for number in numbers]
+    else:
+        form = "I" if tag in (*_OFFSETS, *_COUNTS) or max(numbers, default=0) > 0xFFFF else "H"
+    return _KINDS[form], len(numbers), struct.pack(f"{order}{len(numbers)}{form}", *numbers)
