@@ -8,7 +8,7 @@ anybody. While DVC or a stage is at work here, what may be its own is left out.
 Ends with exit code 1 where something is left for a person, or for ``--fix``.
 
 To add a check, write a function that takes the ``Project`` and yields findings,
-and name it in ``CHECKS``.
+and name it in ``CHECKS``; those of the environment lie in ``lib/surroundings.py``.
 """
 
 import argparse
@@ -24,9 +24,8 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property, partial
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -35,8 +34,9 @@ from packaging.specifiers import SpecifierSet
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from stages.lib import entry, parallel, params, progress
+from stages.lib import entry, parallel, params, progress, surroundings
 from stages.lib.errors import UserError
+from stages.lib.health import Finding, Project, is_dvc, many, open_project, shown, stage_of, words_of
 
 SETTLED = 600  # seconds without a change, after which no one writes a file any more
 CHECKPOINT_DAYS = 14
@@ -45,117 +45,6 @@ LOCK = Path("dvc.lock")
 FIX = "run with --fix"
 DIGEST = re.compile(r"[0-9a-f]{32}(\.dir)?")
 TEMPORARY = re.compile(r"\.[\w-]{22}\.tmp$")  # dvc_objects.fs.utils.tmp_fname
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that is not as it should be.
-
-    Attributes:
-        what: is found, with the file or name.
-        why: it matters.
-        remedy: what to do.
-        fix: does it where that is safe, and tells what was done and what remains.
-        note: worth knowing, but nobody need do anything.
-    """
-
-    what: str
-    why: str
-    remedy: str
-    fix: Callable[[], str] | None = None
-    note: bool = False
-
-
-def words_of(pid: int) -> list[str]:
-    """The command line of a process; empty where it is gone, or not ours to know."""
-    try:
-        return psutil.Process(pid).cmdline()
-    except psutil.Error:
-        return []
-
-
-def is_dvc(words: list[str]) -> bool:
-    """Whether a command line is one of DVC, called by name or by Python."""
-    return any(Path(word).name == "dvc" for word in words[:3])
-
-
-def stage_of(words: list[str]) -> str | None:
-    """The stage or command of Kiln that a command line runs."""
-    found = (re.fullmatch(r"stages\.(\w+)", word) for word in words)
-    return next((match[1] for match in found if match), None)
-
-
-@dataclass(frozen=True)
-class Project:
-    """The project that is looked at.
-
-    Attributes:
-        root: its folder, absolute.
-        config: DVC's settings, all levels merged.
-    """
-
-    root: Path
-    config: Mapping
-
-    @property
-    def tmp(self) -> Path:
-        """DVC's folder for locks and running experiments."""
-        return self.root / ".dvc/tmp"
-
-    @property
-    def cache(self) -> Path:
-        """DVC's cache, which may lie elsewhere, shared with other projects."""
-        return Path(self.config["cache"].get("dir") or self.root / ".dvc/cache")
-
-    @cached_property
-    def busy(self) -> bool:
-        """Whether DVC or a stage is at work here, or a DVC that may use the same cache."""
-        return any(self._works_here(process) for process in psutil.process_iter())
-
-    def _works_here(self, process: psutil.Process) -> bool:
-        words = words_of(process.pid)
-        if not is_dvc(words) and stage_of(words) in (None, "doctor"):
-            return False
-        try:
-            folder = Path(process.cwd())
-        except psutil.NoSuchProcess:
-            return False
-        except psutil.AccessDenied:  # another user's, who may share the cache
-            return not self.cache.resolve().is_relative_to(self.root)
-        return folder.is_relative_to(self.root) or (is_dvc(words) and self._shares_cache_with(folder))
-
-    def _shares_cache_with(self, folder: Path) -> bool:
-        other = next((path for path in (folder, *folder.parents) if (path / ".dvc").is_dir()), None)
-        try:
-            return other is not None and open_project(other).cache.resolve() == self.cache.resolve()
-        except (UserError, OSError):
-            return True
-
-    def git(self, *arguments: str) -> str | None:
-        """Run git here and give its output; None where it fails."""
-        try:
-            done = subprocess.run(["git", *arguments], cwd=self.root, capture_output=True, text=True, encoding="utf-8")
-        except FileNotFoundError:
-            return None
-        return done.stdout if done.returncode == 0 else None
-
-
-def open_project(root: Path) -> Project:
-    """Read DVC's settings.
-
-    Raises:
-        UserError: this is Windows, or no DVC project, or its settings are not readable.
-    """
-    from dvc.config import Config, ConfigError
-
-    if sys.platform == "win32":
-        raise UserError("Kiln is made for Linux and macOS: on Windows work in WSL")
-    if not (root / ".dvc").is_dir():
-        raise UserError("there is no .dvc here: run it in the project's root folder")
-    try:
-        return Project(root, Config(os.fspath(root / ".dvc")))
-    except ConfigError as error:
-        raise UserError(f".dvc/config or .dvc/config.local is not readable, so DVC stops: {error}") from None
 
 
 def alive(pid: int) -> bool:
@@ -194,17 +83,6 @@ def delete(*paths: Path, then: str = "deleted") -> str:
         else:
             path.unlink(missing_ok=True)
     return then
-
-
-def shown(path: Path, project: Project) -> str:
-    """Give a path as a person would write it."""
-    return str(path.relative_to(project.root) if path.is_relative_to(project.root) else path)
-
-
-def many(names: Iterable[str], most: int = 3) -> str:
-    """Name a few, and count the rest."""
-    names = list(names)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def read_yaml(text: str) -> Mapping:
@@ -512,7 +390,7 @@ def unknown_to_git(project: Project) -> Iterator[Finding]:
     try:
         source = params.load(project.root / params.PATH).fetch.path
     except UserError as error:
-        yield Finding("params.yaml is not as it should be", str(error), "every stage stops: mend it")
+        yield Finding("params.yaml is not as it should be", str(error), "every stage stops until then")
         source = "data/source"
     inside = (project.root / source).resolve().is_relative_to(project.root.resolve())
     if not inside and not Path(source).is_absolute():
@@ -590,17 +468,32 @@ def is_private(folder: Path) -> bool:
     return any(path.stat().st_mode & (stat.S_IXGRP | stat.S_IXOTH) == 0 for path in above)
 
 
+def same(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one place, whether or not it is there."""
+    return one.resolve() == other.resolve()
+
+
 def site_cache(project: Project) -> Iterator[Finding]:
     """DVC's index of files, which it makes writable for every user of the machine."""
     given = os.environ.get("DVC_SITE_CACHE_DIR")
     setting = given or project.config["core"].get("site_cache_dir")
     absolute = bool(setting) and Path(setting).is_absolute()
-    folder = Path(setting) if absolute else project.tmp / "site"
+    own = project.tmp / "site"
+    # As `make setup` sets it, but in another folder: this one was moved or copied since.
+    elsewhere = absolute and not given and Path(setting).parts[-3:] == own.parts[-3:] and not same(Path(setting), own)
+    absolute = absolute and not elsewhere
+    folder = Path(setting) if absolute else own
     if absolute and is_private(folder):
         return
     name = "DVC_SITE_CACHE_DIR" if given else "core.site_cache_dir"
     fault = (
-        "is not set" if not setting else f"{setting} is open to other users" if absolute else f"{setting} is relative"
+        "is not set"
+        if not setting
+        else f"{setting} lies in another project, or where this one was before"
+        if elsewhere
+        else f"{setting} is open to other users"
+        if absolute
+        else f"{setting} is relative"
     )
 
     def make_private() -> str:
@@ -656,6 +549,7 @@ def disk(project: Project) -> Iterator[Finding]:
 
 
 CHECKS = (
+    *surroundings.CHECKS,
     programs,
     python_version,
     packages,

@@ -28,10 +28,18 @@ _PREFIXES = (
     "PANDAS_",
     "SCIPY_",
     "SKLEARN_",
-    "TF_",
+    # Not all of TF_, which Terraform's are called too.
+    "TF_CUBLAS_",
+    "TF_CUDNN_",
+    "TF_DISABLE_",
+    "TF_ENABLE_",
+    "TF_MKL_",
+    "TF_ONEDNN_",
+    "TF_USE_",
+    "TF_XLA_",
     "TORCH_ALLOW_TF32",
 )
-_KEPT = ("KERAS_BACKEND", "KERAS_HOME", "TF_CPP_", "TF_DETERMINISTIC_OPS", "TF_FORCE_GPU", "TF_GPU_", "TF_NUM_")
+_KEPT = ("KERAS_BACKEND", "KERAS_HOME")
 # What the interpreter itself has read by the time that anything can be put right.
 _PYTHON = (
     "PYTHONHOME",
@@ -57,7 +65,7 @@ def foreign(names: list[str], venv: bool) -> set[str]:
         names: of those that are set.
         venv: whether Python is that of a virtual environment; elsewhere PYTHONPATH may be where the packages lie.
     """
-    libraries = {name for name in names if name.startswith(_PREFIXES) and not name.startswith(_KEPT)}
+    libraries = {name for name in names if name.startswith(_PREFIXES) and name not in _KEPT}
     return libraries | (set(names) & set(_PYTHON)) - (set() if venv else {"PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE"})
 
 

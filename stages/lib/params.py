@@ -26,6 +26,8 @@ MAX_DEPTH = 8
 # Three in each of ten anchors are 3^10 copies: what merging or hashing them may take at most.
 MAX_ALIASES = 30
 _TOLD = 5
+# What git leaves of a merge that it could not make; none can begin a line of YAML that holds keys.
+_MERGE = re.compile(rb"^(<{7}|={7}|>{7}|[|]{7})(?=[ \r\n]|\Z)", re.M)
 RENAMED = {"train.plateau_factor": "train.decay_factor", "train.plateau_patience": "train.decay_epochs"}
 _SECRET = re.compile(r"(^|[-_])(sig|signature|token|(api)?key|secret|pass(word|wd)?|pwd|auth|credential)s?$", re.I)
 
@@ -297,6 +299,8 @@ def load(path: Path = PATH) -> Params:
         raise UserError(f"{path} is missing: run from the project's root folder") from None
     if len(text) > MAX_BYTES:
         raise UserError(f"{path} has more than {MAX_BYTES:,} bytes; restore it with `git checkout {path}`")
+    if line := merge_mark(text):
+        raise UserError(f"{path} line {line}: both sides of a merge are left: keep one and delete the marks of git")
     content = _parsed(text, path)
     if not isinstance(content, Mapping):
         raise UserError(f"{path}: holds no `section: ...` lines; restore it with `git checkout {path}`")
@@ -304,6 +308,12 @@ def load(path: Path = PATH) -> Params:
         return Params.model_validate(content)
     except ValidationError as error:
         raise UserError(_sentences(error, path)) from None
+
+
+def merge_mark(text: bytes) -> int | None:
+    """Find the first line that git wrote between the sides of a merge; None where there is none."""
+    found = _MERGE.search(text)
+    return text.count(b"\n", 0, found.start()) + 1 if found else None
 
 
 class _Composer(Composer):
