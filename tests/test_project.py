@@ -1,13 +1,16 @@
 """dvc.yaml tells the truth about the code, and names agree everywhere."""
 
 import ast
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, STAGES
+from dvc.config import Config
 from ruamel.yaml import YAML
 
 from stages.lib import params
@@ -148,3 +151,105 @@ def test_make_keeps_to_what_was_set_up(tmp_path, stamp):
     # Else plain `make repro` would put the build for CPUs over the one for GPUs.
     assert ("pip install" in planned) == (stamp is None)
     assert "requirements-gpu.txt" not in planned
+
+
+def venv(folder: Path) -> None:
+    """Lay down what matters of a .venv that make has made: a Python, a program that names it, the stamp."""
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin/python").symlink_to(sys.executable)
+    (folder / "bin/dvc").write_text(f"#!{folder}/bin/python3.11\n")
+    (folder / ".ready").touch()
+
+
+def laid(folder: Path) -> Path:
+    """Lay down the files that make needs, without git."""
+    (folder / ".dvc").mkdir(parents=True)
+    for name in ("Makefile", "requirements.txt", "requirements-gpu.txt"):
+        shutil.copy(ROOT / name, folder)
+    shutil.copytree(ROOT / ".ci", folder / ".ci")
+    return folder
+
+
+def make(folder: Path, *words: str) -> str:
+    return subprocess.run(["make", *words], cwd=folder, capture_output=True, text=True, check=True).stdout
+
+
+def test_make_makes_a_venv_of_another_folder_anew(tmp_path):
+    project = laid(tmp_path / "old name")
+    venv(project / ".venv")
+    assert "venv" not in make(project, "-n", "setup")
+    # What pip writes where a path is long or has blanks.
+    (project / ".venv/bin/dvc").write_text(f'#!/bin/sh\n\'\'\'exec\' "{project}/.venv/bin/python" "$0" "$@"\n')
+    assert "venv" not in make(project, "-n", "setup")
+    shutil.copytree(project, tmp_path / "copied", symlinks=True)
+    project.rename(tmp_path / "new")
+    for folder in (tmp_path / "copied", tmp_path / "new"):
+        planned = make(folder, "-n", "repro")
+        assert "was made for another folder" in planned and "rm -rf .venv" in planned and "pip install" in planned
+    (tmp_path / "new/.venv/bin/dvc").write_text(f"#!{tmp_path / 'new'}/.venv/bin/python\n")
+    assert "venv" not in make(tmp_path / "new", "-n", "setup")
+    (tmp_path / "new/.venv/bin/python").unlink()
+    (tmp_path / "new/.venv/bin/python").symlink_to("/nowhere/python")  # the system's Python went
+    assert "rm -rf .venv" in make(tmp_path / "new", "-n", "setup")
+    # One .venv for several clones, by a link.
+    linked = laid(tmp_path / "linked")
+    venv(tmp_path / "shared")
+    (linked / ".venv").symlink_to(tmp_path / "shared")
+    assert "venv" not in make(linked, "-n", "setup")
+
+
+def test_make_says_which_python_it_wants(tmp_path):
+    done = subprocess.run(
+        ["make", "setup", "PYTHON=python0"], cwd=laid(tmp_path / "p"), capture_output=True, text=True, check=False
+    )
+    assert done.returncode and "but python0 is not there: try make PYTHON=" in done.stdout
+
+
+NAMES = ["plain", "o'neil, & sons #1", 'a "b"', "josé"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_index_of_dvc_moves_with_the_project(tmp_path, name):
+    project = laid(tmp_path / "old")
+    (project / ".dvc/config").write_text("[core]\n    analytics = false\n")
+    (project / ".git").mkdir()
+    assert "ASCII" not in make(project, "settle")
+    with (project / ".dvc/config.local").open("a") as file:
+        file.write("    remote = store\n['remote \"store\"']\n    url = /mnt/store\n")
+    project = project.rename(tmp_path / name)
+    said = make(project, "settle")
+    assert f"that of {tmp_path}/old/.dvc/tmp/site, where this project no longer lies" in said
+    assert ("letters beyond ASCII" in said) == (not name.isascii())
+    read = Config(str(project / ".dvc"))
+    assert read["core"]["site_cache_dir"] == str(project / ".dvc/tmp/site")
+    assert (read["core"]["remote"], read["remote"]["store"]["url"]) == ("store", "/mnt/store")
+    assert (project / ".dvc/tmp/site").stat().st_mode & 0o077 == 0
+    before = (project / ".dvc/config.local").read_bytes()
+    assert make(project, "settle") == "" and (project / ".dvc/config.local").read_bytes() == before
+    assert not list((project / ".dvc/tmp").glob("config*"))
+
+
+def test_an_index_that_somebody_chose_stays(tmp_path):
+    project = laid(tmp_path / "p")
+    (project / ".git").mkdir()
+    (project / ".dvc/config.local").write_text("[core]\n    site_cache_dir = /fast/disk/index\n")
+    assert make(project, "settle") == ""
+    assert Config(str(project / ".dvc"))["core"]["site_cache_dir"] == "/fast/disk/index"
+
+
+def test_a_project_without_git_is_run_without(tmp_path):
+    project = laid(tmp_path / "p")
+    (project / "dvc.yaml").write_text("stages:\n  one:\n    cmd: echo x > out\n    outs: [out]\n")
+    program = [sys.executable, "-m", "dvc"]
+    environment = {**os.environ, "GIT_CEILING_DIRECTORIES": str(tmp_path), "DVC_NO_ANALYTICS": "1"}
+
+    def dvc(*words: str) -> subprocess.CompletedProcess:
+        return subprocess.run([*program, *words], cwd=project, env=environment, capture_output=True, text=True)
+
+    assert "is not a git repository" in dvc("repro").stderr  # why it is needed
+    assert "no git repository here, so DVC is told to go without" in make(project, "settle")
+    assert make(project, "settle") == ""
+    assert dvc("repro").returncode == 0 and (project / "out").is_file()
+    subprocess.run(["git", "init", "-q", "."], cwd=project, check=True)
+    assert "a git repository is here now" in make(project, "settle") and make(project, "settle") == ""
+    assert not Config(str(project / ".dvc"))["core"]["no_scm"] and dvc("repro").returncode == 0

@@ -96,6 +96,8 @@ def test_a_search_goes_on_where_it_stopped_and_leaves_the_tree_as_it_was(trained
     second = project.stage("search", *words, "--trials", "2")
     assert "search-2: train.lr=" in second.stdout and "search-1: train.lr=" not in second.stdout
     assert "best of 2: search-" in second.stdout
+    last = second.stdout.splitlines()[-1]
+    assert "commit your edits, then `dvc exp apply search-" in last and "git stash apply refs/exps/apply/stash" in last
     assert not project.run("git", "status", "--porcelain").stdout
     again = project.stage("search", *words, "--trials", "2")
     assert "train.lr=" not in again.stdout and "best of 2" in again.stdout
@@ -125,3 +127,13 @@ def test_a_figure_that_the_metrics_lack_is_one_sentence(monkeypatch):
     space = dict([search.parse("train.lr=0.1..1")])
     with pytest.raises(UserError, match=r"s-1 has no validation\.top5_accuracy: name a figure"):
         search.search(space, "s", "validation.top5_accuracy", 2, 0)
+
+
+def test_git_says_itself_why_a_search_cannot_start(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    with pytest.raises(UserError, match=r"git: not a git repository .*: run it in your clone"):
+        search.clean_tree()
+    (tmp_path / ".git").write_text("gitdir: /moved")
+    with pytest.raises(UserError, match="git: not a git repository: /moved"):
+        search.clean_tree()
