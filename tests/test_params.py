@@ -66,6 +66,10 @@ def test_numbers_are_read_by_yaml_1_2_and_floats_are_floats(load, written, meant
         (r"^  decay_epochs:", "  plateau_patience:", "train.plateau_patience", "was renamed to train.decay_epochs"),
         (r"^  image_size: \S+", "  image_size: [0, 8]", "clean.image_size", "1 to 1024"),
         (r"^  image_size: \S+", "  image_size: [8]", "clean.image_size", "[height, width]"),
+        (r"^  label_column: \S+", "  label_column: [cat]", "fetch.label_column", "a list of different names"),
+        (r"^  label_column: \S+", "  label_column: [cat, cat]", "fetch.label_column", "one for each class"),
+        (r"^  label_column: \S+", "  label_column: [1, 2]", "fetch.label_column", "the name of a column"),
+        (r"^  label_column: \S+", "  label_column: ''", "fetch.label_column", "the name of a column"),
         (r"^  channels: \S+", "  channels: 2", "clean.channels", "1 or 3"),
         (r"^  path: \S+", "  path: ../photos", "fetch.path", "absolute"),
         (r"^train:", "trian:", "trian", "did you mean train?"),
@@ -103,6 +107,10 @@ def test_keys_that_disagree_end_in_one_sentence(tmp_path, changes, says):
     with pytest.raises(UserError) as error:
         params.load(path)
     assert str(error.value).startswith(f"{path}: {says}")
+
+
+def test_one_hot_columns_are_a_list(load):
+    assert load(r"^  label_column: \S+", "  label_column: [cat, dog]").fetch.label_column == ["cat", "dog"]
 
 
 def test_a_missing_key_is_named(load):

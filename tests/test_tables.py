@@ -447,12 +447,15 @@ def test_decimals_and_zeros_stay_text(tmp_path):
             b"PK\3\4zzzz",
             r'labels\.xlsx is a spreadsheet: save it as CSV \(in Excel: "CSV UTF-8"\) and set',
         ),
-        ("labels.xls", b"\xd0\xcf\x11\xe0", "is a spreadsheet"),
+        ("labels.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is a spreadsheet"),
+        ("labels.xls", b"path\tlabel\n", "is a spreadsheet"),
+        ("labels.csv", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is a spreadsheet"),
+        ("labels.csv", b"<!DOCTYPE html><html>", "is a web page"),
         ("labels.ods", b"PK\3\4mimetype", "is a spreadsheet"),
         ("labels.csv", b"PK\3\4zzzz", "is a spreadsheet"),
         ("labels.json", b"[]", r"is JSON: write JSON lines, one \{\.\.\.\} for each image"),
         ("labels.csv.gz", b"\x1f\x8b\x08", "is compressed: unpack it"),
-        ("labels.csv", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a pointer of Git LFS"),
+        ("labels.csv", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer"),
         (
             "labels.csv",
             "path,label\nimages/a.png,caf\xe9\n".encode("cp1252"),
@@ -531,15 +534,24 @@ def test_of_several_that_fit_those_of_the_tables_own_split_count_else_they_are_t
 @pytest.mark.parametrize(
     ("row", "says"),
     [
-        ("a.jpg", r"lists 1 files .*, a\.jpg first; it holds images/a\.png: list paths relative"),
-        ("z", r"z first; it holds images/a\.png, images/b\.png, images/c\.png: list"),
-        ("images/z/a.png", r"images/z/a\.png first; it holds images/a\.png"),
-        ("s/a.png", r"s/a\.png first; it holds images/a\.png"),
+        ("a.jpg", r"lists 1 files .*, a\.jpg first; there is images/a\.png: list paths relative"),
+        ("z", r"z first; there is images/a\.png, images/b\.png, images/c\.png: list"),
+        ("images/z/a.png", r"images/z/a\.png first; there is images/a\.png"),
+        ("s/a.png", r"s/a\.png first; there is images/a\.png"),
     ],
 )
 def test_what_lies_there_is_told_where_none_fits(tmp_path, row, says):
     with pytest.raises(UserError, match=says):
         told(laid(tmp_path, {**IMAGES, "manifest.csv": f"path,label\n{row},x\n"}))
+
+
+def test_links_are_told_where_a_table_lists_them(tmp_path):
+    path = laid(tmp_path / "x", {"manifest.csv": "path,label\nimages/a.png,x\n", "images/b.png": png(1)})
+    (path / "images/a.png").symlink_to(laid(tmp_path, IMAGES) / "images/a.png")
+    with pytest.raises(
+        UserError, match=r"images/a\.png first; it is passed over there \(symbolic link\): put the file"
+    ):
+        told(path)
 
 
 def test_paths_are_matched_by_normal_form(tmp_path):
@@ -578,6 +590,13 @@ def test_labels_that_look_the_same_are_refused_in_tables_and_parquet(tmp_path, o
     face(tmp_path / "p", "x.parquet", [picture(0), picture(1)], [one, other])
     with pytest.raises(UserError, match=f"has the classes {seen}, which"):
         parquet(tmp_path / "p")
+
+
+def test_single_letters_that_differ_by_case_are_noted(tmp_path):
+    text = "path,label\nimages/a.png,a\nimages/b.png,A\nimages/c.png,A\n"
+    found, surprises = told(laid(tmp_path, {**IMAGES, "manifest.csv": text}))
+    assert [label for _, label, _ in found] == ["a", "A", "A"]
+    assert surprises.notes.counts == {"class that differs from another only by case or Unicode form": 1}
 
 
 def test_rows_of_a_manifest_without_a_label_are_counted(tmp_path):

@@ -11,7 +11,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from stages.lib.errors import UserError
-from stages.lib.records import tidy, visible
+from stages.lib.formats import HEAD, sniff
+from stages.lib.records import POINTERS, tidy, visible
 
 # The first wins where a header tells nothing.
 _SEPARATORS = (",", ";", "\t", "|")
@@ -29,16 +30,16 @@ TEXTS = (".csv", ".tsv", ".tab", ".txt", *_LINES)
 PARQUET = (".parquet", ".pq")
 SUFFIXES = (*TEXTS, *PARQUET, ".json", *_SPREADSHEETS)
 _SPREADSHEET = 'is a spreadsheet: save it as CSV (in Excel: "CSV UTF-8") and set fetch.manifest to that'
-_PACKED = "is compressed: unpack it and set fetch.manifest to what comes out"
-_BEGINNINGS = (
-    (b"PK\3\4", _SPREADSHEET),
-    (b"\xd0\xcf\x11\xe0", _SPREADSHEET),
-    (b"\x1f\x8b", _PACKED),
-    (b"BZh", _PACKED),
-    (b"\xfd7zXZ\0", _PACKED),
-    (b"\x28\xb5\x2f\xfd", _PACKED),
-    (b"version https://git-lfs", "is a pointer of Git LFS, not the table: run `git lfs pull` where it comes from"),
-)
+# Other kinds of files, by what ``formats.sniff`` calls them.
+_OTHERS = {
+    **dict.fromkeys(["zip", "Office or Thumbs.db (OLE)"], _SPREADSHEET),
+    **dict.fromkeys(
+        ["gzip", "bzip2", "xz", "zstd", "7z", "RAR"],
+        "is compressed: unpack it and set fetch.manifest to what comes out",
+    ),
+    "HTML": "is a web page, as servers send in place of a file, such as one to log in: download the table again",
+    **{kind: f"is a {kind}, which stands for the table: {remedy}" for kind, remedy in POINTERS.items()},
+}
 _TOLD = 20
 
 
@@ -101,8 +102,7 @@ def open_text(content: bytes, name: str, known: Collection[str], where: str) -> 
             raise it as well.
     """
     suffix = posixpath.splitext(name)[1].lower()
-    other = next((words for begin, words in _BEGINNINGS if content.startswith(begin)), None)
-    other = other or (_SPREADSHEET if suffix in _SPREADSHEETS else None)
+    other = _OTHERS.get(sniff(content[:HEAD])) or (_SPREADSHEET if suffix in _SPREADSHEETS else None)
     if suffix == ".json":
         other = "is JSON: write JSON lines, one {...} for each image (.jsonl), or CSV, and set fetch.manifest to that"
     if other:

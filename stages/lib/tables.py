@@ -192,6 +192,7 @@ class _Classes:
 
     def __init__(self, notes: Tally, source: object):
         self._notes, self._source = notes, source
+        self._labels: set[str] = set()
         self._known: dict[str, str] = {}
 
     def read(self, text: str | None) -> str | None:
@@ -201,21 +202,24 @@ class _Classes:
             UserError: another label differs from it by what is hardly seen.
         """
         label = _tidied(text or "")
-        if not label:
-            return None
-        if label != text:
+        if label and label != text:
             self._notes.add(TIDIED, visible(text)[:100])
-        known = self._known.get(folded(label))
-        if known is None:
-            self._known[folded(label)] = label
-            if label.casefold() in _DOUBTFUL:
-                self._notes.add("class called like a missing label; leave the label empty if it is one", label)
-        elif known != label:
+        if label and label not in self._labels:
+            self._labels.add(label)
+            self._compare(label)
+        return label or None
+
+    def _compare(self, label: str) -> None:
+        other = self._known.setdefault(folded(label), label)
+        if other != label and len(label) > 1:
             raise UserError(
-                f"{self._source} has the classes {visible(known)[:100]} and {visible(label)[:100]}, which differ only "
+                f"{self._source} has the classes {visible(other)[:100]} and {visible(label)[:100]}, which differ only "
                 "by case, blanks or Unicode form: give one class one name"
             )
-        return label
+        if other != label:  # Sets of handwriting tell a from A.
+            self._notes.add("class that differs from another only by case or Unicode form", label)
+        if label.casefold() in _DOUBTFUL:
+            self._notes.add("class called like a missing label; leave the label empty if it is one", label)
 
 
 def _labelled(rows: int, labels: tuple[str, ...], where: object) -> UserError:
@@ -405,12 +409,17 @@ def _found(
         elif row.label:
             lost.append(row)
     if lost:
-        there = locating.lookalikes(lost[0].path, container.names)
-        held = f"; it holds {', '.join(map(shown, there))}" if there else ""
         raise UserError(
-            f"{path}: {lost[0].table} lists {len(lost)} files that {path} does not hold, {shown(lost[0].path)} first"
-            f"{held}: list paths relative to the table"
+            f"{path}: {lost[0].table} lists {len(lost)} files that {path} does not hold, {shown(lost[0].path)} first; "
+            + _remedy(lost[0], container)
         )
+
+
+def _remedy(row: _Listed, container: Container) -> str:
+    if passed := locating.at(posixpath.dirname(row.table), row.path, container.passed):
+        return f"it is passed over there ({container.passed.get(passed)}): put the file itself in its place"
+    there = ", ".join(map(shown, locating.lookalikes(row.path, container.names)))
+    return (f"there is {there}: " if there else "") + "list paths relative to the table"
 
 
 def _split_by_folders(places: dict[str, Place], notes: Tally) -> None:
@@ -523,7 +532,7 @@ def open_parquet(path: Path, settings: params.Fetch, surprises: Surprises) -> So
         raise _labelled(number, _labels(settings), path)
 
     def records(wanted):
-        reasons, without, held = Counter(), Tally(), set()
+        reasons, without, held = Counter(), {}, set()
         for place, image in rows(with_images=True):
             if wanted is not None and place.id not in wanted:
                 continue
@@ -536,32 +545,32 @@ def open_parquet(path: Path, settings: params.Fetch, surprises: Surprises) -> So
                 reason = "row without an image" if location is None else "row with only the path of an image"
                 surprises.skipped.add(reason, place.id)
                 reasons[reason] += 1
-                without.add(label, place.id if location is None else str(location))
+                without.setdefault(label, place.id if location is None else str(location))
             else:
                 held.add(label)
                 yield Record(place.id, label, place.split, place.group, content, None)
-        lost = without.counts.keys() - held
+        lost = without.keys() - held
         # Of a few that were drawn, those without an image say nothing of the others.
         if lost and (wanted is None or not held):
-            raise _without_images(path, reasons, without, sorted(lost))
+            raise _without_images(path, reasons, without[min(lost)], sorted(lost))
 
     return Source(places, records)
 
 
-def _without_images(path: Path, reasons: Counter, without: Tally, lost: list[str]) -> UserError:
+def _without_images(path: Path, reasons: Counter, example: str, lost: list[str]) -> UserError:
     """Say that classes have no image at all.
 
     Args:
         path: of the source.
         reasons: what is the matter with how many rows.
-        without: their number by class, and names or paths of some.
+        example: one of them.
         lost: the classes of which nothing is left.
     """
     found = " and ".join(f"{count:,} of the kind '{reason}'" for reason, count in sorted(reasons.items()))
     if list(reasons) == ["row with only the path of an image"]:
         found = f"{reasons.total():,} rows hold no image, only its path"
     return UserError(
-        f"{path}: {found} (such as {shown(without.examples[lost[0]][0])}), and no image is left of {listed(lost)}: "
+        f"{path}: {found} (such as {shown(example)}), and no image is left of {listed(lost)}: "
         "write the Parquet with the images' bytes in it, or, where the files are at hand, set fetch.source to manifest "
         "with a table of their paths"
     )
