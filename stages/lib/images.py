@@ -2,7 +2,7 @@
 
 import ctypes
 import functools
-import importlib.util
+import importlib
 import io
 import logging
 import math
@@ -17,11 +17,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from stages.lib import colors, formats, levels, metadata, parallel, tiffs
-from stages.lib.formats import sniff
+from stages.lib.formats import HEIF_PLUGIN, READ, sniff
 
-# HEIC is read where its plug-in is installed, which brings a codec under the GPL and is as large as all others.
-HEIF_PLUGIN = "pillow_heif"
-READ = formats.READ | ({"HEIC"} if importlib.util.find_spec(HEIF_PLUGIN) else frozenset())
 # Pillow's names of those that are called otherwise here. No other is ever tried.
 _PLUGINS = {"JPEG 2000": "JPEG2000", "HEIC": "HEIF"}
 _NAMES = ".avif .bmp .dib .gif .j2c .j2k .jfif .jp2 .jpc .jpe .jpeg .jpf .jpg .jpx .mpo .pbm .pgm .png .pnm .ppm"
@@ -51,7 +48,7 @@ _GRAY = ("1", "L", "LA", "La", *_DEEP_GRAY)
 _FULL = (0, 65535)
 _NOT_READ = "not read, save it as gray or RGB"
 _REMEDIES = {
-    "HEIC": f"HEIC photo: `pip install {HEIF_PLUGIN.replace('_', '-')}` into .venv and run again, or save it as JPEG",
+    "HEIC": f"HEIC photo: run `.venv/bin/pip install {HEIF_PLUGIN.replace('_', '-')}` once, or save it as JPEG",
     "HEIF": "HEIF photo of another codec: save it as JPEG",
     "Git LFS pointer": "Git LFS pointer, not the image: run `git lfs pull` where the images come from",
     "git-annex pointer": "git-annex pointer, not the image: run `git annex get .` where the images come from",
@@ -64,6 +61,10 @@ _REMEDIES = {
 
 class Undecodable(Exception):
     """The bytes are not a whole image that the conversion knows; the text says why."""
+
+
+class _Refused(Undecodable):
+    """It is whole for all that is known, but of a kind that is not read."""
 
 
 class _Unidentified(Undecodable):
@@ -173,7 +174,7 @@ def read(content: bytes, conversion: Conversion, max_pixels: int = MAX_PIXELS) -
     """
     try:
         return _read(content, conversion, max_pixels)
-    except TooLarge:
+    except (TooLarge, _Refused):
         raise
     except Undecodable as error:
         first = error
@@ -317,23 +318,25 @@ def _open(content: bytes, max_pixels: int = MAX_PIXELS) -> _ByPillow | _ByOpenCV
     kind = sniff(content[: formats.HEAD])
     if kind not in READ:
         known = f"not an image of a known format ({', '.join(sorted(READ))})"
-        raise Undecodable(_REMEDIES.get(kind, f"{kind}: {known}" if kind else known))
-    layout = None
-    if kind == "TIFF":
-        with suppress(tiffs.Broken):  # Pillow tells what is wrong
-            layout = tiffs.layout(content)
-    if layout is None:
+        raise _Refused(_REMEDIES.get(kind, f"{kind}: {known}" if kind else known))
+    if kind == "JPEG 2000" and not metadata.has_end(content):
+        raise Undecodable("broken or truncated: it lacks its end")
+    if kind != "TIFF":
         return _ByPillow(content, kind, _opened(content, kind, max_pixels))
+    try:
+        layout = tiffs.layout(content)
+    except tiffs.Broken:
+        raise Undecodable("broken or truncated: its TIFF directory is not whole") from None
     if layout.decoded_pixels() > max_pixels:
         raise TooLarge(f"{layout.width} x {layout.height} pixels are more than {max_pixels:,}")
     if layout.by_opencv:
         return _ByOpenCV(content, layout)
     if layout.unreadable:
-        raise Undecodable(f"{layout.name}: {_NOT_READ}")
+        raise _Refused(f"{layout.name}: {_NOT_READ}")
     try:
         return _ByPillow(content, kind, _opened(content, kind, max_pixels))
     except _Unidentified:
-        raise Undecodable(f"{layout.name}: {_NOT_READ}") from None
+        raise _Refused(f"{layout.name}: {_NOT_READ}") from None
 
 
 def _opened(content: bytes, kind: str, max_pixels: int) -> Image.Image:
@@ -388,7 +391,7 @@ def _eight_bits(
     if within is None:
         whole = values.dtype.kind in "ui" and (values.size == 0 or 0 <= values.min() <= values.max() <= _FULL[1])
         if not whole:
-            raise Undecodable(f"{name}: its values have no agreed range, give clean.range or save it with 8 or 16 bits")
+            raise _Refused(f"{name}: its values have no agreed range, give clean.range or save it with 8 or 16 bits")
         within = _FULL
     scaled = levels.scale(shades, within)
     if inverted:

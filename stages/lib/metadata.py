@@ -17,8 +17,9 @@ _PNG_NEEDED = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _PNG_KEPT = (*_PNG_NEEDED, b"eXIf", b"iCCP", b"sRGB")
 _WEBP_NEEDED = (b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF")
 _WEBP_FLAGS = 0x20 | 0x08 | 0x04  # profile, EXIF, XMP
-# JPEG's markers: application segments but JFIF's (0) and Adobe's (14), and comments.
-_JPEG_BESIDE = frozenset(range(0xE1, 0xF0)) - {0xEE} | {0xFE}
+# JPEG's markers: application segments but Adobe's, which says what the colours are, and comments.
+_JPEG_BESIDE = frozenset(range(0xE0, 0xF0)) - {0xEE} | {0xFE}
+_JPEG_ADOBE = 16  # bytes, with the marker
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_PROGRESSIVE = frozenset([0xC2, 0xC6, 0xCA, 0xCE])
 
@@ -76,7 +77,7 @@ def _tiff(content: bytes) -> bytes:
 
 
 def _jpeg_upright(content: bytes) -> bytes:
-    return _jpeg(content, _JPEG_BESIDE - {0xE1, 0xE2})
+    return _jpeg(content, _JPEG_BESIDE - {0xE0, 0xE1, 0xE2})
 
 
 def _jpeg(content: bytes, left_out: frozenset[int] = _JPEG_BESIDE) -> bytes:
@@ -85,7 +86,7 @@ def _jpeg(content: bytes, left_out: frozenset[int] = _JPEG_BESIDE) -> bytes:
         if marker == 0xDA:
             last = start
             break
-        if marker not in left_out:
+        if marker not in left_out and (marker != 0xEE or end - start >= _JPEG_ADOBE):
             parts.append(content[start:end])
     return b"".join([*parts, content[last:]])
 
@@ -150,3 +151,17 @@ def _all_scans(content: bytes) -> bool:
                     elif not bits & 15:
                         missing[component] -= set(range(first, last + 1))
     return bool(missing) and not any(missing.values())
+
+
+def has_end(content: bytes) -> bool:
+    """Tell whether a JPEG 2000 file has its end, since the decoder makes a coarser picture of what is there."""
+    place, end = 0, len(content)
+    while content[:4] == b"\0\0\0\x0c" and place + 8 <= len(content):
+        size, name = struct.unpack_from(">I4s", content, place)
+        if size == 1 and place + 16 <= len(content):
+            (size,) = struct.unpack_from(">Q", content, place + 8)
+        end = place + size if size else len(content)
+        if name == b"jp2c" or end <= place:
+            break
+        place = end
+    return end <= len(content) and content[:end].endswith(_END)
