@@ -75,7 +75,7 @@ def test_symbolic_links_are_not_followed(tmp_path):
     assert len(found) == len(SPLITS)
     assert surprises.skipped.counts["symbolic link"] == 2
     (folder / "set/train/secret").symlink_to(tmp_path / "secret")
-    with pytest.raises(UserError, match="set/train/secret is a symbolic link to folders, which are not followed"):
+    with pytest.raises(UserError, match="set/train/secret is a symbolic link to a folder, which are not followed"):
         read(folder, records.Surprises())
 
 

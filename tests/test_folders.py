@@ -224,6 +224,11 @@ def test_hidden_files_and_others_are_skipped_and_counted():
     assert skipped == {"hidden": 5, ".md": 1, "outside of a class folder": 1, "second file of one name": 1}
 
 
+def test_documents_beside_are_no_reason_to_convert_anything():
+    assert "JPEG" not in refusal({"a.png": png(0), "README.md": b"x", "LICENSE": b"x y"})
+    assert "JPEG" not in refusal(["train/a/1.png", "test/1.png"])
+
+
 def test_what_is_an_image_is_told_by_content_where_the_name_does_not():
     files = {
         "cats/photo.jpg?width=800": png(0),
@@ -301,8 +306,9 @@ def passed(**reasons) -> shelf.Shelf:
 def test_links_to_folders_of_classes_are_named():
     links = {"birds__": "symbolic link", "cats__deep__": "symbolic link"}
     sentence = refusal(CLASSES, passed=passed(**links))
-    assert "src: birds is a symbolic link to folders, which are not followed" in sentence
-    assert len(place(CLASSES, passed=passed(cats__deep__="symbolic link"))[0]) == 4
+    assert "src: birds is a symbolic link to a folder, which are not followed" in sentence
+    beside = {"cats__deep__": "symbolic link", ".venv__bin__python": "symbolic link", "docs__a.txt": "symbolic link"}
+    assert len(place(CLASSES, passed=passed(**beside))[0]) == 4
     links = {"test__": "symbolic link", "train__": "symbolic link"}
     assert "test, train are symbolic links" in refusal(["1.png"], passed=passed(**links))
     assert "train is a symbolic link" in refusal(under("test", "a", "b"), passed=passed(train__="symbolic link"))

@@ -1,9 +1,9 @@
-"""Images in folders: ``<class>/...`` or ``<split>/<class>/...``."""
+"""Images in folders: ``<class>/...`` or ``<split>/<class>/...``, as ``layouts`` reads them."""
 
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,6 +41,7 @@ _TABLES = frozenset(
 )
 _HOLDERS = _ARCHIVES | _TABLES | frozenset([".avi", ".mkv", ".mov", ".mp4", ".mpg", ".webm"])
 _SUFFIX = re.compile(r"\.([a-z0-9][a-z0-9_+-]{0,9})(?=$|[^a-z0-9._+-])", re.IGNORECASE)
+_BARE = ", which has no class folders"
 # Classes whose losses are counted: one is enough to stop.
 _MOST = 1000
 
@@ -54,7 +55,7 @@ def open_source(container: Container, surprises: Surprises, path: Path) -> Sourc
         path: of the container, for errors.
 
     Raises:
-        UserError: as ``layout`` and ``note`` do.
+        UserError: as ``layout`` does.
     """
     places = layout(container, surprises, path)
     note(places, container.empty, surprises.notes)
@@ -133,21 +134,15 @@ def layout(container: Container, surprises: Surprises, source: Path) -> Shelf:
             if len(steps) > spot.depth + 1:
                 surprises.notes.add("in a deeper folder, taken for its class", identity)
     for name, reason in container.passed.items(in_order=True):
-        spot = found.spot(_steps(name))
-        if spot and not name.endswith("/") and posixpath.splitext(name)[1].lower() not in _DOCUMENTS:
+        if not name.endswith("/") and _judge(name, looked).matters and (spot := found.spot(_steps(name))):
             losses.add(spot, reason, name)
     labels = sorted(set(classes.labels.values()))
     if labels:
         losses.check(classes.spots)
     if len(labels) < 2:
         raise _nothing(source, labels, surprises.skipped)
-    for reason, name in found.notes:
+    for reason, name in (*found.notes, *classes.notes()):
         surprises.notes.add(reason, name)
-    for name, label in sorted(classes.labels.items()):
-        if name != label:
-            surprises.notes.add(TIDIED, visible(name))
-        if split_words(label) or is_unlabelled(label):
-            surprises.notes.add("class with the name of a split", label)
     return places
 
 
@@ -230,6 +225,14 @@ class _Classes:
             )
         return label
 
+    def notes(self) -> Iterator[tuple[str, str]]:
+        """Yield (reason, name) of classes whose names should be known."""
+        for name, label in sorted(self.labels.items()):
+            if name != label:
+                yield TIDIED, visible(name)
+            if split_words(label) or is_unlabelled(label):
+                yield "class with the name of a split", label
+
 
 class _Losses:
     """Files that are not read, by the class that they would be of."""
@@ -303,8 +306,9 @@ def _links(container: Container) -> list[str]:
 def _about_links(names: list[str]) -> str:
     some = ", ".join(name[-60:] for name in names[:5]) + ", ..." * (len(names) > 5)
     return (
-        f"{some} {'is a symbolic link' if len(names) == 1 else 'are symbolic links'} to folders, which are not "
-        "followed: put the folders themselves there, as `cp -rL` copies them, or set fetch.path to where they lie"
+        f"{some} {'is a symbolic link to a folder' if len(names) == 1 else 'are symbolic links to folders'}, "
+        "which are not followed: put the folders themselves there, as `cp -rL` copies them, or set fetch.path to "
+        "where they lie"
     )
 
 
@@ -323,7 +327,9 @@ def _refuse_links(container: Container, found: layouts.Layout, source: Path) -> 
 def _nothing(source: Path, labels: list[str], skipped: Tally) -> UserError:
     found = f"only the class {labels[0][:80]}" if labels else "no image in a class folder"
     why = f" (skipped: {_told(skipped)})" if skipped.counts else ""
-    unread = [reason for reason in skipped.counts if reason[0] == "." or "link" in reason or "without ext" in reason]
+    ends = ("(text)", _BARE)
+    beside = ("hidden", "outside of a class folder", "second file of one name", *_DOCUMENTS)
+    unread = [reason for reason in skipped.counts if not reason.startswith(beside) and not reason.endswith(ends)]
     remedy = f"{_remedy(unread)}; else " if unread else ""
     return UserError(
         f"{source} holds {found}{why}: {remedy}arrange images as <class>/<image> or <split>/<class>/<image>, two "
@@ -333,7 +339,7 @@ def _nothing(source: Path, labels: list[str], skipped: Tally) -> UserError:
 
 def _outside(found: layouts.Layout, steps: tuple[str, ...]) -> str:
     first = steps[len(found.prefix)] if len(steps) > len(found.prefix) else ""
-    return f"in {first[:60]}, which has no class folders" if first in found.unlabelled else "outside of a class folder"
+    return f"in {first[:60]}{_BARE}" if first in found.unlabelled else "outside of a class folder"
 
 
 def _steps(name: str) -> tuple[str, ...]:
