@@ -8,12 +8,13 @@ import zlib
 from contextlib import suppress
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from conftest import noise, png
 from PIL import Image, ImageCms
 
-from stages.lib import images, parallel
+from stages.lib import images, metadata, parallel
 
 RGB = images.Conversion(2, 2, 3, "stretch")
 GRAY = images.Conversion(2, 2, 1, "stretch")
@@ -552,3 +553,34 @@ def test_the_plug_in_of_heic_is_used_where_it_is_installed(monkeypatch):
     monkeypatch.setattr(images.Image, "open", open_image)
     assert (images.convert(content, images.Conversion(2, 4, 3, "crop")) == (1, 2, 3)).all()
     assert opened == ["registered", ["HEIF"]]
+
+
+def interlaced_png(values: np.ndarray) -> bytes:
+    """Write 16-bit RGB, [H, W, 3], in the seven passes of Adam7."""
+    height, width, _ = values.shape
+    rows = b"".join(
+        b"\0" + row.astype(">u2").tobytes()
+        for left, top, right, down in metadata._ADAM7
+        for row in values[top::down, left::right]
+        if row.size
+    )
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 1)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (9, 17)])
+def test_deep_colour_png_plain_and_interlaced(shape):
+    values = np.random.default_rng(0).integers(0, 65536, (*shape, 3)).astype(np.uint16)
+    expected = (values.astype(int) + 128) // 257
+    plain = cv2.imencode(".png", values[..., ::-1])[1].tobytes()
+    for content in (plain, interlaced_png(values)):
+        assert (images.convert(content, images.Conversion(*shape, 3, "crop")) == expected).all()
+
+
+def test_a_wrong_filter_of_a_deep_png_is_refused_in_silence(capfd):
+    rows = b"\7" + struct.pack(">3H", 1, 2, 3) * 2 + b"\0" + struct.pack(">3H", 1, 2, 3) * 2
+    header = struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    with pytest.raises(images.Undecodable, match="not whole"):
+        images.convert(content, RGB)
+    assert capfd.readouterr() == ("", "")

@@ -184,6 +184,14 @@ def test_strips_that_lead_outside_are_refused():
         images.convert(content, images.Conversion(5, 7, 3, "crop"))
 
 
+def test_a_tag_of_the_picture_that_lies_outside_is_refused():
+    content = bytearray(tiff(np.zeros((5, 7, 3), np.uint16), 2))
+    place = content.index(struct.pack("<HHI", 258, 3, 3))
+    content[place + 8 : place + 12] = struct.pack("<I", 10**6)
+    with pytest.raises(images.Undecodable, match="its TIFF directory is not whole"):
+        images.convert(bytes(content), images.Conversion(5, 7, 3, "crop"))
+
+
 def test_a_deep_pixel_bomb_is_refused_by_its_header():
     content = tiff(np.zeros((10, 10, 3), np.uint16), 2)
     with pytest.raises(images.TooLarge, match="10 x 10 pixels are more than 99"):

@@ -6,7 +6,9 @@ import importlib
 import io
 import logging
 import math
+import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -29,8 +31,8 @@ MAX_PIXELS = 100_000_000
 _DECODING = parallel.Budget(2 * 2**30)
 # Pillow's four bytes a pixel, once more where the image is turned, and twice more where it is laid on white.
 _BYTES, _BYTES_OF_OTHERS = 8, 16
-# What deep values take a sample while they are brought to 8 bits, as floats of 64 bits.
-_BYTES_OF_DEEP = 10
+# What deep values take a sample while they are brought to 8 bits, as floats of 64 bits beside their own.
+_BYTES_OF_DEEP = 14
 _ORIENTATION = 0x0112
 # How the picture comes upright, by what EXIF says of it.
 _TURNS = {
@@ -260,7 +262,11 @@ class _ByPillow:
         if not self.several:
             values = np.asarray(self.image)
             return (values.astype(np.uint16, copy=False) if values.dtype.kind == "u" else values), None
-        found = cv2.imdecode(np.frombuffer(self.content, np.uint8), cv2.IMREAD_UNCHANGED)
+        try:
+            content = metadata.flawless_png(self.content)
+        except (ValueError, zlib.error, struct.error):
+            raise Undecodable("broken or truncated: its 16-bit values are not whole") from None
+        found = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
         if found is None or found.dtype != np.uint16 or found.shape[:2] != (self.image.height, self.image.width):
             raise Undecodable("broken or truncated: its 16-bit values cannot be decoded")
         return found[..., [2, 1, 0, 3][: found.shape[2]]], None
@@ -293,7 +299,7 @@ class _ByOpenCV:
     def bytes(self) -> int:
         """Bound the memory that the image takes while it is converted."""
         each = self.layout.pixel_bytes() + _BYTES_OF_DEEP * self.layout.samples
-        return 2 * len(self.content) + self.layout.decoded_pixels() * each
+        return 2 * len(self.content) + 80 * self.layout.places() + self.layout.decoded_pixels() * each
 
     def values(self) -> tuple[np.ndarray, np.ndarray | None]:
         """As of ``_ByPillow``, and where there is nothing: bool [height, width], or None."""

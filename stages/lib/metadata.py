@@ -15,6 +15,8 @@ _NOTE = "its metadata is broken: read without it"
 _END = b"\xff\xd9"
 _PNG_NEEDED = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _PNG_KEPT = (*_PNG_NEEDED, b"eXIf", b"iCCP", b"sRGB")
+# First column, first row, and the steps between columns and rows, of each pass of an interlaced PNG.
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _WEBP_NEEDED = (b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF")
 _WEBP_FLAGS = 0x20 | 0x08 | 0x04  # profile, EXIF, XMP
 # JPEG's markers: application segments but Adobe's, which says what the colours are, and comments.
@@ -56,6 +58,41 @@ def _png(content: bytes, kept: tuple[bytes, ...] = _PNG_NEEDED) -> bytes:
         if name == b"IEND":
             break
     return b"".join(parts)
+
+
+def flawless_png(content: bytes) -> bytes:
+    """Give a PNG with nothing in it that a decoder could complain of, since libpng does so on the terminal.
+
+    Args:
+        content: a PNG of several channels of 16 bits.
+
+    Raises:
+        ValueError, zlib.error, struct.error: its pixels are not whole.
+    """
+    width, height, _, color, _, _, interlaced = struct.unpack_from(">IIBBBBB", content, 16)
+    each = 2 * {2: 3, 4: 2, 6: 4}[color]
+    passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)
+    sizes = [(-(-(height - top) // down), -(-(width - left) // right)) for left, top, right, down in passes]
+    sizes = [(rows, 1 + each * columns) for rows, columns in sizes if rows > 0 and columns > 0]
+    packed, place = [], 8
+    while place + 12 <= len(content):
+        size, name = struct.unpack_from(">I4s", content, place)
+        if name == b"IDAT":
+            packed.append(content[place + 8 : place + 8 + size])
+        place += 12 + size
+    length = sum(rows * step for rows, step in sizes)
+    pixels = zlib.decompressobj().decompress(b"".join(packed), length)
+    filters, place = set(), 0
+    for rows, step in sizes:
+        filters |= set(pixels[place : place + rows * step : step])
+        place += rows * step
+    if len(pixels) != length or max(filters, default=0) > 4:
+        raise ValueError
+    return content[:33] + _chunk(b"IDAT", zlib.compress(pixels, 1)) + _chunk(b"IEND", b"")
+
+
+def _chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
 def _webp(content: bytes) -> bytes:

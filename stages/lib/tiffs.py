@@ -68,6 +68,7 @@ _MEANT = (
     532,
 )
 _PICTURE = frozenset([_WIDTH, _HEIGHT, *_OFFSETS, *_COUNTS, *_LAID, *_MEANT])
+_READ = _PICTURE | {_ORIENTATION, _PROFILE, _SUBFILE, _SUB_DIRECTORIES, _NODATA, _DNG}
 # Types of fields that hold whole numbers, and how many bytes each type takes.
 _NUMBERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
@@ -186,6 +187,10 @@ class Layout:
         """How much of memory a pixel takes while ``values`` decodes: samples, copy and buffer."""
         return 3 * self.samples * max(self.bits, 8) // 8
 
+    def places(self) -> int:
+        """How many strips or tiles are listed, at most."""
+        return max(len(self.tags[tag][1]) // 2 if tag in self.tags else 0 for tag in _OFFSETS)
+
     def decoded_pixels(self) -> int:
         """How many pixels are decoded: those of a tile where it is larger than the image."""
         tile = [self.numbers(tag, (0,))[0] for tag in _TILE]
@@ -201,7 +206,7 @@ def layout(content: bytes) -> Layout:
     order = "<" if content[:1] == b"I" else ">"
     try:
         tags = _directory(content, order)
-    except (struct.error, KeyError):
+    except (struct.error, OverflowError):
         raise Broken from None
 
     def numbers(tag: int, default: int) -> tuple[int, ...]:
@@ -242,14 +247,18 @@ def _directory(content: bytes, order: str) -> dict[int, tuple[int, bytes]]:
     place, step = start + (8 if big else 2), struct.calcsize(entry) + inline
     if place + count * step > len(content):
         raise Broken
-    tags = {}
+    tags, held = {}, 0
     for at in range(place, place + count * step, step):
         tag, kind, values = struct.unpack_from(entry, content, at)
         size, value = _SIZES.get(kind, 0) * values, at + step - inline
         if size > inline:
             (value,) = struct.unpack_from(f"{order}{'Q' if big else 'I'}", content, value)
-        if size and value + size <= len(content):
-            tags.setdefault(tag, (kind, content[value : value + size]))
+        if tag not in _READ or tag in tags:
+            continue
+        # No two values are the same bytes, of which there would be no end.
+        held += size
+        if size and value + size <= len(content) and held <= len(content):
+            tags[tag] = (kind, content[value : value + size])
         elif tag in _PICTURE:
             raise Broken
     return tags
@@ -300,6 +309,8 @@ def values(content: bytes, of: Layout) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _places(of: Layout) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    if of.places() > of.height * of.width * of.samples:
+        raise Broken
     offsets, counts = (of.numbers(strips) or of.numbers(tiles) for strips, tiles in (_OFFSETS, _COUNTS))
     if not counts and len(offsets) == 1 and of.raw:
         counts = (of.width * of.height * of.samples * of.bits // 8,)
