@@ -390,7 +390,7 @@ def _causes(gone: pd.DataFrame) -> str:
 
 
 def check_classes(examined: Examined, counts: pd.DataFrame) -> None:
-    """Refuse splits that no classifier can be trained or judged on; say first what was set aside, and why.
+    """Refuse splits that no classifier can be trained or judged on, and say what was set aside there, and why.
 
     Raises:
         UserError: as ``splits.check`` does.
@@ -398,13 +398,15 @@ def check_classes(examined: Examined, counts: pd.DataFrame) -> None:
     try:
         splits.check(counts)
     except UserError as error:
+        lost = counts.index[counts["train"] == 0][:1] if len(counts) > 1 and counts["train"].sum() else counts.index
+        concerned = examined.facts["label"].isin(lost)
         gone = examined.found[examined.found["action"] == findings.DROP]
-        lost = counts.index[counts.sum(axis=1) == 0]
-        own = gone[examined.facts["label"][gone["row"]].isin(lost).to_numpy()]
-        if len(own):
-            whole = int(examined.facts["label"].isin(lost).sum())
-            raise UserError(f"of {whole:,} images {len(own):,} were set aside ({_causes(own)}): {error}") from None
-        raise
+        gone = gone[concerned[gone["row"]].to_numpy()]
+        if gone.empty:
+            raise
+        what, _, remedy = str(error).partition(": ")
+        since = f"since {len(gone):,} of {plural(int(concerned.sum()), 'image')} were set aside ({_causes(gone)})"
+        raise UserError(f"{what}, {since}: {remedy}") from None
 
 
 def count(examined: Examined) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.lib import artifact, entry, files, images, models, parallel, prediction
+from stages.lib import artifact, entry, files, formats, images, models, parallel, prediction
 from stages.lib.errors import UserError
 
 BATCH, BATCH_BYTES = 256, 64 * 2**20
@@ -35,7 +35,7 @@ def listed(arguments: Iterable[str], lines: Iterable[bytes]) -> Iterator[Path]:
         lines: of standard input, a path each; read only where ``-`` asks for it.
 
     Yields:
-        Of a folder its image files by extension, with those of the folders in it,
+        Of a folder its image files, with those of the folders in it,
         sorted, hidden ones left out; the folder itself where it has none, for ``read`` to report.
     """
     for argument in arguments:
@@ -66,8 +66,21 @@ def _inside(path: Path) -> Iterator[Path]:
         if one.is_dir(follow_symlinks=False):  # links may lead round in a circle
             yield from _inside(path / one.name)
         # Not from a pipe, which might never end.
-        elif Path(one.name).suffix.lower() in images.EXTENSIONS and (one.is_symlink() or one.is_file()):
+        elif (one.is_symlink() or one.is_file()) and _is_image(path / one.name):
             yield path / one.name
+
+
+def _is_image(path: Path) -> bool:
+    """Tell as fetch does: by the extension where that is known, else by content."""
+    if path.suffix.lower() in images.EXTENSIONS:
+        return True
+    try:
+        if not path.is_file():  # a link to a pipe, which might never end
+            return False
+        with path.open("rb") as file:
+            return images.sniff(file.read(formats.HEAD)) in images.READ
+    except OSError:
+        return False
 
 
 def read(path: Path, conversion: images.Conversion) -> np.ndarray:

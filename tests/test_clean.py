@@ -1,5 +1,7 @@
 import itertools
 import shutil
+import struct
+import zlib
 
 import numpy as np
 import pandas as pd
@@ -9,6 +11,7 @@ import test_copies
 from conftest import ROOT, noise, png, whole
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from test_tiffs import tiff
 
 from stages import clean
 from stages.lib import copies, dataset, findings, images, params, splits
@@ -280,6 +283,83 @@ def test_a_budget_for_what_is_set_aside(monkeypatch):
     clean.check_budget(result, 0.25)
     with pytest.raises(UserError, match=r"10 of 40 images would be set aside \(10 constant\), more than .* 0\.2"):
         clean.check_budget(result, 0.2)
+
+
+def raw_of(tmp_path, contents: list[bytes]) -> dataset.Dataset:
+    records = [Record(str(i), "ab"[i % 2], None, None, content, None) for i, content in enumerate(contents)]
+    shutil.rmtree(tmp_path / "raw", ignore_errors=True)
+    dataset.write(tmp_path / "raw", [(None, dataset.raw_table(records))], "raw")
+    return dataset.open_dataset(tmp_path / "raw", "raw")
+
+
+def deep(low: float, high: float, kind: type = np.uint16, count: int = 12) -> list[bytes]:
+    """Gray TIFF whose values lie between two."""
+    drawn = np.random.default_rng(0).random((count, 16, 16))
+    return [tiff((low + (high - low) * values).astype(kind), 1) for values in drawn]
+
+
+@pytest.mark.parametrize(
+    ("contents", "expected"),
+    [
+        ([png(0), png(1)], None),
+        (deep(0, 4095), (0, 4095)),
+        ([png(0), *deep(0, 4095)], (0, 4095)),
+        (deep(0, 65535), (0, 65535)),
+        (deep(0, 1, np.float32), (0, 1)),
+        (deep(-1000, 3000, np.int16), (-1000, 3000)),
+        ([*deep(0, 4095, count=30), *deep(0, 1, np.float32, count=1)], (0, 4095)),
+    ],
+)
+def test_the_range_of_deep_images_is_found_over_the_set(tmp_path, contents, expected):
+    found = clean.find_conversion(raw_of(tmp_path, contents), SETTINGS).range
+    assert found is None if expected is None else found == pytest.approx(expected, rel=0.01, abs=0.02)
+    backwards = clean.find_conversion(raw_of(tmp_path, contents[::-1]), SETTINGS).range
+    assert backwards == found
+
+
+def test_a_given_range_stands_and_8_bit_images_have_none(tmp_path):
+    given_range = SETTINGS.model_copy(update={"range": [-100, 300]})
+    assert clean.find_conversion(raw_of(tmp_path, deep(0, 4095)), given_range).range == (-100, 300)
+    assert "range" not in clean.find_conversion(raw_of(tmp_path, [png(0)]), SETTINGS).to_json()
+
+
+def test_whole_numbers_and_floating_point_ones_have_no_common_range(tmp_path):
+    contents = [*deep(0, 4095, count=6), *deep(0, 1, np.float32, count=4)]
+    with pytest.raises(UserError, match="6 images hold whole numbers of more than 8 bits and 4 floating-point ones"):
+        clean.find_conversion(raw_of(tmp_path, contents), SETTINGS)
+
+
+def test_what_is_wrong_beside_the_pixels_is_a_finding_and_no_loss(tmp_path, monkeypatch):
+    broken = png(0)[:33] + b"\0\0\0\7eXIfgarbage" + struct.pack(">I", zlib.crc32(b"eXIfgarbage")) + png(0)[33:]
+    facts, pixels = spooled(tmp_path, [broken, png(1)])
+    assert facts["failure"].isna().all() and (pixels[0] == noise(0)).all()
+    assert facts["detail"].tolist() == ["EXIF is broken: read without it", None]
+    facts = made([("ab"[i % 2], None, str(i), None) for i in range(40)]).assign(detail=["x is broken"] + [None] * 39)
+    found = examined(facts, set(), monkeypatch).found
+    assert found[["row", "reason", "action", "detail"]].to_numpy().tolist() == [[0, "metadata", "flag", "x is broken"]]
+    assert not len(examined(facts, set(), monkeypatch, metadata="keep").found)
+    assert not examined(facts, set(), monkeypatch, metadata="drop").kept[0]
+
+
+def test_a_stage_that_ends_for_want_of_images_says_what_kind_of_files_they_are(monkeypatch):
+    facts = made([("ab"[i % 2], None, str(i), None) for i in range(40)])
+    details = (
+        ["HEIC photo"] * 5 + ["TIFF with 13 bands"] * 3 + ["broken or truncated: x", "broken or truncated: y", "z"]
+    )
+    facts.loc[:10, ["failure", "detail", "digest"]] = [["undecodable", detail, None] for detail in details]
+    result = examined(facts, set(), monkeypatch)
+    told = r"11 undecodable: 5 x HEIC photo; 3 x TIFF with 13 bands; 2 x broken or truncated; 1 others\), more than"
+    with pytest.raises(UserError, match=told):
+        clean.check_budget(result, 0.2)
+
+
+def test_a_class_that_is_lost_is_told_with_the_cause(monkeypatch):
+    facts = made([("phone" if i < 4 else "ab"[i % 2], None, str(i), None) for i in range(40)])
+    facts.loc[:3, ["failure", "detail", "digest"]] = [["undecodable", "HEIC photo", None]] * 4
+    result = examined(facts, set(), monkeypatch)
+    told = r"phone has no image left for train, since 4 of 4 images were .* \(4 undecodable: 4 x HEIC photo\): add"
+    with pytest.raises(UserError, match=told):
+        clean.check_classes(result, clean.count(result))
 
 
 @pytest.fixture

@@ -1,16 +1,20 @@
 """Golden pixels of the one conversion."""
 
 import io
+import json
+import math
 import struct
 import zlib
 from contextlib import suppress
+from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from conftest import noise, png
-from PIL import Image
+from PIL import Image, ImageCms
 
-from stages.lib import images, parallel
+from stages.lib import images, metadata, parallel
 
 RGB = images.Conversion(2, 2, 3, "stretch")
 GRAY = images.Conversion(2, 2, 1, "stretch")
@@ -164,9 +168,12 @@ def test_fit(fit, expected):
     assert (result[0] == 0).all() == (fit == "pad")
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM"])
+@pytest.mark.parametrize(
+    "kind", ["JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "AVIF", "JPEG2000", "progressive"]
+)
 def test_an_image_cut_at_any_byte_is_refused_or_whole(kind):
-    content = encoded(Image.fromarray(noise(2, 16, 16, 3)), kind)
+    picture = Image.fromarray(noise(2, 16, 16, 3))
+    content = encoded(picture, "JPEG", progressive=True) if kind == "progressive" else encoded(picture, kind)
     whole = images.convert(content, images.Conversion(16, 16, 3, "crop"))
     refused = 0
     for length in range(len(content)):
@@ -192,9 +199,16 @@ def test_half_a_jpeg_is_undecodable():
         (b"", "empty"),
         (b"not an image at all", "known format"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "known format"),
-        (huge_png(0, 5), "known format"),
-        (b"P6 0 5 255\n", "known format"),
-        (encoded(Image.fromarray(np.full((2, 2), 70000, np.int32)), "TIFF"), "32-bit"),
+        (huge_png(0, 5), "begins as PNG, but its header is not whole"),
+        (b"P6 0 5 255\n", "begins as PPM, but its header is not whole"),
+        (b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf", "HEIC photo: run `.venv/bin/pip install pillow-heif`"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "run `git lfs pull`"),
+        (b"<!DOCTYPE html><html>404</html>", "HTML page, not an image, as a failed download leaves it"),
+        (bytes(500), "nothing but zeros"),
+        (
+            encoded(Image.fromarray(np.full((2, 2), 70000, np.int32)), "TIFF"),
+            "signed 32-bit gray TIFF: its values have no agreed range",
+        ),
         (encoded(Image.fromarray(np.ones((2, 2), np.float32)), "TIFF"), "floating-point"),
     ],
 )
@@ -236,12 +250,22 @@ def test_what_is_decoded_at_the_same_time_is_bounded_by_bytes(monkeypatch, conte
     assert held == [4 * bytes_a_pixel] and budget.held == 0
 
 
-@pytest.mark.parametrize("kind", ["EPS", "PDF", "ICO", "TGA", "PCX", "JPEG2000", "SGI", "DDS", "AVIF"])
+@pytest.mark.parametrize("kind", ["EPS", "PDF", "ICO", "TGA", "PCX", "SGI", "DDS"])
 def test_other_formats_are_known_by_content_and_never_tried(kind):
     content = encoded(Image.new("RGB", (32, 32)), kind)
-    with pytest.raises(images.Undecodable, match=r"known format \(BMP, GIF, JPEG, PNG, PPM, TIFF, WEBP\)"):
+    with pytest.raises(
+        images.Undecodable, match=r"known format \(AVIF, BMP, DIB, GIF, .*JPEG 2000, PNG, PPM, TIFF, WEBP"
+    ):
         images.convert(content, RGB)
     assert images.inspect(content) is None
+
+
+@pytest.mark.parametrize("kind", ["BMP", "DIB", "GIF", "JPEG", "MPO", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP", "AVIF"])
+def test_what_is_read_is_read_by_content(kind):
+    content = encoded(Image.new("RGB", (32, 24), (200, 100, 50)), kind)
+    pixels, size = images.decode(content, images.Conversion(24, 32, 3, "crop"))
+    assert np.abs(pixels.astype(int) - (200, 100, 50)).max() < 8 and size == (24, 32)
+    assert images.inspect(content) == (24, 32, 3)
 
 
 def test_beyond_pillows_own_limit_it_is_too_large_all_the_same(monkeypatch):
@@ -269,3 +293,294 @@ def test_contact_sheet_enlarges_by_whole_factors():
     assert sheet.size == (2 * 56 + 12, 56 + 8)
     assert sheet.getpixel((30, 30)) == (0, 0, 0)
     assert sheet.getpixel((90, 30)) == (255, 255, 255)
+
+
+PROFILE_SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def curve(gamma: float) -> bytes:
+    """Make a curve of an ICC profile: one number, in 1/256."""
+    return b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256)) + bytes(2)
+
+
+def xyz(*numbers: float) -> bytes:
+    return b"XYZ " + bytes(4) + struct.pack(">3i", *(round(number * 65536) for number in numbers))
+
+
+def profile(space: bytes, tags: dict[bytes, bytes]) -> bytes:
+    """Make an ICC profile (version 2) of a display."""
+    head = (
+        struct.pack(">I4sI4s4s4s", 0, bytes(4), 0x02400000, b"mntr", space, b"XYZ ") + bytes(12) + b"acsp" + bytes(28)
+    )
+    head += struct.pack(">3i", 0xF6D6, 0x10000, 0xD32D) + bytes(48)
+    place, entries, body = 128 + 4 + 12 * len(tags), b"", b""
+    for name, content in tags.items():
+        entries += struct.pack(">4sII", name, place + len(body), len(content))
+        body += content + bytes(-len(content) % 4)
+    whole = head + struct.pack(">I", len(tags)) + entries + body
+    return struct.pack(">I", len(whole)) + whole[4:]
+
+
+WHITE = {b"wtpt": xyz(0.9642, 1, 0.8249)}
+# Primaries of Adobe RGB (1998), adapted to D50, by its specification; and a linear RGB of sRGB's primaries.
+ADOBE = profile(
+    b"RGB ",
+    WHITE
+    | {b"rXYZ": xyz(0.60974, 0.31111, 0.01947), b"gXYZ": xyz(0.20528, 0.62567, 0.06087)}
+    | {b"bXYZ": xyz(0.14919, 0.06322, 0.74457)}
+    | dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve(2.2)),
+)
+LINEAR = profile(
+    b"RGB ",
+    WHITE
+    | {b"rXYZ": xyz(0.43607, 0.22249, 0.01392), b"gXYZ": xyz(0.38515, 0.71687, 0.09708)}
+    | {b"bXYZ": xyz(0.14307, 0.06061, 0.7141)}
+    | dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve(1)),
+)
+LINEAR_GRAY = profile(b"GRAY", WHITE | {b"kTRC": curve(1)})
+
+
+def in_srgb(image: Image.Image, made: bytes) -> np.ndarray:
+    converted = ImageCms.profileToProfile(image, io.BytesIO(made), ImageCms.createProfile("sRGB"), outputMode="RGB")
+    return np.asarray(converted)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "JPEG", "AVIF"])
+@pytest.mark.parametrize("made", [ADOBE, LINEAR], ids=["Adobe RGB", "linear"])
+def test_colours_of_a_profile_are_brought_to_srgb(kind, made):
+    picture = Image.fromarray(noise(3, 12, 10, 3))
+    options = {"lossless": True} if kind == "WEBP" else {}
+    content = encoded(picture, kind, icc_profile=made, **options)
+    result = images.read(content, images.Conversion(12, 10, 3, "crop"))
+    plain = Image.open(io.BytesIO(content)).convert("RGB")
+    assert (result.pixels == in_srgb(plain, made)).all() and not result.notes
+    assert np.abs(result.pixels.astype(int) - np.asarray(plain)).max() > 5
+
+
+def test_a_linear_gray_of_a_half_is_as_bright_as_srgb_has_it():
+    content = encoded(Image.new("L", (2, 2), 128), icc_profile=LINEAR_GRAY)
+    assert images.inspect(content) == (2, 2, 1)
+    # 12.92 and 1.055 x^(1/2.4) - 0.055 of IEC 61966-2-1
+    assert images.convert(content, GRAY).max() == round(255 * (1.055 * (128 / 255) ** (1 / 2.4) - 0.055))
+    assert (images.convert(content, RGB) == 188).all()
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "L", "1"])
+def test_a_profile_goes_with_other_modes_and_keeps_what_is_transparent(mode):
+    picture = Image.fromarray(noise(3, 12, 10, 3)).convert(mode)
+    if mode in ("RGBA", "LA"):
+        picture.putalpha(Image.fromarray(np.repeat(np.array([[0, 255]], np.uint8), 6, 0).repeat(2, 0).repeat(5, 1)))
+    conversion = images.Conversion(12, 10, 3, "crop")
+    result = images.read(encoded(picture, icc_profile=ADOBE), conversion)
+    assert not result.notes
+    expected = in_srgb(picture.convert("RGB"), ADOBE)
+    if mode in ("RGBA", "LA"):
+        expected = np.concatenate([np.full((12, 5, 3), 255), expected[:, 5:]], axis=1)
+    assert (result.pixels == expected).all()
+
+
+def test_srgb_by_any_name_changes_no_byte():
+    picture, conversion = Image.fromarray(noise(3, 12, 10, 3)), images.Conversion(12, 10, 3, "crop")
+    assert (images.convert(encoded(picture, icc_profile=PROFILE_SRGB), conversion) == noise(3, 12, 10, 3)).all()
+
+
+@pytest.mark.parametrize(
+    ("made", "picture", "note"),
+    [
+        (b"no profile" * 20, Image.fromarray(noise(3, 12, 10, 3)), "broken"),
+        (ADOBE[:300], Image.fromarray(noise(3, 12, 10, 3)), "broken"),
+        (LINEAR_GRAY, Image.fromarray(noise(3, 12, 10, 3)), "is of GRAY images"),
+        (ADOBE, Image.fromarray(noise(3, 12, 10, 3)).convert("CMYK"), "is of RGB images"),
+    ],
+)
+def test_a_profile_that_is_broken_or_of_another_kind_costs_a_note_alone(made, picture, note):
+    conversion = images.Conversion(12, 10, 3, "crop")
+    result = images.read(encoded(picture, "TIFF", icc_profile=made), conversion)
+    assert (result.pixels == images.convert(encoded(picture, "TIFF"), conversion)).all()
+    assert len(result.notes) == 1 and note in result.notes[0]
+
+
+def test_cielab_becomes_rgb():
+    picture = Image.new("RGB", (2, 2), (200, 100, 50))
+    lab = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB")
+    pixels = images.convert(encoded(ImageCms.applyTransform(picture, lab), "TIFF"), RGB)
+    assert np.abs(pixels.astype(int) - (200, 100, 50)).max() <= 3
+
+
+def deep_gray_png(values: np.ndarray) -> bytes:
+    return encoded(Image.fromarray(values.astype(np.uint16)))
+
+
+@pytest.mark.parametrize(("within", "expected"), [(None, 16), ((0, 4095), 255), ((4095, 8190), 0), ((0, 8190), 128)])
+def test_deep_values_are_scaled_by_the_range_of_the_conversion(within, expected):
+    conversion = images.Conversion(2, 2, 1, "stretch", within)
+    assert (images.convert(deep_gray_png(np.full((2, 2), 4095)), conversion) == expected).all()
+    assert (images.convert(deep_png(4095, 4095, 4095), replace(conversion, channels=3)) == expected).all()
+    # 8 bits are what they are.
+    assert (images.convert(flat("L", 77), conversion) == 77).all()
+
+
+def test_what_deep_images_span():
+    assert images.span(deep_gray_png(np.arange(4096).reshape(64, 64))) == (4, 4091, False)
+    assert images.span(deep_png(9, 500, 3000)) == (9, 3000, False)
+    assert images.span(flat("RGB", (1, 2, 3))) is images.span(b"text") is images.span(png(0)) is None
+
+
+def test_a_conversion_without_a_range_is_written_as_before_and_one_with_it_comes_back():
+    assert RGB.to_json() == {"height": 2, "width": 2, "channels": 3, "fit": "stretch"}
+    ranged = replace(RGB, range=(0.0, 4095.0))
+    assert images.Conversion(**json.loads(json.dumps(ranged.to_json()))) == ranged
+    # As evaluate compares the model's with the dataset's.
+    assert ranged.to_json() == json.loads(json.dumps(ranged.to_json()))
+    for wrong in ([1], [2, 1], ["a", "b"], 5, [0, math.nan]):
+        with pytest.raises((TypeError, ValueError)):
+            replace(RGB, range=wrong)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0, "quality": 95}], ids=str)
+def test_a_jpeg_that_lacks_its_end_marker_alone_is_whole(options):
+    content = encoded(Image.fromarray(noise(2, 33, 47, 3)), "JPEG", **options)
+    conversion = images.Conversion(33, 47, 3, "crop")
+    whole = images.convert(content, conversion)
+    for cut in (1, 2):
+        result = images.read(content[:-cut], conversion)
+        assert (result.pixels == whole).all()
+        assert set(result.notes) <= {"it lacks its end marker"}  # which Pillow may pass over
+    refused = 0
+    for cut in range(3, 200):
+        try:  # a last byte may be nothing but filling
+            assert (images.convert(content[:-cut], conversion) == whole).all()
+        except images.Undecodable as error:
+            refused += "truncated" in str(error)
+    assert refused > 190
+
+
+def test_a_progressive_jpeg_without_its_last_scan_is_truncated():
+    content = encoded(Image.fromarray(noise(2, 33, 47, 3)), "JPEG", progressive=True)
+    with pytest.raises(images.Undecodable, match="truncated"):
+        images.read(content[: content.rindex(b"\xff\xda")], images.Conversion(33, 47, 3, "crop"))
+
+
+def webp_with(**chunks: bytes) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 1
+    content = encoded(Image.fromarray(noise(2, 8, 12, 3)), "WEBP", lossless=True, exif=exif)
+    place = content.index(b"EXIF")
+    chunk = struct.pack("<4sI", b"EXIF", len(chunks["EXIF"])) + chunks["EXIF"] + bytes(len(chunks["EXIF"]) % 2)
+    content = content[:place] + chunk
+    return content[:4] + struct.pack("<I", len(content) - 8) + content[8:]
+
+
+def png_with(name: bytes, body: bytes, wrong: bool = False) -> bytes:
+    """Put a chunk before the pixels, perhaps with a wrong checksum."""
+    content, made = encoded(Image.fromarray(noise(2, 8, 12, 3))), chunk(name, body)
+    made = made[:-4] + b"\0\0\0\0" if wrong else made
+    return content[:33] + made + content[33:]
+
+
+def jpeg_with(marker: int, body: bytes) -> bytes:
+    content = encoded(Image.fromarray(noise(2, 8, 12, 3)), "JPEG")
+    return content[:2] + struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body + content[2:]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        png_with(b"eXIf", b"garbage"),
+        png_with(b"eXIf", b"II*\0\x08\0\0\0\0\0", wrong=True),
+        png_with(b"tEXt", b"Comment\0hello", wrong=True),
+        png_with(b"zTXt", b"Comment\0\0no deflate"),
+        png_with(b"iTXt", b"\xff"),
+        png_with(b"iCCP", b"name\0\0no deflate"),
+        png_with(b"iCCP", b"name\0\0" + zlib.compress(bytes(2**22))),  # more than Pillow unpacks
+        png_with(b"pHYs", b"\1"),
+        png_with(b"gAMA", b""),
+        png_with(b"acTL", b"\0"),
+        webp_with(EXIF=b"garbage!"),
+        webp_with(EXIF=b""),
+        jpeg_with(0xE1, b"Exif\0\0garbage"),
+        jpeg_with(0xE1, b"Exif\0\0II*\0\xff\xff\xff\x7f"),
+        jpeg_with(0xE2, b"ICC_PROFILE\0\1"),
+        jpeg_with(0xE2, b"MPF\0garbage"),
+        jpeg_with(0xED, b"Photoshop 3.0\0" + b"8BIM\4\4\0\0\xff\xff\xff\xff"),
+        jpeg_with(0xEE, b"Adobe"),
+        jpeg_with(0xE0, b"JFIF"),
+    ],
+    ids=lambda content: repr(content[30:60]),
+)
+def test_what_is_broken_beside_the_pixels_does_not_cost_the_image(content, capfd):
+    kind, lossless = {b"\x89": ("PNG", {}), b"R": ("WEBP", {"lossless": True}), b"\xff": ("JPEG", {})}[content[:1]]
+    plain, conversion = (
+        encoded(Image.fromarray(noise(2, 8, 12, 3)), kind, **lossless),
+        images.Conversion(8, 12, 3, "crop"),
+    )
+    assert (images.convert(content, conversion) == images.convert(plain, conversion)).all()
+    assert images.inspect(content) in ((8, 12, 3), None)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_broken_chunk_costs_neither_the_orientation_nor_the_profile():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = encoded(Image.fromarray(noise(2, 8, 12, 3)), exif=exif, icc_profile=ADOBE)
+    whole = images.convert(content, images.Conversion(12, 8, 3, "crop"))
+    broken = content[:33] + chunk(b"tEXt", b"a\0b")[:-4] + bytes(4) + content[33:]
+    result = images.read(broken, images.Conversion(12, 8, 3, "crop"))
+    assert (result.pixels == whole).all() and result.notes == ("its metadata is broken: read without it",)
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_deflate", "group4", "jpeg", "packbits"])
+def test_libraries_are_silent_about_damaged_files(compression, capfd, caplog):
+    picture = Image.fromarray(noise(2, 64, 64, 3))
+    picture = picture.convert("1") if compression == "group4" else picture
+    content = bytearray(encoded(picture, "TIFF", compression=compression))
+    content[100:160] = b"\xff" * 60
+    with suppress(images.Undecodable):
+        images.convert(bytes(content), RGB)
+    assert capfd.readouterr() == ("", "") and not caplog.records
+
+
+def test_the_plug_in_of_heic_is_used_where_it_is_installed(monkeypatch):
+    opened = []
+    content = b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf"
+    monkeypatch.setattr(images, "READ", images.READ | {"HEIC"})
+    monkeypatch.setattr(images, "_register_heif", lambda: opened.append("registered"))
+
+    def open_image(file, formats):
+        opened.append(formats)
+        return Image.new("RGB", (4, 2), (1, 2, 3))
+
+    monkeypatch.setattr(images.Image, "open", open_image)
+    assert (images.convert(content, images.Conversion(2, 4, 3, "crop")) == (1, 2, 3)).all()
+    assert opened == ["registered", ["HEIF"]]
+
+
+def interlaced_png(values: np.ndarray) -> bytes:
+    """Write 16-bit RGB, [H, W, 3], in the seven passes of Adam7."""
+    height, width, _ = values.shape
+    rows = b"".join(
+        b"\0" + row.astype(">u2").tobytes()
+        for left, top, right, down in metadata._ADAM7
+        for row in values[top::down, left::right]
+        if row.size
+    )
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 1)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (9, 17)])
+def test_deep_colour_png_plain_and_interlaced(shape):
+    values = np.random.default_rng(0).integers(0, 65536, (*shape, 3)).astype(np.uint16)
+    expected = (values.astype(int) + 128) // 257
+    plain = cv2.imencode(".png", values[..., ::-1])[1].tobytes()
+    for content in (plain, interlaced_png(values)):
+        assert (images.convert(content, images.Conversion(*shape, 3, "crop")) == expected).all()
+
+
+def test_a_wrong_filter_of_a_deep_png_is_refused_in_silence(capfd):
+    rows = b"\7" + struct.pack(">3H", 1, 2, 3) * 2 + b"\0" + struct.pack(">3H", 1, 2, 3) * 2
+    header = struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    with pytest.raises(images.Undecodable, match="not whole"):
+        images.convert(content, RGB)
+    assert capfd.readouterr() == ("", "")

@@ -1,8 +1,13 @@
 """What a file is, by its first bytes, whatever its name says."""
 
+import importlib.util
+
 # What is decoded; see ``images`` for how. No other is ever tried: some start programs (EPS), some have no mark to
 # know them by (TGA). DIB is BMP without its mark: known by a header in which all but the size is as it must be.
+# HEIC where its plug-in is installed, whose codec is under the GPL, and which is larger than all others together.
+HEIF_PLUGIN = "pillow_heif"
 READ = frozenset(["AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG 2000", "PNG", "PPM", "TIFF", "WEBP"])
+READ |= {"HEIC"} if importlib.util.find_spec(HEIF_PLUGIN) else set()
 # How many bytes ``sniff`` looks at.
 HEAD = 140
 _MARKS = (
@@ -14,6 +19,8 @@ _MARKS = (
     (b"II*\0\x10\0\0\0CR", "camera raw (CR2)"),
     (b"II*\0", "TIFF"),
     (b"MM\0*", "TIFF"),
+    (b"MM*\0", "TIFF"),
+    (b"II\0*", "TIFF"),
     (b"II+\0", "TIFF"),
     (b"MM\0+", "TIFF"),
     (b"\xff\x4f\xff\x51", "JPEG 2000"),

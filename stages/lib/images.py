@@ -2,11 +2,13 @@
 
 import ctypes
 import functools
-import importlib.util
+import importlib
 import io
 import logging
 import math
+import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -17,11 +19,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from stages.lib import colors, formats, levels, metadata, parallel, tiffs
-from stages.lib.formats import sniff
+from stages.lib.formats import HEIF_PLUGIN, READ, sniff
 
-# HEIC is read where its plug-in is installed, which brings a codec under the GPL and is as large as all others.
-HEIF_PLUGIN = "pillow_heif"
-READ = formats.READ | ({"HEIC"} if importlib.util.find_spec(HEIF_PLUGIN) else frozenset())
 # Pillow's names of those that are called otherwise here. No other is ever tried.
 _PLUGINS = {"JPEG 2000": "JPEG2000", "HEIC": "HEIF"}
 _NAMES = ".avif .bmp .dib .gif .j2c .j2k .jfif .jp2 .jpc .jpe .jpeg .jpf .jpg .jpx .mpo .pbm .pgm .png .pnm .ppm"
@@ -32,8 +31,8 @@ MAX_PIXELS = 100_000_000
 _DECODING = parallel.Budget(2 * 2**30)
 # Pillow's four bytes a pixel, once more where the image is turned, and twice more where it is laid on white.
 _BYTES, _BYTES_OF_OTHERS = 8, 16
-# What deep values take a sample while they are brought to 8 bits, as floats of 64 bits.
-_BYTES_OF_DEEP = 10
+# What deep values take a sample while they are brought to 8 bits, as floats of 64 bits beside their own.
+_BYTES_OF_DEEP = 14
 _ORIENTATION = 0x0112
 # How the picture comes upright, by what EXIF says of it.
 _TURNS = {
@@ -51,7 +50,7 @@ _GRAY = ("1", "L", "LA", "La", *_DEEP_GRAY)
 _FULL = (0, 65535)
 _NOT_READ = "not read, save it as gray or RGB"
 _REMEDIES = {
-    "HEIC": f"HEIC photo: `pip install {HEIF_PLUGIN.replace('_', '-')}` into .venv and run again, or save it as JPEG",
+    "HEIC": f"HEIC photo: run `.venv/bin/pip install {HEIF_PLUGIN.replace('_', '-')}` once, or save it as JPEG",
     "HEIF": "HEIF photo of another codec: save it as JPEG",
     "Git LFS pointer": "Git LFS pointer, not the image: run `git lfs pull` where the images come from",
     "git-annex pointer": "git-annex pointer, not the image: run `git annex get .` where the images come from",
@@ -64,6 +63,10 @@ _REMEDIES = {
 
 class Undecodable(Exception):
     """The bytes are not a whole image that the conversion knows; the text says why."""
+
+
+class _Refused(Undecodable):
+    """It is whole for all that is known, but of a kind that is not read."""
 
 
 class _Unidentified(Undecodable):
@@ -173,7 +176,7 @@ def read(content: bytes, conversion: Conversion, max_pixels: int = MAX_PIXELS) -
     """
     try:
         return _read(content, conversion, max_pixels)
-    except TooLarge:
+    except (TooLarge, _Refused):
         raise
     except Undecodable as error:
         first = error
@@ -259,7 +262,11 @@ class _ByPillow:
         if not self.several:
             values = np.asarray(self.image)
             return (values.astype(np.uint16, copy=False) if values.dtype.kind == "u" else values), None
-        found = cv2.imdecode(np.frombuffer(self.content, np.uint8), cv2.IMREAD_UNCHANGED)
+        try:
+            content = metadata.flawless_png(self.content)
+        except (ValueError, zlib.error, struct.error):
+            raise Undecodable("broken or truncated: its 16-bit values are not whole") from None
+        found = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
         if found is None or found.dtype != np.uint16 or found.shape[:2] != (self.image.height, self.image.width):
             raise Undecodable("broken or truncated: its 16-bit values cannot be decoded")
         return found[..., [2, 1, 0, 3][: found.shape[2]]], None
@@ -292,7 +299,7 @@ class _ByOpenCV:
     def bytes(self) -> int:
         """Bound the memory that the image takes while it is converted."""
         each = self.layout.pixel_bytes() + _BYTES_OF_DEEP * self.layout.samples
-        return 2 * len(self.content) + self.layout.decoded_pixels() * each
+        return 2 * len(self.content) + 80 * self.layout.places() + self.layout.decoded_pixels() * each
 
     def values(self) -> tuple[np.ndarray, np.ndarray | None]:
         """As of ``_ByPillow``, and where there is nothing: bool [height, width], or None."""
@@ -317,23 +324,25 @@ def _open(content: bytes, max_pixels: int = MAX_PIXELS) -> _ByPillow | _ByOpenCV
     kind = sniff(content[: formats.HEAD])
     if kind not in READ:
         known = f"not an image of a known format ({', '.join(sorted(READ))})"
-        raise Undecodable(_REMEDIES.get(kind, f"{kind}: {known}" if kind else known))
-    layout = None
-    if kind == "TIFF":
-        with suppress(tiffs.Broken):  # Pillow tells what is wrong
-            layout = tiffs.layout(content)
-    if layout is None:
+        raise _Refused(_REMEDIES.get(kind, f"{kind}: {known}" if kind else known))
+    if kind == "JPEG 2000" and not metadata.has_end(content):
+        raise Undecodable("broken or truncated: it lacks its end")
+    if kind != "TIFF":
         return _ByPillow(content, kind, _opened(content, kind, max_pixels))
+    try:
+        layout = tiffs.layout(content)
+    except tiffs.Broken:
+        raise Undecodable("broken or truncated: its TIFF directory is not whole") from None
     if layout.decoded_pixels() > max_pixels:
         raise TooLarge(f"{layout.width} x {layout.height} pixels are more than {max_pixels:,}")
     if layout.by_opencv:
         return _ByOpenCV(content, layout)
     if layout.unreadable:
-        raise Undecodable(f"{layout.name}: {_NOT_READ}")
+        raise _Refused(f"{layout.name}: {_NOT_READ}")
     try:
         return _ByPillow(content, kind, _opened(content, kind, max_pixels))
     except _Unidentified:
-        raise Undecodable(f"{layout.name}: {_NOT_READ}") from None
+        raise _Refused(f"{layout.name}: {_NOT_READ}") from None
 
 
 def _opened(content: bytes, kind: str, max_pixels: int) -> Image.Image:
@@ -388,7 +397,7 @@ def _eight_bits(
     if within is None:
         whole = values.dtype.kind in "ui" and (values.size == 0 or 0 <= values.min() <= values.max() <= _FULL[1])
         if not whole:
-            raise Undecodable(f"{name}: its values have no agreed range, give clean.range or save it with 8 or 16 bits")
+            raise _Refused(f"{name}: its values have no agreed range, give clean.range or save it with 8 or 16 bits")
         within = _FULL
     scaled = levels.scale(shades, within)
     if inverted:

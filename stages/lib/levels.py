@@ -89,7 +89,8 @@ def _scaled(values: np.ndarray, within: Range) -> np.ndarray:
     # Numbers beyond all measure are clipped first, since their differences would be no numbers.
     np.clip(np.nan_to_num(scaled, copy=False, nan=low, posinf=high, neginf=low), low, high, out=scaled)
     scaled -= low
-    scaled *= 255 / (high - low)
+    scaled *= 255
+    scaled /= high - low
     scaled += 0.5
     return scaled.astype(np.uint8)
 

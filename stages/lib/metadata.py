@@ -15,10 +15,13 @@ _NOTE = "its metadata is broken: read without it"
 _END = b"\xff\xd9"
 _PNG_NEEDED = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _PNG_KEPT = (*_PNG_NEEDED, b"eXIf", b"iCCP", b"sRGB")
+# First column, first row, and the steps between columns and rows, of each pass of an interlaced PNG.
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _WEBP_NEEDED = (b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF")
 _WEBP_FLAGS = 0x20 | 0x08 | 0x04  # profile, EXIF, XMP
-# JPEG's markers: application segments but JFIF's (0) and Adobe's (14), and comments.
-_JPEG_BESIDE = frozenset(range(0xE1, 0xF0)) - {0xEE} | {0xFE}
+# JPEG's markers: application segments but Adobe's, which says what the colours are, and comments.
+_JPEG_BESIDE = frozenset(range(0xE0, 0xF0)) - {0xEE} | {0xFE}
+_JPEG_ADOBE = 16  # bytes, with the marker
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_PROGRESSIVE = frozenset([0xC2, 0xC6, 0xCA, 0xCE])
 
@@ -57,6 +60,41 @@ def _png(content: bytes, kept: tuple[bytes, ...] = _PNG_NEEDED) -> bytes:
     return b"".join(parts)
 
 
+def flawless_png(content: bytes) -> bytes:
+    """Give a PNG with nothing in it that a decoder could complain of, since libpng does so on the terminal.
+
+    Args:
+        content: a PNG of several channels of 16 bits.
+
+    Raises:
+        ValueError, zlib.error, struct.error: its pixels are not whole.
+    """
+    width, height, _, color, _, _, interlaced = struct.unpack_from(">IIBBBBB", content, 16)
+    each = 2 * {2: 3, 4: 2, 6: 4}[color]
+    passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)
+    sizes = [(-(-(height - top) // down), -(-(width - left) // right)) for left, top, right, down in passes]
+    sizes = [(rows, 1 + each * columns) for rows, columns in sizes if rows > 0 and columns > 0]
+    packed, place = [], 8
+    while place + 12 <= len(content):
+        size, name = struct.unpack_from(">I4s", content, place)
+        if name == b"IDAT":
+            packed.append(content[place + 8 : place + 8 + size])
+        place += 12 + size
+    length = sum(rows * step for rows, step in sizes)
+    pixels = zlib.decompressobj().decompress(b"".join(packed), length)
+    filters, place = set(), 0
+    for rows, step in sizes:
+        filters |= set(pixels[place : place + rows * step : step])
+        place += rows * step
+    if len(pixels) != length or max(filters, default=0) > 4:
+        raise ValueError
+    return content[:33] + _chunk(b"IDAT", zlib.compress(pixels, 1)) + _chunk(b"IEND", b"")
+
+
+def _chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
 def _webp(content: bytes) -> bytes:
     parts, place = [], 12
     while place + 8 <= len(content):
@@ -76,7 +114,7 @@ def _tiff(content: bytes) -> bytes:
 
 
 def _jpeg_upright(content: bytes) -> bytes:
-    return _jpeg(content, _JPEG_BESIDE - {0xE1, 0xE2})
+    return _jpeg(content, _JPEG_BESIDE - {0xE0, 0xE1, 0xE2})
 
 
 def _jpeg(content: bytes, left_out: frozenset[int] = _JPEG_BESIDE) -> bytes:
@@ -85,7 +123,7 @@ def _jpeg(content: bytes, left_out: frozenset[int] = _JPEG_BESIDE) -> bytes:
         if marker == 0xDA:
             last = start
             break
-        if marker not in left_out:
+        if marker not in left_out and (marker != 0xEE or end - start >= _JPEG_ADOBE):
             parts.append(content[start:end])
     return b"".join([*parts, content[last:]])
 
@@ -150,3 +188,17 @@ def _all_scans(content: bytes) -> bool:
                     elif not bits & 15:
                         missing[component] -= set(range(first, last + 1))
     return bool(missing) and not any(missing.values())
+
+
+def has_end(content: bytes) -> bool:
+    """Tell whether a JPEG 2000 file has its end, since the decoder makes a coarser picture of what is there."""
+    place, end = 0, len(content)
+    while content[:4] == b"\0\0\0\x0c" and place + 8 <= len(content):
+        size, name = struct.unpack_from(">I4s", content, place)
+        if size == 1 and place + 16 <= len(content):
+            (size,) = struct.unpack_from(">Q", content, place + 8)
+        end = place + size if size else len(content)
+        if name == b"jp2c" or end <= place:
+            break
+        place = end
+    return end <= len(content) and content[:end].endswith(_END)

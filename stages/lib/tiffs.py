@@ -6,14 +6,12 @@ nor when to leave a picture as it lies. So deep pixels are decoded by OpenCV fro
 directory written anew, with the tags alone that say where and how the pixels lie.
 """
 
-import io
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from PIL import TiffImagePlugin
 
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
@@ -69,7 +67,12 @@ _MEANT = (
     531,
     532,
 )
-_KINDS = {"B": 1, "H": 3, "I": 4, "f": 11, "d": 12}
+_PICTURE = frozenset([_WIDTH, _HEIGHT, *_OFFSETS, *_COUNTS, *_LAID, *_MEANT])
+_READ = _PICTURE | {_ORIENTATION, _PROFILE, _SUBFILE, _SUB_DIRECTORIES, _NODATA, _DNG}
+# Types of fields that hold whole numbers, and how many bytes each type takes.
+_NUMBERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_SHORT, _LONG, _LONG8 = 3, 4, 16
 
 
 class Broken(Exception):
@@ -89,7 +92,8 @@ class Layout:
         photometric: what the colours are.
         planes: whether each sample lies in a plane of its own.
         orientation: 1 to 8, as in EXIF; 1 where it is no such number.
-        tags: all.
+        order: of bytes, as ``struct`` has it.
+        tags: tag -> (type, bytes) of all that can be read.
     """
 
     width: int
@@ -101,7 +105,17 @@ class Layout:
     photometric: int
     planes: bool
     orientation: int
-    tags: Mapping
+    order: str
+    tags: Mapping[int, tuple[int, bytes]]
+
+    def numbers(self, tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
+        """The whole numbers of a tag."""
+        return _numbers(self.tags, tag, self.order) or default
+
+    @property
+    def raw(self) -> bool:
+        """Whether it is not compressed."""
+        return self.numbers(_COMPRESSION, (_RAW,)) == (_RAW,)
 
     @property
     def colors(self) -> int:
@@ -140,23 +154,21 @@ class Layout:
     @property
     def unreadable(self) -> bool:
         """Whether Pillow would scramble it, or say of it that it is broken."""
-        raw = self.tags.get(_COMPRESSION, 1) == _RAW
-        planes = (self.photometric in (_RGB, _CMYK) and self.bits == 8) or (self.photometric == _YCBCR and not raw)
-        subsampled = self.photometric == _YCBCR and raw and self.tags.get(_SUBSAMPLING, (2, 2)) != (1, 1)
+        planes = (self.photometric in (_RGB, _CMYK) and self.bits == 8) or (self.photometric == _YCBCR and not self.raw)
+        subsampled = self.photometric == _YCBCR and self.raw and self.numbers(_SUBSAMPLING) != (1, 1)
         scrambled = subsampled or (self.planes and self.samples > 1 and not planes)
         return self.camera_raw or scrambled or not self.bits or self.colors > 4 or self.format > 4
 
     @property
     def camera_raw(self) -> bool:
         """Whether it is a camera's raw file, whose first picture is a small preview."""
-        preview = self.tags.get(_SUBFILE, 0) == 1 and _SUB_DIRECTORIES in self.tags
+        preview = self.numbers(_SUBFILE) == (1,) and _SUB_DIRECTORIES in self.tags
         return _DNG in self.tags or preview or self.photometric in (32803, 34892)
 
     @property
     def profile(self) -> bytes | None:
         """The ICC profile."""
-        profile = self.tags.get(_PROFILE)
-        return profile if isinstance(profile, bytes) else None
+        return self.tags[_PROFILE][1] if _PROFILE in self.tags else None
 
     @property
     def name(self) -> str:
@@ -175,9 +187,13 @@ class Layout:
         """How much of memory a pixel takes while ``values`` decodes: samples, copy and buffer."""
         return 3 * self.samples * max(self.bits, 8) // 8
 
+    def places(self) -> int:
+        """How many strips or tiles are listed, at most."""
+        return max(len(self.tags[tag][1]) // 2 if tag in self.tags else 0 for tag in _OFFSETS)
+
     def decoded_pixels(self) -> int:
         """How many pixels are decoded: those of a tile where it is larger than the image."""
-        tile = [number if isinstance(number := self.tags.get(tag, 0), int) else 0 for tag in _TILE]
+        tile = [self.numbers(tag, (0,))[0] for tag in _TILE]
         return max(self.width * self.height, tile[0] * tile[1])
 
 
@@ -185,50 +201,73 @@ def layout(content: bytes) -> Layout:
     """Read the first directory.
 
     Raises:
-        Broken: it is not whole.
+        Broken: it is not whole, or a tag that makes the picture is not.
     """
+    order = "<" if content[:1] == b"I" else ">"
     try:
-        head = content[: 16 if content[2:3] == b"+" or content[3:4] == b"+" else 8]
-        tags = TiffImagePlugin.ImageFileDirectory_v2(head)
-        file = io.BytesIO(content)
-        file.seek(tags.next)
-        tags.load(file)
-        # It reads a tag when it is asked for: all at once, and those that cannot be read are not there.
-        known = {tag: value for tag in list(tags) if (value := _value(tags, tag)) is not None}
-        width, height, samples = (int(known.get(tag, 1)) for tag in (_WIDTH, _HEIGHT, _SAMPLES))
-        bits, formats = (_several(known.get(tag, (1,))) for tag in (_BITS, _FORMAT))
-        extra = _several(known.get(_EXTRA, ()))
-        orientation = known.get(_ORIENTATION)
-        whole = width > 0 and height > 0 and samples > 0 and len(extra) < samples and {_WIDTH, _HEIGHT} <= known.keys()
-    except Exception:  # Pillow raises what it pleases on hostile bytes
+        tags = _directory(content, order)
+    except (struct.error, OverflowError):
         raise Broken from None
-    if not whole:
-        raise Broken
-    if samples == 4 and not extra and known.get(_PHOTOMETRIC) == _RGB:
+
+    def numbers(tag: int, default: int) -> tuple[int, ...]:
+        return _numbers(tags, tag, order) or (default,)
+
+    width, height, samples = (numbers(tag, 0)[0] for tag in (_WIDTH, _HEIGHT, _SAMPLES))
+    samples = samples or 1
+    bits, formats, orientation = (
+        numbers(_BITS, 1)[:samples],
+        numbers(_FORMAT, _UNSIGNED)[:samples],
+        numbers(_ORIENTATION, 1),
+    )
+    extra, photometric = _numbers(tags, _EXTRA, order), numbers(_PHOTOMETRIC, 0)[0]
+    if samples == 4 and not extra and photometric == _RGB:
         extra = (2,)  # as Pillow reads what leaves it out
+    if min(width, height) < 1 or not samples - len(extra) > 0:
+        raise Broken
     return Layout(
         width,
         height,
-        bits[0] if len(set(bits[:samples])) == 1 else 0,
+        bits[0] if len(set(bits)) == 1 else 0,
         formats[0] if len(set(formats)) == 1 else 0,
         samples,
         extra,
-        known.get(_PHOTOMETRIC, 0),
-        known.get(_PLANAR, 1) == 2,
-        orientation if orientation in range(1, 9) else 1,
-        known,
+        photometric,
+        numbers(_PLANAR, 1)[0] == 2,
+        orientation[0] if orientation[0] in range(1, 9) else 1,
+        order,
+        tags,
     )
 
 
-def _value(tags: Mapping, tag: int):
-    try:
-        return tags.get(tag)
-    except Exception:  # as above
-        return None
+def _directory(content: bytes, order: str) -> dict[int, tuple[int, bytes]]:
+    big = b"+" in content[2:4]
+    (start,) = struct.unpack_from(f"{order}{'Q' if big else 'I'}", content, 8 if big else 4)
+    (count,) = struct.unpack_from(f"{order}{'Q' if big else 'H'}", content, start)
+    inline, entry = (8, f"{order}HHQ") if big else (4, f"{order}HHI")
+    place, step = start + (8 if big else 2), struct.calcsize(entry) + inline
+    if place + count * step > len(content):
+        raise Broken
+    tags, held = {}, 0
+    for at in range(place, place + count * step, step):
+        tag, kind, values = struct.unpack_from(entry, content, at)
+        size, value = _SIZES.get(kind, 0) * values, at + step - inline
+        if size > inline:
+            (value,) = struct.unpack_from(f"{order}{'Q' if big else 'I'}", content, value)
+        if tag not in _READ or tag in tags:
+            continue
+        # No two values are the same bytes, of which there would be no end.
+        held += size
+        if size and value + size <= len(content) and held <= len(content):
+            tags[tag] = (kind, content[value : value + size])
+        elif tag in _PICTURE:
+            raise Broken
+    return tags
 
 
-def _several(value) -> tuple[int, ...]:
-    return tuple(value) if isinstance(value, tuple | bytes) else (value,)
+def _numbers(tags: Mapping[int, tuple[int, bytes]], tag: int, order: str) -> tuple[int, ...]:
+    kind, raw = tags.get(tag, (0, b""))
+    form = _NUMBERS.get(kind)
+    return struct.unpack(f"{order}{len(raw) // _SIZES[kind]}{form}", raw) if form else ()
 
 
 def bare(content: bytes, of: Layout) -> bytes:
@@ -270,10 +309,10 @@ def values(content: bytes, of: Layout) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _places(of: Layout) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    offsets, counts = (
-        next((_several(of.tags[tag]) for tag in pair if tag in of.tags), ()) for pair in (_OFFSETS, _COUNTS)
-    )
-    if not counts and len(offsets) == 1 and of.tags.get(_COMPRESSION, 1) == _RAW:
+    if of.places() > of.height * of.width * of.samples:
+        raise Broken
+    offsets, counts = (of.numbers(strips) or of.numbers(tiles) for strips, tiles in (_OFFSETS, _COUNTS))
+    if not counts and len(offsets) == 1 and of.raw:
         counts = (of.width * of.height * of.samples * of.bits // 8,)
     if not offsets or len(offsets) != len(counts):
         raise Broken
@@ -283,11 +322,11 @@ def _places(of: Layout) -> tuple[tuple[int, ...], tuple[int, ...]]:
 def _decoded(content: bytes, of: Layout, offsets: tuple, counts: tuple, samples: int) -> np.ndarray:
     tags = {tag: of.tags[tag] for tag in (*_LAID, _COMPRESSION) if tag in of.tags}
     tags |= {
-        _BITS: (of.bits,) * samples,
-        _PHOTOMETRIC: _BLACK_IS_ZERO if samples == 1 else _RGB,
-        _SAMPLES: samples,
-        _FORMAT: (of.format,) * samples,
-        **({_EXTRA: 2} if samples == 4 else {}),
+        _BITS: _shorts(of, *(of.bits,) * samples),
+        _PHOTOMETRIC: _shorts(of, _BLACK_IS_ZERO if samples == 1 else _RGB),
+        _SAMPLES: _shorts(of, samples),
+        _FORMAT: _shorts(of, *(of.format,) * samples),
+        **({_EXTRA: _shorts(of, 2)} if samples == 4 else {}),
     }
     try:
         found = cv2.imdecode(
@@ -303,8 +342,8 @@ def _decoded(content: bytes, of: Layout, offsets: tuple, counts: tuple, samples:
 
 def _void(found: np.ndarray, of: Layout) -> np.ndarray | None:
     try:
-        nothing = float(of.tags[_NODATA].strip("\0 "))
-    except (KeyError, AttributeError, ValueError):
+        nothing = float(of.tags[_NODATA][1].strip(b"\0 "))
+    except (KeyError, ValueError):
         return None
     same = found[..., : of.colors] == nothing if found.ndim == 3 else found == nothing
     return same.all(axis=-1) if found.ndim == 3 else same
@@ -312,32 +351,42 @@ def _void(found: np.ndarray, of: Layout) -> np.ndarray | None:
 
 def _rewritten(content: bytes, of: Layout, tags: dict, offsets: tuple, counts: tuple) -> bytes:
     """Append a directory, and make it the first; of a BigTIFF too it is a plain one."""
-    order = "<" if content[:1] == b"I" else ">"
-    if any(at + size > len(content) for at, size in zip(offsets, counts, strict=True)):
+    start = len(content) + len(content) % 2
+    if start >= 2**31 or any(at + size > len(content) for at, size in zip(offsets, counts, strict=True)):
         raise Broken
     tiled = _TILE[0] in tags
-    tags = tags | {_WIDTH: of.width, _HEIGHT: of.height, _OFFSETS[tiled]: offsets, _COUNTS[tiled]: counts}
-    start = len(content) + len(content) % 2
+    tags = {
+        **{tag: _plain(of, kind, raw) for tag, (kind, raw) in tags.items()},
+        _WIDTH: _longs(of, of.width),
+        _HEIGHT: _longs(of, of.height),
+        _OFFSETS[tiled]: _longs(of, *offsets),
+        _COUNTS[tiled]: _longs(of, *counts),
+    }
     behind = start + 2 + 12 * len(tags) + 4
     entries, outside = [], b""
-    for tag, value in sorted(tags.items()):
-        kind, count, packed = _packed(tag, value, order)
-        if len(packed) > 4:
+    for tag, (kind, raw) in sorted(tags.items()):
+        count = len(raw) // _SIZES[kind]
+        if len(raw) > 4:
             place = behind + len(outside)
-            outside += packed + bytes(len(packed) % 2)
-            packed = struct.pack(f"{order}I", place)
-        entries.append(struct.pack(f"{order}HHI", tag, kind, count) + packed.ljust(4, b"\0"))
-    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", start)
-    directory = struct.pack(f"{order}H", len(entries)) + b"".join(entries) + bytes(4)
+            outside += raw + bytes(len(raw) % 2)
+            raw = struct.pack(f"{of.order}I", place)
+        entries.append(struct.pack(f"{of.order}HHI", tag, kind, count) + raw.ljust(4, b"\0"))
+    head = (b"II*\0" if of.order == "<" else b"MM\0*") + struct.pack(f"{of.order}I", start)
+    directory = struct.pack(f"{of.order}H", len(entries)) + b"".join(entries) + bytes(4)
     return b"".join([head, content[8:], bytes(start - len(content)), directory, outside])
 
 
-def _packed(tag: int, value, order: str) -> tuple[int, int, bytes]:
-    if isinstance(value, bytes):
-        return 7, len(value), value
-    numbers = _several(value)
-    if any(not isinstance(number, int) for number in numbers):
-        form, numbers = "d", [float(number) for number in numbers]
-    else:
-        form = "I" if tag in (*_OFFSETS, *_COUNTS) or max(numbers, default=0) > 0xFFFF else "H"
-    return _KINDS[form], len(numbers), struct.pack(f"{order}{len(numbers)}{form}", *numbers)
+def _shorts(of: Layout, *numbers: int) -> tuple[int, bytes]:
+    return _SHORT, struct.pack(f"{of.order}{len(numbers)}H", *numbers)
+
+
+def _longs(of: Layout, *numbers: int) -> tuple[int, bytes]:
+    return _LONG, struct.pack(f"{of.order}{len(numbers)}I", *numbers)
+
+
+def _plain(of: Layout, kind: int, raw: bytes) -> tuple[int, bytes]:
+    """Give a field of BigTIFF's own type as plain TIFF has it."""
+    if kind != _LONG8:
+        return kind, raw
+    numbers = struct.unpack(f"{of.order}{len(raw) // 8}Q", raw)
+    return _longs(of, *(min(number, 2**32 - 1) for number in numbers))

@@ -2,12 +2,15 @@
 
 import gzip
 import io
+import itertools
 import json
 import pickle
 import tarfile
 import warnings
 import zipfile
+from dataclasses import replace
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,9 +19,10 @@ from cases import fuzz
 from conftest import ROOT, noise, png
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageCms
+from test_tiffs import tiff
 
-from stages.lib import cifar, containers, dataset, folders, images, params, records, shelf, tables
+from stages.lib import cifar, colors, containers, dataset, folders, formats, images, params, records, shelf, tables
 from stages.lib.errors import UserError
 
 CONVERSION = images.Conversion(8, 8, 3, "crop")
@@ -278,10 +282,12 @@ def pictures() -> list[bytes]:
     rgb, gray = Image.fromarray(noise(0, 12, 10, 3)), Image.fromarray(noise(1, 12, 10)[:, :, 0])
     exif = Image.Exif()
     exif[0x0112] = 6
-    for kind in images.FORMATS:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for kind in ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"):
         for image in (rgb, gray):
             buffer = io.BytesIO()
-            options = {"exif": exif} if kind in ("JPEG", "PNG", "TIFF", "WEBP") else {}
+            meta = kind in ("AVIF", "JPEG", "PNG", "TIFF", "WEBP")
+            options = {"exif": exif, "icc_profile": profile} if meta else {}
             image.save(buffer, kind, **options)
             made.append(buffer.getvalue())
     for kind, image in (
@@ -294,7 +300,23 @@ def pictures() -> list[bytes]:
         buffer = io.BytesIO()
         image.save(buffer, kind, **({"save_all": True, "append_images": [gray]} if kind in ("GIF", "TIFF") else {}))
         made.append(buffer.getvalue())
+    buffer = io.BytesIO()
+    rgb.save(buffer, "JPEG", progressive=True)
+    made.append(buffer.getvalue()[:-2])
+    return made + deep_pictures()
+
+
+def deep_pictures() -> list[bytes]:
+    generator, made = np.random.default_rng(0), []
+    for kind, channels in itertools.product(("uint16", "int16", "float32", "float64"), (1, 3, 4)):
+        values = (generator.random((12, 10, channels)) * 1000).astype(kind)
+        for how in ({}, {"deflate": True, "order": ">"}, {"planar": 2}, {"big": True, "orientation": 6}):
+            made.append(tiff(values, 2 if channels > 1 else 0, **how, tags={338: [2]} if channels == 4 else {}))
+    made.append(cv2.imencode(".png", generator.integers(0, 65536, (12, 10, 3), np.uint16))[1].tobytes())
     return made
+
+
+RANGED = replace(CONVERSION, range=(0.0, 1000.0))
 
 
 @fuzz
@@ -310,6 +332,29 @@ def test_images(content):
             assert min(size) >= 1
         except images.Undecodable as error:
             assert 0 < len(str(error)) < 300
+        span = images.span(content, max_pixels=10**6)
+        assert span is None or span.low <= span.high
+        try:
+            assert images.read(content, RANGED, max_pixels=10**6).pixels.shape == (8, 8, 3)
+        except images.Undecodable as error:
+            assert 0 < len(str(error)) < 300
+
+
+@fuzz
+@given(content=hostile([ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()]))
+def test_profiles(content):
+    image = Image.fromarray(noise(0, 12, 10, 3))
+    try:
+        assert colors.to_srgb(image, content).size == image.size
+    except colors.Unusable as error:
+        assert "read without it" in str(error)
+
+
+@fuzz
+@given(content=st.binary(max_size=200) | hostile(pictures()))
+def test_sniff(content):
+    name = formats.sniff(content[: formats.HEAD])
+    assert name is None or 0 < len(name) < 50
 
 
 FETCH = params.load(ROOT / "params.yaml").fetch

@@ -1,0 +1,216 @@
+"""Golden pixels of deep TIFF: each is written here, tag by tag."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stages.lib import images, tiffs
+
+FORMATS = {"u": 1, "i": 2, "f": 3}
+GENERATOR = np.random.default_rng(0)
+
+
+def tiff(values: np.ndarray, photometric: int, **how) -> bytes:
+    """Write one strip a plane: [H, W] or [H, W, C].
+
+    ``how``: planar 1 or 2, order "<" or ">", deflate, predictor, orientation, big (BigTIFF), tags (numbers or bytes).
+    """
+    order, planar, predictor = how.get("order", "<"), how.get("planar", 1), how.get("predictor", 1)
+    values = np.atleast_3d(values)
+    height, width, channels = values.shape
+    planes = [values[..., number] for number in range(channels)] if planar == 2 else [values]
+    if predictor == 2:
+        planes = [np.concatenate([plane[:, :1], np.diff(plane, axis=1)], axis=1) for plane in planes]
+    strips = [plane.astype(values.dtype.newbyteorder(order)).tobytes() for plane in planes]
+    strips = [zlib.compress(strip) for strip in strips] if how.get("deflate") else strips
+    big = how.get("big", False)
+    content = bytearray(16 if big else 8)
+    offsets = []
+    for strip in strips:
+        offsets.append(len(content))
+        content += strip + bytes(len(strip) % 2)
+    tags = {
+        256: [width], 257: [height], 258: [8 * values.dtype.itemsize] * channels, 259: [8 if how.get("deflate") else 1],
+        262: [photometric], 273: offsets, 274: [how.get("orientation", 1)], 277: [channels], 278: [height],
+        279: [len(strip) for strip in strips], 284: [planar], 317: [predictor],
+        339: [FORMATS[values.dtype.kind]] * channels, **how.get("tags", {}),
+    }  # fmt: skip
+    entries, inline = [], 8 if big else 4
+    for tag, numbers in sorted(tags.items()):
+        kind = 2 if isinstance(numbers, bytes) else 4 if tag in (273, 279) else 3
+        raw = numbers if kind == 2 else struct.pack(f"{order}{len(numbers)}{'I' if kind == 4 else 'H'}", *numbers)
+        if len(raw) > inline:
+            place, raw = len(content), raw + bytes(len(raw) % 2)
+            content += raw
+            raw = struct.pack(order + ("Q" if big else "I"), place)
+        entries.append(
+            struct.pack(order + ("HHQ" if big else "HHI"), tag, kind, len(numbers)) + raw.ljust(inline, b"\0")
+        )
+    directory = len(content)
+    content += struct.pack(order + ("Q" if big else "H"), len(entries)) + b"".join(entries) + bytes(inline)
+    mark = b"II" if order == "<" else b"MM"
+    head = struct.pack(f"{order}HHHQ", 43, 8, 0, directory) if big else struct.pack(f"{order}HI", 42, directory)
+    content[: len(mark + head)] = mark + head
+    return bytes(content)
+
+
+KINDS = {
+    "uint16": (0, 65535),
+    "int16": (-1000, 3000),
+    "int32": (-(10**6), 10**6),
+    "uint32": (0, 10**6),
+    "float32": (0, 1),
+    "float64": (-1, 1),
+}
+LAID = [
+    {},
+    {"order": ">"},
+    {"deflate": True},
+    {"deflate": True, "order": ">"},
+    {"planar": 2},
+    {"planar": 2, "order": ">"},
+    {"planar": 2, "deflate": True},
+    {"orientation": 6},
+    {"planar": 2, "orientation": 5},
+    {"big": True},
+    {"big": True, "planar": 2},
+    {"big": True, "order": ">"},
+]
+
+
+@pytest.mark.parametrize("how", LAID, ids=str)
+@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3)], ids=["gray", "RGB"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_golden_pixels_of_deep_tiff(kind, shape, how):
+    low, high = KINDS[kind]
+    values = (low + (high - low) * GENERATOR.random(shape)).astype(kind)
+    expected = np.floor((values.astype(float) - low) * 255 / (high - low) + 0.5).astype(np.uint8)
+    expected = {6: np.rot90(expected, -1), 5: np.swapaxes(expected, 0, 1)}.get(how.get("orientation"), expected)
+    height, width = expected.shape[:2]
+    content = tiff(values, 2 if len(shape) == 3 else 1, **how)
+    conversion = images.Conversion(height, width, 3 if len(shape) == 3 else 1, "crop", (low, high))
+    pixels, size = images.decode(content, conversion)
+    assert (pixels == expected.reshape(pixels.shape)).all()
+    assert size == (height, width) and images.inspect(content) == conversion.image_shape
+    assert low - 1 <= images.span(content).low <= images.span(content).high <= high
+
+
+@pytest.mark.parametrize("kind", ["uint16", "int16", "float32"])
+def test_white_is_zero(kind):
+    low, high = KINDS[kind]
+    values = (low + (high - low) * GENERATOR.random((5, 7))).astype(kind)
+    conversion = images.Conversion(5, 7, 1, "crop", (low, high))
+    negative = images.convert(tiff(values, 0), conversion)
+    assert (negative == 255 - images.convert(tiff(values, 1), conversion)).all()
+    if kind == "uint16":
+        whole = images.Conversion(5, 7, 1, "crop")
+        assert (images.convert(tiff(values, 0), whole) == images.convert(tiff(65535 - values, 1), whole)).all()
+
+
+@pytest.mark.parametrize("how", [{"deflate": True, "predictor": 2}, {"planar": 2, "deflate": True, "predictor": 2}])
+def test_a_predictor(how):
+    values = GENERATOR.integers(0, 65536, (5, 7, 3)).astype(np.uint16)
+    conversion = images.Conversion(5, 7, 3, "crop")
+    assert (images.convert(tiff(values, 2, **how), conversion) == images.convert(tiff(values, 2), conversion)).all()
+
+
+@pytest.mark.parametrize("planar", [1, 2])
+def test_transparent_deep_pixels_are_laid_on_white(planar):
+    values = np.zeros((2, 3, 4), np.uint16)
+    values[0, :, 3] = 65535
+    pixels = images.convert(tiff(values, 2, planar=planar, tags={338: [2]}), images.Conversion(2, 3, 3, "crop"))
+    assert (pixels[0] == 0).all() and (pixels[1] == 255).all()
+
+
+def test_where_gdal_has_nothing_there_is_black_and_no_part_of_the_range():
+    values = np.linspace(0, 1, 400, dtype=np.float32).reshape(20, 20)
+    values[:10] = -9999
+    content = tiff(values, 1, tags={42113: b"-9999\0"})
+    assert images.span(content) == pytest.approx((0.5, 1, True), abs=0.01)
+    pixels = images.convert(content, images.Conversion(20, 20, 1, "crop", (0, 1)))
+    assert (pixels[:10] == 0).all() and pixels[10:].min() > 120
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (tiff(GENERATOR.integers(0, 9, (5, 7, 13)).astype(np.uint16), 1), "TIFF with 13 bands of 16-bit values"),
+        (tiff(GENERATOR.integers(0, 9, (5, 7, 5)).astype(np.uint8), 1), "TIFF with 5 bands of 8-bit values"),
+        (tiff(np.zeros((5, 7, 2), np.uint16), 1, tags={338: [2]}), r"16-bit gray \+ alpha TIFF"),
+        (tiff(np.zeros((5, 7, 2), np.uint8), 1, planar=2, tags={338: [2]}), r"8-bit gray \+ alpha TIFF in planes"),
+        (tiff(np.zeros((5, 7, 4), np.uint16), 5, planar=2), "16-bit CMYK TIFF in planes"),
+        (tiff(np.zeros((5, 7, 3), np.uint8), 8, planar=2), "8-bit CIELab TIFF in planes"),
+        (tiff(np.zeros((6, 8, 3), np.uint8), 6), "8-bit YCbCr TIFF"),
+        (tiff(np.zeros((5, 7), np.float16), 1), "16-bit floating-point gray TIFF"),
+        (tiff(np.zeros((5, 7, 2), np.uint16), 1, tags={339: [5, 5]}), "TIFF with 2 bands of complex integer 16-bit"),
+        (tiff(np.zeros((5, 7), np.uint16), 32803), "camera raw"),
+        (tiff(np.zeros((5, 7, 3), np.uint8), 2, tags={50706: [1, 4]}), "camera raw"),  # the preview of a DNG
+        (tiff(np.ones((5, 7), np.float32), 1), "32-bit floating-point gray TIFF: its values have no agreed range"),
+        (tiff(np.full((5, 7), -3, np.int16), 1), "signed 16-bit gray TIFF: its values have no agreed range"),
+    ],
+)
+def test_what_is_not_read_is_named_and_never_scrambled(content, says, capfd):
+    with pytest.raises(images.Undecodable, match=says):
+        images.convert(content, images.Conversion(5, 7, 3, "crop"))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("how", [{}, {"deflate": True}, {"planar": 2}, {"planar": 2, "deflate": True}], ids=str)
+def test_a_cut_or_damaged_deep_tiff_is_refused_or_whole_in_silence(how, capfd):
+    values = GENERATOR.integers(0, 65536, (16, 16, 3)).astype(np.uint16)
+    content, conversion = tiff(values, 2, **how), images.Conversion(16, 16, 3, "crop")
+    whole, refused = images.convert(content, conversion), 0
+    for length in range(0, len(content), 7):
+        try:
+            assert (images.convert(content[:length], conversion) == whole).all()
+        except images.Undecodable as error:
+            refused += str(error) != ""
+    assert refused > len(content) / 7 * 0.9
+    if how.get("deflate"):
+        damaged = bytearray(content)
+        damaged[200:260] = b"\xff" * 60
+        with pytest.raises(images.Undecodable, match="16-bit RGB TIFF"):
+            images.convert(bytes(damaged), conversion)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_strips_that_lead_outside_are_refused():
+    content = tiff(np.zeros((5, 7, 3), np.uint16), 2, tags={279: [10**6]})
+    with pytest.raises(images.Undecodable, match="broken"):
+        images.convert(content, images.Conversion(5, 7, 3, "crop"))
+
+
+def test_a_deep_pixel_bomb_is_refused_by_its_header():
+    content = tiff(np.zeros((10, 10, 3), np.uint16), 2)
+    with pytest.raises(images.TooLarge, match="10 x 10 pixels are more than 99"):
+        images.decode(content, images.Conversion(8, 8, 3, "crop"), max_pixels=99)
+    assert images.span(content, max_pixels=99) is None
+    tiled = tiff(np.zeros((10, 10), np.uint16), 1, tags={322: [60000], 323: [60000], 324: [8], 325: [200]})
+    with pytest.raises(images.TooLarge):
+        images.convert(tiled, images.Conversion(8, 8, 3, "crop"))
+
+
+def test_the_bare_file_has_the_same_picture():
+    for image in (Image.new("RGB", (9, 5), (1, 2, 3)), Image.linear_gradient("L").convert("P")):
+        for options in ({}, {"compression": "tiff_lzw"}, {"big_tiff": True}):
+            buffer = io.BytesIO()
+            image.save(buffer, "TIFF", **options)
+            content = buffer.getvalue()
+            again = Image.open(io.BytesIO(tiffs.bare(content, tiffs.layout(content))))
+            assert (np.asarray(again.convert("RGB")) == np.asarray(image.convert("RGB"))).all()
+
+
+@pytest.mark.parametrize("target", [3, 60_000])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_a_broken_exif_directory_costs_neither_the_picture_nor_its_orientation(kind, target, capfd):
+    values = GENERATOR.integers(0, 256, (8, 12, 3)).astype(kind)
+    values *= 257 if kind is np.uint16 else 1
+    content = tiff(values, 2, orientation=6, tags={0x8769: [target], 0x8825: [target]})
+    pixels, size = images.decode(content, images.Conversion(12, 8, 3, "crop"))
+    assert (pixels == np.rot90(values if kind is np.uint8 else values // 257, -1)).all() and size == (12, 8)
+    assert images.inspect(content) == (12, 8, 3)
+    assert capfd.readouterr() == ("", "")
