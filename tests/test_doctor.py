@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -563,3 +564,139 @@ def test_a_repair_that_fails_is_told_and_left(capsys):
 
     assert doctor.tell(doctor.Finding("a", "b", "c", fail), fix=True)
     assert capsys.readouterr().out == "a: b; could not be repaired: [Errno 13] Permission denied: '/cache/file'\n"
+
+
+def test_a_backend_of_keras_that_is_none_is_told(project, tmp_path):
+    project.environment |= {"KERAS_BACKEND": "theano", "KERAS_HOME": str(tmp_path / "keras")}
+    said = doctor_says(project, code=1)
+    assert "Keras cannot start: KERAS_BACKEND is 'theano', but should be tensorflow, jax or torch" in said
+    project.environment["KERAS_BACKEND"] = ""
+    write(tmp_path / "keras/keras.json", '{"backend": "tensorflow", "image_data_format": "channels_first"}')
+    said = doctor_says(project, code=0)
+    assert f"{tmp_path}/keras/keras.json sets image_data_format 'channels_first': Kiln takes nothing from it" in said
+    write(tmp_path / "keras/keras.json", '{"backend": "tenserflow"}')
+    assert f"{tmp_path}/keras/keras.json: backend is 'tenserflow', but should be" in doctor_says(project, code=1)
+
+
+def test_what_is_set_for_other_programs_is_named(project, tmp_path):
+    write(tmp_path / "matplotlib/matplotlibrc")
+    project.environment |= {"MPLBACKEND": "TkAgg", "TF_ENABLE_ONEDNN_OPTS": "0", "XDG_CONFIG_HOME": str(tmp_path)}
+    said = doctor_says(project, code=0)
+    assert "the environment sets MPLBACKEND, TF_ENABLE_ONEDNN_OPTS: Kiln leaves that out" in said
+    assert f"{tmp_path}/matplotlib/matplotlibrc is there" in said
+
+
+def test_a_python_path_is_told_where_it_hides_modules(project, tmp_path):
+    write(tmp_path / "paths/mine.py", "")
+    project.environment["PYTHONPATH"] = f"{tmp_path / 'paths'}{os.pathsep}{project.folder}{os.pathsep}/none"
+    assert doctor_says(project, code=0) == ""
+    write(tmp_path / "paths/numpy/__init__.py", "raise SystemExit")
+    write(tmp_path / "paths/json.py", "raise SystemExit")
+    said = doctor_says(project, code=1)
+    assert "PYTHONPATH holds other modules called json, numpy" in said and "`unset PYTHONPATH`" in said
+
+
+def test_what_git_refuses_is_passed_on(project, tmp_path):
+    # As git itself is tested, since changing a file's owner needs rights.
+    project.environment["GIT_TEST_ASSUME_DIFFERENT_OWNER"] = "1"
+    said = doctor_says(project, code=1)
+    assert f"detected dubious ownership in repository at '{project.folder}'" in said
+    assert f"`git config --global --add safe.directory {project.folder}`" in said
+    del project.environment["GIT_TEST_ASSUME_DIFFERENT_OWNER"]
+    shutil.rmtree(project.folder / ".git")
+    said = doctor_says(project, code=1)
+    assert "not a git repository" in said and "`dvc config --local core.no_scm true`" in said
+    project.dvc("config", "--local", "core.no_scm", "true")
+    assert doctor_says(project, code=0) == ""
+    write(project.folder / ".git", "gitdir: /none/.git/worktrees/kiln\n")
+    project.dvc("config", "--local", "--unset", "core.no_scm")
+    assert "not a git repository: /none/.git/worktrees/kiln" in doctor_says(project, code=1)
+
+
+def test_a_shallow_clone_is_worth_knowing(project, tmp_path):
+    project.commit("second")
+    project.run("git", "clone", "-q", "--depth", "1", f"file://{project.folder}", tmp_path / "shallow")
+    said = doctor_says(type(project).at(tmp_path / "shallow"), code=0)
+    assert "this is a shallow clone" in said and "git fetch --unshallow" in said
+
+
+MARKS = "<<<<<<< HEAD\n{}=======\n{}>>>>>>> main\n"
+
+
+def test_both_sides_of_a_merge_are_named_as_such(project):
+    path = project.folder / "params.yaml"
+    text = path.read_text()
+    line = next(number for number, one in enumerate(text.splitlines(), 1) if one.startswith("  lr:"))
+    for marks in (MARKS, MARKS.replace("=======", "||||||| base\n  lr: 1\n======="), MARKS.replace("\n", "\r\n")):
+        path.write_bytes(text.replace("  lr:", marks.format("  lr: 1\n", "  lr: 2\n") + "  lr:", 1).encode())
+        said = doctor_says(project, code=1)
+        assert f"params.yaml line {line}: both sides of a merge are left: keep one" in said
+        for stage in ("fetch", "report"):
+            done = project.stage(stage, check=False)
+            assert done.returncode == 1
+            assert done.stderr.startswith(f"{stage}: params.yaml line {line}: both sides of a merge are left")
+    path.write_text(text + "\n>>>>>>> main\n")
+    assert "both sides of a merge are left" in doctor_says(project, code=1)
+    # A rule below a heading, as Markdown has it, in a text that may hold lines.
+    path.write_text(text.replace("  intended_use:", "  intended_use: |\n    Title\n    =======\n  #", 1))
+    assert doctor_says(project, code=0) == ""
+    corrections = project.folder / "data/corrections.csv"
+    corrections.write_text(MARKS.format(corrections.read_text(), ""))
+    assert "both sides of a merge are left in data/corrections.csv" in doctor_says(project, code=1)
+
+
+def test_a_conflict_that_git_still_lists_is_named(project):
+    project.run("git", "switch", "-qc", "other")
+    write(project.folder / "README.md", "theirs\n")
+    project.commit("theirs")
+    project.run("git", "switch", "-q", "main")
+    write(project.folder / "README.md", "ours\n")
+    project.commit("ours")
+    project.run("git", "merge", "other", check=False)
+    assert "both sides of a merge are left in README.md" in doctor_says(project, code=1)
+
+
+def test_a_project_that_was_moved_or_copied_is_noticed(project, tmp_path):
+    here = project.folder / ".venv/bin"
+    old = tmp_path / "old folder/.venv/bin"
+    for start in (f"#!{old}/python3", f'#!/bin/sh\n\'\'\'exec\' "{old}/python" "$0" "$@"', f"#!{tmp_path}/python3.11"):
+        write(here / "dvc", f"{start}\nimport sys\n")
+        said = doctor_says(project, code=1)
+        assert "moved or renamed, and that Python is gone" in said and "`make clean`, then `make setup`" in said
+    write(old / "python", "")
+    write(here / "dvc", f'#!/bin/sh\n\'\'\'exec\' "{old}/python" "$0" "$@"\n')
+    assert f"the programs in .venv start {old}/python: this project was copied from there" in doctor_says(
+        project, code=1
+    )
+    for start in (f"#!{here}/python\n", f"#!/bin/sh\n'''exec' {here}/python3.12 \"$0\" \"$@\"\n", "#!/bin/true\n", ""):
+        write(here / "dvc", start)
+        assert doctor_says(project, code=0) == ""
+
+
+def test_dvcs_index_in_the_folder_before_a_move_is_set_anew(project, tmp_path):
+    del project.environment["DVC_SITE_CACHE_DIR"]
+    old = tmp_path / "old/.dvc/tmp/site"
+    project.dvc("config", "--local", "core.site_cache_dir", old)
+    shutil.rmtree(tmp_path / "old", ignore_errors=True)
+    assert f"core.site_cache_dir {old} lies in another project, or where this one was before" in doctor_says(
+        project, code=1
+    )
+    assert "repaired" in doctor_says(project, "--fix", code=0)
+    shutil.rmtree(tmp_path / "old", ignore_errors=True)
+    assert doctor_says(project, code=0) == ""
+    assert project.dvc("config", "core.site_cache_dir").stdout.strip() == str(project.folder / ".dvc/tmp/site")
+    assert not old.exists()
+
+
+@pytest.mark.parametrize("name", ["é", "Übung 1", "проект", "写真", "e\u0301"])
+def test_letters_beyond_ascii_in_the_path_are_told(project, tmp_path, name):
+    moved = project.folder.rename(tmp_path / name)
+    said = doctor_says(type(project).at(moved), code=1)
+    assert f"the project's path {moved} holds letters beyond ASCII" in said and "--queue" in said
+
+
+def test_a_low_limit_of_open_files_is_told(project):
+    command = f"ulimit -n {{}}; exec {sys.executable} -m stages.doctor --quick"
+    done = project.run("bash", "-c", command.format(64), check=False)
+    assert done.returncode == 1 and "only 64 files may be open at once" in done.stdout and not done.stderr
+    assert not project.run("bash", "-c", command.format("-S 64")).stdout
