@@ -69,16 +69,23 @@ def _scalar(word: str, text: str):
 
 
 def dvc(*arguments: str) -> subprocess.CompletedProcess:
-    """Run DVC; its output as text. Who is asked to stop waits until DVC has tidied up."""
-    # In a group of its own, so that it gets Ctrl-C once, and whatever this process is asked to stop by.
-    process = subprocess.Popen(
-        ["dvc", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-        start_new_session=True,
-    )
+    """Run DVC; its output as text. Who is asked to stop waits until DVC has tidied up.
+
+    Raises:
+        UserError: DVC cannot be started.
+    """
+    try:
+        # In a group of its own, so that it gets Ctrl-C once, and whatever this process is asked to stop by.
+        process = subprocess.Popen(
+            ["dvc", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,
+        )
+    except FileNotFoundError:  # not on PATH, or in a .venv that was moved
+        raise UserError("dvc does not start: `make setup`, then `source .venv/bin/activate`") from None
     try:
         out, errors = process.communicate()
     except lifetime.Stopped:

@@ -130,7 +130,7 @@ def test_requirements_are_pinned_by_hash_and_name_no_index(name):
         assert re.match(r"[a-z0-9.-]+==\S+", block) and "--hash=sha256:" in block, block[:60]
 
 
-@pytest.mark.parametrize("page", ["SECURITY.md", "README.md"])
+@pytest.mark.parametrize("page", ["SECURITY.md", "README.md", "docs/recovery.md"])
 def test_the_tests_that_are_named_exist(page):
     text = (ROOT / page).read_text()
     named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text)

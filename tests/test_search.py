@@ -137,3 +137,11 @@ def test_git_says_itself_why_a_search_cannot_start(tmp_path, monkeypatch):
     (tmp_path / ".git").write_text("gitdir: /moved")
     with pytest.raises(UserError, match="git: not a git repository: /moved"):
         search.clean_tree()
+
+
+def test_a_dvc_of_a_moved_venv_is_one_sentence(tmp_path, monkeypatch):
+    (tmp_path / "dvc").write_text("#!/moved/.venv/bin/python\n")
+    (tmp_path / "dvc").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="dvc does not start: `make setup`"):
+        search.dvc("status")
