@@ -584,9 +584,9 @@ def test_a_backend_of_keras_that_is_none_is_told(project, tmp_path):
 
 def test_what_is_set_for_other_programs_is_named(project, tmp_path):
     write(tmp_path / "matplotlib/matplotlibrc")
-    project.environment |= {"MPLBACKEND": "TkAgg", "TF_ENABLE_ONEDNN_OPTS": "0", "XDG_CONFIG_HOME": str(tmp_path)}
+    project.environment |= {"MPLBACKEND": "TkAgg", "ONEDNN_VERBOSE": "0", "XDG_CONFIG_HOME": str(tmp_path)}
     said = doctor_says(project, code=0)
-    assert "the environment sets MPLBACKEND, TF_ENABLE_ONEDNN_OPTS: Kiln leaves that out" in said
+    assert "the environment sets MPLBACKEND, ONEDNN_VERBOSE: Kiln leaves that out" in said
     assert f"{tmp_path}/matplotlib/matplotlibrc is there" in said
 
 
@@ -642,7 +642,7 @@ def test_both_sides_of_a_merge_are_named_as_such(project):
     path.write_text(text + "\n>>>>>>> main\n")
     assert "both sides of a merge are left" in doctor_says(project, code=1)
     # A rule below a heading, as Markdown has it, in a text that may hold lines.
-    path.write_text(text.replace("  intended_use:", "  intended_use: |\n    Title\n    =======\n  #", 1))
+    path.write_text(text.replace("    An example", "    Title\n    =======\n    An example", 1))
     assert doctor_says(project, code=0) == ""
     corrections = project.folder / "data/corrections.csv"
     corrections.write_text(MARKS.format(corrections.read_text(), ""))

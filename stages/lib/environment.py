@@ -53,8 +53,9 @@ _PYTHON = (
     "PYTHONUSERBASE",
     "PYTHONWARNINGS",
 )
-# Of matplotlib's files the one of the working folder comes first: ``page`` draws by the defaults whatever it says.
-_OWN = {"MATPLOTLIBRC": os.devnull}
+# What Kiln sets itself, which its children find set. Of matplotlib's files the one of the working folder comes
+# first: ``page`` draws by the defaults whatever it says. For the other see ``backend``.
+_OWN = {"MATPLOTLIBRC": os.devnull, "TF_ENABLE_ONEDNN_OPTS": "1"}
 _LEFT_OUT = "KILN_LEFT_OUT_"
 
 
