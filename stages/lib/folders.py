@@ -19,6 +19,7 @@ from stages.lib.records import (
     Surprises,
     Tally,
     folded,
+    is_hidden,
     is_unlabelled,
     split_words,
     tidy,
@@ -26,7 +27,6 @@ from stages.lib.records import (
 )
 from stages.lib.shelf import Shelf
 
-_SYSTEM = frozenset(["__macosx", "thumbs.db", "desktop.ini"])
 # What lies beside images and is never taken for one.
 _NOTES = frozenset(
     [".csv", ".html", ".ipynb", ".json", ".jsonl", ".log", ".md", ".tsv", ".txt", ".xml", ".yaml", ".yml"]
@@ -78,7 +78,8 @@ def note(places: Shelf, empty: Iterable[str], notes: Tally) -> None:
         if count == 1:
             notes.add("class with one image", name)
     for name in empty:
-        notes.add("empty folder", name)
+        if not is_hidden(_steps(name)):
+            notes.add("empty folder", name)
     seen = Shelf()
     for name, (identity, *_) in places.items():
         if name.startswith("/") or ".." in name.split("/"):
@@ -162,7 +163,7 @@ class _Verdict(NamedTuple):
 
 def _judge(name: str, looked: Shelf) -> _Verdict:
     """Tell whether a file is an image: by its extension where that is known, else by what ``looked`` says of it."""
-    if _is_hidden(_steps(name)):
+    if is_hidden(_steps(name)):
         return _Verdict("hidden", matters=False, may_be_image=False)
     suffix = posixpath.splitext(name)[1].lower()
     if suffix in images.EXTENSIONS:
@@ -187,7 +188,7 @@ def _looked(container: Container) -> Shelf:
     def is_open(name: str) -> bool:
         suffix = posixpath.splitext(name)[1].lower()
         known = suffix in images.EXTENSIONS or suffix in _DOCUMENTS or suffix in _HOLDERS
-        return not known and not _is_hidden(_steps(name))
+        return not known and not is_hidden(_steps(name))
 
     looked = Shelf()
     # A packed tar is read once more for this.
@@ -299,7 +300,7 @@ def _remedy(reasons: Iterable[str]) -> str:
 
 def _links(container: Container) -> list[str]:
     """Say which folders are symbolic links, if any are."""
-    names = [name.rstrip("/") for name in container.passed if name.endswith("/") and not _is_hidden(_steps(name))]
+    names = [name.rstrip("/") for name in container.passed if name.endswith("/") and not is_hidden(_steps(name))]
     return [_about_links(sorted(names))] if names else []
 
 
@@ -319,7 +320,7 @@ def _refuse_links(container: Container, found: layouts.Layout, source: Path) -> 
         UserError: a class, or a split, would be lost.
     """
     names = (name.rstrip("/") for name in container.passed if name.endswith("/"))
-    links = [name for name in names if not _is_hidden(_steps(name)) and found.is_class_folder(_steps(name))]
+    links = [name for name in names if not is_hidden(_steps(name)) and found.is_class_folder(_steps(name))]
     if links:
         raise UserError(f"{source}: {_about_links(sorted(links))}")
 
@@ -344,7 +345,3 @@ def _outside(found: layouts.Layout, steps: tuple[str, ...]) -> str:
 
 def _steps(name: str) -> tuple[str, ...]:
     return tuple(step for step in name.split("/") if step not in ("", ".", ".."))
-
-
-def _is_hidden(steps: tuple[str, ...]) -> bool:
-    return any(step.startswith(".") or step.casefold() in _SYSTEM for step in steps)
