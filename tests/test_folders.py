@@ -325,6 +325,39 @@ def test_a_class_that_would_vanish_from_the_test_stops_the_stage():
     assert "the class test/b can be read" in refusal({**files, "test/b/1.heic": HEIC})
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("data/train-0.parquet", "set fetch.source to parquet"),
+        ("cats/1.mp4", "take pictures out of the videos"),
+        ("train.tfrecord", "take the images out of these"),
+    ],
+)
+def test_what_may_hold_images_is_told_with_what_to_do(name, says):
+    assert says in refusal({name: b"x"})
+
+
+@pytest.mark.parametrize("images", ["images/1.png", "train/1.png"])
+def test_a_table_beside_is_named(images):
+    names = {images: png(0), "sample_submission.csv": b"", "__MACOSX/x.csv": b"", "set/labels.csv": b""}
+    sentence = refusal(names)
+    assert "if labels.csv lists them, set fetch.source to manifest" in sentence and "submission" not in sentence
+
+
+def test_camera_raws_that_begin_like_tiff_are_not_taken_for_their_preview():
+    files = {**dict.fromkeys(CLASSES, png(0)), "cats/1.NEF": b"MM\0*" + bytes(60)}
+    assert place(files)[1] == {".nef (camera raw)": 1}
+    assert "no image of the class birds" in refusal({**files, "birds/1.dng": b"II*\0" + bytes(60)})
+
+
+def test_folders_without_an_image_and_copies_of_classes_are_noted():
+    files = [*CLASSES, "scans/1.pdf", "docs/a.txt", "cats/a.txt", ".git/x.txt", *under(".", "cats (1)", "dogs - Copy")]
+    notes = place({name: png(0) if name.endswith(("png", "PNG", "jpg")) else b"x" for name in files})[2]
+    assert notes["folder without an image, which makes no class"] == ["docs", "scans"]
+    assert notes["class with the name of another's copy"] == ["cats (1)", "dogs - Copy"]
+    assert not place([*CLASSES, *under(".", "copy cats", "mice (1)")])[2].get("class with the name of another's copy")
+
+
 def test_folders_of_documents_are_no_classes():
     files = dict.fromkeys(CLASSES, png(0))
     assert place({**files, "labels/1.txt": b"", "code/main.py": b"", "code/LICENSE": b"x y"})[1][".txt"] == 1
