@@ -78,6 +78,8 @@ def _is_image(path: Path) -> bool:
     """Tell as fetch does: by the extension where that is known, else by content."""
     if path.suffix.lower() in images.EXTENSIONS:
         return True
+    if path.suffix.lower() in formats.RAW:
+        return False
     try:
         if not path.is_file():  # a link to a pipe, which might never end
             return False

@@ -419,7 +419,15 @@ def test_an_archive_of_archives_is_named(tmp_path, kind):
         (b"7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it"),
         (b"<!DOCTYPE html><html>sign in</html>", "a web page, .*: download the file again"),
         (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer.*git lfs pull"),
-        (png(0), "neither a folder nor a readable zip or tar archive$"),
+        (png(0), "but an image: give the folder"),
+        (b"", "but an empty file: download or copy it again"),
+        (b"PK\3\4" + bytes(900), "a zip archive without its end, or one part of several"),
+        (b"PK\7\x08PK\3\4" + bytes(900), "a zip archive without its end, or one part of several"),
+        (b"path,label\na.png,cat\n", "but text: .* set fetch.source to manifest"),
+        (b'{"error": "forbidden"}', "but JSON, as servers send"),
+        (gzip.compress(b"no tar" * 200), "but compressed, though no tar"),
+        (b"%PDF-1.7", "but of the kind PDF"),
+        (b"\1\2\3" * 300, "neither a folder nor a readable zip or tar archive$"),
     ],
 )
 def test_what_is_no_archive_is_named(tmp_path, content, says):

@@ -160,6 +160,25 @@ def test_classes_with_words_of_splits(names):
     assert {label for _, label in classes(under(".", *names))} == set(names)
 
 
+@pytest.mark.parametrize(
+    "when", [("2021", "2022"), ("2021-03-01", "2021-03-02T10.30"), ("20210301", "202104__"), ("100APPLE", "101CANON")]
+)
+def test_folders_of_days_and_cameras_within_classes_are_no_classes(when):
+    names = [*under("cats", *when), *under("dogs", *when), *under("birds", "x")]
+    assert {label for _, label in classes(names)} == {"cats", "dogs", "birds"}
+    assert {label for _, label in classes([*under("cats", *when), *under(".", "dogs")])} == {"cats", "dogs"}
+
+
+def test_a_class_alone_in_a_split_is_no_wrapper():
+    names = [*under("train", "a", "b"), *under("test/a", "2021", "2022"), *under("val/b", "x", "y")]
+    assert classes(names) == {("train", "a"), ("train", "b"), ("test", "a"), ("validation", "b")}
+
+
+@pytest.mark.parametrize("names", [("masks", "no masks"), ("image", "text", "table"), ("test strip", "strip", "x")])
+def test_classes_with_words_of_other_sets(names):
+    assert {label for _, label in classes(under(".", *names))} == set(names)
+
+
 def test_a_class_within_a_split_may_be_called_like_one_and_that_is_noted():
     notes = place([*under("train", "test tube", "flask"), *under("test", "test tube", "flask")])[2]
     assert notes == {"class with the name of a split": ["test tube"]}
@@ -183,7 +202,19 @@ def test_a_class_within_a_split_may_be_called_like_one_and_that_is_noted():
         ([*under("set/train", "a", "b"), "set/cats/1.png"], ["set fetch.path to its folder set/train"]),
         ([*under(".", "cats", "dogs", "test")], ["mix splits and classes", "if test is a class, rename it"]),
         ([*under("2019", "a", "b"), *under("2020", "a", "b")], ["hold the same folders (a, b)", "call them train"]),
-        ([*under("cats", "images", "masks"), *under("dogs", "images", "masks")], ["hold the same folders"]),
+        ([*under("cats", "images", "masks"), *under("dogs", "images", "masks")], ["take the folders masks out"]),
+        (["images/1.png", "masks/1.png"], ["images, masks look like images and their masks", "manifest"]),
+        (["rgb/1.png", "SegmentationClass/1.png", "ground_truth/1.png"], ["not like classes"]),
+        ([*under("train", "images", "labels"), *under("val", "images", "labels")], ["train/images, train/labels look"]),
+        ([*under("train", "images"), *under("val", "images")], ["images directly in train/images, val/images"]),
+        (["set/images/1.png", "labels.csv"], ["images directly in set/images, with no class folders"]),
+        (
+            [*under("train/train", "a", "b"), *under("train/val", "a", "b"), *under("test", "a", "b")],
+            ["train/train, train/val are called like splits, but lie within the split train"],
+        ),
+        ([*under("cats", "train", "test"), *under("dogs", "train", "test"), "dogs/1.png"], ["splits lie within cats"]),
+        ([*under("cats", "train", "test", "x"), *under("dogs", "train", "test")], ["so splits lie within cats"]),
+        (under(".", "cats", "dogs", "cats_test", "test dogs"), ["cats_test, test dogs and cats, dogs mix splits"]),
         (
             ["cats/1.png", *under("labelled", "a", "b")],
             ["classes may lie on either level", "labelled holds the folder"],
@@ -191,7 +222,7 @@ def test_a_class_within_a_split_may_be_called_like_one_and_that_is_noted():
         ([*under("trainval", "a", "b"), *under("train_val", "a", "b"), *under("test", "a", "b")], ["mix splits"]),
         ([*under("train_val", "a", "b"), *under("test", "a", "b")], ["its name tells train and validation"]),
         ([*under("train", "a", "b"), *under("pred", "a", "b")], ["tells none of train, validation and test"]),
-        ([*under("images", "train", "val"), *under("masks", "train", "val")], ["the splits lie within other folders"]),
+        ([*under("images", "train", "val"), *under("masks", "train", "val")], ["images, masks look like images and"]),
         ([*under("cats", "train/x", "test/x"), *under("dogs", "train/x", "test/y")], ["within other folders"]),
         (["\u200b/1.png", "dogs/1.png"], ["has a name of blanks"]),
     ],
@@ -218,10 +249,13 @@ def test_hidden_files_and_others_are_skipped_and_counted():
         "README.md",
         "stray.png",
         "./cats/1.png",
+        "cats/@eaDir/1.png/SYNOPHOTO_THUMB_M.jpg",
+        "$RECYCLE.BIN/S-1-5/1.png",
+        "System Volume Information/x",
     ]
     places, skipped, _ = place(CLASSES + surprises)
     assert list(places) == CLASSES
-    assert skipped == {"hidden": 5, ".md": 1, "outside of a class folder": 1, "second file of one name": 1}
+    assert skipped == {"hidden": 8, ".md": 1, "outside of a class folder": 1, "second file of one name": 1}
 
 
 def test_documents_beside_are_no_reason_to_convert_anything():
@@ -289,6 +323,39 @@ def test_a_class_that_would_vanish_stops_the_stage(files, says):
 def test_a_class_that_would_vanish_from_the_test_stops_the_stage():
     files = dict.fromkeys([*under("train", "a", "b"), *under("test", "a")], png(0))
     assert "the class test/b can be read" in refusal({**files, "test/b/1.heic": HEIC})
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("data/train-0.parquet", "set fetch.source to parquet"),
+        ("cats/1.mp4", "take pictures out of the videos"),
+        ("train.tfrecord", "take the images out of these"),
+    ],
+)
+def test_what_may_hold_images_is_told_with_what_to_do(name, says):
+    assert says in refusal({name: b"x"})
+
+
+@pytest.mark.parametrize("images", ["images/1.png", "train/1.png"])
+def test_a_table_beside_is_named(images):
+    names = {images: png(0), "sample_submission.csv": b"", "__MACOSX/x.csv": b"", "set/labels.csv": b""}
+    sentence = refusal(names)
+    assert "if labels.csv lists them, set fetch.source to manifest" in sentence and "submission" not in sentence
+
+
+def test_camera_raws_that_begin_like_tiff_are_not_taken_for_their_preview():
+    files = {**dict.fromkeys(CLASSES, png(0)), "cats/1.NEF": b"MM\0*" + bytes(60)}
+    assert place(files)[1] == {".nef (camera raw)": 1}
+    assert "no image of the class birds" in refusal({**files, "birds/1.dng": b"II*\0" + bytes(60)})
+
+
+def test_folders_without_an_image_and_copies_of_classes_are_noted():
+    files = [*CLASSES, "scans/1.pdf", "docs/a.txt", "cats/a.txt", ".git/x.txt", *under(".", "cats (1)", "dogs - Copy")]
+    notes = place({name: png(0) if name.endswith(("png", "PNG", "jpg")) else b"x" for name in files})[2]
+    assert notes["folder without an image, which makes no class"] == ["docs", "scans"]
+    assert notes["class with the name of another's copy"] == ["cats (1)", "dogs - Copy"]
+    assert not place([*CLASSES, *under(".", "copy cats", "mice (1)")])[2].get("class with the name of another's copy")
 
 
 def test_folders_of_documents_are_no_classes():

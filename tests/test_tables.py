@@ -389,6 +389,25 @@ def test_parquet_that_cannot_be_read_is_one_sentence(tmp_path):
         parquet(tmp_path)
 
 
+def test_files_that_stand_for_parquet_are_named_and_hidden_ones_are_passed_over(tmp_path):
+    face(tmp_path, "train.parquet", [picture(0), picture(1)], [0, 1], ["cat", "dog"])
+    for name in ("._train.parquet", "__MACOSX/._train.parquet"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"\0\5\x16\7")
+    assert [record.label for record in parquet(tmp_path)] == ["cat", "dog"]
+    for content, says in (
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\n", "is a Git LFS pointer.*`git lfs pull`"),
+        (b"<!DOCTYPE html>", "is no Parquet file, but of the kind HTML"),
+        (b"PAR1", "is no Parquet file, or a damaged one"),
+    ):
+        (tmp_path / "train.parquet").write_bytes(content)
+        with pytest.raises(UserError, match=says):
+            parquet(tmp_path)
+    face(tmp_path, "train.parquet", [], [], ["cat", "dog"])
+    with pytest.raises(UserError, match="holds no row"):
+        parquet(tmp_path)
+
+
 IMAGES = {"images/a.png": png(0), "images/b.png": png(1), "images/c.png": png(2)}
 
 
@@ -417,6 +436,7 @@ COMPLETED = "path that was completed, or matched but for case or Unicode form"
         "path\tlabel\nimages/a.png\tx\nimages/b.png\ty\n",
         "path|label\r\nimages/a.png|x\r\nimages/b.png|y\r\n",
         "sep=;\r\npath;label\r\nimages/a.png;x\r\nimages/b.png;y\r\n",
+        '#TYPE System.Object\r\n"path","label"\r\n"images/a.png","x"\r\n"images/b.png","y"\r\n',
         '"SEP=^"\npath^label\nimages/a.png^x\nimages/b.png^y\n',
         "path;score, in percent;label\nimages/a.png;1,5;x\nimages/b.png;2,5;y\n",
         '"path", "label", "remark"\n"images/a.png", "x", "two, or\nthree"\n"images/b.png", "y", ""\n',
@@ -431,6 +451,13 @@ COMPLETED = "path that was completed, or matched but for case or Unicode form"
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
 def test_tables_as_other_programs_write_them(tmp_path, text, encoding):
     assert told(laid(tmp_path, {**IMAGES, "manifest.csv": text.encode(encoding)}))[0] == TWO
+
+
+def test_what_finder_lays_into_a_zip_is_no_table(tmp_path):
+    files = {"train.csv": "path,label\nimages/a.png,x\n", "val.csv": "path,label\nimages/b.png,y\n"}
+    hidden = {"__MACOSX/._train.csv": b"\0\5\x16\7", "._val.csv": b"\0\5\x16\7"}
+    found, _ = told(laid(tmp_path, {**IMAGES, **files, **hidden}), manifest="*.csv")
+    assert found == [("images/a.png", "x", "train"), ("images/b.png", "y", "validation")]
 
 
 def test_decimals_and_zeros_stay_text(tmp_path):
@@ -463,6 +490,10 @@ def test_decimals_and_zeros_stay_text(tmp_path):
         ),
         ("labels.csv", "path,label\n".encode("utf-16-le"), "holds zero bytes, as UTF-16 without its mark does"),
         ("labels.csv", b"\xff\xfea", "begins like UTF-16, but is damaged"),
+        ("labels.txt", b"images/a.png 1\nimages/b.png 0\n", "above it, and commas in place of the blanks"),
+        ("labels.csv", b"", "labels.csv is empty: write the names of the columns"),
+        ("labels.jsonl", b"\n", "labels.jsonl is empty"),
+        ("labels.csv", b"path,label\n", "labels.csv lists no image: write a line for each"),
         ("labels.csv", b"images/a.png,x\nimages/b.png,y\n", r"its first line seems to be an image's: put one with the"),
         ("labels.csv", b"path,is_valid,is_test,label\n", "has the columns is_valid and is_test: put train, validation"),
         ("m.jsonl", b'{"path": "images/a.png", "label": "x"}\n{"path"\n', "line 2: not readable as JSON"),

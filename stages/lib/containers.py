@@ -59,6 +59,13 @@ _REMEDIES = {
     "Git LFS pointer": "a Git LFS pointer, which stands for the file: run `git lfs pull` where it lies",
     "DVC pointer": "a pointer of DVC: run `dvc pull` where it lies, and give the file or folder that it names",
     "Parquet": "Parquet: set fetch.source to parquet",
+    "zip": "a zip archive without its end, or one part of several: download or copy it again, whole",
+    **dict.fromkeys(["gzip", "bzip2", "xz"], "compressed, though no tar: unpack it, and give the folder of the images"),
+    "text": "text: for a table of paths and labels set fetch.source to manifest, fetch.path to the folder that holds "
+    "it, and fetch.manifest to its name",
+    "JSON": "JSON, as servers send in place of a file: look into it, and download the file again",
+    "empty file": "an empty file: download or copy it again",
+    **dict.fromkeys(formats.READ, "an image: give the folder that holds the folders of the classes"),
 }
 _COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open, b"]\0\0": lzma.open}
 
@@ -97,10 +104,6 @@ def open_container(path: Path, skipped: Tally) -> Container:
         raise UserError(f"fetch.path {path} does not exist: give the path of a folder, a zip or a tar")
     if zipfile.is_zipfile(path):
         return open_zip(path, skipped)
-    with path.open("rb") as file:
-        kind = formats.sniff(file.read(formats.HEAD))
-    if remedy := _REMEDIES.get(kind):
-        raise UserError(f"fetch.path {path} is neither a folder nor a zip or tar archive, but {remedy}")
     return open_tar(path, skipped)
 
 
@@ -254,7 +257,7 @@ def _members(archive: Path) -> Iterator[tuple[tarfile.TarInfo, Callable[[int | N
         try:
             tar = tarfile.open(fileobj=guard, mode="r:")  # noqa: SIM115
         except tarfile.ReadError:
-            raise UserError(f"fetch.path {archive} is neither a folder nor a readable zip or tar archive") from None
+            raise _no_archive(archive) from None
 
         def read(info: tarfile.TarInfo, first: int | None) -> bytes:
             guard.allow(MAX_FILE + 2 * _CHUNK)
@@ -319,6 +322,15 @@ def _whole(file: BinaryIO, name: object, first: int | None) -> bytes:
         if len(content) > MAX_FILE:
             raise UserError(f"{name} has more than {MAX_FILE / 2**20:.0f} MiB, which no image has: take it out")
     return bytes(content)
+
+
+def _no_archive(path: Path) -> UserError:
+    with path.open("rb") as file:
+        kind = formats.sniff(file.read(formats.HEAD))
+    but = _REMEDIES.get(kind) or (f"of the kind {kind}: unpack or convert it, and give a folder" if kind else "")
+    return UserError(
+        f"fetch.path {path} is neither a folder nor a readable zip or tar archive" + (f", but {but}" if but else "")
+    )
 
 
 def _count(archive: Path, number: int) -> None:

@@ -19,6 +19,7 @@ from stages.lib.records import (
     Surprises,
     Tally,
     folded,
+    is_hidden,
     is_unlabelled,
     split_words,
     tidy,
@@ -26,7 +27,6 @@ from stages.lib.records import (
 )
 from stages.lib.shelf import Shelf
 
-_SYSTEM = frozenset(["__macosx", "thumbs.db", "desktop.ini"])
 # What lies beside images and is never taken for one.
 _NOTES = frozenset(
     [".csv", ".html", ".ipynb", ".json", ".jsonl", ".log", ".md", ".tsv", ".txt", ".xml", ".yaml", ".yml"]
@@ -39,7 +39,12 @@ _ARCHIVES = frozenset([".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zi
 _TABLES = frozenset(
     [".arrow", ".h5", ".hdf5", ".mat", ".npy", ".npz", ".parquet", ".pickle", ".pkl", ".pt", ".tfrecord"]
 )
-_HOLDERS = _ARCHIVES | _TABLES | frozenset([".avi", ".mkv", ".mov", ".mp4", ".mpg", ".webm"])
+_VIDEOS = frozenset([".avi", ".mkv", ".mov", ".mp4", ".mpg", ".webm"])
+_HOLDERS = _ARCHIVES | _TABLES | _VIDEOS
+# Tables that a manifest may be, and what such a table is not called.
+_LISTS, _NO_LIST = (".csv", ".tsv", ".jsonl"), "submission"
+# How systems name the copy of a folder.
+_COPY = re.compile(r" \(\d+\)| ?[-_]? ?\b(copy|copia|copie|kopie)( \(?\d+\)?)?")
 _SUFFIX = re.compile(r"\.([a-z0-9][a-z0-9_+-]{0,9})(?=$|[^a-z0-9._+-])", re.IGNORECASE)
 _BARE = ", which has no class folders"
 # Classes whose losses are counted: one is enough to stop.
@@ -78,7 +83,8 @@ def note(places: Shelf, empty: Iterable[str], notes: Tally) -> None:
         if count == 1:
             notes.add("class with one image", name)
     for name in empty:
-        notes.add("empty folder", name)
+        if not is_hidden(_steps(name)):
+            notes.add("empty folder", name)
     seen = Shelf()
     for name, (identity, *_) in places.items():
         if name.startswith("/") or ".." in name.split("/"):
@@ -115,9 +121,11 @@ def layout(container: Container, surprises: Surprises, source: Path) -> Shelf:
     try:
         found = layouts.read(folders, source)
     except UserError as error:
-        raise UserError(f"{error}{''.join(f'; {links}' for links in _links(container))}") from None
+        table = _table(container) if isinstance(error, layouts.NoClasses) else ""
+        raise UserError(f"{error}{table}{''.join(f'; {links}' for links in _links(container))}") from None
     _refuse_links(container, found, source)
     places, ids, classes, losses = Shelf(), Shelf(), _Classes(source), _Losses(source)
+    beside: set[tuple[str | None, str]] = set()
     for name in container.names:
         steps, verdict = _steps(name), _judge(name, looked)
         spot = found.spot(steps)
@@ -125,6 +133,8 @@ def layout(container: Container, surprises: Surprises, source: Path) -> Shelf:
             surprises.skipped.add(verdict.reason, name)
             if spot and verdict.matters:
                 losses.add(spot, verdict.reason, name)
+            elif spot and verdict.reason != "hidden" and len(beside) < _MOST:
+                beside.add(spot[:2])
         elif spot is None:
             surprises.skipped.add(_outside(found, steps), name)
         elif not ids.add(identity := "/".join(steps[len(found.prefix) :])):
@@ -140,7 +150,9 @@ def layout(container: Container, surprises: Surprises, source: Path) -> Shelf:
     if labels:
         losses.check(classes.spots)
     if len(labels) < 2:
-        raise _nothing(source, labels, surprises.skipped)
+        raise _nothing(source, labels, surprises.skipped, _table(container))
+    for spot in sorted(beside - classes.spots, key=str):
+        surprises.notes.add("folder without an image, which makes no class", "/".join(filter(None, spot)))
     for reason, name in (*found.notes, *classes.notes()):
         surprises.notes.add(reason, name)
     return places
@@ -162,7 +174,7 @@ class _Verdict(NamedTuple):
 
 def _judge(name: str, looked: Shelf) -> _Verdict:
     """Tell whether a file is an image: by its extension where that is known, else by what ``looked`` says of it."""
-    if _is_hidden(_steps(name)):
+    if is_hidden(_steps(name)):
         return _Verdict("hidden", matters=False, may_be_image=False)
     suffix = posixpath.splitext(name)[1].lower()
     if suffix in images.EXTENSIONS:
@@ -172,8 +184,9 @@ def _judge(name: str, looked: Shelf) -> _Verdict:
     if suffix in _HOLDERS:
         return _Verdict(suffix, may_be_image=False)
     kind = looked.get(name)
-    if kind in images.READ:
+    if kind in images.READ and suffix not in formats.RAW:
         return _Verdict(None)
+    kind = "camera raw" if suffix in formats.RAW else kind
     found = _SUFFIX.findall(name.rsplit("/", 1)[-1])
     reason = f".{found[-1].lower()}" if found else "without extension"
     reason += f" ({kind})" if kind else ""
@@ -187,7 +200,7 @@ def _looked(container: Container) -> Shelf:
     def is_open(name: str) -> bool:
         suffix = posixpath.splitext(name)[1].lower()
         known = suffix in images.EXTENSIONS or suffix in _DOCUMENTS or suffix in _HOLDERS
-        return not known and not _is_hidden(_steps(name))
+        return not known and not is_hidden(_steps(name))
 
     looked = Shelf()
     # A packed tar is read once more for this.
@@ -232,6 +245,8 @@ class _Classes:
                 yield TIDIED, visible(name)
             if split_words(label) or is_unlabelled(label):
                 yield "class with the name of a split", label
+            if _COPY.sub("", folded(label)) in self._known.keys() - {folded(label)}:
+                yield "class with the name of another's copy", label
 
 
 class _Losses:
@@ -287,6 +302,12 @@ def _remedy(reasons: Iterable[str]) -> str:
         return "symbolic links are not followed: put the files themselves there, as `cp -rL` copies them"
     if any(reason.partition(" ")[0] in _ARCHIVES for reason in reasons):
         return "archives within are not opened: unpack them, and give the folder or one that holds images"
+    if ".parquet" in reasons:
+        return "to read images that are in Parquet, set fetch.source to parquet"
+    if any(reason in _TABLES for reason in reasons):
+        return "take the images out of these, as JPEG or PNG files"
+    if any(reason in _VIDEOS for reason in reasons):
+        return "take pictures out of the videos, as JPEG or PNG files"
     if "(HEIC)" in text:
         return (
             f"run `pip install {images.HEIF_PLUGIN.replace('_', '-')}` in .venv to have HEIC read, or convert them to "
@@ -299,7 +320,7 @@ def _remedy(reasons: Iterable[str]) -> str:
 
 def _links(container: Container) -> list[str]:
     """Say which folders are symbolic links, if any are."""
-    names = [name.rstrip("/") for name in container.passed if name.endswith("/") and not _is_hidden(_steps(name))]
+    names = [name.rstrip("/") for name in container.passed if name.endswith("/") and not is_hidden(_steps(name))]
     return [_about_links(sorted(names))] if names else []
 
 
@@ -319,12 +340,21 @@ def _refuse_links(container: Container, found: layouts.Layout, source: Path) -> 
         UserError: a class, or a split, would be lost.
     """
     names = (name.rstrip("/") for name in container.passed if name.endswith("/"))
-    links = [name for name in names if not _is_hidden(_steps(name)) and found.is_class_folder(_steps(name))]
+    links = [name for name in names if not is_hidden(_steps(name)) and found.is_class_folder(_steps(name))]
     if links:
         raise UserError(f"{source}: {_about_links(sorted(links))}")
 
 
-def _nothing(source: Path, labels: list[str], skipped: Tally) -> UserError:
+def _table(container: Container) -> str:
+    """Say which tables may list the images, if there are any."""
+    names = (name for name in container.names if name.lower().endswith(_LISTS) and not is_hidden(_steps(name)))
+    tables = dict.fromkeys(name.rsplit("/", 1)[-1][-60:] for name in names if _NO_LIST not in name.lower())
+    if not tables:
+        return ""
+    return f"; if {' or '.join([*tables][:2])} lists them, set fetch.source to manifest and fetch.manifest to its name"
+
+
+def _nothing(source: Path, labels: list[str], skipped: Tally, table: str) -> UserError:
     found = f"only the class {labels[0][:80]}" if labels else "no image in a class folder"
     why = f" (skipped: {_told(skipped)})" if skipped.counts else ""
     ends = ("(text)", _BARE)
@@ -333,7 +363,7 @@ def _nothing(source: Path, labels: list[str], skipped: Tally) -> UserError:
     remedy = f"{_remedy(unread)}; else " if unread else ""
     return UserError(
         f"{source} holds {found}{why}: {remedy}arrange images as <class>/<image> or <split>/<class>/<image>, two "
-        "classes or more"
+        f"classes or more{table}"
     )
 
 
@@ -344,7 +374,3 @@ def _outside(found: layouts.Layout, steps: tuple[str, ...]) -> str:
 
 def _steps(name: str) -> tuple[str, ...]:
     return tuple(step for step in name.split("/") if step not in ("", ".", ".."))
-
-
-def _is_hidden(steps: tuple[str, ...]) -> bool:
-    return any(step.startswith(".") or step.casefold() in _SYSTEM for step in steps)

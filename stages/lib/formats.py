@@ -8,6 +8,8 @@ import importlib.util
 HEIF_PLUGIN = "pillow_heif"
 READ = frozenset(["AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG 2000", "PNG", "PPM", "TIFF", "WEBP"])
 READ |= {"HEIC"} if importlib.util.find_spec(HEIF_PLUGIN) else set()
+# Camera raws that begin as TIFF does, whose first image is but a preview.
+RAW = frozenset([".3fr", ".arw", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".nef", ".nrw", ".pef", ".sr2", ".srw"])
 # How many bytes ``sniff`` looks at.
 HEAD = 140
 _MARKS = (
@@ -55,6 +57,7 @@ _MARKS = (
     (b"\xc5\xd0\xd3\xc6", "PostScript"),
     (b"PK\x03\x04", "zip"),
     (b"PK\x05\x06", "zip"),
+    (b"PK\x07\x08", "zip"),
     (b"\x1f\x8b", "gzip"),
     (b"BZh", "bzip2"),
     (b"\xfd7zXZ\0", "xz"),

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from stages.lib import images
 from stages.lib.errors import UserError
-from stages.lib.records import split_words
+from stages.lib.records import is_hidden, split_words
 from stages.lib.rows import shown
 from stages.lib.shelf import Shelf
 
@@ -80,7 +80,7 @@ class Search:
         # Only what is asked for is kept, since a container may have millions of names.
         self._found: dict[str, list[str]] = {_key(name): [] for _, name in wanted}
         for name in names:
-            if not _is_hidden(name):
+            if not is_hidden(name.split("/")):
                 last = _folded(posixpath.basename(name))
                 for key in {last, _stem(last)} & self._found.keys():
                     self._found[key].append(name)
@@ -110,7 +110,7 @@ def lookalikes(name: str, names: Iterable[str]) -> list[str]:
     """Give up to three images to show beside a path that none fits: those with another extension, else any."""
     stem, like, other = _stem(_key(name)), [], []
     for one in names:
-        if not _is_hidden(one) and _is_image(one):
+        if not is_hidden(one.split("/")) and _is_image(one):
             alike = _stem(_folded(posixpath.basename(one))) == stem
             chosen = like if alike else other
             if len(chosen) < _TOLD:
@@ -143,7 +143,3 @@ def _stem(name: str) -> str:
 
 def _is_image(name: str) -> bool:
     return posixpath.splitext(name)[1].lower() in images.EXTENSIONS
-
-
-def _is_hidden(name: str) -> bool:
-    return any(step.startswith(".") or step == "__MACOSX" for step in name.split("/"))

@@ -39,6 +39,9 @@ POINTERS = {
     "git-annex pointer": "run `git annex get .` where they come from",
     "DVC pointer": "run `dvc pull` where they come from",
 }
+# What systems lay beside files: folders of macOS, Windows, Synology, QNAP, Linux and Python.
+_SYSTEM = frozenset(["#recycle", "$recycle.bin", "@eadir", "@recycle", "__macosx", "__pycache__", "desktop.ini"])
+_SYSTEM |= {"ehthumbs.db", "lost+found", "system volume information", "thumbs.db"}
 _MOST_REASONS = 100
 # Why a label differs from what the source holds; one text for folders and tables.
 TIDIED = "class read without blanks at its ends or invisible characters, in one Unicode form"
@@ -157,6 +160,11 @@ def _visible(letter: str) -> str:
     return (ascii if hidden else repr)(letter)[1:-1]
 
 
+def is_hidden(steps: Iterable[str]) -> bool:
+    """Tell whether a file is hidden or the system's own, by the steps of its path."""
+    return any(step.startswith(".") or step.casefold() in _SYSTEM for step in steps)
+
+
 class Groups:
     """Sees to it that no group lies in two splits; keeps the split of each."""
 
@@ -183,20 +191,21 @@ def split_words(name: str) -> set[str]:
     Words end at whatever is no letter, and where camelCase begins one: ``mnist_test-00000``,
     ``mnistTest2``, ``Hold-out`` and ``testset`` tell test, ``latest`` tells none.
     """
-    return {SPLIT_NAMES[word] for word in _words(name) if word in SPLIT_NAMES}
+    return {SPLIT_NAMES[word] for word in words(name) if word in SPLIT_NAMES}
 
 
 def is_plain(name: str) -> bool:
     """Tell whether a name has no words but those of splits and such as ``set`` and ``data``."""
-    return all(word in SPLIT_NAMES or word in UNLABELLED or word in _FILLERS for word in _words(name))
+    return all(word in SPLIT_NAMES or word in UNLABELLED or word in _FILLERS for word in words(name))
 
 
 def is_unlabelled(name: str) -> bool:
     """Tell whether a name has a word for images without labels, such as ``pred``."""
-    return not UNLABELLED.isdisjoint(_words(name))
+    return not UNLABELLED.isdisjoint(words(name))
 
 
-def _words(name: str) -> list[str]:
+def words(name: str) -> list[str]:
+    """Split a name as ``split_words`` does, without what such as ``set`` and ``data`` add to a word."""
     letters = " ".join(re.findall(r"[^\W\d_]+", name))
     parts = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", letters).lower()
     return [_FILLER_END.sub("", word) or word for word in parts.replace("hold out", "holdout").split()]

@@ -108,7 +108,10 @@ def open_text(content: bytes, name: str, known: Collection[str], where: str) -> 
     if other:
         raise UserError(f"{where} {other}")
     text = _decoded(content, where)
-    return _json_lines(text, where) if suffix in _LINES else _separated(text, known, where)
+    table = _json_lines(text, where) if suffix in _LINES else _separated(text, known, where)
+    if not table.columns:
+        raise UserError(f"{where} is empty: write the names of the columns, and a line for each image")
+    return table
 
 
 def _decoded(content: bytes, where: str) -> str:
@@ -134,9 +137,10 @@ def _decoded(content: bytes, where: str) -> str:
 
 
 def _separated(text: str, known: Collection[str], where: str) -> Table:
-    # Excel's own line, such as sep=; is no row.
+    # Neither Excel's own line, such as sep=; nor PowerShell's of a type is a row.
     told = re.match(r'"?sep=([^\w\s"]|\t)"?[ \t]*(\r\n|\n|\r)', text, re.IGNORECASE)
-    text, skipped = (text[told.end() :], 1) if told else (text, 0)
+    first = told or re.match(r"#TYPE [^\r\n]*(\r\n|\n|\r)", text)
+    text, skipped = (text[first.end() :], 1) if first else (text, 0)
 
     def lines(separator: str) -> Iterator[tuple[int, list[str]]]:
         # Elsewhere blanks are kept, so that it is told that a label has some.

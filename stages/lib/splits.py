@@ -399,7 +399,11 @@ def check(counts: pd.DataFrame) -> None:
         )
     lacking = counts.index[counts["train"] == 0]
     if len(lacking):
-        raise UserError(f"class {lacking[0]} has no image left for train: add images of it or take its folder out")
+        held = [split for split in dataset.SPLITS if counts.loc[lacking[0], split]]
+        only = f", only for {' and '.join(held)}" if held else ""
+        raise UserError(
+            f"class {lacking[0]} has no image left for train{only}: add images of it or take its folder out"
+        )
     for split in dataset.SPLITS:
         if counts[split].sum() == 0:
             raise UserError(

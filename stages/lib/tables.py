@@ -18,7 +18,9 @@ import pyarrow.parquet as pq
 from stages.lib import locating, params
 from stages.lib.containers import Container
 from stages.lib.errors import UserError
+from stages.lib.formats import HEAD, sniff
 from stages.lib.records import (
+    POINTERS,
     SPLIT_NAMES,
     TIDIED,
     Groups,
@@ -28,6 +30,7 @@ from stages.lib.records import (
     Surprises,
     Tally,
     folded,
+    is_hidden,
     split_words,
     tidy,
     visible,
@@ -307,6 +310,8 @@ def open_manifest(container: Container, settings: params.Fetch, surprises: Surpr
         put(row, target)
     if number and not places:
         raise _labelled(number, names, path)
+    if not number:
+        raise UserError(f"{path}: {listed(splits)} lists no image: write a line for each below that of the columns")
     if len(splits) == 1 and all(place.split is None for place in places.values()):
         _split_by_folders(places, surprises.notes)
     groups = Groups()
@@ -338,7 +343,8 @@ def _tables(container: Container, manifest: str, path: Path) -> dict[str, str | 
     tables = [name for name in container.names if name == asked]
     if not tables:
         ending = f"/{asked}"
-        tables = [name for name in container.names if name.endswith(ending) or fnmatch.fnmatchcase(name, asked)]
+        fits = (name for name in container.names if name.endswith(ending) or fnmatch.fnmatchcase(name, asked))
+        tables = [name for name in fits if not is_hidden(name.split("/"))]
     if not tables:
         there = (name for name in container.names if posixpath.splitext(name)[1].lower() in SUFFIXES)
         there = list(itertools.islice(there, 6))
@@ -368,8 +374,11 @@ def _listed_rows(
         opened = open_text(content, table, known, where)
 
     def hint(names: Collection[str]) -> str:
-        if any(name and locating.at(posixpath.dirname(table), name, container.names) for name in names):
-            return "; its first line seems to be an image's: put one with the names of the columns above it"
+        words = {word: name for name in names for word in (name, *name.split()[:1])}
+        rows = [word for word in words if word and locating.at(posixpath.dirname(table), word, container.names)]
+        if rows:
+            blanks = "" if rows[0] == words[rows[0]] else ", and commas in place of the blanks"
+            return f"; its first line seems to be an image's: put one with the names of the columns above it{blanks}"
         alone = [name for name in names if names.count(name) == 1 and (schema is None or _is_number(schema, name))]
         try:
             return _told(_one_hot(row for _, row in opened.rows(alone)))
@@ -434,13 +443,13 @@ def _split_by_folders(places: dict[str, Place], notes: Tally) -> None:
 
 def _open_packed(content: bytes, where: str) -> tuple[Table, pa.Schema]:
     """Open Parquet of text, as ``rows.open_text`` does CSV, with its schema; lines are counted from 1."""
-    with _parquet(pa.BufferReader(content), where) as file:
+    with _parquet(content, where) as file:
         schema, number = file.schema_arrow, file.metadata.num_rows
 
     def rows(wanted: Collection[str]) -> Iterator[tuple[int, dict[str, str]]]:
         if number > MAX_ROWS:
             raise UserError(f"{where} has more than {MAX_ROWS:,} rows: split it into several sources")
-        with _parquet(pa.BufferReader(content), where) as file:
+        with _parquet(content, where) as file:
             table = file.read(columns=list(wanted))
             texts = {name: _texts(table[name]) for name in wanted}
         for line, row in enumerate(zip(*texts.values(), strict=True), start=1):
@@ -460,14 +469,29 @@ def _is_number(schema: pa.Schema, name: str) -> bool:
 
 
 @contextmanager
-def _parquet(source, where: str) -> Iterator[pq.ParquetFile]:
+def _parquet(source: Path | bytes, where: str) -> Iterator[pq.ParquetFile]:
     try:
-        with pq.ParquetFile(source) as file:
+        with pq.ParquetFile(source if isinstance(source, Path) else pa.BufferReader(source)) as file:
             yield file
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and error.errno:
             raise  # of the system
-        raise UserError(f"{where} is no Parquet file, or a damaged one: copy it again") from None
+        if isinstance(source, Path):
+            with source.open("rb") as file:
+                head = file.read(HEAD)
+        else:
+            head = source[:HEAD]
+        raise UserError(f"{where} {_no_parquet(head)}") from None
+
+
+def _no_parquet(head: bytes) -> str:
+    """Say what a file is that is not read as Parquet, and what to do."""
+    kind = sniff(head)
+    if kind in POINTERS:
+        return f"is a {kind}, which stands for the file: {POINTERS[kind]}"
+    if kind and kind != "Parquet":
+        return f"is no Parquet file, but of the kind {kind}: copy or download it again, or unpack it if it is packed"
+    return "is no Parquet file, or a damaged one: copy it again"
 
 
 def _check(schema: pa.Schema, kinds: Mapping[str, _Kind], where: str) -> None:
@@ -505,7 +529,8 @@ def open_parquet(path: Path, settings: params.Fetch, surprises: Surprises) -> So
         UserError: there is no Parquet, it lacks a column or all images of a class,
             a group lies in two splits, or names do not tell the splits.
     """
-    files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
+    found = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
+    files = [file for file in found if file == path or not is_hidden(file.relative_to(path).parts)]
     if not files:
         raise UserError(f"fetch.path {path} holds no .parquet file: give a file or a folder of them")
 
@@ -528,7 +553,9 @@ def open_parquet(path: Path, settings: params.Fetch, surprises: Surprises) -> So
         if label := classes.read(place.label):
             found.add(label)
             groups.add(place, f"{path}: row {place.id}")
-    if number and not found:
+    if not number:
+        raise UserError(f"{path}: its Parquet holds no row: write or download it again")
+    if not found:
         raise _labelled(number, _labels(settings), path)
 
     def records(wanted):
