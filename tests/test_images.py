@@ -455,6 +455,53 @@ def test_a_jpeg_that_lacks_its_end_marker_alone_is_whole(options):
     assert refused > 190
 
 
+def test_a_jpeg_that_ends_in_erased_memory_is_whole():
+    content = encoded(Image.fromarray(noise(2, 33, 47, 3)), "JPEG")
+    conversion = images.Conversion(33, 47, 3, "crop")
+    assert (images.convert(content[:-2] + b"\xff" * 512, conversion) == images.convert(content, conversion)).all()
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}], ids=str)
+def test_a_jpeg_whose_last_part_is_zeros_is_no_picture(options):
+    content = encoded(Image.fromarray(noise(2, 64, 64, 3)), "JPEG", **options)
+    conversion = images.Conversion(64, 64, 3, "crop")
+    for kept in (0.3, 0.6, 0.9):
+        place = int(len(content) * kept)
+        for zeros in (len(content) - place, 20_000):
+            with pytest.raises(images.Undecodable, match="truncated"):
+                images.convert(content[:place] + bytes(zeros), conversion)
+    # Zeros behind a whole picture change nothing, with an end marker and without.
+    for whole in (content, content[:-2]) if not options else (content,):
+        assert (images.convert(whole + bytes(500), conversion) == images.convert(content, conversion)).all()
+
+
+def test_a_jpeg_whose_pixels_are_written_as_zeros_is_whole():
+    # A wide white margin, whose blocks take two bits each: both 0.
+    content = encoded(Image.new("L", (2000, 600), 255), "JPEG", optimize=True)
+    assert bytes(64) in content
+    assert (images.convert(content, images.Conversion(600, 2000, 1, "crop")) == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("marker", "bits", "says"),
+    [
+        (0xC1, 12, "12-bit JPEG: not read"),
+        (0xC3, 16, "16-bit lossless JPEG: not read"),
+        (0xF7, 8, "JPEG-LS"),
+    ],
+)
+def test_a_jpeg_of_another_kind_is_named(marker, bits, says):
+    content = jpeg_with(0xE8, b"spiff").replace(b"\xff\xc0\0\x11\x08", struct.pack(">BBHB", 0xFF, marker, 17, bits))
+    with pytest.raises(images.Undecodable, match=says):
+        images.convert(content, RGB)
+
+
+def test_a_png_of_apples_own_kind_is_named():
+    header = chunk(b"CgBI", b"P\0 \2")
+    with pytest.raises(images.Undecodable, match="PNG for iOS"):
+        images.convert(png(0)[:8] + header + png(0)[8:], RGB)
+
+
 def test_a_progressive_jpeg_without_its_last_scan_is_truncated():
     content = encoded(Image.fromarray(noise(2, 33, 47, 3)), "JPEG", progressive=True)
     with pytest.raises(images.Undecodable, match="truncated"):
@@ -496,6 +543,8 @@ def jpeg_with(marker: int, body: bytes) -> bytes:
         png_with(b"pHYs", b"\1"),
         png_with(b"gAMA", b""),
         png_with(b"acTL", b"\0"),
+        png_with(b"tRNS", b"\0"),
+        png_with(b"tRNS", bytes(6), wrong=True),
         webp_with(EXIF=b"garbage!"),
         webp_with(EXIF=b""),
         jpeg_with(0xE1, b"Exif\0\0garbage"),
@@ -515,7 +564,7 @@ def test_what_is_broken_beside_the_pixels_does_not_cost_the_image(content, capfd
         images.Conversion(8, 12, 3, "crop"),
     )
     assert (images.convert(content, conversion) == images.convert(plain, conversion)).all()
-    assert images.inspect(content) in ((8, 12, 3), None)
+    assert images.inspect(content) == (8, 12, 3)
     assert capfd.readouterr() == ("", "")
 
 
@@ -523,10 +572,18 @@ def test_a_broken_chunk_costs_neither_the_orientation_nor_the_profile():
     exif = Image.Exif()
     exif[0x0112] = 6
     content = encoded(Image.fromarray(noise(2, 8, 12, 3)), exif=exif, icc_profile=ADOBE)
+    assert images.inspect(content) == (12, 8, 3)
     whole = images.convert(content, images.Conversion(12, 8, 3, "crop"))
     broken = content[:33] + chunk(b"tEXt", b"a\0b")[:-4] + bytes(4) + content[33:]
     result = images.read(broken, images.Conversion(12, 8, 3, "crop"))
     assert (result.pixels == whole).all() and result.notes == ("its metadata is broken: read without it",)
+    assert images.inspect(broken) == (12, 8, 3)
+
+
+def test_deep_values_beside_a_broken_chunk_have_a_span():
+    content = deep_png(0, 4000, 2000)
+    broken = content[:33] + chunk(b"tEXt", b"a\0b")[:-4] + bytes(4) + content[33:]
+    assert images.span(broken) == images.span(content) == (0, 4000, False)
 
 
 @pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_deflate", "group4", "jpeg", "packbits"])

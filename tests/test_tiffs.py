@@ -63,8 +63,10 @@ KINDS = {
     "int16": (-1000, 3000),
     "int32": (-(10**6), 10**6),
     "uint32": (0, 10**6),
+    "float16": (0, 1),
     "float32": (0, 1),
     "float64": (-1, 1),
+    "int8": (-128, 127),
 }
 LAID = [
     {},
@@ -118,6 +120,59 @@ def test_a_predictor(how):
     assert (images.convert(tiff(values, 2, **how), conversion) == images.convert(tiff(values, 2), conversion)).all()
 
 
+@pytest.mark.parametrize("kind", ["uint16", "int16", "float16", "float32"])
+@pytest.mark.parametrize(("bands", "planar"), [(4, 1), (4, 2), (2, 2)])
+def test_premultiplied_colours_are_those_of_the_others_on_white(kind, bands, planar):
+    low, high = (0, 1) if kind.startswith("f") else (0, np.iinfo(kind).max)
+    shades, opaque = GENERATOR.random((5, 7, bands - 1)), np.tile(np.linspace(0, 1, 7), (5, 1))[..., None]
+    photometric, conversion = 2 if bands == 4 else 1, images.Conversion(5, 7, 3, "crop", (low, high))
+
+    def of(colors, extra):
+        values = (np.concatenate([colors, opaque], axis=-1) * high).astype(kind)
+        return images.convert(tiff(values, photometric, planar=planar, tags={338: [extra]}), conversion)
+
+    straight, multiplied = of(shades, 2), of(shades * opaque, 1)
+    assert np.abs(straight.astype(int) - multiplied).max() <= 1 and (straight[:, 0] == 255).all()
+
+
+def test_premultiplied_gray_of_8_bits_is_laid_on_white():
+    values = np.array([[[0, 0], [128, 128], [64, 128], [200, 255]]], np.uint8)
+    pixels = images.convert(tiff(values, 1, tags={338: [1]}), images.Conversion(1, 4, 1, "crop"))
+    assert np.abs(pixels.ravel().astype(int) - [255, 255, 191, 200]).max() <= 1
+
+
+@pytest.mark.parametrize("how", [{}, {"deflate": True}, {"orientation": 6}], ids=str)
+@pytest.mark.parametrize("bands", [1, 3])
+def test_bigtiff_from_the_other_end_is_read(bands, how):
+    values = GENERATOR.integers(0, 256, (5, 7, bands)).astype(np.uint8)
+    height, width = (7, 5) if how.get("orientation") else (5, 7)
+    contents = [tiff(values, 2 if bands == 3 else 1, order=">", big=big, **how) for big in (False, True)]
+    conversion = images.Conversion(height, width, bands, "crop")
+    assert (images.convert(contents[0], conversion) == images.convert(contents[1], conversion)).all()
+    assert images.inspect(contents[1]) == conversion.image_shape
+
+
+@pytest.mark.parametrize("within", [None, (0, 4095)])
+def test_12_packed_bits_count_to_4095(within):
+    values = np.linspace(0, 4095, 60).astype(np.uint16).reshape(6, 10)
+    pairs = values.reshape(-1, 2).astype(int)
+    packed = np.stack([pairs[:, 0] >> 4, pairs[:, 0] % 16 * 16 + (pairs[:, 1] >> 8), pairs[:, 1] % 256], axis=-1)
+    content = bytearray(tiff(np.zeros((6, 10), np.uint16), 1, tags={258: [12], 279: [90]}))
+    content[8:98] = packed.astype(np.uint8).tobytes()
+    pixels = images.convert(bytes(content), images.Conversion(6, 10, 1, "crop", within))
+    assert (pixels[..., 0] == np.floor(values * 255.0 / 4095 + 0.5)).all()
+
+
+def test_numbers_that_signal_that_they_are_none_are_black_in_silence(capfd):
+    values = np.full((5, 7), 0x3F800000, np.uint32)
+    values[0] = 0x7FA00000
+    content = tiff(values.view(np.float32), 1)
+    pixels = images.convert(content, images.Conversion(5, 7, 1, "crop", (0, 1)))
+    assert (pixels[0] == 0).all() and (pixels[1:] == 255).all()
+    assert images.span(content) == (1, 1, True)
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("planar", [1, 2])
 def test_transparent_deep_pixels_are_laid_on_white(planar):
     values = np.zeros((2, 3, 4), np.uint16)
@@ -145,7 +200,14 @@ def test_where_gdal_has_nothing_there_is_black_and_no_part_of_the_range():
         (tiff(np.zeros((5, 7, 4), np.uint16), 5, planar=2), "16-bit CMYK TIFF in planes"),
         (tiff(np.zeros((5, 7, 3), np.uint8), 8, planar=2), "8-bit CIELab TIFF in planes"),
         (tiff(np.zeros((6, 8, 3), np.uint8), 6), "8-bit YCbCr TIFF"),
-        (tiff(np.zeros((5, 7), np.float16), 1), "16-bit floating-point gray TIFF"),
+        (tiff(np.ones((5, 7), np.float16), 1), "16-bit floating-point gray TIFF: its values have no agreed range"),
+        (tiff(np.zeros((5, 7, 3), np.uint16), 1, planar=2), "TIFF with 3 bands of 16-bit values"),
+        (tiff(np.zeros((5, 7), np.uint16), 1, tags={259: [50000]}), "16-bit gray TIFF compressed by Zstandard"),
+        (tiff(np.zeros((5, 7, 3), np.uint8), 2, tags={259: [50001]}), "8-bit RGB TIFF compressed by WebP: not read"),
+        (tiff(np.zeros((5, 7), np.uint8), 1, tags={259: [50002]}), "8-bit gray TIFF compressed by JPEG XL: not read"),
+        (tiff(np.zeros((5, 7, 4), np.uint8), 2, planar=2, tags={338: [1]}), r"8-bit RGB \+ alpha TIFF in planes: not"),
+        (tiff(np.zeros((5, 7), np.uint8), 1, predictor=2, tags={259: [32773]}), "PackBits with a predictor: not read"),
+        (tiff(np.zeros((5, 7), np.uint16), 1, predictor=2, tags={259: [32773]}), "PackBits with a predictor: not read"),
         (tiff(np.zeros((5, 7, 2), np.uint16), 1, tags={339: [5, 5]}), "TIFF with 2 bands of complex integer 16-bit"),
         (tiff(np.zeros((5, 7), np.uint16), 32803), "camera raw"),
         (tiff(np.zeros((5, 7, 3), np.uint8), 2, tags={50706: [1, 4]}), "camera raw"),  # the preview of a DNG

@@ -15,6 +15,7 @@ HEAD = 140
 _MARKS = (
     (b"\xff\xd8\xff\xf7", "JPEG-LS"),
     (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n\0\0\0\x04CgBI", "PNG for iOS alone (CgBI)"),
     (b"\x89PNG", "PNG"),
     (b"GIF8", "GIF"),
     (b"BM", "BMP"),

@@ -6,19 +6,17 @@ import importlib
 import io
 import logging
 import math
-import struct
 import warnings
-import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from stages.lib import colors, formats, levels, metadata, parallel, tiffs
+from stages.lib import colors, deep, formats, levels, metadata, parallel, tiffs
 from stages.lib.formats import HEIF_PLUGIN, READ, sniff
 
 # Pillow's names of those that are called otherwise here. No other is ever tried.
@@ -47,7 +45,8 @@ _TURNS = {
 _LYING = frozenset(_TURNS[orientation] for orientation in (5, 6, 7, 8))
 _DEEP_GRAY = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 _GRAY = ("1", "L", "LA", "La", *_DEEP_GRAY)
-_FULL = (0, 65535)
+_FULL = 65535
+_PNG_GRAY_ALPHA = 4
 _NOT_READ = "not read, save it as gray or RGB"
 _REMEDIES = {
     "HEIC": f"HEIC photo: run `.venv/bin/pip install {HEIF_PLUGIN.replace('_', '-')}` once, or save it as JPEG",
@@ -125,9 +124,13 @@ def inspect(content: bytes) -> tuple[int, int, int] | None:
 
     Channels are 1 where the image is gray, else 3. None where the header is broken.
     """
-    try:
-        with _open(content) as file:
+
+    def look(changed: bytes) -> tuple[int, int, int]:
+        with _open(changed) as file:
             return *file.size, 1 if file.gray else 3
+
+    try:
+        return _first(look, content, MAX_PIXELS)[0]
     # Pillow raises what it pleases on hostile bytes.
     except Exception:
         return None
@@ -135,13 +138,17 @@ def inspect(content: bytes) -> tuple[int, int, int] | None:
 
 def span(content: bytes, max_pixels: int = MAX_PIXELS) -> levels.Span | None:
     """Find what the values of a deep image span, as ``levels.span`` does; None where it is not deep, or not whole."""
-    try:
-        with _open(content, max_pixels) as file:
+
+    def look(changed: bytes) -> levels.Span | None:
+        with _open(changed, max_pixels) as file:
             if not file.deep:
                 return None
             with _DECODING.hold(file.bytes()):
                 values, void = file.values()
-                return levels.span(values[..., :3] if values.ndim == 3 else values, void)
+                return levels.span(_parted(values)[0], void)
+
+    try:
+        return _first(look, content, max_pixels)[0]
     except Exception:  # as above
         return None
 
@@ -174,17 +181,42 @@ def read(content: bytes, conversion: Conversion, max_pixels: int = MAX_PIXELS) -
         Undecodable: broken, truncated or of an unknown kind.
         TooLarge: it has more pixels than ``max_pixels``.
     """
+
+    def look(changed: bytes) -> Decoded:
+        found = _read(changed, conversion, max_pixels)
+        _refuse_lost_end(changed, max_pixels)
+        return found
+
+    (pixels, size, notes), note = _first(look, content, max_pixels)
+    return Decoded(pixels, size, (note, *notes) if note else notes)
+
+
+def _first(look: Callable[[bytes], Any], content: bytes, max_pixels: int) -> tuple[Any, str | None]:
+    """Look at a file as it is or, where that fails, without what lies beside its picture.
+
+    Returns:
+        What ``look`` finds, and what is wrong with the file, or None.
+
+    Raises:
+        Undecodable, TooLarge: as ``read`` does.
+    """
     try:
-        return _read(content, conversion, max_pixels)
+        return look(content), None
     except (TooLarge, _Refused):
         raise
     except Undecodable as error:
         first = error
     for changed, note in _attempts(content, max_pixels):
         with suppress(Undecodable):
-            pixels, size, notes = _read(changed, conversion, max_pixels)
-            return Decoded(pixels, size, (note, *notes))
+            return look(changed), note
     raise first
+
+
+def _refuse_lost_end(content: bytes, max_pixels: int) -> None:
+    if metadata.ends_in_zeros(content) and sniff(content[: formats.HEAD]) == "JPEG":
+        with _open(content, max_pixels) as file, _DECODING.hold(2 * file.bytes()):
+            if metadata.has_lost_end(content):
+                raise _Refused("broken or truncated: its last part is zeros, as an interrupted copy leaves it")
 
 
 def _attempts(content: bytes, max_pixels: int) -> Iterator[tuple[bytes, str]]:
@@ -227,13 +259,18 @@ class _ByPillow:
         trouble: what is wrong beside the pixels, or None.
     """
 
-    def __init__(self, content: bytes, kind: str, image: Image.Image):
-        self.content, self.image = content, image
-        # Of a PNG with several channels of 16 bits Pillow keeps the upper eight.
-        several = kind == "PNG" and content[24] == 16 and content[25] in (2, 4, 6) and "transparency" not in image.info
-        self.name, self.several = f"{'floating-point' if image.mode == 'F' else 'deep'} {kind}", several
-        self.deep, self.gray = several or image.mode in _DEEP_GRAY, image.mode in _GRAY
-        self.profile = image.info.get("icc_profile")
+    def __init__(self, content: bytes, kind: str, image: Image.Image, layout: tiffs.Layout | None = None):
+        self.content, self.kind, self.image = content, kind, image
+        # Of several channels of more than 8 bits Pillow keeps eight.
+        self.most = deep.most(kind, content)
+        self.name, self.deep = f"deep {kind}", self.most is not None or image.mode in _DEEP_GRAY
+        if layout and self.deep:
+            self.name, self.most = layout.name, 2**layout.bits - 1
+        self.gray = image.mode in _GRAY or (kind == "PNG" and content[25] == _PNG_GRAY_ALPHA)
+        self.profile = metadata.jp2_profile(content) if kind == "JPEG 2000" else image.info.get("icc_profile")
+        if kind == "PNG" and image.mode == "L" and content[24] < 8 and "transparency" in image.info:
+            # Which Pillow leaves as it lies, while it stretches the values.
+            image.info["transparency"] = image.info["transparency"] * 255 // (2 ** content[24] - 1)
         self.turn, self.trouble = None, None
         if kind != "TIFF":  # of which Pillow gives the size, and then the pixels, as they will be shown
             try:
@@ -252,29 +289,25 @@ class _ByPillow:
         """Bound the memory that the image takes while it is converted."""
         plain = self.image.mode in ("L", "RGB") and not self.image.has_transparency_data
         each = _BYTES if plain else _BYTES_OF_OTHERS
-        if self.several or self.image.mode in ("I", "F"):
+        if self.deep and self.image.mode != "I;16":  # which are brought to 8 bits by a table
             each += _BYTES_OF_DEEP * len(self.image.getbands())
         return self.image.width * self.image.height * each
 
     def values(self) -> tuple[np.ndarray, None]:
-        """Decode deep values as they lie: [height, width], or [height, width, 3 or 4] with an alpha channel."""
+        """Decode deep values as they lie: [height, width], or [height, width, 2 to 4]: the 2nd or 4th is opacity."""
         self.image.load()
-        if not self.several:
-            values = np.asarray(self.image)
-            return (values.astype(np.uint16, copy=False) if values.dtype.kind == "u" else values), None
+        if self.kind == "TIFF":
+            return np.asarray(self.image).astype(np.uint16, copy=False), None
         try:
-            content = metadata.flawless_png(self.content)
-        except (ValueError, zlib.error, struct.error):
-            raise Undecodable("broken or truncated: its 16-bit values are not whole") from None
-        found = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-        if found is None or found.dtype != np.uint16 or found.shape[:2] != (self.image.height, self.image.width):
-            raise Undecodable("broken or truncated: its 16-bit values cannot be decoded")
-        return found[..., [2, 1, 0, 3][: found.shape[2]]], None
+            return deep.values(self.kind, self.content, self.image), None
+        except deep.Broken as error:
+            raise Undecodable(str(error)) from None
 
     def picture(self, within: levels.Range | None) -> Image.Image:
         """Decode to 8 bits a channel, upright."""
         self.image.load()
-        image = _eight_bits(*self.values(), within, self.name) if self.deep else self.image
+        image = _eight_bits(*self.values(), within, self.name, self.most) if self.deep else self.image
+        image = image.convert("LA") if image.mode == "La" else image  # which Pillow converts to nothing else
         return image if self.turn is None else image.transpose(self.turn)
 
 
@@ -306,11 +339,11 @@ class _ByOpenCV:
         try:
             return tiffs.values(self.content, self.layout)
         except tiffs.Broken:
-            raise Undecodable(f"{self.layout.name}: broken, truncated or of a compression that is not read") from None
+            raise Undecodable(f"{self.layout.name}: broken, truncated or of a kind that is not read") from None
 
     def picture(self, within: levels.Range | None) -> Image.Image:
         """Decode to 8 bits a channel, upright."""
-        image = _eight_bits(*self.values(), within, self.layout.name, self.layout.inverted)
+        image = _eight_bits(*self.values(), within, self.layout.name, _FULL, self.layout.inverted)
         return image if self.turn is None else image.transpose(self.turn)
 
 
@@ -328,7 +361,12 @@ def _open(content: bytes, max_pixels: int = MAX_PIXELS) -> _ByPillow | _ByOpenCV
     if kind == "JPEG 2000" and not metadata.has_end(content):
         raise Undecodable("broken or truncated: it lacks its end")
     if kind != "TIFF":
-        return _ByPillow(content, kind, _opened(content, kind, max_pixels))
+        try:
+            return _ByPillow(content, kind, _opened(content, kind, max_pixels))
+        except _Unidentified:
+            if kind == "JPEG" and (of := metadata.jpeg_kind(content)):
+                raise _Refused(f"{of}: not read, convert it to PNG") from None
+            raise
     try:
         layout = tiffs.layout(content)
     except tiffs.Broken:
@@ -340,8 +378,10 @@ def _open(content: bytes, max_pixels: int = MAX_PIXELS) -> _ByPillow | _ByOpenCV
     if layout.unreadable:
         raise _Refused(f"{layout.name}: {_NOT_READ}")
     try:
-        return _ByPillow(content, kind, _opened(content, kind, max_pixels))
-    except _Unidentified:
+        if content[:4] == b"MM\0+":  # which Pillow does not know
+            content = tiffs.bare(content, layout)
+        return _ByPillow(content, kind, _opened(content, kind, max_pixels), layout)
+    except (_Unidentified, tiffs.Broken):
         raise _Refused(f"{layout.name}: {_NOT_READ}") from None
 
 
@@ -371,7 +411,7 @@ def _register_heif() -> None:
 def _quieten() -> None:
     """Keep what libraries print by themselves off the terminal: what is wrong with an image is told as a finding."""
     # By module, and not by catch_warnings, which is for one thread; a filter that is there is not added again.
-    warnings.filterwarnings("ignore", module=r"(PIL\.|stages\.lib\.(images|tiffs|metadata)$)")
+    warnings.filterwarnings("ignore", module=r"(PIL\.|stages\.lib\.(deep|images|levels|metadata|tiffs)$)")
     _quieten_libraries()
 
 
@@ -390,25 +430,37 @@ def _reason(error: Exception) -> str:
 
 
 def _eight_bits(
-    values: np.ndarray, void: np.ndarray | None, within: levels.Range | None, name: str, inverted: bool = False
+    values: np.ndarray,
+    void: np.ndarray | None,
+    within: levels.Range | None,
+    name: str,
+    most: int,
+    inverted: bool = False,
 ) -> Image.Image:
-    """Scale deep values: [height, width], or [height, width, 3 or 4] where the fourth tells how opaque a pixel is."""
-    shades = values[..., :3] if values.ndim == 3 else values
+    """Scale deep values, as ``values`` gives them, where whole numbers reach up to ``most``."""
     if within is None:
-        whole = values.dtype.kind in "ui" and (values.size == 0 or 0 <= values.min() <= values.max() <= _FULL[1])
-        if not whole:
+        if values.dtype.kind == "f" or (values.size and not 0 <= values.min() <= values.max() <= most):
             raise _Refused(f"{name}: its values have no agreed range, give clean.range or save it with 8 or 16 bits")
-        within = _FULL
+        within = (0, most)
+    shades, opacity = _parted(values)
     scaled = levels.scale(shades, within)
     if inverted:
         scaled = 255 - scaled
     if void is not None:
         scaled[void] = 0
     image = Image.fromarray(scaled)
-    if values.ndim == 3 and values.shape[2] == 4:
-        full = (0, 1) if values.dtype.kind == "f" else (0, np.iinfo(values.dtype).max)
-        image.putalpha(Image.fromarray(levels.scale(values[..., 3], full)))
+    if opacity is not None:
+        full = 1 if values.dtype.kind == "f" else most if values.dtype == np.uint16 else np.iinfo(values.dtype).max
+        image.putalpha(Image.fromarray(levels.scale(opacity, (0, full))))
     return image
+
+
+def _parted(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Part deep values from how opaque each pixel is."""
+    if values.ndim == 2:
+        return values, None
+    bands = values.shape[2]
+    return values[..., 0] if bands < 3 else values[..., :3], None if bands % 2 else values[..., -1]
 
 
 def _on_white(image: Image.Image) -> Image.Image:

@@ -13,6 +13,7 @@ from stages.lib import tiffs
 
 _NOTE = "its metadata is broken: read without it"
 _END = b"\xff\xd9"
+_JP2 = b"\0\0\0\x0c"
 _PNG_NEEDED = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _PNG_KEPT = (*_PNG_NEEDED, b"eXIf", b"iCCP", b"sRGB")
 # First column, first row, and the steps between columns and rows, of each pass of an interlaced PNG.
@@ -24,6 +25,9 @@ _JPEG_BESIDE = frozenset(range(0xE0, 0xF0)) - {0xEE} | {0xFE}
 _JPEG_ADOBE = 16  # bytes, with the marker
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_PROGRESSIVE = frozenset([0xC2, 0xC6, 0xCA, 0xCE])
+_JPEG_LOSSLESS = frozenset([0xC3, 0xC7, 0xCB, 0xCF])
+_JPEG_LS = 0xF7
+_ZEROS = bytes(64)
 
 
 def attempts(kind: str | None, content: bytes) -> Iterator[tuple[bytes, str]]:
@@ -33,7 +37,12 @@ def attempts(kind: str | None, content: bytes) -> Iterator[tuple[bytes, str]]:
         kind: as ``formats.sniff`` names it.
         content: the file.
     """
-    ways = {"JPEG": (_jpeg_upright, _jpeg), "PNG": (_png_upright, _png), "WEBP": (_webp,), "TIFF": (_tiff,)}
+    ways = {
+        "JPEG": (_jpeg_upright, _jpeg),
+        "PNG": (_png_upright, _png, _png_opaque),
+        "WEBP": (_webp,),
+        "TIFF": (_tiff,),
+    }
     for way in ways.get(kind, ()):
         # Whatever is wrong with the file was told by the first try.
         with suppress(IndexError, ValueError, struct.error, zlib.error, tiffs.Broken):
@@ -53,11 +62,16 @@ def _png(content: bytes, kept: tuple[bytes, ...] = _PNG_NEEDED) -> bytes:
         chunk = content[place : place + 12 + size]
         place += 12 + size
         # A checksum that is wrong costs what is beside the pixels, and not the pixels.
-        if name in _PNG_NEEDED or (name in kept and struct.pack(">I", zlib.crc32(chunk[4:-4])) == chunk[-4:]):
+        whole = name in _PNG_NEEDED or struct.pack(">I", zlib.crc32(chunk[4:-4])) == chunk[-4:]
+        if name in kept and whole:
             parts.append(chunk)
         if name == b"IEND":
             break
     return b"".join(parts)
+
+
+def _png_opaque(content: bytes) -> bytes:
+    return _png(content, tuple(name for name in _PNG_NEEDED if name != b"tRNS"))
 
 
 def flawless_png(content: bytes) -> bytes:
@@ -157,17 +171,49 @@ def with_end(content: bytes) -> bytes | None:
     Args:
         content: a JPEG that is said to be truncated.
     """
-    content = content.removesuffix(b"\xff")
-    if content.endswith(_END) or not _all_scans(content):
+    content = content.rstrip(b"\xff")  # which mean nothing before a marker, and erased memory is full of
+    if content.endswith(_END) or not _all_scans(content) or (ends_in_zeros(content) and has_lost_end(content)):
         return None
-    seen = []
-    for filler in (b"\x00", b"\x55", b"\xfe"):
-        try:
-            with Image.open(io.BytesIO(content + 1024 * filler + _END), formats=["JPEG"]) as image:
-                seen.append(np.asarray(image))
-        except Exception:  # Pillow raises what it pleases
-            return None
-    return content + _END if all(np.array_equal(seen[0], other) for other in seen[1:]) else None
+    seen = [_pixels(content + 1024 * filler + _END) for filler in (b"\x00", b"\x55", b"\xfe")]
+    whole = seen[0] is not None and all(np.array_equal(seen[0], other) for other in seen[1:])
+    return content + _END if whole else None
+
+
+def ends_in_zeros(content: bytes) -> bool:
+    """Tell whether a file ends in a block of zeros."""
+    return content.endswith(_ZEROS)
+
+
+def has_lost_end(content: bytes) -> bool:
+    """Tell whether the zeros at a JPEG's end stand in place of its last part, as an interrupted copy leaves it.
+
+    A decoder takes them for pixels, without a word: others in their place give another picture.
+
+    Args:
+        content: a JPEG that can be decoded, but perhaps for an end marker.
+    """
+    kept = content.rstrip(b"\0")
+    changed = kept + (len(content) - len(kept)) * b"\x55" + _END
+    return not np.array_equal(_pixels(content + _END), _pixels(changed))
+
+
+def _pixels(content: bytes) -> np.ndarray | None:
+    try:
+        with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
+            return np.asarray(image)
+    except Exception:  # Pillow raises what it pleases
+        return None
+
+
+def jpeg_kind(content: bytes) -> str | None:
+    """Name a kind of JPEG that is not read; None where it is of the usual one."""
+    for marker, start, _ in _segments(content):
+        if marker == _JPEG_LS:
+            return "JPEG-LS"
+        if marker in _JPEG_FRAMES:
+            bits = content[start + 4]
+            return f"{bits}-bit {'lossless ' * (marker in _JPEG_LOSSLESS)}JPEG" if bits != 8 else None
+    return None
 
 
 def _all_scans(content: bytes) -> bool:
@@ -192,13 +238,37 @@ def _all_scans(content: bytes) -> bool:
 
 def has_end(content: bytes) -> bool:
     """Tell whether a JPEG 2000 file has its end, since the decoder makes a coarser picture of what is there."""
-    place, end = 0, len(content)
-    while content[:4] == b"\0\0\0\x0c" and place + 8 <= len(content):
-        size, name = struct.unpack_from(">I4s", content, place)
-        if size == 1 and place + 16 <= len(content):
-            (size,) = struct.unpack_from(">Q", content, place + 8)
-        end = place + size if size else len(content)
-        if name == b"jp2c" or end <= place:
-            break
-        place = end
+    end = next((end for name, _, end in _boxes(content, 0, len(content)) if name == b"jp2c"), len(content))
     return end <= len(content) and content[:end].endswith(_END)
+
+
+def jp2_profile(content: bytes) -> bytes | None:
+    """Give the ICC profile of a JPEG 2000 file, of which Pillow knows nothing."""
+    for name, start, end in _boxes(content, 0, len(content)):
+        if name == b"jp2h":
+            colors = (content[at:stop] for box, at, stop in _boxes(content, start, end) if box == b"colr")
+            return next((color[3:] for color in colors if color[:1] == b"\x02"), None)
+    return None
+
+
+def jp2_depths(content: bytes) -> tuple[int, ...]:
+    """Give the bits of each component of a JPEG 2000 file (ISO 15444-1, A.5.1), below 0 where it is signed."""
+    start = next((start for name, start, _ in _boxes(content, 0, len(content)) if name == b"jp2c"), 0)
+    count = int.from_bytes(content[start + 40 : start + 42], "big")
+    sizes = content[start + 42 : start + 42 + 3 * count : 3]
+    return tuple((size % 128 + 1) * (-1 if size >= 128 else 1) for size in sizes)
+
+
+def _boxes(content: bytes, place: int, stop: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yield name, start and end of a JPEG 2000 file's boxes up to its picture; none of what is no such file."""
+    while content[:4] == _JP2 and place + 8 <= stop:
+        size, name = struct.unpack_from(">I4s", content, place)
+        start = place + 8
+        if size == 1 and place + 16 <= stop:
+            (size,) = struct.unpack_from(">Q", content, start)
+            start += 8
+        end = place + size if size else stop
+        yield name, start, end
+        if name == b"jp2c" or end < start:
+            return
+        place = end

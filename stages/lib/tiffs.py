@@ -16,7 +16,8 @@ import numpy as np
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
 _CMYK, _YCBCR = 5, 6
-_RAW = 1
+_RAW, _WEBP, _PACKBITS = 1, 50001, 32773
+_PREMULTIPLIED, _ALPHA = 1, 2  # of extra samples
 _PHOTOMETRICS = {
     0: "gray",
     1: "gray",
@@ -34,6 +35,24 @@ _PHOTOMETRICS = {
     34892: "camera raw (linear)",
 }
 _FORMATS = {_SIGNED: "signed ", 5: "complex integer ", 6: "complex "}
+# Those by which a file is told from others of its depth and colours, since few programs read them.
+_COMPRESSIONS = {
+    6: "old JPEG",
+    22610: "JPEG XR",
+    33003: "JPEG 2000",
+    33004: "JPEG 2000",
+    33005: "JPEG 2000",
+    34661: "JBIG",
+    34712: "JPEG 2000",
+    34887: "LERC",
+    34925: "LZMA",
+    34933: "PNG",
+    34934: "JPEG XR",
+    50000: "Zstandard",
+    50001: "WebP",
+    50002: "JPEG XL",
+    52546: "JPEG XL",
+}
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _ORIENTATION, _SAMPLES = 256, 257, 258, 259, 262, 274, 277
 _SUBFILE, _PLANAR, _EXTRA, _FORMAT, _SUB_DIRECTORIES, _PROFILE, _NODATA, _DNG = (
     254,
@@ -46,10 +65,10 @@ _SUBFILE, _PLANAR, _EXTRA, _FORMAT, _SUB_DIRECTORIES, _PROFILE, _NODATA, _DNG = 
     50706,
 )
 _OFFSETS, _COUNTS = (273, 324), (279, 325)
-_TILE = (322, 323)
+_TILE, _PREDICTOR = (322, 323), 317
 _SUBSAMPLING = 530
 # Where and how pixels lie: rows a strip, predictor, fill order, the fax options, tiles, JPEG's tables, ...
-_LAID = (266, 278, 292, 293, 317, *_TILE, 347)
+_LAID = (266, 278, 292, 293, _PREDICTOR, *_TILE, 347)
 # ... and what they mean: palette, inks, YCbCr's coefficients and ranges, extra samples.
 _MEANT = (
     _BITS,
@@ -115,7 +134,12 @@ class Layout:
     @property
     def raw(self) -> bool:
         """Whether it is not compressed."""
-        return self.numbers(_COMPRESSION, (_RAW,)) == (_RAW,)
+        return self.compression == _RAW
+
+    @property
+    def compression(self) -> int:
+        """By which algorithm."""
+        return self.numbers(_COMPRESSION, (_RAW,))[0]
 
     @property
     def colors(self) -> int:
@@ -142,22 +166,28 @@ class Layout:
         """Whether ``values`` reads it: deep gray or RGB, of which Pillow decodes a part, and a part of that wrongly."""
         colors = 1 if self.gray else 3 if self.photometric == _RGB else 0
         kind = self.deep and self.bits in (8, 16, 32, 64) and self.format <= _FLOAT and colors == self.colors
-        return kind and (
-            self.planes or (not self.extra or (self.bits > 8 and self.colors == 3 and self.extra in ((0,), (2,))))
-        )
+        known = not self.extra or (colors == 3 and (self.planes or (self.bits > 8 and len(self.extra) == 1)))
+        return kind and not self.disputed and (known or (self.planes and len(self.extra) == 1 and self.alpha))
 
     @property
     def alpha(self) -> bool:
         """Whether ``values`` gives how opaque each pixel is."""
-        return self.extra[:1] == (2,) and self.colors == 3
+        return self.extra[:1] in ((_PREMULTIPLIED,), (_ALPHA,))
 
     @property
     def unreadable(self) -> bool:
         """Whether Pillow would scramble it, or say of it that it is broken."""
         planes = (self.photometric in (_RGB, _CMYK) and self.bits == 8) or (self.photometric == _YCBCR and not self.raw)
+        planes = planes and not (self.raw and _PREMULTIPLIED in self.extra)
         subsampled = self.photometric == _YCBCR and self.raw and self.numbers(_SUBSAMPLING) != (1, 1)
-        scrambled = subsampled or (self.planes and self.samples > 1 and not planes)
-        return self.camera_raw or scrambled or not self.bits or self.colors > 4 or self.format > 4
+        scrambled = subsampled or (self.planes and self.samples > 1 and not planes) or self.disputed
+        known = self.bits and self.colors <= 4 and self.format <= 4 and self.compression != _WEBP
+        return self.camera_raw or scrambled or not known
+
+    @property
+    def disputed(self) -> bool:
+        """Whether programs disagree on its pixels: some heed a predictor of PackBits, others do not."""
+        return self.compression == _PACKBITS and self.numbers(_PREDICTOR, (1,)) != (1,)
 
     @property
     def camera_raw(self) -> bool:
@@ -178,10 +208,12 @@ class Layout:
         depth = "mixed" if not self.bits else f"{self.bits}-bit"
         kind = f"{_FORMATS.get(self.format, '')}{depth}{' floating-point' if self.format == _FLOAT else ''}"
         colors = {"gray": 1, "palette": 1, "mask": 1, "CMYK": 4}.get(what := _PHOTOMETRICS.get(self.photometric), 3)
+        packed = f" compressed by {by}" if (by := _COMPRESSIONS.get(self.compression)) else ""
+        packed = " compressed by PackBits with a predictor" if self.disputed else packed
         if what is None or self.colors != colors or len(self.extra) > 1:
-            return f"TIFF with {self.samples} bands of {kind} values"
-        alpha = "" if not self.extra else " + alpha" if self.extra in ((1,), (2,)) else " + band"
-        return f"{kind} {what}{alpha} TIFF{' in planes' if self.planes and self.samples > 1 else ''}"
+            return f"TIFF with {self.samples} bands of {kind} values{packed}"
+        alpha = "" if not self.extra else " + alpha" if self.alpha else " + band"
+        return f"{kind} {what}{alpha} TIFF{' in planes' if self.planes and self.samples > 1 else ''}{packed}"
 
     def pixel_bytes(self) -> int:
         """How much of memory a pixel takes while ``values`` decodes: samples, copy and buffer."""
@@ -221,7 +253,7 @@ def layout(content: bytes) -> Layout:
     )
     extra, photometric = _numbers(tags, _EXTRA, order), numbers(_PHOTOMETRIC, 0)[0]
     if samples == 4 and not extra and photometric == _RGB:
-        extra = (2,)  # as Pillow reads what leaves it out
+        extra = (_ALPHA,)  # as Pillow reads what leaves it out
     if min(width, height) < 1 or not samples - len(extra) > 0:
         raise Broken
     return Layout(
@@ -285,9 +317,9 @@ def values(content: bytes, of: Layout) -> tuple[np.ndarray, np.ndarray | None]:
         of: its layout, which is one for OpenCV.
 
     Returns:
-        [height, width] or [height, width, 3 or 4] of the samples' own type (no extra
-        samples but an alpha channel), and where there is nothing by GDAL's tag: bool
-        [height, width], or None.
+        [height, width] or [height, width, 2 to 4] of the samples' own type (no extra
+        samples but how opaque a pixel is, by which colours are not multiplied), and
+        where there is nothing by GDAL's tag: bool [height, width], or None.
 
     Raises:
         Broken: OpenCV cannot decode it.
@@ -305,7 +337,19 @@ def values(content: bytes, of: Layout) -> tuple[np.ndarray, np.ndarray | None]:
         found = _decoded(content, of, offsets, counts, of.samples)
         if of.samples > 1:
             found = found[..., [2, 1, 0, 3][: 3 + of.alpha]]
-    return found, _void(found, of)
+    void = _void(found, of)
+    return (_divided(found) if of.extra[:1] == (_PREMULTIPLIED,) else found), void
+
+
+def _divided(found: np.ndarray) -> np.ndarray:
+    """Give the colours that were multiplied by how opaque a pixel is."""
+    whole = None if found.dtype.kind == "f" else np.iinfo(found.dtype)
+    opaque = found[..., -1:] / (whole.max if whole else 1.0)
+    colors = np.divide(found[..., :-1], opaque, out=np.zeros(found[..., :-1].shape), where=opaque > 0)
+    if whole:
+        # The most that a float of 64 bits holds as well.
+        np.clip(np.rint(colors, out=colors), whole.min, whole.max - whole.max // 2**53, out=colors)
+    return np.concatenate([colors.astype(found.dtype), found[..., -1:]], axis=-1)
 
 
 def _places(of: Layout) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -320,13 +364,16 @@ def _places(of: Layout) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def _decoded(content: bytes, of: Layout, offsets: tuple, counts: tuple, samples: int) -> np.ndarray:
+    kind = np.dtype(f"{'?uif'[of.format]}{of.bits // 8}")
+    # OpenCV knows neither, but their bytes.
+    form = _UNSIGNED if kind in (np.int8, np.float16) else of.format
     tags = {tag: of.tags[tag] for tag in (*_LAID, _COMPRESSION) if tag in of.tags}
     tags |= {
         _BITS: _shorts(of, *(of.bits,) * samples),
         _PHOTOMETRIC: _shorts(of, _BLACK_IS_ZERO if samples == 1 else _RGB),
         _SAMPLES: _shorts(of, samples),
-        _FORMAT: _shorts(of, *(of.format,) * samples),
-        **({_EXTRA: _shorts(of, 2)} if samples == 4 else {}),
+        _FORMAT: _shorts(of, *(form,) * samples),
+        **({_EXTRA: _shorts(of, _ALPHA)} if samples == 4 else {}),
     }
     try:
         found = cv2.imdecode(
@@ -334,10 +381,10 @@ def _decoded(content: bytes, of: Layout, offsets: tuple, counts: tuple, samples:
         )
     except cv2.error:
         found = None
-    kind = np.dtype(f"{'?uif'[of.format]}{of.bits // 8}")
-    if found is None or found.shape != (of.height, of.width, samples)[: 2 + (samples > 1)] or found.dtype != kind:
+    read = np.dtype(f"{'?uif'[form]}{of.bits // 8}")
+    if found is None or found.shape != (of.height, of.width, samples)[: 2 + (samples > 1)] or found.dtype != read:
         raise Broken
-    return found
+    return found.view(kind)
 
 
 def _void(found: np.ndarray, of: Layout) -> np.ndarray | None:

@@ -1,0 +1,148 @@
+"""Golden pixels of samples of more than 8 bits in PNG, PPM and JPEG 2000, and of transparent colours."""
+
+import io
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from stages.lib import images
+
+SIDE = 32
+RGB, GRAY = images.Conversion(SIDE, SIDE, 3, "crop"), images.Conversion(SIDE, SIDE, 1, "crop")
+RAMP = np.linspace(0, 1, SIDE * SIDE * 3).reshape(SIDE, SIDE, 3)  # with the whitest white and the blackest black
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def png(values: np.ndarray, bits: int, color: int, clear: bytes = b"") -> bytes:
+    """Write [H, W] or [H, W, C] of 2, 4, 8 or 16 bits, and the colour that is transparent."""
+    rows = values.reshape(len(values), -1).astype(">u2")
+    if bits < 16:
+        rows = np.unpackbits(rows.astype(np.uint8)[..., None], axis=-1)[..., 8 - bits :]
+        rows = np.packbits(rows.reshape(len(values), -1), axis=-1)
+    packed = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], bits, color, 0, 0, 0)
+    marks = chunk(b"tRNS", clear) if clear else b""
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + marks + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+
+
+def jpeg_2000(values: np.ndarray) -> bytes:
+    """Write 16 bits a channel without loss."""
+    colors = values[..., ::-1] if values.ndim == 3 else values
+    return cv2.imencode(".jp2", colors, [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000])[1].tobytes()
+
+
+def expected(values: np.ndarray, most: float) -> np.ndarray:
+    return np.floor(values * 255.0 / most + 0.5)
+
+
+@pytest.mark.parametrize("most", [1023, 4095, 65535])
+@pytest.mark.parametrize("within", [None, "given"])
+@pytest.mark.parametrize("letters", [False, True])
+def test_a_deep_ppm_counts_to_what_its_header_says(most, within, letters):
+    for values, mark, conversion in ((RAMP, 6, RGB), (RAMP[..., 0], 5, GRAY)):
+        values = np.rint(values * most).astype(np.uint16)
+        body = " ".join(map(str, values.ravel().tolist())).encode() if letters else values.astype(">u2").tobytes()
+        content = b"P%d\n# a scanner\n%d %d\n%d\n%b" % (mark - 3 * letters, SIDE, SIDE, most, body)
+        conversion = images.Conversion(*conversion.image_shape, "crop", (0, most) if within else None)
+        assert (images.convert(content, conversion).squeeze() == expected(values, most)).all()
+        assert images.inspect(content) == conversion.image_shape
+        assert images.span(content).high == pytest.approx(most, rel=0.01)
+
+
+@pytest.mark.parametrize("color", [0, 2, 4, 6])
+def test_12_of_16_bits_of_a_png_fill_the_range(color):
+    bands = {0: 1, 2: 3, 4: 2, 6: 4}[color]
+    values = np.rint(np.concatenate([RAMP, RAMP[..., :1]], axis=-1)[..., :bands] * 4095).astype(np.uint16)
+    if color in (4, 6):
+        values[..., -1] = 65535
+    content = png(values, 16, color)
+    conversion = images.Conversion(SIDE, SIDE, 3 if bands > 2 else 1, "crop", (0, 4095))
+    shown = values[..., :3] if bands > 2 else values[..., :1]
+    assert (images.convert(content, conversion) == expected(shown, 4095)).all()
+    assert images.inspect(content) == conversion.image_shape
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+@pytest.mark.parametrize("color", [0, 2])
+def test_the_transparent_colour_of_a_png_is_white_and_no_other(bits, color):
+    if color == 2 and bits < 8:
+        return
+    most = 2**bits - 1
+    values = np.rint(RAMP[..., 0] * most).astype(np.uint16) if color == 0 else np.rint(RAMP * most).astype(np.uint16)
+    clear = values[9, 9]
+    content = png(values, bits, color, struct.pack(f">{1 + color}H", *np.atleast_1d(clear).tolist()))
+    shown = expected(np.atleast_3d(values), most)
+    shown[(np.atleast_3d(values) == clear).all(axis=-1)] = 255
+    assert (images.convert(content, RGB) == shown).all()
+
+
+@pytest.mark.parametrize("most", [65535, 4095])
+def test_deep_jpeg_2000_keeps_its_white_and_its_dark(most):
+    for values in (np.rint(RAMP * most).astype(np.uint16), np.rint(RAMP[..., 0] * most).astype(np.uint16)):
+        content = jpeg_2000(values)
+        conversion = images.Conversion(SIDE, SIDE, 3 if values.ndim == 3 else 1, "crop", (0, most))
+        assert (images.convert(content, conversion).squeeze() == expected(values, most)).all()
+        assert images.span(content).high == pytest.approx(most, rel=0.01)
+        assert images.inspect(content) == conversion.image_shape
+
+
+def test_signed_jpeg_2000_is_read_as_signed():
+    values = np.rint(RAMP[..., 0] * 65535).astype(np.uint16)
+    content = jpeg_2000(values).replace(struct.pack(">HB", 1, 0x0F), struct.pack(">HB", 1, 0x8F))
+    shown = images.convert(content, images.Conversion(SIDE, SIDE, 1, "crop", (-32768, 32767)))
+    assert (shown[..., 0] == expected(values, 65535)).all()
+    with pytest.raises(images.Undecodable, match="no agreed range"):
+        images.convert(content, GRAY)
+
+
+def test_the_profile_of_a_jpeg_2000_counts():
+    linear = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
+    picture = Image.fromarray(np.rint(RAMP * 255).astype(np.uint8))
+    content = io.BytesIO()
+    picture.save(content, "JPEG2000")
+    content = content.getvalue()
+    place = content.index(b"colr") - 4
+    size = struct.unpack_from(">I", content, place)[0]
+    color = struct.pack(">I4s3B", 11 + len(linear), b"colr", 2, 0, 0) + linear
+    header = content.index(b"jp2h") - 4
+    longer = struct.unpack_from(">I", content, header)[0] + len(color) - size
+    changed = content[:header] + struct.pack(">I", longer) + content[header + 4 : place] + color
+    result = images.read(changed + content[place + size :], RGB)
+    assert "the colour profile is of XYZ images" in result.notes[0]
+    assert (result.pixels == np.asarray(picture)).all() and images.read(content, RGB).notes == ()
+
+
+@pytest.mark.parametrize("depth", [b"", b"\x00", b"\xff\x4f\xff\x51" + bytes(20)])
+def test_a_jpeg_2000_without_a_picture_is_refused(depth):
+    content = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(content, "JPEG2000")
+    head = content.getvalue()[: content.getvalue().index(b"jp2c") + 4]
+    with pytest.raises(images.Undecodable):
+        images.convert(head + depth + b"\xff\xd9", RGB)
+    with pytest.raises(images.Undecodable):
+        images.convert(b"\xff\x4f\xff\x51" + depth + b"\xff\xd9", RGB)
+
+
+def test_a_cut_deep_file_is_refused_or_whole_in_silence(capfd):
+    values = np.rint(RAMP * 4095).astype(np.uint16)
+    for content in (
+        b"P6 32 32 4095\n" + values.astype(">u2").tobytes(),
+        png(values, 16, 2, struct.pack(">3H", 1, 2, 3)),
+        jpeg_2000(values),
+    ):
+        whole, refused = images.convert(content, RGB), 0
+        cuts = range(1, len(content), max(1, len(content) // 60))
+        for cut in cuts:
+            try:
+                assert (images.convert(content[:-cut], RGB) == whole).all()
+            except images.Undecodable:
+                refused += 1
+        assert refused > 0.8 * len(cuts)
+    assert capfd.readouterr() == ("", "")
