@@ -133,8 +133,8 @@ def test_mirror_images_are_scored_where_asked_for(trained, tmp_path):
         shutil.copytree(trained.folder / "data" / name, tmp_path / "data" / name)
     text = (ROOT / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(text.replace("  flip: false", "  flip: true"))
+    (tmp_path / "stages").symlink_to(ROOT / "stages")
     project = Project.at(tmp_path)
-    project.environment["PYTHONPATH"] = str(ROOT)
     assert "with mirror images" in project.stage("evaluate").stdout
     scored = files.read_json(tmp_path / "data/evaluation/summary.json")
     plain = files.read_json(trained.folder / "data/evaluation/summary.json")
