@@ -3,6 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# What would hide the pinned modules or this project from Python and dvc, or have another shell run the stages.
+unexport CDPATH PYTHONHOME PYTHONPATH PYTHONSAFEPATH PYTHONWARNINGS
+export SHELL := /bin/sh
+# What would have pip put packages elsewhere than into .venv.
+unexport PIP_DRY_RUN PIP_PREFIX PIP_PYTHON PIP_ROOT PIP_TARGET
+export PIP_USER := 0
 
 # GPU=1 swaps in TensorFlow's CUDA build (Linux, NVIDIA), some 3 GB more; said once, it holds until make clean.
 GPU ?= $(if $(wildcard $(VENV)/.ready-gpu),1)
@@ -52,6 +58,8 @@ $(READY): requirements.txt $(if $(GPU),requirements-gpu.txt) $(if $(MOVED),remak
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
 	$(if $(GPU),$(BIN)/python -m pip uninstall --quiet --yes tensorflow-cpu)
 	$(if $(GPU),$(BIN)/python -m pip install --quiet --require-hashes -r requirements-gpu.txt)
+	@test -e $(BIN)/dvc || { echo "make: pip has put the packages elsewhere than into $(VENV): take target, prefix, root" \
+		"and dry-run out of the files that \`$(BIN)/python -m pip config debug\` lists"; exit 1; }
 	@touch $@
 
 repro: setup ## run the pipeline; ends with the metrics and the report's path

@@ -48,6 +48,8 @@ def listed(arguments: Iterable[str], lines: Iterable[bytes]) -> Iterator[Path]:
 
 def _named(lines: Iterable[bytes]) -> Iterator[Path]:
     for number, line in enumerate(lines):
+        if not number and line[:1] > b"\x7f" and images.sniff(line) in images.READ:  # not BMW/1.png
+            line = b"\0"  # no path, so that the image itself is one complaint, as below
         # Lists from Windows: a mark of the encoding, and both characters for the line's end.
         if name := (line if number else line.removeprefix(codecs.BOM_UTF8)).rstrip(b"\r\n"):
             yield Path(os.fsdecode(name))
@@ -108,7 +110,7 @@ def read(path: Path, conversion: images.Conversion) -> np.ndarray:
     except OSError as error:
         why = f"it cannot be read ({error.strerror}): check the path and its permissions"
     except ValueError:
-        why = "no path holds a zero byte: give one path per line"
+        why = "it is no path: give one path per line, or /dev/stdin for an image on standard input"
     raise UserError(why) from None
 
 

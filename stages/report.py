@@ -85,7 +85,14 @@ def render(template: Path, title: str) -> str:
         executed = Path(scratch) / "report.ipynb"
         try:
             execute_notebook(
-                template, executed, cwd=".", kernel_name="python3", progress_bar=False, config=_transport(scratch)
+                template,
+                executed,
+                cwd=".",
+                kernel_name="python3",
+                progress_bar=False,
+                config=_transport(scratch),
+                # A slow kernel would log that it was interrupted when it is told to end.
+                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
             )
         except PapermillExecutionError as error:
             first = error.source.strip().splitlines()[0]

@@ -167,18 +167,27 @@ def clean_tree() -> None:
 
 def restore() -> None:
     """Bring back the commit's params, lock, metrics and data."""
-    git.run("checkout", "--quiet", "HEAD", "--", *TRACKED)
+    # A hook of the user's that fails would look as if git had.
+    git.run("-c", f"core.hooksPath={os.devnull}", "checkout", "--quiet", "HEAD", "--", *TRACKED)
     dvc("checkout", "--quiet")
 
 
 def run_trial(name: str, chosen: Mapping) -> bool:
     """Run one experiment; tell whether it ended well."""
     settings = [word for key, value in chosen.items() for word in ("-S", f"{key}={json.dumps(value)}")]
-    done = dvc("exp", "run", "--quiet", "--name", name, *settings)
+    done = dvc("exp", "run", "--name", name, *settings)  # under --quiet it keeps its own errors to itself
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.strip()]
-        print(f"search: {name} failed: {said[0] if said else 'without a word'}", file=sys.stderr)
+        print(f"search: {name} failed: {cause(done.stderr)}", file=sys.stderr)
     return done.returncode == 0
+
+
+def cause(stderr: str) -> str:
+    """Find the sentence that says why `dvc exp run` failed: DVC's own, else the last one of the stage."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    own = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    stage = [line for line in lines if not line.startswith("ERROR: ")]
+    told = [line for line in own if not line.startswith("failed to reproduce")] or stage[-1:] or own
+    return told[0] if told else "without a word"
 
 
 def search(space: Mapping, name: str, metric: str, trials: int, seed: int) -> dict[int, tuple[dict, float]]:

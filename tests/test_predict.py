@@ -121,15 +121,17 @@ def test_of_a_folder_the_image_files_are_listed(tmp_path):
     os.mkfifo(tmp_path / "a.png")
     (tmp_path / "notes.txt").touch()
     listed = predict.listed([str(tmp_path), "-", "x", str(tmp_path / "c")], [b"\xef\xbb\xbfy\n", b"-\n", b"\xff z\r\n"])
+    assert list(predict.listed(["-"], [b"BMW/y\n"])) == [Path("BMW/y")]
     names = ("10.jpg", "2.jpg", "link.gif")
     inside = [tmp_path / name for name in (*(f"b/{name}" for name in names), "b.png", *(f"d/{name}" for name in names))]
     assert [str(path) for path in listed] == [*map(str, inside), "y", "-", "\udcff z", "x", str(tmp_path / "c")]
 
 
-def test_an_image_on_standard_input_is_one_complaint():
-    listed = list(predict.listed(["-"], [b"P6\0\n", *[b"\0\xff\n"] * 100]))
+@pytest.mark.parametrize("first", [b"P6\0\n", png(0)[:6], b"\xff\xd8\xff\xe0\0\n"])
+def test_an_image_on_standard_input_is_one_complaint(first):
+    listed = list(predict.listed(["-"], [first, *[b"\0\xff\n"] * 100]))
     assert len(listed) == 1
-    with pytest.raises(UserError, match="no path holds a zero byte"):
+    with pytest.raises(UserError, match="it is no path: .* or /dev/stdin for an image on standard input"):
         predict.read(listed[0], images.Conversion(8, 8, 1, "crop"))
 
 

@@ -188,6 +188,14 @@ def test_confusion_of_many_classes_stays_small_and_keeps_the_frequent_pairs(tmp_
     assert report.plotted(few.head(200)).equals(few.head(200))
 
 
+def test_the_kernel_logs_nothing(tmp_path, capfd):
+    code = "get_ipython().kernel.log.error('interrupted')"
+    cell = {"cell_type": "code", "id": "a", "metadata": {}, "outputs": [], "execution_count": None, "source": code}
+    template = tmp_path / "report.ipynb"
+    template.write_text(json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    assert "<main>" in report.render(template, "x") and capfd.readouterr().err == ""
+
+
 def test_a_failing_cell_fails_the_stage_and_publishes_nothing(trained, tmp_path):
     folder = tmp_path / "copy"
     project = Project(folder)

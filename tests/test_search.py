@@ -129,6 +129,19 @@ def test_a_figure_that_the_metrics_lack_is_one_sentence(monkeypatch):
         search.search(space, "s", "validation.top5_accuracy", 2, 0)
 
 
+@pytest.mark.parametrize(
+    ("stderr", "said"),
+    [
+        ("\n", "without a word"),
+        ("WARNING: x\nERROR: 'dvc.lock' is git-ignored.\nmore\n", "'dvc.lock' is git-ignored."),
+        ("epoch 1/2\ntrain: why\nERROR: failed to reproduce 'train': exited with 1\n", "train: why"),
+        ("ERROR: failed to reproduce 'train': output is missing\n", "failed to reproduce 'train': output is missing"),
+    ],
+)
+def test_a_trial_that_failed_says_why(stderr, said):
+    assert search.cause(stderr) == said
+
+
 def test_git_says_itself_why_a_search_cannot_start(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))

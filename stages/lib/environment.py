@@ -11,14 +11,14 @@ import sys
 # What libraries read by themselves: their users' files and defaults, and how they compute.
 _PREFIXES = (
     "ARROW_",
+    "ATEN_",
     "DNNL_",
     "IPYTHON",
-    "JAX_DEFAULT_",
-    "JAX_ENABLE_X64",
-    "JAX_NUMPY_",
+    "JAX_",
     "JUPYTER",
     "KERAS_",
     "MATPLOTLIB",
+    "MLIR_",
     "MPLBACKEND",
     "NPY_",
     "NVIDIA_TF32_OVERRIDE",
@@ -28,20 +28,34 @@ _PREFIXES = (
     "PANDAS_",
     "SCIPY_",
     "SKLEARN_",
-    # Not all of TF_, which Terraform's are called too.
-    "TF_CUBLAS_",
-    "TF_CUDNN_",
-    "TF_DISABLE_",
-    "TF_ENABLE_",
-    "TF_MKL_",
-    "TF_ONEDNN_",
-    "TF_USE_",
-    "TF_XLA_",
+    "TF2_BEHAVIOR",
+    "TF_",
     "TORCH_ALLOW_TF32",
+    "TORCH_BLAS_",
 )
-_KEPT = ("KERAS_BACKEND", "KERAS_HOME")
+# Of these the choice of the backend, and what says where and on how much to compute, or how much to log.
+_KEPT = (
+    "JAX_COMPILATION_CACHE_",
+    "JAX_CUDA_",
+    "JAX_LOG",
+    "JAX_PLATFORM",
+    "JAX_ROCM_",
+    "KERAS_BACKEND",
+    "KERAS_HOME",
+    "TF_CLI_",  # of Terraform, like TF_VAR_
+    "TF_CPP_",
+    "TF_CPU_",
+    "TF_CUDA_",
+    "TF_DETERMINISTIC_OPS",
+    "TF_FORCE_",
+    "TF_GPU_",
+    "TF_NUM_",
+    "TF_PER_DEVICE_MEMORY_",
+    "TF_VAR_",
+)
 # What the interpreter itself has read by the time that anything can be put right.
 _PYTHON = (
+    "PYTHONDEVMODE",
     "PYTHONHOME",
     "PYTHONINSPECT",
     "PYTHONINTMAXSTRDIGITS",
@@ -66,7 +80,7 @@ def foreign(names: list[str], venv: bool) -> set[str]:
         names: of those that are set.
         venv: whether Python is that of a virtual environment; elsewhere PYTHONPATH may be where the packages lie.
     """
-    libraries = {name for name in names if name.startswith(_PREFIXES) and name not in _KEPT}
+    libraries = {name for name in names if name.startswith(_PREFIXES) and not name.startswith(_KEPT)}
     return libraries | (set(names) & set(_PYTHON)) - (set() if venv else {"PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE"})
 
 

@@ -126,7 +126,22 @@ def open_project(root: Path) -> Project:
     try:
         return Project(root, Config(os.fspath(root / ".dvc")))
     except ConfigError as error:
-        raise UserError(f".dvc/config or .dvc/config.local is not readable, so DVC stops: {error}") from None
+        said = str(error).splitlines()[0].removeprefix("config file error: ")
+        raise UserError(f"{_settings_at_fault(root)} is not readable, so DVC stops: {said}") from None
+
+
+def _settings_at_fault(root: Path) -> str:
+    """Name the file of DVC's settings that is not readable by itself: the project's, the user's or the machine's."""
+    from dvc.config import Config, ConfigError
+
+    files = [root / ".dvc/config.local", root / ".dvc/config"]
+    files += [Path(Config.get_dir(level)) / Config.CONFIG for level in ("global", "system")]
+    for path in filter(Path.is_file, files):
+        try:
+            Config.validate(Config.load_file(os.fspath(path)))
+        except ConfigError:
+            return shown(path, Project(root, {}))
+    return ".dvc/config or .dvc/config.local"
 
 
 def shown(path: Path, project: Project) -> str:

@@ -2,12 +2,10 @@
 
 import base64
 import io
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from string import Template
-
-from matplotlib import rc_context, rcdefaults, rcParams
-from matplotlib.figure import Figure
 
 from stages.lib.figures import number
 
@@ -238,6 +236,11 @@ def diagonal(x: Sequence[float], y: Sequence[float], title: str) -> str:
 
 
 def _plot(draw: Callable, alt: str) -> str:
+    # Of its folders and its user's settings it says on standard error what nobody need know.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    from matplotlib import rc_context, rcdefaults, rcParams
+    from matplotlib.figure import Figure
+
     with rc_context():
         rcdefaults()  # whatever a matplotlibrc says
         # Class names may hold dollars: no mathematics in any text.

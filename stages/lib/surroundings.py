@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import re
 import resource
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +33,7 @@ def backend(project: Project) -> Iterator[Finding]:
 
 def ignored(project: Project) -> Iterator[Finding]:
     """What is set for other programs, and has no effect here."""
-    if names := sorted(set(environment.left_out()) - {"PYTHONPATH"}):
+    if names := sorted(set(environment.left_out()) - {"PYTHONPATH", "PYTHONWARNINGS"}):
         yield Finding(f"the environment sets {many(names, 9)}", _IGNORED, "nothing to do", note=True)
     home = Path("~").expanduser()
     folders = (
@@ -59,7 +60,36 @@ def python_path(project: Project) -> Iterator[Finding]:
         yield Finding(
             f"PYTHONPATH holds other modules called {many(hidden)}",
             f"dvc imports them in place of the pinned ones ({folders})",
-            "`unset PYTHONPATH` before dvc and make",
+            "`unset PYTHONPATH` before dvc",
+        )
+
+
+def python_warnings(project: Project) -> Iterator[Finding]:
+    """Warnings that PYTHONWARNINGS makes errors; Kiln's commands leave it out, dvc does not."""
+    setting = environment.left_out().get("PYTHONWARNINGS") or os.environ.get("PYTHONWARNINGS") or ""
+    if "error" in setting:
+        yield Finding(
+            f"PYTHONWARNINGS is {setting}",
+            "dvc ends with `unexpected error` where one of its libraries warns",
+            "`unset PYTHONWARNINGS` before dvc",
+        )
+
+
+def shell(project: Project) -> Iterator[Finding]:
+    """A shell that starts no stage: DVC runs each by $SHELL."""
+    name = os.environ.get("SHELL")
+    if name and (not shutil.which(name) or Path(name).name in ("nologin", "false")):
+        yield Finding(f"SHELL is {name}, which starts nothing", "dvc runs stages by it", "`export SHELL=/bin/sh`")
+
+
+def remote(project: Project) -> Iterator[Finding]:
+    """A default remote that is set, perhaps for all of a user's projects, but is not there."""
+    name = project.config["core"].get("remote")
+    if name and name not in project.config["remote"]:
+        yield Finding(
+            f"core.remote is {name}, but DVC knows no remote of that name",
+            "`dvc exp run`, `dvc push` and `dvc pull` end with an error",
+            "`dvc remote list` names those that there are, `dvc config --show-origin core.remote` where it is set",
         )
 
 
@@ -136,4 +166,4 @@ def few_files(project: Project) -> Iterator[Finding]:
         yield Finding(f"only {soft} files may be open at once", "report and dvc need more", "`ulimit -n 4096`")
 
 
-CHECKS = (backend, ignored, python_path, git_here, merges, moved, letters, few_files)
+CHECKS = (backend, ignored, python_path, python_warnings, shell, remote, git_here, merges, moved, letters, few_files)
