@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import noise, png
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageFile
 
 from stages.lib import images, metadata, parallel
 
@@ -496,6 +496,40 @@ def test_a_jpeg_of_another_kind_is_named(marker, bits, says):
         images.convert(content, RGB)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_png_with_a_changed_byte_is_refused_or_told_of(turned):
+    exif = Image.Exif()
+    if turned:
+        exif[0x0112] = 3
+    content = encoded(Image.fromarray(noise(2, 16, 16, 3) // 32), **({"exif": exif} if turned else {}))
+    conversion = images.Conversion(16, 16, 3, "crop")
+    whole, refused = images.convert(content, conversion), 0
+    start, end = content.index(b"IDAT") + 4, len(content) - 16
+    for place in range(start, end):
+        changed = bytearray(content)
+        changed[place] ^= 0x41
+        try:
+            result = images.read(bytes(changed), conversion)
+            assert (result.pixels == whole).all() or result.notes[0].startswith("its checksum is wrong")
+        except images.Undecodable:
+            refused += 1
+    assert refused > 0.9 * (end - start)
+
+
+def test_the_header_is_read_without_the_pixels(monkeypatch):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    contents = [encoded(Image.fromarray(noise(2, 8, 12, 3)), kind, exif=exif) for kind in ("PNG", "JPEG", "WEBP")]
+    place = contents[0].index(b"eXIf") - 4
+    size = 12 + struct.unpack_from(">I", contents[0], place)[0]
+    behind = (
+        contents[0][:place] + contents[0][place + size : -12] + contents[0][place : place + size] + chunk(b"IEND", b"")
+    )
+    assert images.decode(behind, RGB)[1] == (12, 8)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", None)
+    assert {images.inspect(content) for content in [*contents, behind]} == {(12, 8, 3)}
+
+
 def test_a_png_of_apples_own_kind_is_named():
     header = chunk(b"CgBI", b"P\0 \2")
     with pytest.raises(images.Undecodable, match="PNG for iOS"):
@@ -638,6 +672,6 @@ def test_a_wrong_filter_of_a_deep_png_is_refused_in_silence(capfd):
     rows = b"\7" + struct.pack(">3H", 1, 2, 3) * 2 + b"\0" + struct.pack(">3H", 1, 2, 3) * 2
     header = struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0)
     content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    with pytest.raises(images.Undecodable, match="not whole"):
+    with pytest.raises(images.Undecodable, match="broken"):
         images.convert(content, RGB)
     assert capfd.readouterr() == ("", "")

@@ -273,8 +273,11 @@ class _ByPillow:
             image.info["transparency"] = image.info["transparency"] * 255 // (2 ** content[24] - 1)
         self.turn, self.trouble = None, None
         if kind != "TIFF":  # of which Pillow gives the size, and then the pixels, as they will be shown
+            if kind == "PNG" and (exif := metadata.png_exif(content)):
+                image.info["exif"] = exif
             try:
-                self.turn = _TURNS.get(image.getexif().get(_ORIENTATION))
+                # Not by the method of a PNG, which decodes it, and forgets what is wrong with it.
+                self.turn = _TURNS.get(Image.Image.getexif(image).get(_ORIENTATION))
             except Exception:  # Pillow raises what it pleases; the pixels may be whole
                 self.trouble = "EXIF is broken: read without it"
         self.size = (image.width, image.height) if self.turn in _LYING else (image.height, image.width)
@@ -306,6 +309,8 @@ class _ByPillow:
     def picture(self, within: levels.Range | None) -> Image.Image:
         """Decode to 8 bits a channel, upright."""
         self.image.load()
+        if self.kind == "PNG" and metadata.is_damaged_png(self.content):
+            self.trouble = "its checksum is wrong: some pixels may be damaged"
         image = _eight_bits(*self.values(), within, self.name, self.most) if self.deep else self.image
         image = image.convert("LA") if image.mode == "La" else image  # which Pillow converts to nothing else
         return image if self.turn is None else image.transpose(self.turn)

@@ -56,18 +56,41 @@ def _png_upright(content: bytes) -> bytes:
 
 
 def _png(content: bytes, kept: tuple[bytes, ...] = _PNG_NEEDED) -> bytes:
-    parts, place = [content[:8]], 8
-    while place + 8 <= len(content):
-        size, name = struct.unpack_from(">I4s", content, place)
-        chunk = content[place : place + 12 + size]
-        place += 12 + size
+    parts = [content[:8]]
+    for name, start, end in _chunks(content):
         # A checksum that is wrong costs what is beside the pixels, and not the pixels.
-        whole = name in _PNG_NEEDED or struct.pack(">I", zlib.crc32(chunk[4:-4])) == chunk[-4:]
-        if name in kept and whole:
-            parts.append(chunk)
+        if name in kept and (name in _PNG_NEEDED or _is_sound(content, start, end)):
+            parts.append(content[start:end])
         if name == b"IEND":
             break
     return b"".join(parts)
+
+
+def _chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield name, start and end of a PNG's chunks; the last may be cut."""
+    place = 8
+    while place + 8 <= len(content):
+        size, name = struct.unpack_from(">I4s", content, place)
+        yield name, place, place + 12 + size
+        place += 12 + size
+
+
+def _is_sound(content: bytes, start: int, end: int) -> bool:
+    return struct.pack(">I", zlib.crc32(content[start + 4 : end - 4])) == content[end - 4 : end]
+
+
+def png_exif(content: bytes) -> bytes | None:
+    """Give a PNG's EXIF, which may lie behind the pixels, where Pillow finds it by decoding them."""
+    return next((content[start + 8 : end - 4] for name, start, end in _chunks(content) if name == b"eXIf"), None)
+
+
+def is_damaged_png(content: bytes) -> bool:
+    """Tell whether a PNG's pixels have changed, by their checksums, at which Pillow does not look."""
+    return not all(
+        _is_sound(content, start, end)
+        for name, start, end in _chunks(content)
+        if name == b"IDAT" and end <= len(content)
+    )
 
 
 def _png_opaque(content: bytes) -> bytes:
@@ -88,12 +111,7 @@ def flawless_png(content: bytes) -> bytes:
     passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)
     sizes = [(-(-(height - top) // down), -(-(width - left) // right)) for left, top, right, down in passes]
     sizes = [(rows, 1 + each * columns) for rows, columns in sizes if rows > 0 and columns > 0]
-    packed, place = [], 8
-    while place + 12 <= len(content):
-        size, name = struct.unpack_from(">I4s", content, place)
-        if name == b"IDAT":
-            packed.append(content[place + 8 : place + 8 + size])
-        place += 12 + size
+    packed = [content[start + 8 : end - 4] for name, start, end in _chunks(content) if name == b"IDAT"]
     length = sum(rows * step for rows, step in sizes)
     pixels = zlib.decompressobj().decompress(b"".join(packed), length)
     filters, place = set(), 0
@@ -149,7 +167,7 @@ def _segments(content: bytes) -> Iterator[tuple[int, int, int]]:
         if content[place] != 0xFF:
             # Behind a scan's header: to the next marker that is neither a stuffed byte nor a restart.
             place = content.find(b"\xff", place)
-            if place < 0:
+            if not 0 <= place <= len(content) - 4:
                 return
         marker = content[place + 1]
         if marker == 0xFF:
@@ -211,7 +229,7 @@ def jpeg_kind(content: bytes) -> str | None:
         if marker == _JPEG_LS:
             return "JPEG-LS"
         if marker in _JPEG_FRAMES:
-            bits = content[start + 4]
+            bits = int.from_bytes(content[start + 4 : start + 5], "big")
             return f"{bits}-bit {'lossless ' * (marker in _JPEG_LOSSLESS)}JPEG" if bits != 8 else None
     return None
 
