@@ -137,6 +137,41 @@ def test_settings_of_dvc_that_are_not_readable_are_named(project):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("content", ["no settings\n", "[core]\n    nonsense = 1\n"])
+def test_settings_of_dvc_in_the_home_are_named_where_they_stop_it(project, tmp_path, content):
+    file = write(tmp_path / "config", content)
+    project.environment["DVC_GLOBAL_CONFIG_DIR"] = str(tmp_path)
+    done = project.stage("doctor", check=False)
+    assert done.returncode == 1 and done.stderr.startswith(f"doctor: {file} is not readable, so DVC stops: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_settings_of_dvc_in_the_home_that_change_nothing_here(project, tmp_path):
+    one_stage(project, "echo x > data/made")
+    write(tmp_path / "config", "[core]\n    no_scm = true\n[hydra]\n    enabled = true\n")
+    project.environment["DVC_GLOBAL_CONFIG_DIR"] = str(tmp_path)
+    project.dvc("exp", "run", "-n", "one", "-S", "seed=1")
+    assert "seed: 1 " in (project.folder / "params.yaml").read_text()
+
+
+def test_a_default_remote_that_is_not_there_is_told(project, tmp_path):
+    write(tmp_path / "config", "[core]\n    remote = store\n")
+    project.environment["DVC_GLOBAL_CONFIG_DIR"] = str(tmp_path)
+    assert "core.remote is store, but DVC knows no remote of that name" in doctor_says(project, code=1)
+    project.dvc("remote", "add", "store", str(tmp_path / "store"))
+    assert doctor_says(project, code=0) == ""
+
+
+def test_a_shell_and_warnings_that_end_dvc_are_told(project):
+    for shell in ("/nowhere/zsh", "/usr/sbin/nologin", "/bin/false"):
+        project.environment["SHELL"] = shell
+        assert f"SHELL is {shell}, which starts nothing" in doctor_says(project, code=1)
+    project.environment |= {"SHELL": "/bin/sh", "PYTHONWARNINGS": "error::DeprecationWarning"}
+    assert "PYTHONWARNINGS is error::DeprecationWarning: dvc ends" in doctor_says(project, code=1)
+    project.environment["PYTHONWARNINGS"] = "ignore"
+    assert doctor_says(project, code=0) == ""
+
+
 @pytest.mark.parametrize(("content", "said"), [("", "is empty"), ("stages: [", "is cut off"), ("a: 1\n", "is cut off")])
 def test_a_broken_lock_is_restored_from_git(project, content, said):
     lock = project.folder / "dvc.lock"

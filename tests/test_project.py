@@ -9,11 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, STAGES
+from conftest import ROOT, STAGES, Project
 from dvc.config import Config
 from ruamel.yaml import YAML
 
+from stages import search
 from stages.lib import params
+from stages.lib.errors import UserError
 
 DVC = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())
 EXEMPT = "stages/lib/params.py"  # DVC sees every value of params.yaml by itself
@@ -203,6 +205,83 @@ def test_make_says_which_python_it_wants(tmp_path):
         ["make", "setup", "PYTHON=python0"], cwd=laid(tmp_path / "p"), capture_output=True, text=True, check=False
     )
     assert done.returncode and "but python0 is not there: try make PYTHON=" in done.stdout
+
+
+def test_make_takes_nothing_from_the_environment_that_hides_modules_or_packages(tmp_path):
+    project = laid(tmp_path / "p")
+    venv(project / ".venv")
+    (project / ".git").mkdir()
+    program = project / ".venv/bin/dvc"
+    program.write_text(f"#!{project}/.venv/bin/python\n")
+    tell = '\ntell:\n\t@echo "$$CDPATH$$PIP_TARGET$$PIP_USER$$PYTHONHOME$$PYTHONPATH$$PYTHONSAFEPATH $$SHELL"\n'
+    with (project / "Makefile").open("a") as file:
+        file.write(tell)
+    names = ("CDPATH", "PIP_TARGET", "PIP_USER", "PYTHONHOME", "PYTHONPATH", "PYTHONSAFEPATH", "SHELL")
+    done = subprocess.run(
+        ["make", "tell"], cwd=project, env={**os.environ, **dict.fromkeys(names, "/x")}, capture_output=True, text=True
+    )
+    assert done.stdout == "0 /bin/sh\n"
+
+
+def test_make_says_where_packages_were_put_elsewhere(tmp_path):
+    project = laid(tmp_path / "p")
+    venv(project / ".venv")
+    (project / ".venv/.ready").unlink()
+    (project / ".venv/bin/dvc").unlink()
+    (project / ".venv/bin/python").unlink()
+    (project / ".venv/bin/python").symlink_to("/bin/true")  # pip ends well
+    done = subprocess.run(["make", "setup", f"PYTHON={sys.executable}"], cwd=project, capture_output=True, text=True)
+    assert done.returncode and "make: pip has put the packages elsewhere than into .venv: " in done.stdout
+    assert not (project / ".venv/.ready").exists()
+
+
+HOOK = "#!/bin/sh\necho of the home >&2\nexit 1\n"
+GIT = """[core]
+    autocrlf = true
+    excludesFile = {home}/ignored
+    hooksPath = {home}
+[color]
+    ui = always
+[diff]
+    external = false
+    noprefix = true
+[status]
+    branch = true
+    short = true
+[user]
+    name = t
+    email = t@example.org
+"""
+
+
+def test_git_set_up_for_other_projects_changes_no_byte_and_hides_nothing(tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "config").write_text(GIT.format(home=home))
+    (home / "ignored").write_text("*.lock\n*.yaml\nlib/\ndata/\nmetrics/\nstages\n")
+    (home / "post-checkout").write_text(HOOK)
+    (home / "post-checkout").chmod(0o755)
+    project = Project(tmp_path / "project")
+    project.environment["GIT_CONFIG_GLOBAL"] = str(home / "config")
+    clone = Project.at(tmp_path / "clone")
+    clone.environment["GIT_CONFIG_GLOBAL"] = str(home / "config")
+    clone.run("git", "clone", "-q", project.folder, ".", check=False)  # whose hook fails
+    names = clone.run("git", "ls-files", "-z").stdout.split("\0")[:-1]
+    assert len(names) > 100
+    for name in names:
+        assert (clone.folder / name).read_bytes() == (project.folder / name).read_bytes(), name
+    for name in ("dvc.lock", "dvc.yaml", "params.yaml", "stages/lib/new.py", "data/corrections.csv", "metrics/x.json"):
+        assert clone.run("git", "check-ignore", "--no-index", "-q", name, check=False).returncode == 1, name
+    assert clone.run("git", "check-ignore", "-q", "stages/lib/__pycache__/x.pyc", check=False).returncode == 0
+    assert clone.run("git", "check-ignore", "-q", "data/source/cat/1.png", check=False).returncode == 0
+    (clone.folder / "params.yaml").write_text("")
+    monkeypatch.chdir(clone.folder)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(home / "config"))
+    monkeypatch.setattr(search, "dvc", lambda *_: None)
+    with pytest.raises(UserError, match="has changes that are not committed"):
+        search.clean_tree()
+    search.restore()
+    assert (clone.folder / "params.yaml").read_bytes() == (project.folder / "params.yaml").read_bytes()
 
 
 NAMES = ["plain", "o'neil, & sons #1", 'a "b"', "josé"]
