@@ -154,7 +154,7 @@ def letters(project: Project) -> Iterator[Finding]:
     if not str(project.root).isascii():
         yield Finding(
             f"the project's path {project.root} holds letters beyond ASCII",
-            "`dvc queue`, `dvc exp run --queue` and `--temp` fail in DVC",
+            "`dvc queue`, `dvc exp run --queue` and `--temp` fail in DVC, and `dvc config --local` empties its file",
             "move the project to a path of plain letters, then `make clean` and `make setup`",
         )
 
