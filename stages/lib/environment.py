@@ -68,8 +68,9 @@ _PYTHON = (
     "PYTHONWARNINGS",
 )
 # What Kiln sets itself, which its children find set. Of matplotlib's files the one of the working folder comes
-# first: ``page`` draws by the defaults whatever it says. For the other see ``backend``.
-_OWN = {"MATPLOTLIBRC": os.devnull, "TF_ENABLE_ONEDNN_OPTS": "1"}
+# first: ``page`` draws by the defaults whatever it says. TF2_BEHAVIOR TensorFlow sets itself; for the last see
+# ``backend``.
+_OWN = {"MATPLOTLIBRC": os.devnull, "TF2_BEHAVIOR": "1", "TF_ENABLE_ONEDNN_OPTS": "1"}
 _LEFT_OUT = "KILN_LEFT_OUT_"
 
 
