@@ -81,6 +81,8 @@ def choose_conversion(shapes: Counter, settings: params.Clean) -> images.Convers
 def find_conversion(raw: dataset.Dataset, settings: params.Clean) -> images.Conversion:
     """Choose the conversion, by the headers of all images where it is automatic, and by the values of deep ones.
 
+    What the range that was found clips is told, since white or black pixels alone may be left of such an image.
+
     Raises:
         UserError: as ``find_range`` does.
     """
@@ -100,7 +102,13 @@ def find_conversion(raw: dataset.Dataset, settings: params.Clean) -> images.Conv
             shapes.update(shape for shape, _ in seen)
             spans += [span for _, span in seen if span]
     shapes.pop(None, None)
-    return replace(choose_conversion(shapes, settings), range=given or find_range(spans))
+    found = find_range(spans)
+    if found and (clipped := levels.beyond(spans, found)):
+        print(
+            f"clean: {clipped:,} of {plural(len(spans), 'deep image')} reach beyond {found[0]:g} to {found[1]:g}, "
+            "which nearly all others keep, and are clipped there: give clean.range to have them whole"
+        )
+    return replace(choose_conversion(shapes, settings), range=given or found)
 
 
 def find_range(spans: list[levels.Span]) -> levels.Range | None:

@@ -317,6 +317,14 @@ def test_the_range_of_deep_images_is_found_over_the_set(tmp_path, contents, expe
     assert backwards == found
 
 
+def test_what_the_found_range_clips_is_told(tmp_path, capsys):
+    usual = deep(0, 4095, count=30)
+    assert clean.find_conversion(raw_of(tmp_path, usual), SETTINGS).range == (0, 4095)
+    assert capsys.readouterr().out == ""
+    clean.find_conversion(raw_of(tmp_path, [*usual, *deep(50_000, 60_000, count=1)]), SETTINGS)
+    assert "1 of 31 deep images reach beyond 0 to 4095" in capsys.readouterr().out
+
+
 def test_a_given_range_stands_and_8_bit_images_have_none(tmp_path):
     given_range = SETTINGS.model_copy(update={"range": [-100, 300]})
     assert clean.find_conversion(raw_of(tmp_path, deep(0, 4095)), given_range).range == (-100, 300)

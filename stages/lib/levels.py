@@ -70,6 +70,12 @@ def fit(spans: Sequence[Span]) -> Range:
     return (float(low), float(high)) if high > low else (float(low), float(low) + 1)
 
 
+def beyond(spans: Sequence[Span], within: Range) -> int:
+    """Count the images whose values reach beyond a range."""
+    low, high = within
+    return sum(span.low < low or span.high > high for span in spans)
+
+
 def scale(values: np.ndarray, within: Range) -> np.ndarray:
     """Bring values to uint8: the range to 0 to 255, rounded; what lies beyond is clipped, what is no number is 0.
 
