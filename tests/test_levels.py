@@ -49,6 +49,18 @@ def test_single_pixels_and_values_that_are_none_do_not_count():
     assert levels.span(np.full((3, 3), np.nan)) is None
 
 
+@pytest.mark.filterwarnings("error")
+def test_half_floats_have_a_span():
+    values = np.linspace(0, 60_000, 10_000).astype(np.float16).reshape(100, 100)
+    values[0, :4] = [np.nan, np.inf, -np.inf, np.finfo(np.float16).min]
+    assert levels.span(values) == pytest.approx((0, 60_000, True), rel=0.01, abs=100)
+
+
+def test_images_beyond_a_range_are_counted():
+    spans = whole((0, 4000), (-1, 4000), (0, 5000), (-5, 9000))
+    assert levels.beyond(spans, (0, 4095)) == 3
+
+
 @pytest.mark.parametrize("kind", [np.uint16, np.int16, np.int32, np.float32, np.float64])
 def test_values_are_scaled_rounded_and_clipped(kind):
     values = np.array([[-50, 0, 50, 100, 150]]).astype(kind)

@@ -34,7 +34,9 @@ def span(values: np.ndarray, void: np.ndarray | None = None) -> Span | None:
     Returns:
         None where nothing is a value.
     """
-    known = np.abs(values) < _NOTHING if values.dtype.kind == "f" else np.ones(values.shape, bool)
+    known = np.ones(values.shape, bool)
+    if values.dtype.kind == "f":
+        known = np.abs(values) < min(_NOTHING, float(np.finfo(values.dtype).max))
     if void is not None:
         known &= ~void if values.ndim == void.ndim else ~void[..., None]
     known = values[known]

@@ -312,7 +312,10 @@ def deep_pictures() -> list[bytes]:
         values = (generator.random((12, 10, channels)) * 1000).astype(kind)
         for how in ({}, {"deflate": True, "order": ">"}, {"planar": 2}, {"big": True, "orientation": 6}):
             made.append(tiff(values, 2 if channels > 1 else 0, **how, tags={338: [2]} if channels == 4 else {}))
+        made.append(tiff(values[..., :2], 1, planar=2, tags={338: [1]}))
     made.append(cv2.imencode(".png", generator.integers(0, 65536, (12, 10, 3), np.uint16))[1].tobytes())
+    made.append(cv2.imencode(".jp2", generator.integers(0, 65536, (32, 32, 3), np.uint16))[1].tobytes())
+    made.append(b"P6 12 10 4095\n" + generator.integers(0, 4096, 360).astype(">u2").tobytes())
     return made
 
 
