@@ -1,23 +1,19 @@
 """Golden pixels of samples of more than 8 bits in PNG, PPM and JPEG 2000, and of transparent colours."""
 
-import io
 import struct
 import zlib
 
 import cv2
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image
+from test_images import ADOBE, LINEAR_GRAY, chunk, encoded, in_srgb
 
 from stages.lib import images
 
 SIDE = 32
 RGB, GRAY = images.Conversion(SIDE, SIDE, 3, "crop"), images.Conversion(SIDE, SIDE, 1, "crop")
 RAMP = np.linspace(0, 1, SIDE * SIDE * 3).reshape(SIDE, SIDE, 3)  # with the whitest white and the blackest black
-
-
-def chunk(name: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 
 def png(values: np.ndarray, bits: int, color: int, clear: bytes = b"") -> bytes:
@@ -69,6 +65,13 @@ def test_12_of_16_bits_of_a_png_fill_the_range(color):
     assert images.inspect(content) == conversion.image_shape
 
 
+def test_gray_with_opacity_is_gray_to_its_profile():
+    content = png(np.full((SIDE, SIDE, 2), (32896, 65535)), 16, 4)
+    content = content[:33] + chunk(b"iCCP", b"x\0\0" + zlib.compress(LINEAR_GRAY)) + content[33:]
+    result = images.read(content, GRAY)
+    assert (result.pixels == 188).all() and not result.notes
+
+
 @pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
 @pytest.mark.parametrize("color", [0, 2])
 def test_the_transparent_colour_of_a_png_is_white_and_no_other(bits, color):
@@ -103,27 +106,21 @@ def test_signed_jpeg_2000_is_read_as_signed():
 
 
 def test_the_profile_of_a_jpeg_2000_counts():
-    linear = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
     picture = Image.fromarray(np.rint(RAMP * 255).astype(np.uint8))
-    content = io.BytesIO()
-    picture.save(content, "JPEG2000")
-    content = content.getvalue()
-    place = content.index(b"colr") - 4
-    size = struct.unpack_from(">I", content, place)[0]
-    color = struct.pack(">I4s3B", 11 + len(linear), b"colr", 2, 0, 0) + linear
-    header = content.index(b"jp2h") - 4
-    longer = struct.unpack_from(">I", content, header)[0] + len(color) - size
-    changed = content[:header] + struct.pack(">I", longer) + content[header + 4 : place] + color
-    result = images.read(changed + content[place + size :], RGB)
-    assert "the colour profile is of XYZ images" in result.notes[0]
-    assert (result.pixels == np.asarray(picture)).all() and images.read(content, RGB).notes == ()
+    content = encoded(picture, "JPEG2000")
+    place, header = content.index(b"colr") - 4, content.index(b"jp2h") - 4
+    size, whole = (struct.unpack_from(">I", content, at)[0] for at in (place, header))
+    color = struct.pack(">I4s3B", 11 + len(ADOBE), b"colr", 2, 0, 0) + ADOBE
+    length = struct.pack(">I", whole + len(color) - size)
+    changed = content[:header] + length + content[header + 4 : place] + color + content[place + size :]
+    assert (images.convert(changed, RGB) == in_srgb(picture, ADOBE)).all()
+    assert (images.convert(content, RGB) == np.asarray(picture)).all()
 
 
 @pytest.mark.parametrize("depth", [b"", b"\x00", b"\xff\x4f\xff\x51" + bytes(20)])
 def test_a_jpeg_2000_without_a_picture_is_refused(depth):
-    content = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(content, "JPEG2000")
-    head = content.getvalue()[: content.getvalue().index(b"jp2c") + 4]
+    content = encoded(Image.new("RGB", (8, 8)), "JPEG2000")
+    head = content[: content.index(b"jp2c") + 4]
     with pytest.raises(images.Undecodable):
         images.convert(head + depth + b"\xff\xd9", RGB)
     with pytest.raises(images.Undecodable):

@@ -10,6 +10,7 @@ from PIL import Image
 
 from stages.lib import metadata
 
+PNG_GRAY_ALPHA = 4  # the colour type, of which Pillow makes RGBA where it has 16 bits
 _GAP = rb"(?:\s|#[^\n]*\n)+"
 # The mark, width and height of a PPM, and its largest value.
 _PPM = re.compile(rb"P[2356]" + _GAP + rb"\d+" + _GAP + rb"\d+" + _GAP + rb"(\d+)")
@@ -70,6 +71,7 @@ def _of_png(content: bytes, image: Image.Image) -> np.ndarray:
             found = _by_opencv(metadata.flawless_png(content), image)
         except (ValueError, zlib.error, struct.error):
             raise Broken("broken or truncated: its 16-bit values are not whole") from None
+        found = found[..., ::3] if content[25] == PNG_GRAY_ALPHA else found
     # The one colour that is transparent; Pillow loses it with the bits.
     if (clear := image.info.get("transparency")) is None:
         return found

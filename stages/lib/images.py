@@ -46,7 +46,6 @@ _LYING = frozenset(_TURNS[orientation] for orientation in (5, 6, 7, 8))
 _DEEP_GRAY = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 _GRAY = ("1", "L", "LA", "La", *_DEEP_GRAY)
 _FULL = 65535
-_PNG_GRAY_ALPHA = 4
 _NOT_READ = "not read, save it as gray or RGB"
 _REMEDIES = {
     "HEIC": f"HEIC photo: run `.venv/bin/pip install {HEIF_PLUGIN.replace('_', '-')}` once, or save it as JPEG",
@@ -266,7 +265,7 @@ class _ByPillow:
         self.name, self.deep = f"deep {kind}", self.most is not None or image.mode in _DEEP_GRAY
         if layout and self.deep:
             self.name, self.most = layout.name, 2**layout.bits - 1
-        self.gray = image.mode in _GRAY or (kind == "PNG" and content[25] == _PNG_GRAY_ALPHA)
+        self.gray = image.mode in _GRAY or (kind == "PNG" and content[25] == deep.PNG_GRAY_ALPHA)
         self.profile = metadata.jp2_profile(content) if kind == "JPEG 2000" else image.info.get("icc_profile")
         if kind == "PNG" and image.mode == "L" and content[24] < 8 and "transparency" in image.info:
             # Which Pillow leaves as it lies, while it stretches the values.
