@@ -96,6 +96,17 @@ def test_deep_jpeg_2000_keeps_its_white_and_its_dark(most):
         assert images.inspect(content) == conversion.image_shape
 
 
+@pytest.mark.parametrize("bits", [9, 15])
+def test_the_bits_of_a_jpeg_2000_are_those_of_its_header(bits):
+    most = 2**bits - 1
+    values = np.rint(RAMP[..., 0] * most).astype(np.uint16)
+    # The same codestream is of fewer bits where the zero that it counts from is half of their most as well.
+    shifted = (values.astype(int) - 2 ** (bits - 1) + 2**15).astype(np.uint16)
+    content = jpeg_2000(shifted).replace(struct.pack(">HB", 1, 15), struct.pack(">HB", 1, bits - 1))
+    assert (images.convert(content, GRAY)[..., 0] == expected(values, most)).all()
+    assert images.span(content).high == pytest.approx(most, rel=0.01)
+
+
 def test_signed_jpeg_2000_is_read_as_signed():
     values = np.rint(RAMP[..., 0] * 65535).astype(np.uint16)
     content = jpeg_2000(values).replace(struct.pack(">HB", 1, 0x0F), struct.pack(">HB", 1, 0x8F))

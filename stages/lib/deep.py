@@ -16,7 +16,7 @@ _GAP = rb"(?:\s|#[^\n]*\n)+"
 _PPM = re.compile(rb"P[2356]" + _GAP + rb"\d+" + _GAP + rb"\d+" + _GAP + rb"(\d+)")
 
 # By Pillow's modes.
-_BANDS = {"I": (), "I;16": (), "RGB": (3,), "RGBA": (4,)}
+_BANDS = {"I": (), "I;16": (), "L": (), "RGB": (3,), "RGBA": (4,)}
 
 
 class Broken(Exception):
@@ -70,7 +70,7 @@ def _of_png(content: bytes, image: Image.Image) -> np.ndarray:
         try:
             found = _by_opencv(metadata.flawless_png(content), image)
         except (ValueError, zlib.error, struct.error):
-            raise Broken("broken or truncated: its 16-bit values are not whole") from None
+            raise Broken("broken or truncated, its values are not whole") from None
         found = found[..., ::3] if content[25] == PNG_GRAY_ALPHA else found
     # The one colour that is transparent; Pillow loses it with the bits.
     if (clear := image.info.get("transparency")) is None:
@@ -84,5 +84,5 @@ def _by_opencv(content: bytes, image: Image.Image) -> np.ndarray:
     found = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     shape = (image.height, image.width, *_BANDS.get(image.mode, ()))
     if image.mode not in _BANDS or found is None or found.dtype != np.uint16 or found.shape != shape:
-        raise Broken("broken or truncated, or its values of more than 8 bits are of a kind that is not read")
+        raise Broken("broken, truncated or of a kind that is not read")
     return found[..., [2, 1, 0, 3][: shape[2]]] if len(shape) == 3 else found

@@ -303,7 +303,7 @@ class _ByPillow:
         try:
             return deep.values(self.kind, self.content, self.image), None
         except deep.Broken as error:
-            raise Undecodable(str(error)) from None
+            raise Undecodable(f"{self.name}: {error}") from None
 
     def picture(self, within: levels.Range | None) -> Image.Image:
         """Decode to 8 bits a channel, upright."""
