@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from pathlib import Path
 
 from stages.lib.errors import UserError
 
@@ -16,7 +17,7 @@ def run(*arguments: str) -> str:
         UserError: git is not installed, or fails: in its own words, with what to do where it does not say so.
     """
     try:
-        done = _run(arguments)
+        done = start(*arguments)
     except FileNotFoundError:
         raise UserError("git is not installed: install it with the system's package manager") from None
     if done.returncode:
@@ -35,9 +36,15 @@ def ask(*arguments: str) -> str | None:
         return None
 
 
-def _run(arguments: tuple[str, ...]) -> subprocess.CompletedProcess:
+def start(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess:
+    """Run git in a folder, by default the working one, whatever comes of it; its output as text.
+
+    Raises:
+        FileNotFoundError: git is not installed.
+    """
     return subprocess.run(
         ["git", *arguments],
+        cwd=folder,
         capture_output=True,
         encoding="utf-8",
         errors="replace",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from stages.lib import git
 from stages.lib.errors import UserError
 
 
@@ -106,7 +107,7 @@ class Project:
     def run_git(self, *arguments: str) -> subprocess.CompletedProcess | None:
         """Run git here; None where there is no git."""
         try:
-            return subprocess.run(["git", *arguments], cwd=self.root, capture_output=True, text=True, encoding="utf-8")
+            return git.start(*arguments, folder=self.root)
         except FileNotFoundError:
             return None
 
