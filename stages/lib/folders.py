@@ -173,17 +173,10 @@ class _Verdict(NamedTuple):
 
 
 def _judge(name: str, looked: Shelf) -> _Verdict:
-    """Tell whether a file is an image: by its extension where that is known, else by what ``looked`` says of it."""
-    if is_hidden(_steps(name)):
-        return _Verdict("hidden", matters=False, may_be_image=False)
-    suffix = posixpath.splitext(name)[1].lower()
-    if suffix in images.EXTENSIONS:
-        return _Verdict(None)
-    if suffix in _DOCUMENTS:
-        return _Verdict(suffix, matters=False, may_be_image=False)
-    if suffix in _HOLDERS:
-        return _Verdict(suffix, may_be_image=False)
-    kind = looked.get(name)
+    """Tell whether a file is an image: by its name where that tells, else by what ``looked`` says of it."""
+    if verdict := _by_name(name):
+        return verdict
+    suffix, kind = posixpath.splitext(name)[1].lower(), looked.get(name)
     if kind in images.READ and suffix not in formats.RAW:
         return _Verdict(None)
     kind = "camera raw" if suffix in formats.RAW else kind
@@ -194,13 +187,23 @@ def _judge(name: str, looked: Shelf) -> _Verdict:
     return _Verdict(reason, matters=not document, may_be_image=not document)
 
 
+def _by_name(name: str) -> _Verdict | None:
+    """Judge a file by its path and extension, None where they tell nothing."""
+    if is_hidden(_steps(name)):
+        return _Verdict("hidden", matters=False, may_be_image=False)
+    suffix = posixpath.splitext(name)[1].lower()
+    if suffix in images.EXTENSIONS:
+        return _Verdict(None)
+    if suffix in _DOCUMENTS:
+        return _Verdict(suffix, matters=False, may_be_image=False)
+    return _Verdict(suffix, may_be_image=False) if suffix in _HOLDERS else None
+
+
 def _looked(container: Container) -> Shelf:
-    """Look into the files whose extension tells nothing: name -> what ``formats.sniff`` says."""
+    """Look into the files whose name tells nothing: name -> what ``formats.sniff`` says."""
 
     def is_open(name: str) -> bool:
-        suffix = posixpath.splitext(name)[1].lower()
-        known = suffix in images.EXTENSIONS or suffix in _DOCUMENTS or suffix in _HOLDERS
-        return not known and not is_hidden(_steps(name))
+        return _by_name(name) is None
 
     looked = Shelf()
     # A packed tar is read once more for this.
