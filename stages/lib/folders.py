@@ -78,19 +78,19 @@ def open_source(container: Container, surprises: Surprises, path: Path) -> Sourc
 
 def note(places: Shelf, empty: Iterable[str], notes: Tally) -> None:
     """Count what is taken but looks odd."""
-    classes = Counter(label for _, (_, label, *_) in places.items())
-    for name, count in sorted(classes.items()):
-        if count == 1:
-            notes.add("class with one image", name)
     for name in empty:
         if not is_hidden(_steps(name)):
             notes.add("empty folder", name)
-    seen = Shelf()
-    for name, (identity, *_) in places.items():
+    classes, seen = Counter(), Shelf()
+    for name, (identity, label, *_) in places.items():
+        classes[label] += 1
         if name.startswith("/") or ".." in name.split("/"):
             notes.add("name that leads outside, read without its / or ..", name)
         if not seen.add(folded(identity)):
             notes.add("name that differs from another only by case or Unicode form", identity)
+    for name, count in sorted(classes.items()):
+        if count == 1:
+            notes.add("class with one image", name)
 
 
 def layout(container: Container, surprises: Surprises, source: Path) -> Shelf:
