@@ -98,13 +98,11 @@ def agreement(ones: np.ndarray, twos: np.ndarray) -> np.ndarray:
     twos = np.where(mirrored[:, None, None], twos[..., ::-1], twos)
     start = _start(zooms, down, right)
     fine = _structure(ones, _SIDE)
-    laid = []
-    for maps in (start, _refined(ones, twos, start)):
-        seen, inside = _warped(twos, maps), _inside(maps, ones.shape[-1])
-        laid.append((_judge(fine, _structure(seen, _SIDE), inside), remainder(ones, seen, inside)))
-    (structure, rest), (refined, refined_rest) = laid
-    better = structure[0] > refined[0]
-    return np.concatenate([np.where(better, structure, refined), np.where(better, rest, refined_rest)])
+    laid = [(_warped(twos, maps), _inside(maps, ones.shape[-1])) for maps in (start, _refined(ones, twos, start))]
+    judged = [_judge(fine, _structure(seen, _SIDE), inside) for seen, inside in laid]
+    better = judged[0][0] > judged[1][0]
+    seen, inside = (np.where(better[:, None, None], *ways) for ways in zip(*laid, strict=True))
+    return np.concatenate([np.where(better, *judged), remainder(ones, seen, inside)])
 
 
 def remainder(ones: np.ndarray, twos: np.ndarray, inside: np.ndarray | None = None) -> np.ndarray:
