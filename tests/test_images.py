@@ -233,6 +233,7 @@ def test_a_pixel_bomb_is_refused_before_decoding():
         (flat("CMYK", 0, kind="TIFF"), 16),
         (encoded(Image.fromarray(np.zeros((2, 2), np.uint16))), 16),
         (encoded(Image.new("RGB", (2, 2)), transparency=(0, 0, 0)), 16),
+        (deep_png(1, 2, 3), 8 + 3 * 14),
         (huge_png(2, 2), 8),  # without its pixels
     ],
 )
@@ -424,6 +425,13 @@ def test_what_deep_images_span():
     assert images.span(deep_gray_png(np.arange(4096).reshape(64, 64))) == (4, 4091, False)
     assert images.span(deep_png(9, 500, 3000)) == (9, 3000, False)
     assert images.span(flat("RGB", (1, 2, 3))) is images.span(b"text") is images.span(png(0)) is None
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "PPM", "JPEG2000", "WEBP"])
+def test_what_is_not_deep_is_not_opened_for_its_span(kind, monkeypatch):
+    opened = []
+    monkeypatch.setattr(images, "_open", lambda *given: opened.append(given))
+    assert images.span(encoded(Image.fromarray(noise(0, 8, 12, 3)), kind)) is None and not opened
 
 
 def test_a_conversion_without_a_range_is_written_as_before_and_one_with_it_comes_back():

@@ -28,7 +28,10 @@ def most(kind: str, content: bytes) -> int | None:
 
     Args:
         kind: as ``formats.sniff`` names it.
-        content: a file whose header Pillow has read.
+        content: the file.
+
+    Raises:
+        IndexError: a PNG ends within its header.
     """
     found = None
     if kind == "PNG":

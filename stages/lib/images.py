@@ -147,6 +147,9 @@ def span(content: bytes, max_pixels: int = MAX_PIXELS) -> levels.Span | None:
                 return levels.span(_parted(values)[0], void)
 
     try:
+        # Most images are not deep, which all but TIFF say without being opened: ``inspect`` did so already.
+        if (kind := sniff(content[: formats.HEAD])) != "TIFF" and deep.most(kind, content) is None:
+            return None
         return _first(look, content, max_pixels)[0]
     except Exception:  # as above
         return None
