@@ -1,7 +1,5 @@
 import itertools
 import shutil
-import struct
-import zlib
 
 import numpy as np
 import pandas as pd
@@ -11,6 +9,7 @@ import test_copies
 from conftest import ROOT, noise, png, whole
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from test_images import put_in
 from test_tiffs import tiff
 
 from stages import clean
@@ -338,8 +337,7 @@ def test_whole_numbers_and_floating_point_ones_have_no_common_range(tmp_path):
 
 
 def test_what_is_wrong_beside_the_pixels_is_a_finding_and_no_loss(tmp_path, monkeypatch):
-    broken = png(0)[:33] + b"\0\0\0\7eXIfgarbage" + struct.pack(">I", zlib.crc32(b"eXIfgarbage")) + png(0)[33:]
-    facts, pixels = spooled(tmp_path, [broken, png(1)])
+    facts, pixels = spooled(tmp_path, [put_in(png(0), b"eXIf", b"garbage"), png(1)])
     assert facts["failure"].isna().all() and (pixels[0] == noise(0)).all()
     assert facts["detail"].tolist() == ["EXIF is broken: read without it", None]
     facts = made([("ab"[i % 2], None, str(i), None) for i in range(40)]).assign(detail=["x is broken"] + [None] * 39)

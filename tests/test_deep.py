@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from test_images import ADOBE, LINEAR_GRAY, chunk, encoded, in_srgb
+from test_images import ADOBE, LINEAR_GRAY, chunk, encoded, in_srgb, png_of, put_in
 
 from stages.lib import images
 
@@ -22,10 +22,8 @@ def png(values: np.ndarray, bits: int, color: int, clear: bytes = b"") -> bytes:
     if bits < 16:
         rows = np.unpackbits(rows.astype(np.uint8)[..., None], axis=-1)[..., 8 - bits :]
         rows = np.packbits(rows.reshape(len(values), -1), axis=-1)
-    packed = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
-    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], bits, color, 0, 0, 0)
-    marks = chunk(b"tRNS", clear) if clear else b""
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + marks + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+    rows = b"".join(b"\0" + row.tobytes() for row in rows)
+    return png_of(*values.shape[:2], bits, color, rows, chunk(b"tRNS", clear) if clear else b"")
 
 
 def jpeg_2000(values: np.ndarray) -> bytes:
@@ -66,8 +64,9 @@ def test_12_of_16_bits_of_a_png_fill_the_range(color):
 
 
 def test_gray_with_opacity_is_gray_to_its_profile():
-    content = png(np.full((SIDE, SIDE, 2), (32896, 65535)), 16, 4)
-    content = content[:33] + chunk(b"iCCP", b"x\0\0" + zlib.compress(LINEAR_GRAY)) + content[33:]
+    content = put_in(
+        png(np.full((SIDE, SIDE, 2), (32896, 65535)), 16, 4), b"iCCP", b"x\0\0" + zlib.compress(LINEAR_GRAY)
+    )
     result = images.read(content, GRAY)
     assert (result.pixels == 188).all() and not result.notes
 

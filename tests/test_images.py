@@ -34,16 +34,20 @@ def chunk(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 
+def png_of(height: int, width: int, bits: int, color: int, rows: bytes, beside: bytes = b"", passes: int = 0) -> bytes:
+    """Make a PNG of a colour type, its rows with their filters, and the chunks before them."""
+    header = struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, passes)
+    pixels = chunk(b"IDAT", zlib.compress(rows))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + beside + pixels + chunk(b"IEND", b"")
+
+
 def deep_png(*pixel: int) -> bytes:
     """Make 2 x 2 pixels of 16-bit RGB, which Pillow does not write."""
-    rows = (b"\0" + struct.pack(">3H", *pixel) * 2) * 2
-    header = struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return png_of(2, 2, 16, 2, (b"\0" + struct.pack(">3H", *pixel) * 2) * 2)
 
 
 def huge_png(height: int, width: int) -> bytes:
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    return png_of(height, width, 8, 0, b"")
 
 
 @pytest.mark.parametrize(
@@ -323,21 +327,18 @@ def profile(space: bytes, tags: dict[bytes, bytes]) -> bytes:
 
 
 WHITE = {b"wtpt": xyz(0.9642, 1, 0.8249)}
+
+
+def of_rgb(red: bytes, green: bytes, blue: bytes, gamma: float) -> bytes:
+    primaries = {b"rXYZ": red, b"gXYZ": green, b"bXYZ": blue}
+    return profile(b"RGB ", WHITE | primaries | dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve(gamma)))
+
+
 # Primaries of Adobe RGB (1998), adapted to D50, by its specification; and a linear RGB of sRGB's primaries.
-ADOBE = profile(
-    b"RGB ",
-    WHITE
-    | {b"rXYZ": xyz(0.60974, 0.31111, 0.01947), b"gXYZ": xyz(0.20528, 0.62567, 0.06087)}
-    | {b"bXYZ": xyz(0.14919, 0.06322, 0.74457)}
-    | dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve(2.2)),
+ADOBE = of_rgb(
+    xyz(0.60974, 0.31111, 0.01947), xyz(0.20528, 0.62567, 0.06087), xyz(0.14919, 0.06322, 0.74457), gamma=2.2
 )
-LINEAR = profile(
-    b"RGB ",
-    WHITE
-    | {b"rXYZ": xyz(0.43607, 0.22249, 0.01392), b"gXYZ": xyz(0.38515, 0.71687, 0.09708)}
-    | {b"bXYZ": xyz(0.14307, 0.06061, 0.7141)}
-    | dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve(1)),
-)
+LINEAR = of_rgb(xyz(0.43607, 0.22249, 0.01392), xyz(0.38515, 0.71687, 0.09708), xyz(0.14307, 0.06061, 0.7141), gamma=1)
 LINEAR_GRAY = profile(b"GRAY", WHITE | {b"kTRC": curve(1)})
 
 
@@ -550,21 +551,22 @@ def test_a_progressive_jpeg_without_its_last_scan_is_truncated():
         images.read(content[: content.rindex(b"\xff\xda")], images.Conversion(33, 47, 3, "crop"))
 
 
-def webp_with(**chunks: bytes) -> bytes:
-    exif = Image.Exif()
-    exif[0x0112] = 1
-    content = encoded(Image.fromarray(noise(2, 8, 12, 3)), "WEBP", lossless=True, exif=exif)
-    place = content.index(b"EXIF")
-    chunk = struct.pack("<4sI", b"EXIF", len(chunks["EXIF"])) + chunks["EXIF"] + bytes(len(chunks["EXIF"]) % 2)
-    content = content[:place] + chunk
+def webp_with(exif: bytes) -> bytes:
+    some = Image.Exif()
+    some[0x0112] = 1
+    content = encoded(Image.fromarray(noise(2, 8, 12, 3)), "WEBP", lossless=True, exif=some)
+    content = content[: content.index(b"EXIF")] + struct.pack("<4sI", b"EXIF", len(exif)) + exif + bytes(len(exif) % 2)
     return content[:4] + struct.pack("<I", len(content) - 8) + content[8:]
 
 
+def put_in(content: bytes, name: bytes, body: bytes, wrong: bool = False) -> bytes:
+    """Put a chunk before the pixels of a PNG, perhaps with a wrong checksum."""
+    made = chunk(name, body)
+    return content[:33] + (made[:-4] + bytes(4) if wrong else made) + content[33:]
+
+
 def png_with(name: bytes, body: bytes, wrong: bool = False) -> bytes:
-    """Put a chunk before the pixels, perhaps with a wrong checksum."""
-    content, made = encoded(Image.fromarray(noise(2, 8, 12, 3))), chunk(name, body)
-    made = made[:-4] + b"\0\0\0\0" if wrong else made
-    return content[:33] + made + content[33:]
+    return put_in(encoded(Image.fromarray(noise(2, 8, 12, 3))), name, body, wrong)
 
 
 def jpeg_with(marker: int, body: bytes) -> bytes:
@@ -587,8 +589,8 @@ def jpeg_with(marker: int, body: bytes) -> bytes:
         png_with(b"acTL", b"\0"),
         png_with(b"tRNS", b"\0"),
         png_with(b"tRNS", bytes(6), wrong=True),
-        webp_with(EXIF=b"garbage!"),
-        webp_with(EXIF=b""),
+        webp_with(b"garbage!"),
+        webp_with(b""),
         jpeg_with(0xE1, b"Exif\0\0garbage"),
         jpeg_with(0xE1, b"Exif\0\0II*\0\xff\xff\xff\x7f"),
         jpeg_with(0xE2, b"ICC_PROFILE\0\1"),
@@ -616,7 +618,7 @@ def test_a_broken_chunk_costs_neither_the_orientation_nor_the_profile():
     content = encoded(Image.fromarray(noise(2, 8, 12, 3)), exif=exif, icc_profile=ADOBE)
     assert images.inspect(content) == (12, 8, 3)
     whole = images.convert(content, images.Conversion(12, 8, 3, "crop"))
-    broken = content[:33] + chunk(b"tEXt", b"a\0b")[:-4] + bytes(4) + content[33:]
+    broken = put_in(content, b"tEXt", b"a\0b", wrong=True)
     result = images.read(broken, images.Conversion(12, 8, 3, "crop"))
     assert (result.pixels == whole).all() and result.notes == ("its metadata is broken: read without it",)
     assert images.inspect(broken) == (12, 8, 3)
@@ -624,7 +626,7 @@ def test_a_broken_chunk_costs_neither_the_orientation_nor_the_profile():
 
 def test_deep_values_beside_a_broken_chunk_have_a_span():
     content = deep_png(0, 4000, 2000)
-    broken = content[:33] + chunk(b"tEXt", b"a\0b")[:-4] + bytes(4) + content[33:]
+    broken = put_in(content, b"tEXt", b"a\0b", wrong=True)
     assert images.span(broken) == images.span(content) == (0, 4000, False)
 
 
@@ -663,8 +665,7 @@ def interlaced_png(values: np.ndarray) -> bytes:
         for row in values[top::down, left::right]
         if row.size
     )
-    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 1)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return png_of(height, width, 16, 2, rows, passes=1)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (9, 17)])
@@ -678,8 +679,6 @@ def test_deep_colour_png_plain_and_interlaced(shape):
 
 def test_a_wrong_filter_of_a_deep_png_is_refused_in_silence(capfd):
     rows = b"\7" + struct.pack(">3H", 1, 2, 3) * 2 + b"\0" + struct.pack(">3H", 1, 2, 3) * 2
-    header = struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0)
-    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     with pytest.raises(images.Undecodable, match="broken"):
-        images.convert(content, RGB)
+        images.convert(png_of(2, 2, 16, 2, rows), RGB)
     assert capfd.readouterr() == ("", "")
