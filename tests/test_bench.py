@@ -108,6 +108,8 @@ def test_a_line_stays_valid_by_all_params_that_decide_about_the_accuracy(bench):
         ("clean", "near_duplicate", "drop"),
         ("clean", "near_duplicate_score", 0.8),
         ("clean", "label_error", "drop"),
+        ("clean", "range", [0, 4095]),
+        ("clean", "metadata", "drop"),
     ):
         assert recipe.digest({**params, section: {**params[section], key: value}}) != before, key
 

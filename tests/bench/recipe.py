@@ -116,8 +116,9 @@ def digest(params: dict) -> str:
     if not deciding["train"]["precise_norm"]:
         del deciding["train"]["precise_norm"]
     clean = deciding["clean"]
-    if clean["near_duplicate_score"] == "auto":
-        del clean["near_duplicate_score"]
+    for key, nothing in (("near_duplicate_score", "auto"), ("range", "auto"), ("metadata", "flag")):
+        if clean[key] == nothing:
+            del clean[key]
     if clean["near_duplicate"] == "leaks":
         clean["near_duplicate"] = "flag"  # which did so when lines were measured
     if clean["label_error"] != "drop":
