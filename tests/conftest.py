@@ -18,6 +18,10 @@ from ruamel.yaml import YAML
 
 from stages.lib import dataset, images
 
+# The make that runs the tests hands its options on, by which one that a test runs would tell its folders, too.
+for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
+    os.environ.pop(name, None)
+
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("fetch", "clean", "augment", "normalize", "train", "evaluate", "report")
 
