@@ -352,6 +352,8 @@ def detached(project: Project) -> Iterator[Finding]:
         for ref in left:
             # EXEC_BRANCH is another name of an experiment, which stays.
             project.git("update-ref", "--no-deref", "-d", ref)
+        # DVC sets it within the second in which git has looked at it, and as long as it was: git would see no change.
+        (project.root / "params.yaml").touch()
         return delete(project.tmp / "exps/run/workspace", then="`git diff params.yaml` shows what it had set")
 
     branch = here[0].removeprefix("refs/heads/") if here else "BRANCH"
