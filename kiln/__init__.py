@@ -1,1 +1,1 @@
-"""What the stages share; each file is named by its content, none imports a stage."""
+"""Kiln's library, in rooms named after the steps; docs/architecture.md shows the picture."""

@@ -7,7 +7,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from stages.lib import dataset, entry, files, images, parallel, params, policy, progress, randomness
+from kiln import params
+from kiln.core import entry, files, parallel, progress, randomness
+from kiln.modalities.image import images, policy
+from kiln.store import dataset
 
 SOURCE = Path("data/clean")
 OUTPUT = Path("data/augmented")

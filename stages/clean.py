@@ -20,26 +20,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages.lib import (
-    checks,
-    copies,
-    corrections,
-    dataset,
-    entry,
-    features,
-    files,
-    findings,
-    images,
-    labels,
-    levels,
-    parallel,
-    params,
-    progress,
-    randomness,
-    splits,
-)
-from stages.lib.errors import UserError
-from stages.lib.figures import plural
+from kiln import params
+from kiln.core import entry, files, parallel, progress, randomness
+from kiln.core.errors import UserError
+from kiln.core.figures import plural
+from kiln.modalities.image import checks, copies, features, images, levels
+from kiln.quality import corrections, findings, labels, splits
+from kiln.store import dataset
 
 SOURCE = Path("data/raw")
 OUTPUT = Path("data/clean")

@@ -8,25 +8,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages.lib import (
-    artifact,
-    calibration,
-    corruptions,
-    curves,
-    dataset,
-    entry,
-    explanations,
-    figures,
-    files,
-    images,
-    intervals,
-    models,
-    params,
-    progress,
-    randomness,
-    slices,
-)
-from stages.lib.errors import UserError
+from kiln import params
+from kiln.core import entry, figures, files, progress, randomness
+from kiln.core.errors import UserError
+from kiln.evaluation import calibration, curves, explanations, intervals, slices
+from kiln.modalities.image import corruptions, images
+from kiln.networks import artifact, models
+from kiln.store import dataset
 
 CLEAN, MODEL = Path("data/clean"), Path("data/model")
 OUTPUT = Path("data/evaluation")

@@ -4,8 +4,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from stages.lib import dataset, entry, files, formats, params, progress, records, sources
-from stages.lib.errors import UserError
+from kiln import params
+from kiln.core import entry, files, formats, progress
+from kiln.core.errors import UserError
+from kiln.sources import records, sources
+from kiln.store import dataset
 
 OUTPUT = Path("data/raw")
 BATCH_RECORDS = 1024

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
-from stages.lib import dataset, entry, files, normalizer, params, progress
+from kiln import params
+from kiln.core import entry, files, progress
+from kiln.modalities.image import normalizer
+from kiln.store import dataset
 
 SOURCE = Path("data/clean")
 OUTPUT = Path("data/normalized")

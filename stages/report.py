@@ -12,8 +12,10 @@ from papermill import execute_notebook
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from stages.lib import card, entry, files, page, params, sections
-from stages.lib.errors import UserError
+from kiln import params
+from kiln.core import entry, files
+from kiln.core.errors import UserError
+from kiln.reporting import card, page, sections
 
 TEMPLATE = Path("stages/report.ipynb")
 OUTPUT = Path("metrics")

@@ -11,30 +11,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stages.lib import (
-    artifact,
-    backend,
-    checkpoint,
-    dataset,
-    download,
-    entry,
-    files,
-    lifetime,
-    mixing,
-    models,
-    optimization,
-    parallel,
-    params,
-    policy,
-    prediction,
-    progress,
-    randomness,
-    scores,
-)
-from stages.lib.backend import keras
-from stages.lib.errors import UserError
-from stages.lib.feeding import Batch, Feed, equal_sizes
-from stages.lib.images import Conversion
+from kiln import params
+from kiln.core import download, entry, files, lifetime, parallel, progress, randomness, scores
+from kiln.core.errors import UserError
+from kiln.modalities.image import mixing, policy
+from kiln.modalities.image.images import Conversion
+from kiln.networks import artifact, backend, models, prediction
+from kiln.networks.backend import keras
+from kiln.store import dataset
+from kiln.training import checkpoint, optimization
+from kiln.training.feeding import Batch, Feed, equal_sizes
 
 CLEAN, AUGMENTED, NORMALIZED = Path("data/clean"), Path("data/augmented"), Path("data/normalized")
 INPUTS = (CLEAN / "manifest.json", AUGMENTED / "manifest.json", AUGMENTED / policy.FILE, NORMALIZED / "normalizer.json")

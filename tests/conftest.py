@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from stages.lib import dataset, images
+from kiln.modalities.image import images
+from kiln.store import dataset
 
 # The make that runs the tests hands its options on, by which one that a test runs would tell its folders, too.
 for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):

@@ -1,6 +1,6 @@
 """Say what changed against another commit, whether it is more than noise, and whether it may be merged: a command.
 
-    python -m stages.compare [BASE] [--html FILE]
+    kiln compare [BASE] [--html FILE]
 
 Prints Markdown; its first line is the verdict, with all its reasons. BASE is a
 commit, branch or tag, by default where the present branch left the main one.
@@ -21,8 +21,11 @@ import pyarrow.parquet as pq
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from stages.lib import comparison, entry, figures, files, git, markdown, page, params
-from stages.lib.errors import UserError
+from kiln import params
+from kiln.core import entry, figures, files, git, markdown
+from kiln.core.errors import UserError
+from kiln.evaluation import comparison
+from kiln.reporting import page
 
 METRICS, CLASSES = "metrics/metrics.json", "metrics/plots/per_class.csv"
 HISTORY, CONFUSION = "metrics/plots/history.csv", "metrics/plots/confusion.csv"
@@ -350,7 +353,7 @@ def comment(text: str) -> str:
     head = f"{verdict} {MARK}\n"
     if len(head) + len(rest) > COMMENT:
         kept = rest[: max(0, COMMENT - len(head))].rpartition("\n")[0]
-        rest = f"{kept}\n\nThe rest is left out here: `python -m stages.compare` prints it.\n"
+        rest = f"{kept}\n\nThe rest is left out here: `kiln compare` prints it.\n"
     return head + rest
 
 
@@ -368,7 +371,7 @@ def side_by_side(found: Comparison) -> str:
 
 def main() -> None:
     """Read the command line, print, and end with 1 where the gate holds."""
-    parser = argparse.ArgumentParser(prog="python -m stages.compare", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="kiln compare", description=__doc__.partition("\n")[0])
     parser.add_argument("base", nargs="?", help="commit, branch or tag; default: where this branch left the main one")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with the figures side by side, too")
     parser.add_argument("--comment", type=Path, metavar="FILE", help="write a pull request's comment; print nothing")

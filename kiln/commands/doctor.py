@@ -1,6 +1,6 @@
 """Find and explain what DVC and killed runs leave behind: a command.
 
-    python -m stages.doctor [--fix] [--quick]
+    kiln doctor [--fix] [--quick]
 
 Prints a line a finding, and nothing where all is well. ``--fix`` repairs what
 is safe: nothing that a living process may use, and nothing that is of use to
@@ -34,9 +34,11 @@ from packaging.specifiers import SpecifierSet
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from stages.lib import entry, parallel, params, progress, surroundings
-from stages.lib.errors import UserError
-from stages.lib.health import Finding, Project, is_dvc, many, open_project, shown, stage_of, words_of
+from kiln import params
+from kiln.core import entry, parallel, progress
+from kiln.core.errors import UserError
+from kiln.health import surroundings
+from kiln.health.project import Finding, Project, is_dvc, many, open_project, shown, stage_of, words_of
 
 SETTLED = 600  # seconds without a change, after which no one writes a file any more
 CHECKPOINT_DAYS = 14
@@ -590,7 +592,7 @@ def tell(finding: Finding, fix: bool) -> bool:
 
 def main() -> None:
     """Read the command line, run the checks, print, and repair where asked."""
-    parser = argparse.ArgumentParser(prog="python -m stages.doctor", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="kiln doctor", description=__doc__.partition("\n")[0])
     parser.add_argument("--fix", action="store_true", help="repair what is safe")
     parser.add_argument("--quick", action="store_true", help="do not read the whole cache")
     options = parser.parse_args()

@@ -1,12 +1,13 @@
 """List the models that train.model can name: size, cost, when to choose which; a command, no stage.
 
-python -m stages.models [NAME...] [--image-size 32 32] [--channels 3] [--classes 10]
+kiln models [NAME...] [--image-size 32 32] [--channels 3] [--classes 10]
 """
 
 import argparse
 
-from stages.lib import entry, models, params
-from stages.lib.zoo import applications
+from kiln import params
+from kiln.core import entry
+from kiln.networks import applications, models
 
 PLAIN = {"method": "none", "offset": [0.0], "scale": [1.0]}
 
@@ -39,7 +40,7 @@ def table(rows: list[tuple[str, ...]]) -> str:
 
 def main() -> None:
     """Read the command line and print."""
-    parser = argparse.ArgumentParser(prog="python -m stages.models", description="List the models of train.model.")
+    parser = argparse.ArgumentParser(prog="kiln models", description="List the models of train.model.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="default: all but those of keras.applications")
     parser.add_argument("--image-size", nargs=2, type=int, default=(32, 32), metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--channels", type=int, choices=(1, 3), default=3)

@@ -1,7 +1,7 @@
 """Classify image files by the model in data/model/: a command, no stage.
 
-    python -m stages.predict PATH... [--json] [--flip] [--model FOLDER]
-    python -m stages.predict --benchmark      what the model costs on this machine
+    kiln predict PATH... [--json] [--flip] [--model FOLDER]
+    kiln predict --benchmark      what the model costs on this machine
 
 Files go through the very conversion that clean used for the training images. A
 file that cannot be read is reported, on standard error or in the JSON, and the
@@ -22,8 +22,10 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.lib import artifact, entry, figures, files, formats, images, models, parallel, prediction
-from stages.lib.errors import UserError
+from kiln.core import entry, figures, files, formats, parallel
+from kiln.core.errors import UserError
+from kiln.modalities.image import images
+from kiln.networks import artifact, models, prediction
 
 BATCH, BATCH_BYTES = 256, 64 * 2**20
 
@@ -238,7 +240,7 @@ def tell_costs(costs: dict[str, float], folder: Path) -> str:
 
 def main() -> None:
     """Read the command line and print; end with exit code 1 where a file could not be read."""
-    parser = argparse.ArgumentParser(prog="python -m stages.predict", description="Classify image files.")
+    parser = argparse.ArgumentParser(prog="kiln predict", description="Classify image files.")
     parser.add_argument(
         "paths",
         nargs="*",

@@ -1,6 +1,6 @@
 """Search for better params, one experiment after the other: a command.
 
-    python -m stages.search --trials 20 'train.lr=log(1e-4..1e-1)' 'train.optimizer=adam,sgd' 'train.batch_size=16..128'
+    kiln search --trials 20 'train.lr=log(1e-4..1e-1)' 'train.optimizer=adam,sgd' 'train.batch_size=16..128'
 
 Each trial is a DVC experiment named NAME-1, NAME-2, ... The search remembers
 nothing of its own: what was tried is read back from `dvc exp show`, so that it
@@ -21,8 +21,10 @@ from collections.abc import Mapping, Sequence
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from stages.lib import comparison, entry, figures, git, lifetime, params
-from stages.lib.errors import UserError
+from kiln import params
+from kiln.core import entry, figures, git, lifetime
+from kiln.core.errors import UserError
+from kiln.evaluation import comparison
 
 TRACKED = ("params.yaml", "dvc.lock", "metrics")
 
@@ -216,7 +218,7 @@ def search(space: Mapping, name: str, metric: str, trials: int, seed: int) -> di
 
 def main() -> None:
     """Read the command line, search, bring the working tree back, and name the best."""
-    parser = argparse.ArgumentParser(prog="python -m stages.search", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="kiln search", description=__doc__.partition("\n")[0])
     parser.add_argument("space", nargs="+", metavar="KEY=SPACE", help="LOW..HIGH, log(LOW..HIGH) or ONE,TWO,...")
     parser.add_argument("--trials", type=int, default=20, help="how many in all, those before among them")
     parser.add_argument("--metric", default="validation.accuracy", help="figure of validation, default: %(default)s")

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
-from stages.lib import files, progress
-from stages.lib.errors import UserError
+from kiln.core import files, progress
+from kiln.core.errors import UserError
 
 FOLDER = Path("data/.downloads")
 CHUNK = 2**18

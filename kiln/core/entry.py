@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from stages.lib import lifetime, parallel
-from stages.lib.errors import UserError
+from kiln.core import lifetime, parallel
+from kiln.core.errors import UserError
 
 _LESS_MEMORY = "use smaller images or batches, or a larger machine"
 _ADVICE = {

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stages.lib import lifetime
-from stages.lib.errors import UserError
+from kiln.core import lifetime
+from kiln.core.errors import UserError
 
 DIGESTS = "digests.json"
 _HERE, _RENAME_EXCHANGE = -100, 2  # of Linux: paths relative to the working folder
@@ -116,7 +116,7 @@ def verify(folder: Path, *names: str) -> None:
 def spoilt(path: Path, folder: Path, how: str) -> UserError:
     """Build the error for a file of the pipeline's own that is not as a stage left it, with what brings it back."""
     return UserError(
-        f"{path} {how}: delete {folder} and run `dvc checkout`; if that does not help, run `python -m stages.doctor` "
+        f"{path} {how}: delete {folder} and run `dvc checkout`; if that does not help, run `kiln doctor` "
         "and `dvc repro --force`"
     )
 

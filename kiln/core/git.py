@@ -4,7 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from stages.lib.errors import UserError
+from kiln.core.errors import UserError
 
 _NO_REPOSITORY = "not a git repository"
 _REMEDY = "run it in your clone, or `git init` and commit; `make repro` works without git"

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from stages.lib.errors import UserError
+from kiln.core.errors import UserError
 
 SECONDS_TO_STOP = 8.0
 SECONDS_FOR_THE_LOCK = 15.0

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from stages.lib import figures
-from stages.lib.errors import UserError
+from kiln.core import figures
+from kiln.core.errors import UserError
 
 SIGNIFICANT = 0.05
 _Z = stats.norm.ppf(1 - SIGNIFICANT / 2)

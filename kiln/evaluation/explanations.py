@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from stages.lib import images, models, prediction
-from stages.lib.backend import keras
+from kiln.modalities.image import images
+from kiln.networks import models, prediction
+from kiln.networks.backend import keras
 
 SIDE = 112  # pixels of a picture, at least
 NEIGHBOURS = 3

@@ -19,7 +19,7 @@ import numpy as np
 from scipy import special, stats
 from scipy.sparse import csr_array
 
-from stages.lib import scores
+from kiln.core import scores
 
 BINS = 15
 _CELLS = 2**20  # images (or classes) times resamples at once

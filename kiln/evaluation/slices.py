@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from stages.lib import intervals
+from kiln.evaluation import intervals
 
 PARTS = 4
 # measure -> (what it is about, the name of its lowest and of its highest part)

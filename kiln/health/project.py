@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psutil
 
-from stages.lib import git
-from stages.lib.errors import UserError
+from kiln.core import git
+from kiln.core.errors import UserError
 
 
 @dataclass(frozen=True)

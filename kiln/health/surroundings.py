@@ -9,9 +9,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from stages.lib import environment, keras_backend, params
-from stages.lib.errors import UserError
-from stages.lib.health import Finding, Project, many
+from kiln import params
+from kiln.core import environment
+from kiln.core.errors import UserError
+from kiln.health.project import Finding, Project, many
+from kiln.networks import keras_backend
 
 LEAST_FILES = 256
 _KERAS_DEFAULTS = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last", "nnx_enabled": False}

@@ -1,1 +1,1 @@
-"""The zoo's networks, one file a family; ``stages.lib.models`` builds them by name."""
+"""The models: a file per family, their registry, and the trained model as files."""

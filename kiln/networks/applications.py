@@ -11,9 +11,9 @@ import re
 import warnings
 from pathlib import Path
 
-from stages.lib.backend import keras
-from stages.lib.errors import UserError
-from stages.lib.zoo.parts import Architecture, drop, head, layers
+from kiln.core.errors import UserError
+from kiln.networks.backend import keras
+from kiln.networks.parts import Architecture, drop, head, layers
 
 PREFIX = "applications/"
 BODY = "body"

@@ -9,11 +9,12 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.lib import files, models
-from stages.lib.backend import keras
-from stages.lib.errors import UserError
-from stages.lib.images import Conversion
-from stages.lib.zoo.parts import Architecture
+from kiln.core import files
+from kiln.core.errors import UserError
+from kiln.modalities.image.images import Conversion
+from kiln.networks import models
+from kiln.networks.backend import keras
+from kiln.networks.parts import Architecture
 
 SCHEMA = 3  # 2: EfficientNetB* from trained weights lacked a scaling
 WEIGHTS = "model.weights.h5"

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from stages.lib import keras_backend
-from stages.lib.errors import UserError
+from kiln.core.errors import UserError
+from kiln.networks import keras_backend
 
 # oneDNN's kernels are off by default on some CPUs, where they train small
 # convolutions up to 1.5 times faster; tests/bench/article.py shows what it brings.
@@ -62,7 +62,7 @@ except UserError as error:
 except ImportError as error:
     sys.exit(
         f"{Path(sys.argv[0]).stem}: Keras cannot be imported with the backend {_chosen} "
-        f"({str(error).partition(chr(10))[0]}): run `python -m stages.doctor`"
+        f"({str(error).partition(chr(10))[0]}): run `kiln doctor`"
     )
 
 __all__ = ["cpu_multiplies", "devices", "emulated", "jit", "keras", "make_deterministic", "precision"]

@@ -1,6 +1,6 @@
 """Networks before residual ones: mlp, lenet5, article_cnn, alexnet, vgg."""
 
-from stages.lib.zoo.parts import (
+from kiln.networks.parts import (
     Architecture,
     activate,
     convolution,

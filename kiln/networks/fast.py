@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from stages.lib import prediction
-from stages.lib.backend import keras
-from stages.lib.zoo.parts import Architecture, activate, drop, layers, model, stem_stride
+from kiln.networks import prediction
+from kiln.networks.backend import keras
+from kiln.networks.parts import Architecture, activate, drop, layers, model, stem_stride
 
 WHITEN = "whiten"
 WHITEN_IMAGES = 5000

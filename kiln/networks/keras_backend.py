@@ -5,7 +5,7 @@ import json
 import os
 from pathlib import Path
 
-from stages.lib.errors import UserError
+from kiln.core.errors import UserError
 
 BACKENDS = ("tensorflow", "jax", "torch")  # each is also the name of its package
 VARIABLE = "KERAS_BACKEND"

@@ -1,7 +1,7 @@
 """Classifiers by name: from raw pixels to probabilities.
 
 To add a network, write a function of (inputs, classes, architecture) that
-returns the logits in a file of ``stages/lib/zoo/``, decorate it with ``@model``
+returns the logits in a file of ``kiln/networks/``, decorate it with ``@model``
 and import that file here; its name is then a value of train.model.
 """
 
@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.lib import prediction, randomness
-from stages.lib.backend import keras
-from stages.lib.errors import UserError
-from stages.lib.params import Train
-from stages.lib.zoo import applications, classic, fast, residual, transformer
-from stages.lib.zoo.parts import ZOO, Architecture
+from kiln.core import randomness
+from kiln.core.errors import UserError
+from kiln.networks import applications, classic, fast, prediction, residual, transformer
+from kiln.networks.backend import keras
+from kiln.networks.parts import ZOO, Architecture
+from kiln.params import Train
 
 layers = keras.layers
 FAMILIES = (classic, residual, transformer, fast)  # importing them fills the zoo

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from stages.lib.backend import keras
+from kiln.networks.backend import keras
 
 layers = keras.layers
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "gelu", "silu")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stages.lib.backend import keras
+from kiln.networks.backend import keras
 
 BYTES = 2**30
 MOST = 512

@@ -1,6 +1,6 @@
 """Residual networks of the CIFAR kind: resnet, wide_resnet."""
 
-from stages.lib.zoo.parts import (
+from kiln.networks.parts import (
     Architecture,
     activate,
     convolution,

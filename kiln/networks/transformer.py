@@ -2,8 +2,8 @@
 
 import math
 
-from stages.lib.backend import keras
-from stages.lib.zoo.parts import Architecture, head, layers, model
+from kiln.networks.backend import keras
+from kiln.networks.parts import Architecture, head, layers, model
 
 
 class Positions(layers.Layer):

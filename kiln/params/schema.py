@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from stages.lib.errors import UserError
+from kiln.core.errors import UserError
 
 PATH = Path("params.yaml")
 # Thirty times the file as it comes; anything larger or deeper is another file.

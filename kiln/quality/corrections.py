@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stages.lib.errors import UserError
+from kiln.core.errors import UserError
 
 PATH = Path("data/corrections.csv")
 

@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from stages.lib import images, splits
+from kiln.core.components import components
+from kiln.modalities.image import images
 
 # In the order in which they are looked for: what is set aside for one reason is not looked at for the next.
 REASONS = (
@@ -130,7 +131,7 @@ def near_copies(facts: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     partner = both.sort_values(["score", "second"], ascending=[False, True]).drop_duplicates("first").set_index("first")
     members = np.unique(both["first"])
     place = pd.Series(np.arange(len(members)), index=members)
-    group = splits.components(len(members), place[pairs["first"]].to_numpy(), place[pairs["second"]].to_numpy())
+    group = components(len(members), place[pairs["first"]].to_numpy(), place[pairs["second"]].to_numpy())
     order = pd.DataFrame({"row": members, "group": group, "rank": rank(facts["split"][members]).to_numpy()})
     order = order.sort_values(["rank", "row"])
     copies = order["row"][order["group"].duplicated()].to_numpy()
@@ -157,7 +158,7 @@ def across(facts: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     both = pd.concat([pairs, pairs.rename(columns={"first": "second", "second": "first"})], ignore_index=True)
     members = np.unique(both["first"])
     place = pd.Series(np.arange(len(members)), index=members)
-    crowd = splits.components(len(members), place[pairs["first"]].to_numpy(), place[pairs["second"]].to_numpy())
+    crowd = components(len(members), place[pairs["first"]].to_numpy(), place[pairs["second"]].to_numpy())
     ranks = pd.Series(rank(facts["split"][members]).to_numpy(), index=members)
     highest = ranks.groupby(crowd).transform("min")
     own, others = ranks[both["first"]].to_numpy(), ranks[both["second"]].to_numpy()

@@ -9,7 +9,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import softmax
 
-from stages.lib import randomness
+from kiln.core import randomness
 
 LANDMARKS = 6000
 FOLDS = 5

@@ -4,12 +4,13 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array, csr_array, hstack
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse import csr_array, hstack
 
-from stages.lib import dataset, randomness
-from stages.lib.errors import UserError
-from stages.lib.figures import plural
+from kiln.core import randomness
+from kiln.core.components import components
+from kiln.core.errors import UserError
+from kiln.core.figures import plural
+from kiln.store import dataset
 
 # A draw is left as it is where every class is this near to its quota, as a fraction of it; a split may be as much
 # larger where classes would have none of it.
@@ -22,20 +23,6 @@ _FEW = 40
 _WORK = 2e8
 # A class is far off its share beyond this fraction of it, and beyond chance where the source made the split.
 _FAR, _CHANCE = 0.25, 3.0
-
-
-def components(count: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Number the connected components of a graph.
-
-    Args:
-        count: rows, 0 to count - 1.
-        first, second: the rows that each edge joins, integers [E].
-
-    Returns:
-        The component of each row, integers [count].
-    """
-    edges = coo_array((np.ones(len(first), bool), (first, second)), shape=(count, count))
-    return connected_components(edges, directed=False)[1]
 
 
 def units(facts: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:

@@ -5,8 +5,11 @@ After Mitchell et al., "Model cards for model reporting", FAT* 2019.
 
 import math
 
-from stages.lib import calibration, levels, markdown, page
-from stages.lib.figures import FIGURES, grouped, number, percent, plural
+from kiln.core import markdown
+from kiln.core.figures import FIGURES, grouped, number, percent, plural
+from kiln.evaluation import calibration
+from kiln.modalities.image import levels
+from kiln.reporting import page
 
 SHOWN = ("accuracy", "balanced_accuracy", "f1", "log_loss", "ece")
 WORST = 5

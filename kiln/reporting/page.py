@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from string import Template
 
-from stages.lib.figures import number
+from kiln.core.figures import number
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2430; --soft: #566070; --ground: #fff; --line: #d8dde4;

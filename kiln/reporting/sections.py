@@ -10,10 +10,13 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from stages.lib import card as model_card
-from stages.lib import files, levels, page, params
-from stages.lib.dataset import SPLITS
-from stages.lib.figures import FIGURES, grouped, joined, number, percent, plural, span
+from kiln import params
+from kiln.core import files
+from kiln.core.figures import FIGURES, grouped, joined, number, percent, plural, span
+from kiln.modalities.image import levels
+from kiln.reporting import card as model_card
+from kiln.reporting import page
+from kiln.store.dataset import SPLITS
 
 MATRIX_CLASSES = 30
 LISTED = 50
@@ -583,7 +586,7 @@ def robustness(evidence: Evidence) -> str:
         "When pictures get worse",
         page.text(
             f"Accuracy on {plural(figures['images'], 'test image')}: {percent(figures['none'])} uncorrupted, "
-            f"{percent(figures['mean'])} on average when corrupted. stages/lib/corruptions.py tells how."
+            f"{percent(figures['mean'])} on average when corrupted. kiln/modalities/image/corruptions.py tells how."
         ),
         page.table(("corruption", *strengths), [row[:-1] for row in rows]),
         page.text("At the strongest:"),

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stages.lib import images
-from stages.lib.containers import Container
-from stages.lib.errors import UserError
-from stages.lib.records import Place, Record, Source
+from kiln.core.errors import UserError
+from kiln.modalities.image import images
+from kiln.sources.containers import Container
+from kiln.sources.records import Place, Record, Source
 
 SIDE = 32
 _PIXELS = 3 * SIDE * SIDE

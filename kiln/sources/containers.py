@@ -24,10 +24,10 @@ from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO
 
-from stages.lib import formats
-from stages.lib.errors import UserError
-from stages.lib.records import Tally
-from stages.lib.shelf import Shelf
+from kiln.core import formats
+from kiln.core.errors import UserError
+from kiln.sources.records import Tally
+from kiln.sources.shelf import Shelf
 
 # A file is held in memory whole: three times CIFAR-100's largest, more than 100 million pixels in 16-bit colour.
 MAX_FILE = 640 * 2**20

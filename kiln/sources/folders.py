@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from stages.lib import formats, images, layouts
-from stages.lib.containers import Container
-from stages.lib.errors import UserError
-from stages.lib.records import (
+from kiln.core import formats
+from kiln.core.errors import UserError
+from kiln.modalities.image import images
+from kiln.sources import layouts
+from kiln.sources.containers import Container
+from kiln.sources.records import (
     POINTERS,
     TIDIED,
     Place,
@@ -25,7 +27,7 @@ from stages.lib.records import (
     tidy,
     visible,
 )
-from stages.lib.shelf import Shelf
+from kiln.sources.shelf import Shelf
 
 # What lies beside images and is never taken for one.
 _NOTES = frozenset(

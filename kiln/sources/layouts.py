@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from stages.lib.errors import UserError
-from stages.lib.records import SPLIT_NAMES, folded, is_plain, is_unlabelled, split_words, tidy, words
-from stages.lib.shelf import Shelf
+from kiln.core.errors import UserError
+from kiln.sources.records import SPLIT_NAMES, folded, is_plain, is_unlabelled, split_words, tidy, words
+from kiln.sources.shelf import Shelf
 
 Steps = tuple[str, ...]
 # Sub-folders that are kept in mind of each folder: enough to compare.

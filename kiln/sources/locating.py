@@ -6,11 +6,11 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
-from stages.lib import images
-from stages.lib.errors import UserError
-from stages.lib.records import is_hidden, split_words
-from stages.lib.rows import shown
-from stages.lib.shelf import Shelf
+from kiln.core.errors import UserError
+from kiln.modalities.image import images
+from kiln.sources.records import is_hidden, split_words
+from kiln.sources.rows import shown
+from kiln.sources.shelf import Shelf
 
 _WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")

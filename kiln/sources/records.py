@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
-from stages.lib import randomness
-from stages.lib.errors import UserError
+from kiln.core import randomness
+from kiln.core.errors import UserError
 
 SPLIT_NAMES = {
     "train": "train",

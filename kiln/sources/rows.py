@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from stages.lib.errors import UserError
-from stages.lib.formats import HEAD, sniff
-from stages.lib.records import POINTERS, tidy, visible
+from kiln.core.errors import UserError
+from kiln.core.formats import HEAD, sniff
+from kiln.sources.records import POINTERS, tidy, visible
 
 # The first wins where a header tells nothing.
 _SEPARATORS = (",", ";", "\t", "|")

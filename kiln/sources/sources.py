@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from stages.lib import cifar, containers, download, folders, images, params, rows, tables
-from stages.lib.errors import UserError
-from stages.lib.records import Place, Record, Source, Surprises, choose
+from kiln import params
+from kiln.core import download
+from kiln.core.errors import UserError
+from kiln.modalities.image import images
+from kiln.sources import cifar, containers, folders, rows, tables
+from kiln.sources.records import Place, Record, Source, Surprises, choose
 
 DEFAULT_FOLDER = Path("data/source")
 _OWN = {"README.md", ".gitignore", ".DS_Store"}

@@ -15,11 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stages.lib import locating, params
-from stages.lib.containers import Container
-from stages.lib.errors import UserError
-from stages.lib.formats import HEAD, sniff
-from stages.lib.records import (
+from kiln import params
+from kiln.core.errors import UserError
+from kiln.core.formats import HEAD, sniff
+from kiln.sources import locating
+from kiln.sources.containers import Container
+from kiln.sources.records import (
     POINTERS,
     SPLIT_NAMES,
     TIDIED,
@@ -35,7 +36,7 @@ from stages.lib.records import (
     tidy,
     visible,
 )
-from stages.lib.rows import PARQUET, SUFFIXES, Table, listed, open_text, shown, text_of
+from kiln.sources.rows import PARQUET, SUFFIXES, Table, listed, open_text, shown, text_of
 
 DEFAULT_COLUMNS = {"split": "split", "group": "group"}
 # The names of Hugging Face's imagefolder besides Kiln's own.

@@ -25,8 +25,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from stages.lib import files
-from stages.lib.errors import UserError
+from kiln.core import files
+from kiln.core.errors import UserError
 
 SCHEMA = 2
 MANIFEST = "manifest.json"

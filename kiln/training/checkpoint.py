@@ -19,12 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.lib import backend, files, parallel
-from stages.lib.backend import keras
-from stages.lib.params import Train
+from kiln.core import files, parallel
+from kiln.networks import backend
+from kiln.networks.backend import keras
+from kiln.params import Train
 
 FOLDER = Path("data/.checkpoints")
-CODE = ("stages/train.py", "stages/lib/**/*.py")
+ROOMS = ("core", "modalities", "store", "networks", "training")
+CODE = ("stages/train.py", *(f"kiln/{room}/**/*.py" for room in ROOMS))
 KEPT = 2
 PARTS_OF_TIME = 50
 SECONDS_BETWEEN = 1.0

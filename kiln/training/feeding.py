@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.lib import dataset, parallel, randomness
-from stages.lib.errors import UserError
+from kiln.core import parallel, randomness
+from kiln.core.errors import UserError
+from kiln.store import dataset
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from stages.lib.backend import keras
+from kiln.networks.backend import keras
 
 ops = keras.ops
 # Of the odd polynomial that drives singular values towards 1 (Jordan et al., below).

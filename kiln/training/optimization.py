@@ -4,10 +4,10 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from stages.lib import lifetime
-from stages.lib.backend import keras
-from stages.lib.muon import Muon
-from stages.lib.params import Train
+from kiln.core import lifetime
+from kiln.networks.backend import keras
+from kiln.params import Train
+from kiln.training.muon import Muon
 
 ops = keras.ops
 layers = keras.layers

@@ -18,7 +18,7 @@ import numpy as np
 from near_duplicates import KINDS
 
 sys.path.insert(0, ".")
-from stages.lib import copies, images
+from kiln.modalities.image import copies, images
 
 SEED = 0
 COUNT, SIDE, LARGE = 400, 64, 256

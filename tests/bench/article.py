@@ -40,7 +40,11 @@ model.fit(pixels[held:], labels[held:], epochs=1, validation_data=(pixels[:held]
 KILN = """
 import tempfile
 from stages import train
-from stages.lib import dataset, feeding, models, params, policy
+from kiln import params
+from kiln.modalities.image import policy
+from kiln.networks import models
+from kiln.store import dataset
+from kiln.training import feeding
 recipe = params.load(train.Path("recipes/cifar10-article.yaml"))
 settings = recipe.train.model_copy(update={"epochs": 1})
 plan = policy.Policy(**recipe.augment.model_dump())

@@ -18,10 +18,13 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from kiln import params  # noqa: E402
+from kiln.modalities.image import policy  # noqa: E402
+from kiln.networks import models  # noqa: E402
+from kiln.networks.backend import keras  # noqa: E402
+from kiln.store import dataset  # noqa: E402
+from kiln.training.feeding import Feed  # noqa: E402
 from stages import augment, train  # noqa: E402
-from stages.lib import dataset, models, params, policy  # noqa: E402
-from stages.lib.backend import keras  # noqa: E402
-from stages.lib.feeding import Feed  # noqa: E402
 
 IMAGES = 25_000
 OFF = dict.fromkeys(("rotate", "scale", "crop", "flip", "brightness", "contrast", "cutout"), 0.0)

@@ -10,7 +10,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from stages.lib import dataset  # noqa: E402
+from kiln.store import dataset  # noqa: E402
 
 # The article's network and how it compiles it; needs `from keras import Sequential, layers, losses`.
 ARTICLE_NETWORK = """

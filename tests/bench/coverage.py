@@ -14,7 +14,7 @@ import numpy as np
 from scipy import stats
 
 sys.path.insert(0, ".")
-from stages.lib import intervals
+from kiln.evaluation import intervals
 
 LOW, HIGH = 0.93, 0.975
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999)

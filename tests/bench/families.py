@@ -49,9 +49,13 @@ FAMILIES = {
 
 def fit(name: str, folder: Path, budget: float, seed: int) -> dict:
     """Train one family within the budget (seconds); give the line of it."""
+    from kiln import params
+    from kiln.modalities.image import policy
+    from kiln.networks import models
+    from kiln.networks.backend import keras
+    from kiln.store import dataset
+    from kiln.training import feeding
     from stages import train
-    from stages.lib import dataset, feeding, models, params, policy
-    from stages.lib.backend import keras
 
     recipe = params.load(common.ROOT / "recipes/cifar10.yaml")
     settings = recipe.train.model_copy(update={**OWN, **FAMILIES[name], "model": name, "seed": seed})

@@ -30,8 +30,11 @@ DISTINCT, SIDES, TIMES, WARM = 10_000, (32, 64, 128), (1, 5, 50), 5
 
 def measure(side: int, times: int, seconds: float) -> dict:
     """Train for a while; give images a second, peak memory and whether the set was streamed."""
+    from kiln import params
+    from kiln.modalities.image import policy
+    from kiln.networks import models
+    from kiln.training import feeding
     from stages import train
-    from stages.lib import feeding, models, params, policy
 
     recipe = params.load(common.ROOT / "recipes/cifar10.yaml")
     settings = recipe.train.model_copy(update={"batch_size": 128, "epochs": 100})

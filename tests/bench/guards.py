@@ -22,7 +22,7 @@ STAGES = ("fetch", "clean", "augment", "normalize", "train", "evaluate", "report
 # Runs a stage in this process and says which part of its time SHA-256 takes.
 TIMED = """
 import importlib, sys, time
-from stages.lib import files
+from kiln.core import files
 spent, own = 0.0, files.sha256
 def timed(path):
     global spent

@@ -17,7 +17,8 @@ import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 sys.path.insert(0, ".")
-from stages.lib import features, images, labels
+from kiln.modalities.image import features, images
+from kiln.quality import labels
 
 SEED = 0
 

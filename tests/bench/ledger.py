@@ -13,7 +13,7 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from stages.lib import parallel
+from kiln.core import parallel
 
 RESULTS = Path(__file__).parent / "results"
 VECTORS = ("amx_bf16", "avx512_bf16", "avx512f", "avx2", "asimd")  # decides about the speed more than the name does

@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 sys.path.insert(0, ".")
-from stages.lib import copies, images
+from kiln.modalities.image import copies, images
 
 SEED = 0
 EACH = 1000

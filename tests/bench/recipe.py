@@ -28,7 +28,7 @@ import memory
 from common import ROOT
 from ruamel.yaml import YAML
 
-from stages.lib import files
+from kiln.core import files
 
 SCRATCH = Path(__file__).resolve().parent / "scratch"
 BEAT = 5  # seconds between two notes of the time: what a kill may leave uncounted

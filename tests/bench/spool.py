@@ -19,8 +19,8 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from stages.lib import dataset  # noqa: E402
-from stages.lib.records import Record  # noqa: E402
+from kiln.sources.records import Record  # noqa: E402
+from kiln.store import dataset  # noqa: E402
 
 SPOOL = """
 import sys
@@ -28,7 +28,9 @@ from pathlib import Path
 sys.path[:0] = [{bench!r}, {root!r}]
 import memory
 from stages import clean
-from stages.lib import dataset, images, parallel
+from kiln.core import parallel
+from kiln.modalities.image import images
+from kiln.store import dataset
 parallel.cores = lambda: {cores}
 {change}
 raw = dataset.open_dataset(Path({folder!r}) / "raw", "raw")

@@ -19,10 +19,14 @@ from pathlib import Path
 import common
 import numpy as np
 
+from kiln import params
+from kiln.core import files
+from kiln.modalities.image import policy
+from kiln.networks import models
+from kiln.networks.backend import keras
+from kiln.store import dataset
+from kiln.training.feeding import Feed
 from stages import train
-from stages.lib import dataset, files, models, params, policy
-from stages.lib.backend import keras
-from stages.lib.feeding import Feed
 
 SHAPE = (64, 64, 3)
 NORMALIZER = {"method": "minmax", "offset": [0.0] * 3, "scale": [255.0] * 3}

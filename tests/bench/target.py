@@ -51,8 +51,12 @@ model.fit(
 KILN = """
 from pathlib import Path
 from stages import train
-from stages.lib import dataset, feeding, models, params, policy
-from stages.lib.backend import keras
+from kiln import params
+from kiln.modalities.image import policy
+from kiln.networks import models
+from kiln.store import dataset
+from kiln.training import feeding
+from kiln.networks.backend import keras
 recipe = params.load(Path("recipes/cifar10.yaml"))
 settings = recipe.train.model_copy(update={"width": 0.5, "batch_size": 128, "lr": 0.12, "epochs": 1, "seed": seed})
 data = dataset.open_dataset(Path(scratch, "data"), "pixels")

@@ -15,9 +15,9 @@ import pytest
 from conftest import ROOT, Project
 from test_comparison import whole
 
-from stages import compare
-from stages.lib import comparison
-from stages.lib.errors import UserError
+from kiln.commands import compare
+from kiln.core.errors import UserError
+from kiln.evaluation import comparison
 
 
 @pytest.fixture(scope="module")

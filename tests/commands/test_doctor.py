@@ -13,8 +13,8 @@ import psutil
 import pytest
 from ruamel.yaml import YAML
 
-from stages import doctor
-from stages.lib.errors import UserError
+from kiln.commands import doctor
+from kiln.core.errors import UserError
 
 DAY = 86400
 REST = ".AbCdEfGhIjKlMnOpQrSt_-.tmp"
@@ -114,7 +114,7 @@ def test_a_project_that_has_been_reproduced_is_silent(trained):
 
 
 def test_it_imports_neither_keras_nor_pandas(project):
-    code = "import sys, stages.doctor; print([n for n in ('keras', 'tensorflow', 'pandas') if n in sys.modules])"
+    code = "import sys, kiln.commands.doctor; print([n for n in ('keras', 'tensorflow', 'pandas') if n in sys.modules])"
     assert project.run(sys.executable, "-c", code).stdout.strip() == "[]"
 
 
@@ -454,7 +454,7 @@ def test_marks_of_a_killed_experiment_go_without_the_experiment_that_they_name(p
     ]
 
 
-@pytest.mark.parametrize("name", ["stages/lib/new.py", "data/source/red/1.png", "data/corrections.csv"])
+@pytest.mark.parametrize("name", ["kiln/new/new.py", "data/source/red/1.png", "data/corrections.csv"])
 def test_what_a_queued_experiment_would_miss_is_named(project, name):
     if name == "data/corrections.csv":
         (project.folder / name).unlink()
@@ -735,7 +735,7 @@ def test_letters_beyond_ascii_in_the_path_are_told(project, tmp_path, name):
 
 
 def test_a_low_limit_of_open_files_is_told(project):
-    command = f"ulimit -n {{}}; exec {sys.executable} -m stages.doctor --quick"
+    command = f"ulimit -n {{}}; exec {sys.executable} -m kiln.commands.doctor --quick"
     done = project.run("bash", "-c", command.format(64), check=False)
     assert done.returncode == 1 and "only 64 files may be open at once" in done.stdout and not done.stderr
     assert not project.run("bash", "-c", command.format("-S 64")).stdout

@@ -11,9 +11,10 @@ from conftest import noise, png
 from PIL import Image, ImageOps
 from test_models import settings
 
-from stages import predict
-from stages.lib import artifact, images, models
-from stages.lib.errors import UserError
+from kiln.commands import predict
+from kiln.core.errors import UserError
+from kiln.modalities.image import images
+from kiln.networks import artifact, models
 
 PLAIN = {"method": "none", "offset": [0.0], "scale": [1.0]}
 
@@ -92,7 +93,7 @@ def test_good_files_are_classified_beside_bad_ones(trained, photos):
 
 @pytest.mark.parametrize("arguments", [[], ["--json"]])
 def test_a_reader_that_has_enough_or_is_none_is_no_fault(trained, photos, arguments):
-    command = f"{sys.executable} -m stages.predict {' '.join(arguments)} {photos}"
+    command = f"{sys.executable} -m kiln.commands.predict {' '.join(arguments)} {photos}"
     headed = trained.run("bash", "-c", f"set -o pipefail; {command} 2>&1 | head -n 1", check=False)
     assert headed.returncode == 1 and len(headed.stdout.splitlines()) == 1, headed
     closed = trained.run("bash", "-c", f"{command} >&-", check=False)
@@ -104,7 +105,7 @@ def test_a_reader_that_has_enough_or_is_none_is_no_fault(trained, photos, argume
 
 def test_folders_and_standard_input_name_files(trained, photos):
     lines = f"{photos / 'z.png'}\r\n\n{photos / 'deep'}\n".encode()
-    command = [sys.executable, "-m", "stages.predict", "-", str(photos / "deep")]
+    command = [sys.executable, "-m", "kiln.commands.predict", "-", str(photos / "deep")]
     done = subprocess.run(command, cwd=trained.folder, env=trained.environment, input=lines, capture_output=True)
     assert done.returncode == 0, done.stderr
     named = [line.partition(b": ")[0].decode() for line in done.stdout.splitlines()]

@@ -4,8 +4,8 @@ import pytest
 from conftest import Project
 from optuna import distributions
 
-from stages import search
-from stages.lib.errors import UserError
+from kiln.commands import search
+from kiln.core.errors import UserError
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from conftest import Project
 
-from stages.lib import environment, files, keras_backend
-from stages.lib.errors import UserError
+from kiln.core import environment, files
+from kiln.core.errors import UserError
+from kiln.networks import keras_backend
 
 STAGES = ("train", "evaluate", "report")
 # Each is read by a library or the interpreter, and changes a result or ends a stage.
@@ -126,6 +127,7 @@ def test_the_names_that_are_left_out():
     assert environment.foreign(names, venv=True) == wrong | {"PYTHONPATH"}
 
 
+MODULES = ("__init__", "core/__init__", "core/environment", "core/startup")
 PROBE = """
 import os, sys
 print(os.getpid(), sys.flags.utf8_mode, sys.stdout.encoding, sys.warnoptions, sys.argv[1:], "MPLBACKEND" in os.environ)
@@ -137,8 +139,8 @@ print([name for name in sys.path if "nowhere" in name])
 def probe(tmp_path):
     """A module of a package ``stages`` as it is here, which tells in what surroundings it runs."""
     root = Path(environment.__file__).parents[2]
-    for name in ("__init__.py", "lib/__init__.py", "lib/environment.py"):
-        write(tmp_path / "stages" / name, (root / "stages" / name).read_text())
+    for name in ("stages/__init__.py", *(f"kiln/{name}.py" for name in MODULES)):
+        write(tmp_path / name, (root / name).read_text())
     write(tmp_path / "stages/probe.py", PROBE)
     project = Project.at(tmp_path)
     for name in environment.foreign(list(os.environ), True):
@@ -216,5 +218,5 @@ def test_report_with_few_file_handles_is_one_sentence_and_a_soft_limit_is_raised
     done = trained.run("bash", "-c", command, check=False)
     assert done.returncode == 1
     assert done.stderr == "report: too many open files: raise the limit with `ulimit -n 4096`\n"
-    code = "import resource; from stages.lib import entry; entry.run(lambda: entry.need_files(70), 'x')"
+    code = "import resource; from kiln.core import entry; entry.run(lambda: entry.need_files(70), 'x')"
     assert trained.run("bash", "-c", f'ulimit -S -n {limit}; {sys.executable} -c "{code}"').stderr == ""

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.lib import entry, files, lifetime
-from stages.lib.errors import UserError
+from kiln.core import entry, files, lifetime
+from kiln.core.errors import UserError
 
 
 def test_publish_replaces_the_whole_folder(tmp_path):

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from stages.lib import entry, lifetime
-from stages.lib.errors import UserError
+from kiln.core import entry, lifetime
+from kiln.core.errors import UserError
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from stages.lib import lifetime
+from kiln.core import lifetime
 with lifetime.only_writer(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
@@ -58,11 +58,16 @@ WAITS = "import sys\nprint('up', flush=True)\nsys.stdin.read()\n"  # until it is
 COMMANDS = sorted(path.stem for path in (ROOT / "stages").glob("*.py") if path.stem != "__init__")
 
 
+def copy_code(folder) -> None:
+    for name in ("kiln", "stages"):
+        shutil.copytree(ROOT / name, folder / name)
+
+
 @contextmanager
 def up(folder: Path, name: str):
     """Run ``python -m stages.<name>`` with the files of a folder before all others, as far as ``WAITS``."""
     if not (folder / "stages").exists():
-        shutil.copytree(ROOT / "stages", folder / "stages")
+        copy_code(folder)
     command, pipe = [sys.executable, "-m", f"stages.{name}"], subprocess.PIPE
     with subprocess.Popen(command, cwd=folder, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stdout.readline() == "up\n"
@@ -78,8 +83,8 @@ def stopped(process: subprocess.Popen, number: int) -> tuple[int, str]:
 
 @pytest.mark.parametrize(("number", "names"), [(2, COMMANDS), (15, ["predict"]), (1, ["predict"])])
 def test_a_signal_while_libraries_are_imported_is_one_sentence(tmp_path, number, names):
-    shutil.copytree(ROOT / "stages", tmp_path / "stages")
-    (tmp_path / "stages/lib/__init__.py").write_text(WAITS)
+    copy_code(tmp_path)
+    (tmp_path / "kiln/__init__.py").write_text(WAITS)
     for name in names:
         with handled_by(number, signal.default_int_handler), up(tmp_path, name) as process:
             said = f"{name}: stopped by {signal.Signals(number).name}\n"
@@ -94,7 +99,7 @@ def test_a_signal_while_keras_is_imported_in_silence_is_one_sentence(tmp_path):
 
 DEMO = """
 import sys
-from stages.lib import entry
+from kiln.core import entry
 def wait(here):
     if here == {place!r}:
         print("up", flush=True)
@@ -109,14 +114,14 @@ wait("after")
     ("place", "more"), [("before", ""), ("within", "; its output was not published"), ("after", "")]
 )
 def test_a_signal_before_within_and_after_main_is_one_sentence(tmp_path, place, more):
-    shutil.copytree(ROOT / "stages", tmp_path / "stages")
+    copy_code(tmp_path)
     (tmp_path / "stages/demo.py").write_text(DEMO.format(place=place))
     with handled_by(2, signal.default_int_handler), up(tmp_path, "demo") as process:
         assert stopped(process, 2) == (130, f"demo: stopped by SIGINT{more}\n")
 
 
 def test_what_is_ignored_stays_so_while_libraries_are_imported(tmp_path):
-    shutil.copytree(ROOT / "stages", tmp_path / "stages")
+    copy_code(tmp_path)
     (tmp_path / "stages/demo.py").write_text(WAITS + "print('whole')")
     with handled_by(signal.SIGHUP, signal.SIG_IGN), up(tmp_path, "demo") as process:
         process.send_signal(signal.SIGHUP)
@@ -124,8 +129,8 @@ def test_what_is_ignored_stays_so_while_libraries_are_imported(tmp_path):
 
 
 def test_a_command_works_where_standard_error_is_closed(tmp_path):
-    shutil.copytree(ROOT / "stages", tmp_path / "stages")
-    (tmp_path / "stages/demo.py").write_text("from stages.lib import backend\nprint('whole')")
+    copy_code(tmp_path)
+    (tmp_path / "stages/demo.py").write_text("from kiln.networks import backend\nprint('whole')")
     command = [sys.executable, "-m", "stages.demo"]
     done = subprocess.run(
         ["sh", "-c", 'exec "$@" 2>&-', "sh", *command], cwd=tmp_path, stdout=subprocess.PIPE, text=True
@@ -161,7 +166,7 @@ def test_a_change_is_made_whole_before_the_process_stops():
 def test_a_process_that_cannot_stop_is_ended(tmp_path):
     script = """
 import time
-from stages.lib import entry, lifetime
+from kiln.core import entry, lifetime
 lifetime.SECONDS_TO_STOP = 0.5
 def main():
     with lifetime.uninterrupted():
@@ -192,8 +197,8 @@ def test_a_stage_that_is_killed_is_spoken_for(tmp_path, end, speaks):
     script = f"""
 import os, signal, time
 from pathlib import Path
-from stages.lib import entry, lifetime
-from stages.lib.errors import UserError
+from kiln.core import entry, lifetime
+from kiln.core.errors import UserError
 lifetime.SECONDS_TO_STOP = 0.5
 def main():
     {end}
@@ -297,7 +302,7 @@ def test_a_command_without_output_takes_no_lock(tmp_path, monkeypatch):
 
 def test_a_reader_that_has_enough_is_no_error():
     script = (
-        "from stages.lib import entry\nentry.run(lambda: [print('x' * 1000, flush=True) for _ in range(999)], 'demo')"
+        "from kiln.core import entry\nentry.run(lambda: [print('x' * 1000, flush=True) for _ in range(999)], 'demo')"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.read(10)

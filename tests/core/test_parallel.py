@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
-from stages.lib import parallel
+from kiln.core import parallel
 
 
 def test_ordered_map_keeps_the_order_and_runs_ahead_only_a_little():
@@ -60,7 +60,7 @@ def test_cores_are_those_that_the_container_allows(tmp_path, monkeypatch, own, f
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux only")
 def test_cores_are_those_that_taskset_leaves():
     one = min(os.sched_getaffinity(0))
-    script = f"import os; os.sched_setaffinity(0, [{one}]); from stages.lib import parallel; print(parallel.cores())"
+    script = f"import os; os.sched_setaffinity(0, [{one}]); from kiln.core import parallel; print(parallel.cores())"
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True).stdout == "1\n"
 
 

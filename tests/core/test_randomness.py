@@ -1,6 +1,6 @@
 import numpy as np
 
-from stages.lib import randomness
+from kiln.core import randomness
 
 
 def test_keys_are_the_same_everywhere():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from stages.lib import scores
+from kiln.core import scores
 
 LABELS = np.array([0, 0, 1, 1, 2, 2, 2, 0])
 PREDICTIONS = np.array([0, 1, 1, 1, 2, 0, 2, 0])

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
 
-from stages.lib import calibration, scores
+from kiln.core import scores
+from kiln.evaluation import calibration
 
 
 def test_the_temperature_that_spoilt_probabilities_is_found():

@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from stages.lib import comparison, figures
-from stages.lib.errors import UserError
+from kiln.core import figures
+from kiln.core.errors import UserError
+from kiln.evaluation import comparison
 
 
 def whole(**changes) -> dict[str, float]:

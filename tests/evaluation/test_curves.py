@@ -3,7 +3,7 @@ import pytest
 from sklearn import metrics
 from test_intervals import sample
 
-from stages.lib import curves, intervals
+from kiln.evaluation import curves, intervals
 
 
 def test_reliability_agrees_with_the_calibration_error():

@@ -4,8 +4,10 @@ import pytest
 from conftest import noise
 from test_models import settings
 
-from stages.lib import dataset, explanations, models
-from stages.lib.backend import keras
+from kiln.evaluation import explanations
+from kiln.networks import models
+from kiln.networks.backend import keras
+from kiln.store import dataset
 
 PLAIN = {"method": "none", "offset": [0.0], "scale": [1.0]}
 

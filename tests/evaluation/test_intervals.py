@@ -5,7 +5,8 @@ import pytest
 from scipy import stats
 from sklearn import metrics
 
-from stages.lib import comparison, figures, intervals, scores
+from kiln.core import figures, scores
+from kiln.evaluation import comparison, intervals
 
 
 def sample(rows: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.lib import intervals, slices
+from kiln.evaluation import intervals, slices
 
 
 def facts(count: int, **columns) -> pd.DataFrame:

@@ -8,8 +8,10 @@ from test_models import classifier
 from test_optimization import settings
 from test_train import FLIPS, PLAIN, feed
 
+from kiln.core import lifetime
+from kiln.networks import models
+from kiln.training import checkpoint
 from stages import train
-from stages.lib import checkpoint, lifetime, models
 
 
 class Cut(checkpoint.Keeper):
@@ -223,7 +225,7 @@ def test_a_checkpoint_that_cannot_be_written_costs_no_training(tmp_path):
 
 def test_its_name_holds_all_that_the_result_depends_on(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name, text in {"stages/train.py": "a", "stages/lib/zoo/fast.py": "b", "manifest.json": "c"}.items():
+    for name, text in {"stages/train.py": "a", "kiln/networks/fast.py": "b", "manifest.json": "c"}.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
 
@@ -231,7 +233,7 @@ def test_its_name_holds_all_that_the_result_depends_on(tmp_path, monkeypatch):
         return checkpoint.identity(settings(**changes), [tmp_path / "manifest.json"], precision)
 
     seen = {named(), named(lr=0.1), named(seed=1), named(epochs=99), named("mixed_float16")}
-    for name in ("stages/train.py", "stages/lib/zoo/fast.py", "manifest.json"):
+    for name in ("stages/train.py", "kiln/networks/fast.py", "manifest.json"):
         (tmp_path / name).write_text("changed")
         seen.add(named())
     monkeypatch.setenv("OMP_NUM_THREADS", "7")

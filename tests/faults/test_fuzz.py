@@ -22,8 +22,12 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 from test_tiffs import tiff
 
-from stages.lib import cifar, colors, containers, dataset, folders, formats, images, params, records, shelf, tables
-from stages.lib.errors import UserError
+from kiln import params
+from kiln.core import formats
+from kiln.core.errors import UserError
+from kiln.modalities.image import colors, images
+from kiln.sources import cifar, containers, folders, records, shelf, tables
+from kiln.store import dataset
 
 CONVERSION = images.Conversion(8, 8, 3, "crop")
 FILES = {"cats/1.png": png(0), "cats/2.png": png(1), "dogs/1.png": png(2), "notes.txt": b"x" * 600}

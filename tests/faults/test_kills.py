@@ -13,7 +13,7 @@ from cases import ALL
 from conftest import STAGES, Project
 from processes import alive, broken_cache_files, contents, kill, stages_in, start, wait_for
 
-from stages.lib import checkpoint
+from kiln.training import checkpoint
 
 OUTPUTS = dict(zip(STAGES, ("raw", "clean", "augmented", "normalized", "model", "evaluation"), strict=False))
 
@@ -148,7 +148,7 @@ def test_a_search_that_is_asked_to_stop_leaves_git_on_its_branch(trained, tmp_pa
     project = Project.at(shutil.copytree(trained.folder, tmp_path / "copy", symlinks=True))
     project.set(train__epochs=5000)
     project.commit("a long training")
-    process = start(project, sys.executable, "-m", "stages.search", "train.lr=0.001..0.01", "--trials", "1")
+    process = start(project, sys.executable, "-m", "kiln.commands.search", "train.lr=0.001..0.01", "--trials", "1")
     wait_for(lambda: any("stages.train" in part for one in stages_in(project.folder) for part in one.cmdline()))
     time.sleep(5)  # so that it trains
     process.send_signal(signal.SIGTERM)

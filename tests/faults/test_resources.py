@@ -99,7 +99,7 @@ def test_out_of_file_handles_is_one_sentence(copy, stage):
     script = f"""
 import os, resource
 from stages import {stage} as module
-from stages.lib import entry
+from kiln.core import entry
 def main():
     held = [os.open(os.devnull, os.O_RDONLY) for _ in range(3)]
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(held) + 1, max(held) + 1))
@@ -117,7 +117,7 @@ def test_out_of_memory_is_one_sentence(copy, stage):
 import resource
 from pathlib import Path
 from stages import {stage} as module
-from stages.lib import entry
+from kiln.core import entry
 def main():
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + 2**18, used + 2**18))
@@ -136,7 +136,7 @@ import resource
 from pathlib import Path
 import numpy as np
 from stages import train
-from stages.lib import entry
+from kiln.core import entry
 step = train.Run._train_step
 def starved(run, *batch):
     if run.step == 2:

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from conftest import ROOT, noise, png
 
+from kiln.core import files
+from kiln.core.errors import UserError
+from kiln.networks import backend
+from kiln.sources import records
+from kiln.store import dataset
 from stages import augment, clean, evaluate, normalize, train
-from stages.lib import backend, dataset, files, records
-from stages.lib.errors import UserError
 
 MAINS = {"clean": clean.main, "augment": augment.main, "normalize": normalize.main, "train": train.main}
 SMALL = {"model": "mlp", "width": "0.05", "epochs": "1", "views": "1"}

@@ -11,9 +11,9 @@ from conftest import noise
 from keras.src.legacy.saving import legacy_h5_format
 from test_optimization import settings
 
-from stages.lib import explanations, models
-from stages.lib.backend import keras
-from stages.lib.zoo import applications
+from kiln.evaluation import explanations
+from kiln.networks import applications, models
+from kiln.networks.backend import keras
 
 NONE = {"method": "none", "offset": [0.0] * 3, "scale": [1.0] * 3}
 # Of ImageNet's colours: mean, variance and count.

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from conftest import ROOT
 
-from stages.lib import backend
+from kiln.networks import backend
 
 OLD, NEW = "fpu sse avx2 fma", "fpu avx512f avx512_bf16"
 
@@ -64,7 +64,7 @@ def test_whoever_takes_keras_from_here_has_asked(machine, monkeypatch):
     monkeypatch.setattr("tensorflow.config.experimental.enable_op_determinism", lambda: calls.append(1))
     monkeypatch.setattr("keras.distribution.list_devices", lambda: ["cpu:0", "gpu:0"])
     monkeypatch.delenv("TF_DETERMINISTIC_OPS", raising=False)
-    spec = importlib.util.find_spec("stages.lib.backend")
+    spec = importlib.util.find_spec("kiln.networks.backend")
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
     assert calls == [1]
 
@@ -73,7 +73,7 @@ ENVIRONMENT = """
 import os, sys
 from unittest.mock import MagicMock
 sys.modules["keras"] = MagicMock()  # its import takes seconds, and sets nothing
-from stages.lib import backend
+from kiln.networks import backend
 print(os.environ.get("XLA_FLAGS"), os.environ.get("CUBLAS_WORKSPACE_CONFIG"))
 """
 
@@ -111,7 +111,8 @@ import numpy as np
 import tensorflow
 from test_models import NONE, classifier, smallest
 from test_optimization import settings
-from stages.lib import models, optimization
+from kiln.networks import models
+from kiln.training import optimization
 tensorflow.config.experimental.enable_op_determinism()
 for name in ("fast_cnn", "vit", "applications/MobileNet"):
     made = classifier(name, (32, 32, 3), 4, NONE, dropout=0.3, **({} if "/" in name else smallest(name)))

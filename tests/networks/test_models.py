@@ -5,12 +5,11 @@ import pytest
 from conftest import ROOT, noise
 from test_optimization import settings
 
-from stages import models as command
-from stages.lib import artifact, models
-from stages.lib.backend import keras
-from stages.lib.errors import UserError
-from stages.lib.images import Conversion
-from stages.lib.zoo import applications, fast
+from kiln.commands import models as command
+from kiln.core.errors import UserError
+from kiln.modalities.image.images import Conversion
+from kiln.networks import applications, artifact, fast, models
+from kiln.networks.backend import keras
 
 PLAIN = {"method": "standard", "offset": [100.0], "scale": [50.0]}
 NONE = {"method": "none", "offset": [0.0] * 3, "scale": [1.0] * 3}

@@ -3,8 +3,8 @@ import pytest
 from conftest import noise
 from test_models import NONE, classifier
 
-from stages.lib import prediction
-from stages.lib.backend import keras
+from kiln.networks import prediction
+from kiln.networks.backend import keras
 
 
 def network(side: int, filters: int) -> keras.Model:

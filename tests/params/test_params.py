@@ -6,8 +6,8 @@ import pytest
 from conftest import ROOT
 from ruamel.yaml import YAML
 
-from stages.lib import params
-from stages.lib.errors import UserError
+from kiln import params
+from kiln.core.errors import UserError
 
 TEXT = (ROOT / "params.yaml").read_text()
 

@@ -7,7 +7,7 @@ from dvc.utils.hydra import apply_overrides
 from dvc.utils.serialize import modify_yaml
 from ruamel.yaml import YAML
 
-from stages.lib import params
+from kiln import params
 
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 FILES = [ROOT / "params.yaml", *RECIPES]

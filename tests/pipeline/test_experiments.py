@@ -9,7 +9,7 @@ from conftest import Project, write_photos
 from ruamel.yaml import YAML
 
 MINE = '''"""A network of one's own."""
-from stages.lib.zoo.parts import head, layers, model
+from kiln.networks.parts import head, layers, model
 
 @model(choose="a test", normalization="none", activation="relu")
 def mine(inputs, classes, how):
@@ -19,8 +19,8 @@ def mine(inputs, classes, how):
 
 
 def add_a_network(project: Project) -> None:
-    (project.folder / "stages/lib/zoo/mine.py").write_text(MINE)
-    models = project.folder / "stages/lib/models.py"
+    (project.folder / "kiln/networks/mine.py").write_text(MINE)
+    models = project.folder / "kiln/networks/models.py"
     text = models.read_text().replace(
         "import applications, classic, fast,", "import applications, classic, fast, mine,"
     )

@@ -10,7 +10,7 @@ import pytest
 from conftest import STAGES, Project, noise, write_photos
 from PIL import Image
 
-from stages.lib import images
+from kiln.modalities.image import images
 
 
 def ran(done) -> set[str]:

@@ -13,12 +13,12 @@ from conftest import ROOT, STAGES, Project
 from dvc.config import Config
 from ruamel.yaml import YAML
 
-from stages import search
-from stages.lib import params
-from stages.lib.errors import UserError
+from kiln import params
+from kiln.commands import search
+from kiln.core.errors import UserError
 
 DVC = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())
-EXEMPT = "stages/lib/params.py"  # DVC sees every value of params.yaml by itself
+EXEMPT = "kiln/params/schema.py"  # DVC sees every value of params.yaml by itself
 
 
 def imported(path: Path) -> set[Path]:
@@ -107,7 +107,7 @@ def test_no_stage_imports_a_stage_and_lib_imports_none():
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_data_stages_do_not_reach_keras(stage):
-    reaches = "stages/lib/backend.py" in modules(reached(ROOT / f"stages/{stage}.py"))
+    reaches = "kiln/networks/backend.py" in modules(reached(ROOT / f"stages/{stage}.py"))
     assert reaches == (stage in ("train", "evaluate"))
 
 
@@ -270,9 +270,9 @@ def test_git_set_up_for_other_projects_changes_no_byte_and_hides_nothing(tmp_pat
     assert len(names) > 100
     for name in names:
         assert (clone.folder / name).read_bytes() == (project.folder / name).read_bytes(), name
-    for name in ("dvc.lock", "dvc.yaml", "params.yaml", "stages/lib/new.py", "data/corrections.csv", "metrics/x.json"):
+    for name in ("dvc.lock", "dvc.yaml", "params.yaml", "kiln/new/new.py", "data/corrections.csv", "metrics/x.json"):
         assert clone.run("git", "check-ignore", "--no-index", "-q", name, check=False).returncode == 1, name
-    assert clone.run("git", "check-ignore", "-q", "stages/lib/__pycache__/x.pyc", check=False).returncode == 0
+    assert clone.run("git", "check-ignore", "-q", "kiln/core/__pycache__/x.pyc", check=False).returncode == 0
     assert clone.run("git", "check-ignore", "-q", "data/source/cat/1.png", check=False).returncode == 0
     (clone.folder / "params.yaml").write_text("")
     monkeypatch.chdir(clone.folder)

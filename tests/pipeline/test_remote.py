@@ -14,8 +14,8 @@ import pytest
 from conftest import STAGES, Project
 from ruamel.yaml import YAML
 
-from stages.lib import download, files
-from stages.lib.errors import UserError
+from kiln.core import download, files
+from kiln.core.errors import UserError
 
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
 READY_FOR_SSHD = SSHD and (os.getuid() or Path("/run/sshd").is_dir())  # root's sshd wants the folder

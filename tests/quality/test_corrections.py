@@ -1,8 +1,8 @@
 import pandas as pd
 import pytest
 
-from stages.lib import corrections
-from stages.lib.errors import UserError
+from kiln.core.errors import UserError
+from kiln.quality import corrections
 
 FACTS = pd.DataFrame({"id": ["1", "2", "3"], "label": ["cat", "dog", "dog"]})
 

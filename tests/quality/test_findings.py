@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 from conftest import noise
 
-from stages.lib import findings
+from kiln.quality import findings
 
 
 def facts(**columns) -> pd.DataFrame:

@@ -1,13 +1,14 @@
 import tracemalloc
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
 
-from stages.lib import labels, params
+from kiln import params
+from kiln.quality import labels
 
-PARAMS = params.load(Path(__file__).parents[1] / "params.yaml").clean
+PARAMS = params.load(ROOT / "params.yaml").clean
 
 
 def clusters(per_class: int = 60, classes: int = 3, width: int = 8) -> tuple[np.ndarray, np.ndarray]:

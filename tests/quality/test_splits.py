@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.lib import dataset, splits
-from stages.lib.errors import UserError
+from kiln.core.components import components
+from kiln.core.errors import UserError
+from kiln.quality import splits
+from kiln.store import dataset
 
 NO_PAIRS = pd.DataFrame({"first": [], "second": []}, dtype=int)
 
@@ -24,7 +26,7 @@ def assigned(facts: pd.DataFrame, *fractions_and_seed) -> pd.Series:
 
 
 def test_components():
-    assert splits.components(5, [0, 3], [1, 1]).tolist() == [0, 0, 1, 0, 2]
+    assert components(5, [0, 3], [1, 1]).tolist() == [0, 0, 1, 0, 2]
 
 
 def test_units_join_copies_and_groups_whatever_the_order():

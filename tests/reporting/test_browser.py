@@ -11,8 +11,9 @@ import pytest
 from conftest import ROOT, Project
 from test_compare import hostile
 
-from stages import compare, report
-from stages.lib import files
+from kiln.commands import compare
+from kiln.core import files
+from stages import report
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 AXE = ROOT / ".axe/axe.min.js"

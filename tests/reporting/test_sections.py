@@ -10,8 +10,12 @@ import pytest
 from conftest import ROOT
 from ruamel.yaml import YAML
 
+from kiln import params
+from kiln.core import figures
+from kiln.evaluation import calibration, curves, slices
+from kiln.quality import findings
+from kiln.reporting import card, page, sections
 from stages import evaluate
-from stages.lib import calibration, card, curves, figures, findings, page, params, sections, slices
 
 CLASSES = ["a", "b", "c"]
 

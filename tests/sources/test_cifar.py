@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.lib import cifar, containers, records
-from stages.lib.errors import UserError
+from kiln.core.errors import UserError
+from kiln.sources import cifar, containers, records
 
 TEN = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 HUNDRED = [f"thing{number}" for number in range(100)]

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from conftest import png
 
-from stages.lib import containers, folders, records
-from stages.lib.errors import UserError
+from kiln.core.errors import UserError
+from kiln.sources import containers, folders, records
 
 CLASSES = ["cats/1.png", "cats/2.PNG", "dogs/1.jpg", "dogs/deep/2.png"]
 SPLITS = ["test/cats/1.png", "test/dogs/1.png", "train/cats/1.png", "train/cats/2.png", "train/dogs/1.png"]

@@ -6,7 +6,8 @@ import struct
 import pytest
 from PIL import Image
 
-from stages.lib import formats, images
+from kiln.core import formats
+from kiln.modalities.image import images
 
 
 def encoded(kind: str, mode: str = "RGB", **options) -> bytes:

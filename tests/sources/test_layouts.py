@@ -19,9 +19,10 @@ from test_copies import things
 from test_images import ADOBE
 from test_tiffs import tiff
 
+from kiln.core.errors import UserError
+from kiln.modalities.image import images
+from kiln.store import dataset
 from stages import clean, fetch
-from stages.lib import dataset, images
-from stages.lib.errors import UserError
 
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64 + b"\nsize 12345\n"

@@ -1,6 +1,6 @@
 import pytest
 
-from stages.lib import records
+from kiln.sources import records
 
 
 @pytest.mark.parametrize(

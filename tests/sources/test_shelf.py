@@ -2,8 +2,8 @@ import sqlite3
 
 import pytest
 
-from stages.lib import shelf as module
-from stages.lib.shelf import Shelf
+from kiln.sources import shelf as module
+from kiln.sources.shelf import Shelf
 
 
 def test_keys_keep_their_order_and_their_first_value():

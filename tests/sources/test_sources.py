@@ -4,8 +4,10 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, png
 
-from stages.lib import cifar, download, params, records, sources
-from stages.lib.errors import UserError
+from kiln import params
+from kiln.core import download
+from kiln.core.errors import UserError
+from kiln.sources import cifar, records, sources
 
 FETCH = params.load(ROOT / "params.yaml").fetch
 

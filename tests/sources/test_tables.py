@@ -8,9 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, STAGES, png
 
-from stages.lib import containers, params, records, tables
-from stages.lib.errors import UserError
-from stages.lib.images import encode_png
+from kiln import params
+from kiln.core.errors import UserError
+from kiln.modalities.image.images import encode_png
+from kiln.sources import containers, records, tables
 
 FETCH = params.load(ROOT / "params.yaml").fetch
 LIST = "path,label,split,group\n../img/1.png,NA,train,p1\n../img/2.png,007,test,p2\n../img/3.png,NA,train,p1\n"

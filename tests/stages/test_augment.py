@@ -3,8 +3,9 @@ import pyarrow as pa
 from conftest import noise
 from test_policy import OFF
 
+from kiln.modalities.image import policy
+from kiln.store import dataset
 from stages import augment
-from stages.lib import dataset, policy
 
 
 def source(folder, rows: int = 30):

@@ -12,10 +12,14 @@ from hypothesis import strategies as st
 from test_images import put_in
 from test_tiffs import tiff
 
+from kiln import params
+from kiln.core.components import components
+from kiln.core.errors import UserError
+from kiln.modalities.image import copies, images
+from kiln.quality import findings, splits
+from kiln.sources.records import Record
+from kiln.store import dataset
 from stages import clean
-from stages.lib import copies, dataset, findings, images, params, splits
-from stages.lib.errors import UserError
-from stages.lib.records import Record
 
 SETTINGS = params.load(ROOT / "params.yaml").clean
 NO_VERDICTS = pd.DataFrame({"id": [], "label": []}, dtype=object)
@@ -158,7 +162,7 @@ def test_no_leak_and_one_place_for_every_image(rows, splitless, grouped, near, m
     edges = near | {
         (a, b) for a, b in itertools.combinations(facts.index, 2) if facts["digest"][a] == facts["digest"][b]
     }
-    crowd = pd.Series(splits.components(len(facts), *np.array([*edges], int).reshape(-1, 2).T), index=facts.index)
+    crowd = pd.Series(components(len(facts), *np.array([*edges], int).reshape(-1, 2).T), index=facts.index)
     parted = kept.groupby(crowd[kept.index])["split"].nunique() > 1
     assert parted.any() == bool(result.leaks_kept)
     assert not parted.any() or (policy["near_duplicate"] in ("flag", "keep") and not splitless)

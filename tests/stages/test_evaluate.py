@@ -11,8 +11,12 @@ from conftest import ROOT, Project, noise
 from scipy.special import softmax
 from test_augment import source
 
+from kiln.core import files, randomness
+from kiln.evaluation import calibration
+from kiln.modalities.image import corruptions
+from kiln.networks import artifact
+from kiln.store import dataset
 from stages import evaluate
-from stages.lib import artifact, calibration, corruptions, dataset, files, randomness
 
 LABELS = np.array([0, 1, 2, 1], np.int32)
 PROBABILITIES = np.array([[0.8, 0.1, 0.1], [0.7, 0.2, 0.1], [0.0, 0.1, 0.9], [0.05, 0.0, 0.95]], np.float32)

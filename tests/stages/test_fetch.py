@@ -7,9 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, png, write_photos
 
+from kiln.core.errors import UserError
+from kiln.sources import records
+from kiln.store import dataset
 from stages import fetch
-from stages.lib import dataset, records
-from stages.lib.errors import UserError
 
 
 def test_batches_are_cut_by_number_and_by_size(monkeypatch):

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 from conftest import noise, whole
 
-from stages.lib import dataset, files, normalizer
+from kiln.core import files
+from kiln.modalities.image import normalizer
+from kiln.store import dataset
 
 PIXELS = np.stack([noise(i, 5, 7, 3) // 2 + 10 for i in range(20)])
 

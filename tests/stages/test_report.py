@@ -11,8 +11,11 @@ import pandas as pd
 import pytest
 from conftest import Project
 
+from kiln.core import figures, files, markdown
+from kiln.modalities.image import corruptions
+from kiln.quality import findings
+from kiln.reporting import page, sections
 from stages import evaluate, report
-from stages.lib import corruptions, figures, files, findings, markdown, page, sections
 
 
 class Tags(HTMLParser):

@@ -7,12 +7,14 @@ from test_models import classifier, smallest
 from test_optimization import settings
 from test_policy import OFF
 
+from kiln.core.errors import UserError
+from kiln.modalities.image import policy
+from kiln.modalities.image.images import Conversion
+from kiln.networks import artifact, models
+from kiln.networks.backend import keras
+from kiln.store import dataset
+from kiln.training.feeding import Feed
 from stages import train
-from stages.lib import artifact, dataset, models, policy
-from stages.lib.backend import keras
-from stages.lib.errors import UserError
-from stages.lib.feeding import Feed
-from stages.lib.images import Conversion
 
 NO_POLICY = policy.Policy(mode="online", views=1, **OFF)
 FLIPS = policy.Policy(mode="online", views=1, **{**OFF, "flip": 0.5})

@@ -6,9 +6,10 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import whole
 
-from stages.lib import dataset, files
-from stages.lib.errors import UserError
-from stages.lib.records import Record
+from kiln.core import files
+from kiln.core.errors import UserError
+from kiln.sources.records import Record
+from kiln.store import dataset
 
 SHAPE = (4, 6, 3)
 

@@ -3,8 +3,10 @@ import pyarrow as pa
 import pytest
 from conftest import noise
 
-from stages.lib import dataset, feeding, randomness
-from stages.lib.errors import UserError
+from kiln.core import randomness
+from kiln.core.errors import UserError
+from kiln.store import dataset
+from kiln.training import feeding
 
 ROWS = 50
 GROUP = 4

@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from stages.lib import mixing, models, muon, optimization, params, scores
-from stages.lib.backend import keras
+from kiln import params
+from kiln.core import scores
+from kiln.modalities.image import mixing
+from kiln.networks import models
+from kiln.networks.backend import keras
+from kiln.training import muon, optimization
 
 BASE = params.load(ROOT / "params.yaml").train
 LOGITS = np.log(np.array([[0.7, 0.2, 0.1], [0.25, 0.25, 0.5]], np.float32))

@@ -14,7 +14,9 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from stages.lib import alignment, features, parallel, randomness, splits
+from kiln.core import parallel, randomness
+from kiln.core.components import components
+from kiln.modalities.image import alignment, features
 
 SMALLEST = 16
 NEIGHBOURS = 8
@@ -109,7 +111,7 @@ def find(pixels: np.ndarray, usable: np.ndarray, seed: int, border: float | None
         same = scores > 0
         found.append(np.column_stack([new[same], scores[same]]))
         joined = np.concatenate([part[:, 0] for part in found]).astype(np.int64)
-        crowd = splits.components(count, joined // count, joined % count)
+        crowd = components(count, joined // count, joined % count)
         copied = (near >= 0) & (near != asked[:, None]) & (crowd[near] == crowd[asked][:, None])
         others = (near >= 0).sum(axis=1) - 1
         again = (2 * copied.sum(axis=1) >= others) | (rule.alike and most < _ALIKE_NEIGHBOURS)

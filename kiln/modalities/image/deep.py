@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from stages.lib import metadata
+from kiln.modalities.image import metadata
 
 PNG_GRAY_ALPHA = 4  # the colour type, of which Pillow makes RGBA where it has 16 bits
 _GAP = rb"(?:\s|#[^\n]*\n)+"

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.linalg import eigh
 from threadpoolctl import threadpool_limits
 
-from stages.lib import parallel
+from kiln.core import parallel
 
 _PATCH = 6
 _COMPONENTS = 48

@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from stages.lib import colors, deep, formats, levels, metadata, parallel, tiffs
-from stages.lib.formats import HEIF_PLUGIN, READ, sniff
+from kiln.core import formats, parallel
+from kiln.core.formats import HEIF_PLUGIN, READ, sniff
+from kiln.modalities.image import colors, deep, levels, metadata, tiffs
 
 # Pillow's names of those that are called otherwise here. No other is ever tried.
 _PLUGINS = {"JPEG 2000": "JPEG2000", "HEIC": "HEIF"}
@@ -418,7 +419,7 @@ def _register_heif() -> None:
 def _quieten() -> None:
     """Keep what libraries print by themselves off the terminal: what is wrong with an image is told as a finding."""
     # By module, and not by catch_warnings, which is for one thread; a filter that is there is not added again.
-    warnings.filterwarnings("ignore", module=r"(PIL\.|stages\.lib\.(deep|images|levels|metadata|tiffs)$)")
+    warnings.filterwarnings("ignore", module=r"(PIL\.|kiln\.modalities\.image\.(deep|images|levels|metadata|tiffs)$)")
     _quieten_libraries()
 
 

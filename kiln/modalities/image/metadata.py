@@ -9,7 +9,7 @@ from contextlib import suppress
 import numpy as np
 from PIL import Image
 
-from stages.lib import tiffs
+from kiln.modalities.image import tiffs
 
 _NOTE = "its metadata is broken: read without it"
 _END = b"\xff\xd9"

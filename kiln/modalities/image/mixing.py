@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import betaincinv
 
-from stages.lib import randomness
+from kiln.core import randomness
 
 _DRAWS = ("kind", "share", "down", "right")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from stages.lib import files, randomness
+from kiln.core import files, randomness
 
 FILE = "policy.json"
 _DRAWS = ("rotate", "scale", "crop_down", "crop_right", "brightness", "contrast", "cut_down", "cut_right")

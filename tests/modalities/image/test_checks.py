@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from conftest import noise
 
-from stages.lib import checks
+from kiln.modalities.image import checks
 
 
 def test_known_measures():

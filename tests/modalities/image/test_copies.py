@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from stages.lib import copies, parallel, splits
+from kiln.core import parallel
+from kiln.modalities.image import copies
+from kiln.quality import splits
 
 
 def photographs(count: int, height: int = 32, width: int = 32, channels: int = 3, first: int = 0) -> np.ndarray:

@@ -6,7 +6,7 @@ import pytest
 from conftest import noise
 from PIL import Image
 
-from stages.lib import corruptions
+from kiln.modalities.image import corruptions
 
 NAMES = list(corruptions.CORRUPTIONS)
 

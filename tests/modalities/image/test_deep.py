@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from test_images import ADOBE, LINEAR_GRAY, chunk, encoded, in_srgb, png_of, put_in
 
-from stages.lib import images
+from kiln.modalities.image import images
 
 SIDE = 32
 RGB, GRAY = images.Conversion(SIDE, SIDE, 3, "crop"), images.Conversion(SIDE, SIDE, 1, "crop")

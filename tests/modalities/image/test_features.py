@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from conftest import noise
 
-from stages.lib import features, parallel
+from kiln.core import parallel
+from kiln.modalities.image import features
 
 SIZE = features.Size(side=32, filters=32, sample=40, dimensions=16)
 

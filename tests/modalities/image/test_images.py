@@ -14,7 +14,8 @@ import pytest
 from conftest import noise, png
 from PIL import Image, ImageCms, ImageFile
 
-from stages.lib import images, metadata, parallel
+from kiln.core import parallel
+from kiln.modalities.image import images, metadata
 
 RGB = images.Conversion(2, 2, 3, "stretch")
 GRAY = images.Conversion(2, 2, 1, "stretch")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stages.lib import levels
+from kiln.modalities.image import levels
 
 
 def whole(*spans) -> list[levels.Span]:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from conftest import noise
 
-from stages.lib import mixing, randomness
+from kiln.core import randomness
+from kiln.modalities.image import mixing
 
 KEYS = randomness.item_keys([str(i) for i in range(200)])
 PIXELS = np.stack([noise(i) for i in range(200)])

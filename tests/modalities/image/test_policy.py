@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from conftest import noise
 
-from stages.lib import policy, randomness
-from stages.lib.errors import UserError
+from kiln.core import randomness
+from kiln.core.errors import UserError
+from kiln.modalities.image import policy
 
 OFF = {"rotate": 0, "scale": 0, "crop": 0, "flip": 0, "brightness": 0, "contrast": 0, "cutout": 0}
 KEYS = randomness.key(0, randomness.item_keys([str(i) for i in range(64)]))

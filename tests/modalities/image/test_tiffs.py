@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.lib import images, tiffs
+from kiln.modalities.image import images, tiffs
 
 FORMATS = {"u": 1, "i": 2, "f": 3}
 GENERATOR = np.random.default_rng(0)

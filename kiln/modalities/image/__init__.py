@@ -1,0 +1,1 @@
+"""Images: decoding, checks, copies, features, views, normaliser, corruptions."""

@@ -1,0 +1,1 @@
+"""The one dataset format in which stages hand samples to each other."""
