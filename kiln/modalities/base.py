@@ -61,6 +61,14 @@ class Exhibit(NamedTuple):
     kind: str
     content: bytes
 
+    @property
+    def suffix(self) -> str:
+        """The suffix of a file that holds it."""
+        return _SUFFIXES[self.kind]
+
+
+_SUFFIXES = {"picture": ".png"}
+
 
 class Copies(NamedTuple):
     """Pairs of samples that show the same, and how alike they had to be.
@@ -127,16 +135,20 @@ class Modality(Protocol):
         name: as in ``inputs``, and of the folder.
         noun: what a sample of it is called in sentences.
         extensions: of file names, lower case, with the dot.
+        facts: the names of what ``decode`` says of a sample as it came.
+        notes_reason: the reason of findings about what is wrong beside the value.
         checks: reason -> check, in the order in which they are made.
-        slices: the measures by which test samples are sliced -> title.
+        slices: measure by which test samples are sliced -> (title, name of its lowest part, of its highest).
         corruptions: name -> corruption.
     """
 
     name: str
     noun: str
     extensions: frozenset[str]
+    facts: tuple[str, ...]
+    notes_reason: str
     checks: Mapping[str, Check]
-    slices: Mapping[str, str]
+    slices: Mapping[str, tuple[str, str, str]]
     corruptions: Mapping[str, Corruption]
 
     # Files and values
@@ -183,13 +195,20 @@ class Modality(Protocol):
     def augment(self, settings, values: np.ndarray, keys: np.ndarray, view: int) -> np.ndarray:
         """Make one view of each value; the same key (uint64 [N]) and view make the same."""
 
-    def mix(self, values: np.ndarray, others: np.ndarray, shares: np.ndarray) -> np.ndarray:
-        """Blend values with others by the shares (float [N]) of the former (mixup)."""
-
-    def paste(
-        self, values: np.ndarray, others: np.ndarray, shares: np.ndarray, places: np.ndarray
+    def mix(
+        self, values: np.ndarray, blends: np.ndarray, shares: np.ndarray, draws: Mapping[str, np.ndarray]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Put a part of each other value in (cutmix); return values and the shares that are left of the former."""
+        """Mix each value with the next one, the last with the first.
+
+        Args:
+            values: of a batch, [N, ...].
+            blends: bool [N]: whether to blend (mixup), else to paste a part of the other in (cutmix).
+            shares: float [N]: of each value itself.
+            draws: name -> uniform numbers [N] in [0, 1), for places.
+
+        Returns:
+            New values, and the shares that are left of each value itself.
+        """
 
     # The normaliser, fitted on train alone
 
@@ -224,8 +243,8 @@ class Modality(Protocol):
     def preview(self, value: np.ndarray) -> Exhibit:
         """Show a value small, for lists."""
 
-    def sheet(self, values: np.ndarray, columns: int) -> Exhibit:
-        """Show many values in rows of ``columns``."""
+    def sheet(self, rows: Sequence[np.ndarray], columns: int) -> Exhibit:
+        """Show many values, row by row; a row may hold fewer than ``columns``."""
 
 
 class Explained(NamedTuple):
@@ -312,3 +331,8 @@ class Part:
     def to_json(self) -> dict:
         """Give modality and conversion, for a manifest."""
         return {"modality": self.modality.name, "conversion": self.conversion.to_json()}
+
+
+def qualify(parts: Mapping[str, Part], part: str, name: str) -> str:
+    """Name a measure, a check or a knob of a part: by itself where there is one part, else ``part.name``."""
+    return name if len(parts) == 1 else f"{part}.{name}"

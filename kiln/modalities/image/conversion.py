@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 
 from kiln.modalities.image import levels
 
+MAX_SIDE = 1024  # pixels, as clean.image.size allows
+
 
 @dataclass(frozen=True)
 class Conversion:
@@ -24,6 +26,9 @@ class Conversion:
     range: levels.Range | None = None
 
     def __post_init__(self):
+        sides = (self.height, self.width)
+        if not all(type(side) is int and 1 <= side <= MAX_SIDE for side in sides) or self.channels not in (1, 3):
+            raise ValueError("shape")
         if self.range is not None:
             low, high = self.range  # a list where it comes from JSON
             if not (math.isfinite(low) and math.isfinite(high) and low < high):
@@ -39,3 +44,8 @@ class Conversion:
         """The fields, for a manifest; ``Conversion(**fields)`` reads them back. No range is no field."""
         fields = {name: value for name, value in asdict(self).items() if value is not None}
         return fields | ({"range": list(self.range)} if self.range else {})
+
+    def describe(self) -> str:
+        """Describe the shape, such as ``32x32 RGB``."""
+        colors = "gray" if self.channels == 1 else "RGB"
+        return f"{self.height}x{self.width} {colors}{levels.describe(self.range)}"
