@@ -10,6 +10,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 import pytest
 
 pytest.register_assert_rewrite("makers")
+pytest_plugins = ["tiers", "budget"]
 
 from makers.projects import Project  # noqa: E402
 
