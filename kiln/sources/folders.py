@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from kiln.core import formats
 from kiln.core.errors import UserError
-from kiln.modalities.image import images
+from kiln.modalities.image import decoding
 from kiln.sources import layouts
 from kiln.sources.containers import Container
 from kiln.sources.records import (
@@ -179,7 +179,7 @@ def _judge(name: str, looked: Shelf) -> _Verdict:
     if verdict := _by_name(name):
         return verdict
     suffix, kind = posixpath.splitext(name)[1].lower(), looked.get(name)
-    if kind in images.READ and suffix not in formats.RAW:
+    if kind in formats.READ and suffix not in formats.RAW:
         return _Verdict(None)
     kind = "camera raw" if suffix in formats.RAW else kind
     found = _SUFFIX.findall(name.rsplit("/", 1)[-1])
@@ -194,7 +194,7 @@ def _by_name(name: str) -> _Verdict | None:
     if is_hidden(_steps(name)):
         return _Verdict("hidden", matters=False, may_be_image=False)
     suffix = posixpath.splitext(name)[1].lower()
-    if suffix in images.EXTENSIONS:
+    if suffix in decoding.EXTENSIONS:
         return _Verdict(None)
     if suffix in _DOCUMENTS:
         return _Verdict(suffix, matters=False, may_be_image=False)
@@ -315,7 +315,7 @@ def _remedy(reasons: Iterable[str]) -> str:
         return "take pictures out of the videos, as JPEG or PNG files"
     if "(HEIC)" in text:
         return (
-            f"run `pip install {images.HEIF_PLUGIN.replace('_', '-')}` in .venv to have HEIC read, or convert them to "
+            f"run `pip install {formats.HEIF_PLUGIN.replace('_', '-')}` in .venv to have HEIC read, or convert them to "
             "JPEG, or take their folder out"
         )
     if "unprintable" in text:

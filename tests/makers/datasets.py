@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from kiln.modalities.image import policy
+from kiln.modalities.image import augmentation
 from kiln.store import dataset
 from kiln.training.feeding import Feed
 from makers.images import noise
 from makers.settings import OFF
 
-NO_POLICY = policy.Policy(mode="online", views=1, **OFF)
-FLIPS = policy.Policy(mode="online", views=1, **{**OFF, "flip": 0.5})
+NO_POLICY = augmentation.Policy(mode="online", views=1, **OFF)
+FLIPS = augmentation.Policy(mode="online", views=1, **{**OFF, "flip": 0.5})
 PLAIN = {"epochs": 3, "batch_size": 6, "schedule": "constant", "clip": "none"}
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from kiln.modalities.image import images
+from kiln.modalities.image import pictures
 
 
 def noise(seed: int, height: int = 8, width: int = 8, channels: int = 1) -> np.ndarray:
@@ -15,7 +15,7 @@ def noise(seed: int, height: int = 8, width: int = 8, channels: int = 1) -> np.n
 
 
 def png(seed: int, **shape) -> bytes:
-    return images.encode_png(noise(seed, **shape))
+    return pictures.encode_png(noise(seed, **shape))
 
 
 def write_photos(folder: Path, per_class: int = 12) -> None:

@@ -11,7 +11,7 @@ from makers.projects import ROOT, STAGES
 
 from kiln import params
 from kiln.core.errors import UserError
-from kiln.modalities.image.images import encode_png
+from kiln.modalities.image.pictures import encode_png
 from kiln.sources import containers, records, tables
 
 FETCH = params.load(ROOT / "params.yaml").fetch

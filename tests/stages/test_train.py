@@ -8,8 +8,8 @@ from makers.networks import classifier, smallest
 from makers.settings import OFF, settings
 
 from kiln.core.errors import UserError
-from kiln.modalities.image import policy
-from kiln.modalities.image.images import Conversion
+from kiln.modalities.image import augmentation
+from kiln.modalities.image.conversion import Conversion
 from kiln.networks import artifact, models
 from kiln.networks.backend import keras
 from kiln.store import dataset
@@ -57,7 +57,7 @@ def test_online_views_depend_on_seed_epoch_and_item_alone(handful):
 
 
 def test_offline_views_are_not_warped_again(handful):
-    offline = policy.Policy(mode="offline", views=1, **{**OFF, "flip": 1.0})
+    offline = augmentation.Policy(mode="offline", views=1, **{**OFF, "flip": 1.0})
     fed = np.concatenate([pixels for pixels, _, _ in train.batches(handful, offline, settings(), 0)])
     assert {image.tobytes() for image in fed} == {image.tobytes() for image in handful.whole.pixels}
 
