@@ -8,12 +8,11 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT, Project
-from test_comparison import whole
+from makers.comparisons import HOSTILE, hostile
+from makers.projects import ROOT, Project
 
 from kiln.commands import compare
 from kiln.core.errors import UserError
@@ -368,9 +367,6 @@ def test_a_base_that_git_cannot_read_is_not_taken_for_one_without_metrics(finish
     assert "git: " in text and (digest in text or "metrics/metrics.json" in text)
 
 
-HOSTILE = ["<img src=x onerror=alert(1)>", "a|b", "`c`", "[d](http://e)", "日本語", "f" * 200, "g\nh", "@someone #1"]
-
-
 class Tags(HTMLParser):
     def __init__(self, text: str):
         super().__init__()
@@ -379,23 +375,6 @@ class Tags(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.add(tag)
-
-
-def hostile() -> compare.Comparison:
-    def state(shift: float) -> compare.State:
-        classes = pd.DataFrame({"class": HOSTILE, "support": 100})
-        for name in ("precision", "recall", "f1"):
-            value = 0.9 - shift
-            classes = classes.assign(**{name: value, f"{name}_low": value - 0.01, f"{name}_high": value + 0.01})
-        columns = ("epoch", "loss", "validation_loss", "accuracy", "validation_accuracy")
-        confusion = pd.DataFrame({"label": HOSTILE, "prediction": HOSTILE[::-1], "images": 3, "share": 1.0})
-        tables = {compare.HISTORY: pd.DataFrame({key: [1, 2] for key in columns}), compare.CONFUSION: confusion}
-        params = {"report": {"title": f"{HOSTILE[0]}|{shift}"}}
-        return compare.State(params, whole(test__accuracy=0.5 - shift), classes, tables)
-
-    base, now = state(0.0), state(0.3)
-    listed = comparison.changes(base.metrics, now.metrics, None)
-    return compare.Comparison("0123456789ab", base, now, listed, None, [f"{HOSTILE[0]} | failed"])
 
 
 def grouped(**changes) -> compare.Comparison:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from conftest import noise, png
+from makers.images import noise, png
+from makers.settings import settings
 from PIL import Image, ImageOps
-from test_models import settings
 
 from kiln.commands import predict
 from kiln.core.errors import UserError

@@ -1,7 +1,7 @@
 import shutil
 
 import pytest
-from conftest import Project
+from makers.projects import Project
 from optuna import distributions
 
 from kiln.commands import search

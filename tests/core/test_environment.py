@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Project
+from makers.projects import Project
 
 from kiln.core import environment, files
 from kiln.core.errors import UserError

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from makers.projects import ROOT
 
 from kiln.core import entry, lifetime
 from kiln.core.errors import UserError

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
+from makers.predictions import sample
 from sklearn import metrics
-from test_intervals import sample
 
 from kiln.evaluation import curves, intervals
 

@@ -1,8 +1,8 @@
 import cv2
 import numpy as np
 import pytest
-from conftest import noise
-from test_models import settings
+from makers.images import noise
+from makers.settings import settings
 
 from kiln.evaluation import explanations
 from kiln.networks import models

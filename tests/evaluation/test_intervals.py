@@ -2,20 +2,12 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from makers.predictions import sample
 from scipy import stats
 from sklearn import metrics
 
 from kiln.core import figures, scores
 from kiln.evaluation import comparison, intervals
-
-
-def sample(rows: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    generator = np.random.default_rng(seed)
-    labels = generator.integers(0, classes, rows)
-    logits = generator.normal(size=(rows, classes))
-    logits[np.arange(rows), labels] += 1.5
-    raw = np.exp(logits)
-    return labels, (raw / raw.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 @pytest.mark.parametrize(("successes", "trials"), [(0, 10), (10, 10), (300, 359), (5, 10)])

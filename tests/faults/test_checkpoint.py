@@ -3,10 +3,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import ALL
-from test_models import classifier
-from test_optimization import settings
-from test_train import FLIPS, PLAIN, feed
+from makers.datasets import FLIPS, PLAIN, feed
+from makers.effort import ALL
+from makers.networks import classifier
+from makers.settings import settings
 
 from kiln.core import lifetime
 from kiln.networks import models

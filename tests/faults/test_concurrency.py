@@ -3,9 +3,9 @@
 import shutil
 
 import pytest
-from cases import ALL
-from conftest import Project
-from processes import alive, broken_cache_files, contents, stages_in, start, wait_for
+from makers.effort import ALL
+from makers.processes import alive, broken_cache_files, contents, stages_in, start, wait_for
+from makers.projects import Project
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import os
 import shutil
 
 import pytest
-from cases import ALL
-from conftest import Project
-from processes import contents
+from makers.effort import ALL
+from makers.processes import contents
+from makers.projects import Project
 
 READERS = [
     ("raw", "00000.parquet", "clean"),

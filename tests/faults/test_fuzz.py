@@ -15,12 +15,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from cases import fuzz
-from conftest import ROOT, noise, png
 from hypothesis import given
 from hypothesis import strategies as st
+from makers.effort import fuzz
+from makers.images import noise, png
+from makers.projects import ROOT
+from makers.tiffs import tiff
 from PIL import Image, ImageCms
-from test_tiffs import tiff
 
 from kiln import params
 from kiln.core import formats

@@ -9,9 +9,9 @@ import time
 
 import numpy as np
 import pytest
-from cases import ALL
-from conftest import STAGES, Project
-from processes import alive, broken_cache_files, contents, kill, stages_in, start, wait_for
+from makers.effort import ALL
+from makers.processes import alive, broken_cache_files, contents, kill, stages_in, start, wait_for
+from makers.projects import STAGES, Project
 
 from kiln.training import checkpoint
 

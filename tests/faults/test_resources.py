@@ -6,9 +6,9 @@ import subprocess
 import sys
 
 import pytest
-from cases import ALL
-from conftest import STAGES, Project
-from processes import contents
+from makers.effort import ALL
+from makers.processes import contents
+from makers.projects import STAGES, Project
 
 FOLDERS = dict(zip(STAGES, ("raw", "clean", "augmented", "normalized", "model", "evaluation"), strict=False))
 OWN_MOUNTS = ("unshare", "--mount", "--map-root-user")

@@ -6,7 +6,8 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import ROOT, noise, png
+from makers.images import noise, png
+from makers.projects import ROOT
 
 from kiln.core import files
 from kiln.core.errors import UserError

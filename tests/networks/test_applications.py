@@ -7,9 +7,9 @@ import sys
 import h5py
 import numpy as np
 import pytest
-from conftest import noise
 from keras.src.legacy.saving import legacy_h5_format
-from test_optimization import settings
+from makers.images import noise
+from makers.settings import settings
 
 from kiln.evaluation import explanations
 from kiln.networks import applications, models

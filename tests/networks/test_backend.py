@@ -5,7 +5,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from conftest import ROOT
+from makers.projects import ROOT
 
 from kiln.networks import backend
 
@@ -109,8 +109,6 @@ def test_pytorch_is_asked_for_the_same_bits(monkeypatch, chosen, asked):
 STEP_BY_STEP = """
 import numpy as np
 import tensorflow
-from test_models import NONE, classifier, smallest
-from test_optimization import settings
 from kiln.networks import models
 from kiln.training import optimization
 tensorflow.config.experimental.enable_op_determinism()

@@ -2,8 +2,10 @@ import json
 
 import numpy as np
 import pytest
-from conftest import ROOT, noise
-from test_optimization import settings
+from makers.images import noise
+from makers.networks import NONE, classifier, smallest
+from makers.projects import ROOT
+from makers.settings import settings
 
 from kiln.commands import models as command
 from kiln.core.errors import UserError
@@ -12,23 +14,7 @@ from kiln.networks import applications, artifact, fast, models
 from kiln.networks.backend import keras
 
 PLAIN = {"method": "standard", "offset": [100.0], "scale": [50.0]}
-NONE = {"method": "none", "offset": [0.0] * 3, "scale": [1.0] * 3}
 SMALL = {"width": 0.25}
-
-
-def classifier(name="article_cnn", shape=(8, 8, 1), classes=4, normalizer=None, precision="float32", **changes):
-    """Build a model on seed 0."""
-    if normalizer is None:
-        normalizer = {"method": "standard", "offset": [100.0] * shape[2], "scale": [50.0] * shape[2]}
-    keras.utils.set_random_seed(0)
-    how = models.architecture(settings(model=name, **changes), shape, normalizer)
-    return models.build(how, shape, classes, normalizer, precision)
-
-
-def smallest(name: str) -> dict:
-    """Settings that make a model cheap to build."""
-    depths = models.ZOO[name].depths
-    return {**({"depth": min(depths)} if depths else {}), "width": 1 / 3 if name == "vit" else 0.25}
 
 
 @pytest.mark.parametrize("name", sorted(models.ZOO))

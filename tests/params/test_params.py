@@ -3,7 +3,7 @@ import tracemalloc
 from itertools import pairwise
 
 import pytest
-from conftest import ROOT
+from makers.projects import ROOT
 from ruamel.yaml import YAML
 
 from kiln import params

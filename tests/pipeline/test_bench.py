@@ -2,7 +2,7 @@ import json
 import re
 
 import pytest
-from conftest import ROOT
+from makers.projects import ROOT
 from ruamel.yaml import YAML
 
 

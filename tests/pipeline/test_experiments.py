@@ -5,7 +5,8 @@ import shutil
 import time
 
 import pytest
-from conftest import Project, write_photos
+from makers.images import write_photos
+from makers.projects import Project
 from ruamel.yaml import YAML
 
 MINE = '''"""A network of one's own."""

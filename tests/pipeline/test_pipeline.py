@@ -7,7 +7,8 @@ import zipfile
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import STAGES, Project, noise, write_photos
+from makers.images import noise, write_photos
+from makers.projects import STAGES, Project
 from PIL import Image
 
 from kiln.modalities.image import pictures

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, STAGES, Project
 from dvc.config import Config
+from makers.projects import ROOT, STAGES, Project
 from ruamel.yaml import YAML
 
 from kiln import params

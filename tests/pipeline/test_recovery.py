@@ -5,7 +5,7 @@ import re
 import shutil
 
 import pytest
-from conftest import ROOT, Project
+from makers.projects import ROOT, Project
 from ruamel.yaml import YAML
 
 SCRATCH = "\n# an hour of work\n"

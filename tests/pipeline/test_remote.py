@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from conftest import STAGES, Project
+from makers.projects import STAGES, Project
 from ruamel.yaml import YAML
 
 from kiln.core import download, files

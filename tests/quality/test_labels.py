@@ -3,7 +3,7 @@ import tracemalloc
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
+from makers.projects import ROOT
 
 from kiln import params
 from kiln.quality import labels

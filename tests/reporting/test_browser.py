@@ -8,8 +8,8 @@ import subprocess
 
 import pandas as pd
 import pytest
-from conftest import ROOT, Project
-from test_compare import hostile
+from makers.comparisons import hostile
+from makers.projects import ROOT, Project
 
 from kiln.commands import compare
 from kiln.core import files

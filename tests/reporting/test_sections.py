@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
+from makers.projects import ROOT
 from ruamel.yaml import YAML
 
 from kiln import params

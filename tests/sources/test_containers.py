@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import png
+from makers.images import png
 
 from kiln.core.errors import UserError
 from kiln.sources import containers, folders, records

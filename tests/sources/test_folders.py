@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import png
+from makers.images import png
 
 from kiln.core.errors import UserError
 from kiln.sources import containers, folders, records, shelf

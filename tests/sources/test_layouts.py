@@ -13,11 +13,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT, noise, png, whole
+from makers.datasets import whole
+from makers.images import noise, png
+from makers.photographs import things
+from makers.profiles import ADOBE
+from makers.projects import ROOT
+from makers.tiffs import tiff
 from PIL import Image
-from test_copies import things
-from test_decoding import ADOBE
-from test_tiffs import tiff
 
 from kiln.core.errors import UserError
 from kiln.modalities.image import decoding

@@ -2,7 +2,8 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, png
+from makers.images import png
+from makers.projects import ROOT
 
 from kiln import params
 from kiln.core import download

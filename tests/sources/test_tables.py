@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT, STAGES, png
+from makers.images import png
+from makers.projects import ROOT, STAGES
 
 from kiln import params
 from kiln.core.errors import UserError

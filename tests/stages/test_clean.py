@@ -5,12 +5,14 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-import test_copies
-from conftest import ROOT, noise, png, whole
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from test_decoding import put_in
-from test_tiffs import tiff
+from makers.datasets import whole
+from makers.images import noise, png
+from makers.photographs import crowd, photographs
+from makers.pngs import put_in
+from makers.projects import ROOT
+from makers.tiffs import tiff
 
 from kiln import params
 from kiln.core.components import components
@@ -217,8 +219,8 @@ def test_training_copies_of_test_decoding_go_by_policy_but_exact_ones_always(pol
 @pytest.mark.parametrize("policy", ["drop", "leaks", "flag", "keep"])
 @pytest.mark.parametrize("given", [False, True])
 def test_crowds_of_copies_stay_together_through_the_real_search(given, policy):
-    pictures, size = test_copies.photographs(160), 20
-    crowds = [test_copies.crowd(image, size, np.random.default_rng(n)) for n, image in enumerate(pictures[:3])]
+    pictures, size = photographs(160), 20
+    crowds = [crowd(image, size, np.random.default_rng(n)) for n, image in enumerate(pictures[:3])]
     pixels = np.concatenate([pictures, *map(np.stack, crowds)])
     split = [["test", "train", "train"][row % 3] for row in range(len(pixels))] if given else [None] * len(pixels)
     digests = [pixels[row].tobytes() for row in range(len(pixels))]

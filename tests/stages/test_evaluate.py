@@ -7,9 +7,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT, Project, noise
+from makers.datasets import source
+from makers.images import noise
+from makers.projects import ROOT, Project
 from scipy.special import softmax
-from test_augment import source
 
 from kiln.core import files, randomness
 from kiln.evaluation import calibration

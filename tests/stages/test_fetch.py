@@ -5,7 +5,8 @@ from collections import Counter
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT, png, write_photos
+from makers.images import png, write_photos
+from makers.projects import ROOT
 
 from kiln.core.errors import UserError
 from kiln.sources import records

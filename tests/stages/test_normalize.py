@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from conftest import noise, whole
+from makers.datasets import whole
+from makers.images import noise
 
 from kiln.core import files
 from kiln.modalities.image import normalizer

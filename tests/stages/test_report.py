@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Project
+from makers.projects import Project
 
 from kiln.core import figures, files, markdown
 from kiln.modalities.image import corruptions

@@ -2,10 +2,10 @@ import hashlib
 
 import numpy as np
 import pytest
-from conftest import noise
-from test_augmentation import OFF
-from test_models import classifier, smallest
-from test_optimization import settings
+from makers.datasets import FLIPS, NO_POLICY, PLAIN, feed
+from makers.images import noise
+from makers.networks import classifier, smallest
+from makers.settings import OFF, settings
 
 from kiln.core.errors import UserError
 from kiln.modalities.image import augmentation
@@ -16,22 +16,10 @@ from kiln.store import dataset
 from kiln.training.feeding import Feed
 from stages import train
 
-NO_POLICY = augmentation.Policy(mode="online", views=1, **OFF)
-FLIPS = augmentation.Policy(mode="online", views=1, **{**OFF, "flip": 0.5})
-PLAIN = {"epochs": 3, "batch_size": 6, "schedule": "constant", "clip": "none"}
-
 
 @pytest.fixture
 def handful(tmp_path) -> Feed:
     return feed(tmp_path)
-
-
-def feed(folder, rows: int = 13, shift: int = 0, shape=(8, 8, 1)) -> Feed:
-    """Noise in four classes, each image's label its number (and the shift) modulo 4."""
-    pixels = np.stack([noise(i, *shape) for i in range(rows)])
-    table = dataset.pixel_table([str(i) for i in range(rows)], (np.arange(rows) + shift) % 4, pixels)
-    dataset.write(folder / str(shift), [("train", table)], "pixels", classes=list("abcd"), image_shape=shape)
-    return Feed([(dataset.open_dataset(folder / str(shift), "pixels"), "train")], 1.0)
 
 
 def fit(data: Feed, plan=NO_POLICY, validation=None, name="article_cnn", model=None, **changes):

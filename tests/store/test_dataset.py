@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import whole
+from makers.datasets import whole
 
 from kiln.core import files
 from kiln.core.errors import UserError

@@ -4,23 +4,17 @@ import math
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from makers.settings import settings
 
-from kiln import params
 from kiln.core import scores
 from kiln.modalities.image import mixing
 from kiln.networks import models
 from kiln.networks.backend import keras
 from kiln.training import muon, optimization
 
-BASE = params.load(ROOT / "params.yaml").train
 LOGITS = np.log(np.array([[0.7, 0.2, 0.1], [0.25, 0.25, 0.5]], np.float32))
 LABELS = np.array([0, 1], np.int32)
 TARGETS = mixing.targets(LABELS, 3)
-
-
-def settings(**changes) -> params.Train:
-    return params.Train(**{**BASE.model_dump(), **changes})
 
 
 def test_losses_by_hand():
@@ -179,7 +173,7 @@ def test_a_shortcut_past_the_normalisation_counts():
 
 @pytest.mark.parametrize("name", ["article_cnn", "vgg", "alexnet", "resnet", "fast_cnn", "wide_resnet"])
 def test_what_is_kept_at_a_norm_may_have_any_length(name):
-    from test_models import classifier, smallest
+    from makers.networks import classifier, smallest
 
     made = classifier(name, (16, 16, 3), 4, normalization="batch", dropout=0.0, **smallest(name))
     pixels = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
@@ -199,7 +193,7 @@ def test_what_is_kept_at_a_norm_may_have_any_length(name):
 
 
 def kernels_after(name: str, decay: float) -> dict[str, np.ndarray]:
-    from test_models import classifier, smallest
+    from makers.networks import classifier, smallest
 
     made = models.logits_of(classifier(name, (16, 16, 3), 3, **smallest(name)))
     chosen = settings(optimizer="muon", weight_decay=decay, lr=0.05, clip="none")
@@ -213,7 +207,7 @@ def kernels_after(name: str, decay: float) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("name", ["fast_cnn", "wide_resnet"])
 def test_weight_decay_shortens_every_kernel_that_muon_does_not_keep_at_a_norm(name):
-    from test_models import classifier, smallest
+    from makers.networks import classifier, smallest
 
     normed = optimization.normed_kernels(classifier(name, (16, 16, 3), 3, **smallest(name)))
     free, decayed = kernels_after(name, 0.0), kernels_after(name, 2.0)

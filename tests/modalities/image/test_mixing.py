@@ -2,7 +2,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from conftest import noise
+from makers.images import noise
 
 from kiln.core import randomness
 from kiln.modalities.image import mixing

@@ -1,0 +1,84 @@
+"""Scratch copies of the project with git and DVC."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).resolve().parents[2]
+STAGES = ("fetch", "clean", "augment", "normalize", "train", "evaluate", "report")
+
+
+class Project:
+    """A scratch copy of the repository's files, committed to a git repository of its own."""
+
+    def __init__(self, folder: Path):
+        self._settle(folder)
+        command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
+        for name in filter(None, listed.decode().split("\0")):
+            if (ROOT / name).is_file():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, folder / name)
+        self.run("git", "init", "-q", "-b", "main")
+        self.commit("start")
+
+    @classmethod
+    def at(cls, folder: Path) -> "Project":
+        """Take a folder that is a project already."""
+        project = cls.__new__(cls)
+        project._settle(folder)
+        return project
+
+    def _settle(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_AUTHOR_NAME": "t",
+            "GIT_AUTHOR_EMAIL": "t@example.org",
+            "GIT_COMMITTER_NAME": "t",
+            "GIT_COMMITTER_EMAIL": "t@example.org",
+            "DVC_SITE_CACHE_DIR": str(folder / ".dvc/tmp/site"),
+            "DVC_NO_ANALYTICS": "1",
+        }
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess:
+        """Run a command in the project; output as text."""
+        done = subprocess.run(
+            [str(part) for part in command], cwd=self.folder, env=self.environment, capture_output=True, text=True
+        )
+        if check and done.returncode:
+            raise AssertionError(f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def dvc(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
+        return self.run("dvc", *arguments, check=check)
+
+    def stage(self, name: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
+        """Run a stage or command without DVC."""
+        module = f"stages.{name}" if name in STAGES else f"kiln.commands.{name}"
+        return self.run(sys.executable, "-m", module, *arguments, check=check)
+
+    def commit(self, message: str) -> None:
+        self.run("git", "add", "-A")
+        self.run("git", "commit", "-q", "--allow-empty", "-m", message)
+
+    def set(self, **changes) -> None:
+        """Edit values of params.yaml: ``set(train__lr=0.1)``."""
+        yaml = YAML()
+        path = self.folder / "params.yaml"
+        content = yaml.load(path.read_text())
+        for key, value in changes.items():
+            section, _, name = key.partition("__")
+            if name:
+                content[section][name] = value
+            else:
+                content[section] = value
+        with path.open("w") as file:
+            yaml.dump(content, file)

@@ -1,0 +1,53 @@
+"""Which tests run: the quick ones, what they leave, or all.
+
+`make test` runs the quick tier, and so does `pytest` alone: all units, and one test of each kind that starts
+processes. `make test-all` runs what carries `@pytest.mark.full`, and the property tests again, with five times the
+examples. A test that is named (`pytest file.py::test`) runs whatever its tier.
+"""
+
+import os
+
+import hypothesis
+import pytest
+
+EXAMPLES = 20  # of a property test of the quick tier, in a hundred
+TIERS = ("test", "full", "all")
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("kiln")
+    group.addoption(
+        "--tier",
+        choices=TIERS,
+        default="test",
+        help="which tests to run: the quick ones (default), those marked full, or all",
+    )
+    group.addoption("--spent", type=int, metavar="N", help="print each file's processor time, and the N longest tests")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "full: left to `make test-all`: long, or one more of a kind that is proven")
+    parent = hypothesis.settings.get_profile("ci" if os.environ.get("CI") else "default")
+    for name in TIERS:
+        number = EXAMPLES if name == "test" else 100
+        hypothesis.settings.register_profile(name, parent, max_examples=number, deadline=None)
+    hypothesis.settings.load_profile(config.getoption("tier"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    tier = config.getoption("tier")
+    if tier == "all":
+        return
+    named = tuple(argument for argument in config.args if "::" in argument)
+    left, chosen = [], []
+    for item in items:
+        full = item.get_closest_marker("full") is not None
+        wanted = not full if tier == "test" else full or hypothesis.is_hypothesis_test(getattr(item, "obj", None))
+        (chosen if wanted or _is_named(item, named) else left).append(item)
+    config.hook.pytest_deselected(items=left)
+    items[:] = chosen
+
+
+def _is_named(item, named: tuple[str, ...]) -> bool:
+    return any(item.nodeid == name.removeprefix("./") or item.nodeid.startswith(f"{name}[") for name in named)
