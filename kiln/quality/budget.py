@@ -4,7 +4,7 @@ import pandas as pd
 
 from kiln.core.errors import UserError
 from kiln.core.figures import plural
-from kiln.quality import findings, splits
+from kiln.quality import balance, findings
 from kiln.quality.examination import Examined
 
 KINDS = 3
@@ -35,10 +35,10 @@ def check_classes(examined: Examined, counts: pd.DataFrame) -> None:
         counts: samples that stay, classes by splits.
 
     Raises:
-        UserError: as ``splits.check`` does.
+        UserError: as ``balance.check_counts`` does.
     """
     try:
-        splits.check(counts)
+        balance.check_counts(counts)
     except UserError as error:
         lost = counts.index[counts["train"] == 0][:1] if len(counts) > 1 and counts["train"].sum() else counts.index
         concerned = examined.facts["label"].isin(lost)

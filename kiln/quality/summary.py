@@ -7,7 +7,7 @@ import pandas as pd
 from kiln.core.errors import UserError
 from kiln.core.figures import plural
 from kiln.modalities.base import Part
-from kiln.quality import findings, splits
+from kiln.quality import balance, findings
 from kiln.quality.budget import check_budget, check_classes
 from kiln.quality.examination import Examined
 from kiln.store import dataset
@@ -39,7 +39,7 @@ def summarize(examined: Examined, counts: pd.DataFrame, parts: Mapping[str, Part
         its description), splits (split -> class -> samples), split_makers (split
         -> who made it), effective (split -> how many independent samples it is
         worth at least), uneven (classes that are absent from a split or far off
-        their share, as ``splits.uneven`` lists them), sampled.
+        their share, as ``balance.list_uneven`` lists them), sampled.
     """
     found, classes, kept = examined.found, counts.index, examined.facts[examined.kept]
     reasons = findings.list_reasons(parts)
@@ -60,9 +60,9 @@ def summarize(examined: Examined, counts: pd.DataFrame, parts: Mapping[str, Part
             for name, part in parts.items()
         },
         "splits": {split: {name: int(n) for name, n in counts[split].items()} for split in dataset.SPLITS},
-        "split_makers": splits.makers(examined.drawn),
-        "effective": splits.effective(kept["split"], kept["unit"]),
-        "uneven": splits.uneven(kept, kept["unit"], examined.drawn),
+        "split_makers": balance.describe_makers(examined.drawn),
+        "effective": balance.count_effective(kept["split"], kept["unit"]),
+        "uneven": balance.list_uneven(kept, kept["unit"], examined.drawn),
         "sampled": sampled,
     }
 
@@ -86,7 +86,7 @@ def describe(summary: dict) -> str:
             else (f"COPIES OF TEST OR VALIDATION {noun.upper()}S STAY")
         )
         corrected += f"; {kept:,} {stay} in the splits below them"
-    uneven = "".join(f"; {phrase}" for phrase in splits.told(summary["uneven"]))
+    uneven = "".join(f"; {phrase}" for phrase in balance.describe_uneven(summary["uneven"]))
     return (
         f"{summary['kept']:,} of {plural(summary['images'], noun)} as {form}: {sizes}{uneven}{corrected}; "
         f"set aside: {gone or 'none'}; flagged: {flags or 'none'}"
@@ -94,7 +94,7 @@ def describe(summary: dict) -> str:
 
 
 def preview(examined: Examined, parts: Mapping[str, Part], most: float) -> str:
-    """Tabulate the counts of each reason, list its ten worst samples, and say what the stage would: its line, or errors.
+    """Tabulate the counts of each reason, list its worst samples, and say what the stage would: its line, or errors.
 
     Args:
         examined: of ``examine``.
