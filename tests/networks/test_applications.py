@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import noise
 from keras.src.legacy.saving import legacy_h5_format
-from test_optimization import settings
+from test_optimizers import settings
 
 from kiln.evaluation import explanations
 from kiln.networks import applications, models

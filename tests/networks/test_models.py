@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 from conftest import ROOT, noise
-from test_optimization import settings
+from test_optimizers import settings
 
 from kiln.commands import models as command
 from kiln.core.errors import UserError
@@ -423,3 +423,8 @@ def test_a_description_that_lies_is_one_sentence(tmp_path, changes, says):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     with pytest.raises(UserError, match=says):
         artifact.load(tmp_path)
+
+
+def test_the_model_is_built_on_the_seed():
+    one, two = (classifier().get_weights() for _ in range(2))
+    assert all((a == b).all() for a, b in zip(one, two, strict=True))
