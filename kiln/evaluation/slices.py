@@ -81,3 +81,23 @@ def table(facts: pd.DataFrame, right: np.ndarray, units: np.ndarray) -> pd.DataF
         if images:
             rows.append((about, part, images, right[chosen].mean(), *intervals.share(right[chosen], units[chosen])))
     return pd.DataFrame(rows, columns=["about", "slice", "images", "accuracy", "low", "high"])
+
+
+def gather_facts(ids: np.ndarray, measures: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:
+    """Gather what clean knows of test images, for slices.
+
+    Args:
+        ids: of the images [N].
+        measures: clean's table of them, with id and the columns that ``MEASURES`` names.
+        findings: clean's tables of what was flagged and set aside: id, reason, other.
+
+    Returns:
+        One row an image in their order: brightness, sharpness, short_side; and
+        whether the label is doubted, and whether a near-duplicate was flagged or set aside.
+    """
+    facts = measures.set_index("id").loc[ids, list(MEASURES)].reset_index(drop=True)
+    doubted = findings.loc[findings["reason"] == "label_error", "id"]
+    pairs = findings[findings["reason"] == "near_duplicate"]
+    facts["label doubted"] = np.isin(ids, doubted)
+    facts["has a near-duplicate"] = np.isin(ids, pd.concat([pairs["id"], pairs["other"]]).dropna())
+    return facts

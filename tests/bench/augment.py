@@ -23,8 +23,9 @@ from kiln.modalities.image import augmentation  # noqa: E402
 from kiln.networks import models  # noqa: E402
 from kiln.networks.backend import keras  # noqa: E402
 from kiln.store import dataset  # noqa: E402
+from kiln.training import loop  # noqa: E402
 from kiln.training.feeding import Feed  # noqa: E402
-from stages import augment, train  # noqa: E402
+from stages import augment  # noqa: E402
 
 IMAGES = 25_000
 OFF = dict.fromkeys(("rotate", "scale", "crop", "flip", "brightness", "contrast", "cutout"), 0.0)
@@ -71,7 +72,7 @@ def main() -> None:
             "crop and flip": augmentation.Policy(mode="online", views=1, **USUAL),
             "everything": augmentation.Policy(mode="online", views=1, **FULL),
         }
-        run = train.Run(models.build(how, (32, 32, 3), 10, normalizer), feed, plans["none"], settings)
+        run = loop.Run(models.build(how, (32, 32, 3), 10, normalizer), feed, plans["none"], settings)
         run.train_epoch()  # the first one compiles
         seconds = {name: [] for name in plans}
         for _ in range(turns):

@@ -54,8 +54,7 @@ def fit(name: str, folder: Path, budget: float, seed: int) -> dict:
     from kiln.networks import models
     from kiln.networks.backend import keras
     from kiln.store import dataset
-    from kiln.training import feeding
-    from stages import train
+    from kiln.training import feeding, loop
 
     recipe = params.load(common.ROOT / "recipes/cifar10.yaml")
     settings = recipe.train.model_copy(update={**OWN, **FAMILIES[name], "model": name, "seed": seed})
@@ -70,7 +69,7 @@ def fit(name: str, folder: Path, budget: float, seed: int) -> dict:
     def fresh():
         keras.utils.set_random_seed(seed)
         classifier = models.build(how, data.image_shape, 10, normalizer)
-        models.prepare(classifier, feed.first(train.ADAPT_IMAGES), None)
+        models.prepare(classifier, feed.first(models.ADAPT_IMAGES), None)
         return classifier
 
     def enough():
@@ -78,7 +77,7 @@ def fit(name: str, folder: Path, budget: float, seed: int) -> dict:
         return len(marks) == WARM + TIMED
 
     start, marks = time.monotonic(), []
-    run = train.Run(fresh(), feed, plan, settings)
+    run = loop.Run(fresh(), feed, plan, settings)
     stream.train_until(run, enough)
     an_image = (marks[-1] - marks[WARM - 1]) / TIMED / run.sizes[0]
     fits = max(1, int((budget - (marks[0] - start)) / an_image))
@@ -87,7 +86,7 @@ def fit(name: str, folder: Path, budget: float, seed: int) -> dict:
     rows = feed.rows
     feed.whole, feed.rows = feed.whole[:images], images
     start, classifier = time.monotonic(), fresh()
-    history, _ = train.fit(classifier, feed, held, plan, settings.model_copy(update={"epochs": epochs}))
+    history, _ = loop.fit(classifier, feed, held, plan, settings.model_copy(update={"epochs": epochs}))
     seconds = time.monotonic() - start
     return {
         "optimizer": settings.optimizer,

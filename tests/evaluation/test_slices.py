@@ -58,3 +58,15 @@ def test_a_range_tells_its_ends_apart():
 
 def test_a_slice_without_images_is_left_out():
     assert slices.table(facts(3, **{"label doubted": np.zeros(3, bool)}), np.ones(3, bool), np.arange(3)).empty
+
+
+def test_what_clean_found_becomes_slices():
+    ids = [f"{n}.png" for n in range(6)]
+    measures = pd.DataFrame({"id": ids[::-1], **{name: np.arange(6.0) for name in slices.MEASURES}})
+    findings = pd.DataFrame(
+        {"id": ["1.png", "train.png"], "reason": ["label_error", "near_duplicate"], "other": [None, "4.png"]}
+    )
+    known = slices.gather_facts(np.array(ids), measures, findings)
+    assert known["brightness"].tolist() == [5, 4, 3, 2, 1, 0]
+    assert np.flatnonzero(known["label doubted"]).tolist() == [1]
+    assert np.flatnonzero(known["has a near-duplicate"]).tolist() == [4]

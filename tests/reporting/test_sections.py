@@ -12,10 +12,9 @@ from ruamel.yaml import YAML
 
 from kiln import params
 from kiln.core import figures
-from kiln.evaluation import calibration, curves, slices
+from kiln.evaluation import calibration, curves, scoring, slices
 from kiln.quality import findings
 from kiln.reporting import card, page, sections
-from stages import evaluate
 
 CLASSES = ["a", "b", "c"]
 
@@ -27,7 +26,7 @@ def made(labels, predictions, units=None, confidence: float = 0.9, **changes) ->
     probabilities = np.full((count, classes), (1 - confidence) / (classes - 1), np.float32)
     probabilities[np.arange(count), predictions] = confidence
     units = np.arange(count) if units is None else np.array(units)
-    test, table = evaluate.score(labels, probabilities, CLASSES, 200, 0, units)
+    test, table = scoring.score(labels, probabilities, CLASSES, 200, 0, units)
     seen = {"labels": labels, "units": units, "probabilities": probabilities}
     seen["logits"] = calibration.logarithms(probabilities)
     right = predictions == labels
@@ -80,11 +79,11 @@ def made(labels, predictions, units=None, confidence: float = 0.9, **changes) ->
             "train": train,
             "validation": train,
             "test": test,
-            "test_calibrated": evaluate.calibrated(seen, seen),
+            "test_calibrated": scoring.score_calibrated(seen, seen),
             "robustness": {"images": count, "none": right.mean(), "mean": right.mean()},
         },
         "per_class": table.astype(object).where(table.notna(), ""),
-        "confusion": evaluate.confusion_table(labels, predictions, CLASSES),
+        "confusion": scoring.confusion_table(labels, predictions, CLASSES),
         "exhibits": pd.DataFrame(shown, columns=columns),
         "reliability": curves.reliability(labels, probabilities),
         "slices": slices.table(facts, right, units),
@@ -224,7 +223,7 @@ def test_groups_are_said_where_there_are_some():
         assert "5 groups of 60 images" in told(part(groups)), part
     assert "group" not in told(sections.answer(RIGHT)) and "60 images" in told(sections.metrics(RIGHT))
     assert "resample 5 groups of 60 images" in card.as_markdown(groups)
-    line = evaluate.describe({"test": groups.scores["test"]})
+    line = scoring.describe({"test": groups.scores["test"]})
     assert line.endswith("by 5 groups of 60 images")
     low = [float(re.search(r"interval ([\d.]+)%", told(sections.answer(found)))[1]) for found in (groups, RIGHT)]
     assert low[0] < 60 < low[1]

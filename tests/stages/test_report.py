@@ -12,10 +12,11 @@ import pytest
 from makers.projects import Project
 
 from kiln.core import figures, files, markdown
+from kiln.evaluation import scoring
 from kiln.modalities.image import corruptions
 from kiln.quality import findings
 from kiln.reporting import page, sections
-from stages import evaluate, report
+from stages import report
 
 
 class Tags(HTMLParser):
@@ -181,7 +182,7 @@ def test_confusion_of_many_classes_stays_small_and_keeps_the_frequent_pairs(tmp_
     counts[3, 7] = 50
     labels, predictions = (np.repeat(side.ravel(), counts.ravel()) for side in np.indices((100, 100)))
     names = [f'"{number}", {"n" * 50}' for number in range(100)]
-    table = evaluate.confusion_table(labels, predictions, names).astype(str)
+    table = scoring.confusion_table(labels, predictions, names).astype(str)
     kept = report.plotted(table)
     files.write_csv(tmp_path / "confusion.csv", kept)
     assert (tmp_path / "confusion.csv").stat().st_size < 100_000

@@ -1,4 +1,4 @@
-"""Labels as targets, and images mixed with each other: label smoothing, class weights, mixup, cutmix."""
+"""Images mixed with each other, and their targets with them: mixup, cutmix."""
 
 import numpy as np
 from scipy.special import betaincinv
@@ -6,30 +6,6 @@ from scipy.special import betaincinv
 from kiln.core import randomness
 
 _DRAWS = ("kind", "share", "down", "right")
-
-
-def targets(labels: np.ndarray, classes: int) -> np.ndarray:
-    """Give each label as probabilities: integers [N] -> float32 [N, classes]."""
-    result = np.zeros((len(labels), classes), np.float32)  # no identity: it would take classes squared
-    result[np.arange(len(labels)), labels] = 1
-    return result
-
-
-def smoothed(probabilities: np.ndarray, amount: float) -> np.ndarray:
-    """Spread a fraction of each target evenly over all classes: float32 [N, classes].
-
-    Szegedy et al., "Rethinking the Inception architecture", CVPR 2016.
-    """
-    return (1 - amount) * probabilities + np.float32(amount / probabilities.shape[1])
-
-
-def balanced(counts: np.ndarray) -> np.ndarray:
-    """Weigh classes by the inverse of their number, 1 on average over the images: float32 [classes].
-
-    As scikit-learn does for ``class_weight="balanced"``: n / (classes * count).
-    """
-    counts = np.asarray(counts, float)
-    return (counts.sum() / (len(counts) * np.maximum(counts, 1))).astype(np.float32)
 
 
 def mixed(

@@ -1,4 +1,4 @@
-"""Losses, optimisers, schedules and averages against hand-worked numbers."""
+"""Optimisers against hand-worked numbers."""
 
 import math
 
@@ -6,30 +6,9 @@ import numpy as np
 import pytest
 from makers.settings import settings
 
-from kiln.core import scores
-from kiln.modalities.image import mixing
 from kiln.networks import models
 from kiln.networks.backend import keras
-from kiln.training import muon, optimization
-
-LOGITS = np.log(np.array([[0.7, 0.2, 0.1], [0.25, 0.25, 0.5]], np.float32))
-LABELS = np.array([0, 1], np.int32)
-TARGETS = mixing.targets(LABELS, 3)
-
-
-def test_losses_by_hand():
-    assert np.asarray(optimization.cross_entropy(TARGETS, LOGITS)) == pytest.approx([-math.log(0.7), -math.log(0.25)])
-    by_hand = [0.3**2 + 0.2**2 + 0.1**2, 0.25**2 + 0.75**2 + 0.5**2]
-    assert np.asarray(optimization.squared_error(TARGETS, LOGITS)) == pytest.approx(by_hand)
-    # Half of each of the first two classes.
-    shared = np.array([[0.5, 0.5, 0]], np.float32)
-    assert np.asarray(optimization.cross_entropy(shared, LOGITS[:1])) == pytest.approx([-math.log(0.7 * 0.2) / 2])
-
-
-@pytest.mark.parametrize("name", sorted(optimization.LOSSES))
-def test_validation_measures_the_loss_that_is_trained(name):
-    trained = np.asarray(optimization.LOSSES[name](TARGETS, LOGITS))
-    assert scores.LOSSES[name](np.exp(LOGITS), LABELS) == pytest.approx(trained, rel=1e-6)
+from kiln.training import losses, muon, optimizers
 
 
 def network(**options) -> keras.Model:
@@ -41,7 +20,7 @@ def network(**options) -> keras.Model:
 def step(gradient: list[float], steps: int = 1, start: float = 0.0, **changes) -> np.ndarray:
     made = network()
     made.set_weights([np.full((1, 1), start), np.full(1, start)])
-    optimizer = optimization.optimizer(settings(**{"lr": 1.0, "clip": "none", **changes}), made)
+    optimizer = optimizers.build_optimizer(settings(**{"lr": 1.0, "clip": "none", **changes}), made)
     optimizer.build(made.trainable_variables)
     for _ in range(steps):
         gradients = [
@@ -75,7 +54,7 @@ def test_every_optimizer_clips(optimizer):
 def test_lion_clips():
     # It takes the sign alone, of 0.9 momentum and 0.1 gradient: a cut gradient shows in the step after it.
     made = network()
-    optimizer = optimization.optimizer(settings(optimizer="lion", lr=1.0, clip="value", clip_at=1.0), made)
+    optimizer = optimizers.build_optimizer(settings(optimizer="lion", lr=1.0, clip="value", clip_at=1.0), made)
     optimizer.build(made.trainable_variables)
     for gradient in (100.0, -1.0):
         gradients = [keras.ops.full(variable.shape, gradient) for variable in made.trainable_variables]
@@ -119,7 +98,7 @@ def test_muon_by_hand():
     x = keras.layers.Dense(3, name="logits")(keras.layers.Flatten()(x))
     made = keras.Model(inputs, x)
     chosen = settings(optimizer="muon", lr=0.1, side_lr=0.01, momentum=0.0, clip="none")
-    optimizer = optimization.optimizer(chosen, made)
+    optimizer = optimizers.build_optimizer(chosen, made)
     optimizer.build(made.trainable_variables)
     before = [np.asarray(v).copy() for v in made.trainable_variables]
     gradients = [np.ones(weight.shape, np.float32) * 7 for weight in before]
@@ -152,7 +131,7 @@ def test_only_kernels_before_a_normalisation_are_kept_at_a_norm():
 
     def normed(*between, **options):
         made = chain(convolution("conv", **options), *between)
-        return optimization.normed_kernels(made) == ["conv/kernel"]
+        return optimizers.normed_kernels(made) == ["conv/kernel"]
 
     assert normed(layers.BatchNormalization())
     assert normed(layers.MaxPooling2D(2), layers.Dropout(0.5), layers.BatchNormalization())
@@ -168,7 +147,7 @@ def test_a_shortcut_past_the_normalisation_counts():
     inputs = keras.Input((8, 8, 4))
     x = convolution("conv")(inputs)
     y = keras.layers.BatchNormalization()(x)
-    assert optimization.normed_kernels(keras.Model(inputs, keras.layers.Add()([x, y]))) == []
+    assert optimizers.normed_kernels(keras.Model(inputs, keras.layers.Add()([x, y]))) == []
 
 
 @pytest.mark.parametrize("name", ["article_cnn", "vgg", "alexnet", "resnet", "fast_cnn", "wide_resnet"])
@@ -179,7 +158,7 @@ def test_what_is_kept_at_a_norm_may_have_any_length(name):
     pixels = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
     before = np.asarray(made(pixels, training=True))
     kernels = {layer.kernel.path: layer.kernel for layer in made.layers if isinstance(layer, keras.layers.Conv2D)}
-    normed = optimization.normed_kernels(made)
+    normed = optimizers.normed_kernels(made)
     assert normed
     for path in normed:
         kernels[path].assign(3 * kernels[path])
@@ -197,7 +176,7 @@ def kernels_after(name: str, decay: float) -> dict[str, np.ndarray]:
 
     made = models.logits_of(classifier(name, (16, 16, 3), 3, **smallest(name)))
     chosen = settings(optimizer="muon", weight_decay=decay, lr=0.05, clip="none")
-    made.compile(optimization.optimizer(chosen, made), optimization.cross_entropy)
+    made.compile(optimizers.build_optimizer(chosen, made), losses.cross_entropy)
     generator = np.random.default_rng(0)
     for _ in range(3):
         pixels = generator.integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
@@ -209,70 +188,11 @@ def kernels_after(name: str, decay: float) -> dict[str, np.ndarray]:
 def test_weight_decay_shortens_every_kernel_that_muon_does_not_keep_at_a_norm(name):
     from makers.networks import classifier, smallest
 
-    normed = optimization.normed_kernels(classifier(name, (16, 16, 3), 3, **smallest(name)))
+    normed = optimizers.normed_kernels(classifier(name, (16, 16, 3), 3, **smallest(name)))
     free, decayed = kernels_after(name, 0.0), kernels_after(name, 2.0)
     for path in free:
         ratio = np.linalg.norm(decayed[path]) / np.linalg.norm(free[path])
         assert ratio == pytest.approx(1, abs=0.05) if path in normed else ratio < 0.9, path
-
-
-def rates(steps, each=5, **changes) -> list[float]:
-    made = optimization.LearningRate(settings(**{"lr": 0.1, "epochs": 2, **changes}), each)
-    return [made.at(step) for step in steps]
-
-
-def test_schedules_by_hand():
-    assert rates((0, 9), schedule="constant") == [0.1, 0.1]
-    assert rates((0, 5, 10), schedule="cosine") == pytest.approx([0.1, 0.05, 0])
-    assert rates((0, 5, 10), schedule="linear") == pytest.approx([0.1, 0.05, 0])
-    assert rates((0, 3, 10), schedule="one_cycle") == pytest.approx([0.004, 0.1, 4e-7])
-    assert rates((1.5, 6.5), schedule="one_cycle") == pytest.approx([0.052, 0.0500002])
-    stepped = rates((0, 9, 10, 19, 20), epochs=9, schedule="step", decay_factor=0.1, decay_epochs=2)
-    assert stepped == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001])
-
-
-def test_warm_up_rises_and_the_schedule_takes_the_rest():
-    assert rates((0, 1, 3), warmup=0.8, schedule="constant") == pytest.approx([0.025, 0.05, 0.1])
-    assert rates((4, 7, 10), warmup=0.8, schedule="linear") == pytest.approx([0.1, 0.05, 0])
-
-
-def test_plateau_lowers_the_rate_after_patience():
-    rate = optimization.LearningRate(settings(schedule="plateau", lr=1.0, decay_factor=0.1, decay_epochs=2), 10)
-    seen = []
-    for loss in (3.0, 2.0, 2.0, 2.5, 1.0, 1.0, 1.0, 1.0, 1.0):
-        rate.epoch_ended(loss)
-        seen.append(rate.at(0))
-    assert seen == pytest.approx([1, 1, 1, 0.1, 0.1, 0.1, 0.01, 0.01, 0.001])
-
-
-def averaged(restart: bool) -> tuple[optimization.Average, keras.Model, list[float]]:
-    made, own = network(), []
-    average = optimization.Average(made, 0.2, 2, restart)
-    for value in (1.0, 2.0, 3.0, 4.0):
-        made.set_weights([np.full((1, 1), value), np.zeros(1)])
-        average.step_ended()
-        own.append(made.get_weights()[0].item())
-    return average, made, own
-
-
-def test_the_average_by_hand():
-    # Updates after steps 2 and 4; the decays are min(0.2, 2/11) and 0.2.
-    first = 9 / 11 * 2
-    average, made, own = averaged(restart=False)
-    assert own == [1, 2, 3, 4]
-    with average.applied():
-        assert made.get_weights()[0].item() == pytest.approx(0.2 * first + 0.8 * 4)
-    assert made.get_weights()[0].item() == 4
-    assert averaged(restart=True)[2] == pytest.approx([1, first, 3, 0.2 * first + 0.8 * 4])
-
-
-def test_without_decay_nothing_is_averaged():
-    made = network()
-    average = optimization.Average(made, 0.0)
-    made.set_weights([np.ones((1, 1)), np.ones(1)])
-    average.step_ended()
-    with average.applied():
-        assert made.get_weights()[0].item() == 1
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "muon"])
@@ -282,7 +202,7 @@ def test_gradients_too_small_for_float16_are_scaled(optimizer):
         inputs = keras.Input((4,))
         made = keras.Model(inputs, keras.layers.Dense(2, name="logits", dtype=precision)(inputs))
         chosen = settings(optimizer=optimizer, lr=0.1, momentum=0, nesterov=False, clip="none", weight_decay=0)
-        made.compile(optimization.optimizer(chosen, made), lambda _, y: 1e-8 * keras.ops.sum(y, axis=-1))
+        made.compile(optimizers.build_optimizer(chosen, made), lambda _, y: 1e-8 * keras.ops.sum(y, axis=-1))
         before = made.get_weights()[0]
         made.train_on_batch(np.ones((8, 4), np.float32), np.zeros((8, 2), np.float32))
         return made.get_weights()[0] - before

@@ -20,6 +20,7 @@ from kiln.networks.parts import ZOO, Architecture
 from kiln.params import Train
 
 layers = keras.layers
+ADAPT_IMAGES = 5000  # training images that a first layer may be fitted to
 FAMILIES = (classic, residual, transformer, fast)  # importing them fills the zoo
 
 
