@@ -94,7 +94,7 @@ def describe(summary: dict) -> str:
 
 
 def preview(examined: Examined, parts: Mapping[str, Part], most: float) -> str:
-    """Tabulate the counts of each reason, list its ten worst samples, and say what the stage would: its line, or errors.
+    """Tabulate the counts of each reason, list its ten worst samples, and say what the stage would.
 
     Args:
         examined: of ``examine``.
