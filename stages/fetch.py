@@ -101,6 +101,7 @@ def _some(names: list[str]) -> str:
 def main() -> None:
     """Fetch the source of params.yaml's fetch section."""
     everything = params.load()
+    parts = list(everything.inputs)
     surprises, counts = records.Surprises(), Counter()
     found = refuse_pointers(sources.read(everything.fetch, everything.seed, surprises))
 
@@ -108,10 +109,10 @@ def main() -> None:
         for batch in progress.track(batches(found), "fetch", size=len):
             counts.update((record.split, record.label) for record in batch)
             check(counts)
-            yield None, dataset.raw_table(batch)
+            yield None, dataset.raw_table(batch, parts)
 
     with files.publish(OUTPUT) as folder:
-        dataset.write(folder, tables(), "raw")
+        dataset.write(folder, tables(), "raw", parts=parts)
         summary = summarize(counts, surprises)
         if len(summary["classes"]) < 2:
             raise UserError(f"the source gives {len(summary['classes'])} class, but a classifier needs two: add images")

@@ -3,15 +3,26 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
 from kiln.core import files
 from kiln.modalities import registry
-from kiln.params import modalities as knobs
+from kiln.params.modalities import MODALITIES
 
 FILE = "policy.json"
+
+
+class _Saved(BaseModel):
+    """What policy.json holds."""
+
+    model_config = ConfigDict(strict=True)
+    mode: Literal["offline", "online"]
+    views: Annotated[int, Field(ge=1)]
+    inputs: Annotated[dict[str, str], Field(min_length=1)]
+    settings: dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -76,8 +87,8 @@ def load(folder: Path) -> Plan:
     """
     content = files.read_json(folder / FILE)
     try:
-        inputs = content["inputs"]
-        settings = {name: knobs.get(kind).Augment(**content["settings"][name]) for name, kind in inputs.items()}
-        return Plan(content["mode"], content["views"], inputs, settings)
+        saved = _Saved.model_validate(content)
+        settings = {name: MODALITIES[kind]["augment"](**saved.settings[name]) for name, kind in saved.inputs.items()}
+        return Plan(saved.mode, saved.views, saved.inputs, settings)
     except (KeyError, TypeError, ValueError):
         raise files.damaged(folder / FILE) from None

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from kiln.core import randomness
+from kiln.core.components import components
 from kiln.modalities.base import Part, qualify
 from kiln.params import Clean
 from kiln.quality import findings
@@ -92,7 +93,9 @@ def _find_near(
         found.append(copies.pairs)
         borders[name] = copies.border
     linked = pd.concat(found, ignore_index=True)
-    everywhere = found[0]
-    for pairs in found[1:]:
-        everywhere = everywhere.merge(pairs[["first", "second"]], on=["first", "second"])
-    return everywhere, linked, borders
+    # By sets and not by pairs, since not every two of a set are listed.
+    everywhere = np.ones(len(linked), bool)
+    for pairs in found:
+        crowd = components(len(facts), pairs["first"].to_numpy(), pairs["second"].to_numpy())
+        everywhere &= crowd[linked["first"]] == crowd[linked["second"]]
+    return linked[everywhere].drop_duplicates(["first", "second"], ignore_index=True), linked, borders

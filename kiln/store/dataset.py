@@ -24,7 +24,7 @@ from typing import Annotated, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kiln.core import files
 from kiln.core.errors import UserError
@@ -62,9 +62,18 @@ class _Listed(_Strict):
         return self
 
 
+def _part_name(name: str) -> str:
+    if name in COLUMNS:
+        raise ValueError("is a column that every dataset has")
+    return name
+
+
+PartName = Annotated[str, AfterValidator(_part_name)]
+
+
 class _Raw(_Strict):
     shards: list[_Listed]
-    parts: Annotated[list[str], Field(min_length=1)]
+    parts: Annotated[list[PartName], Field(min_length=1)]
 
 
 class _Part(_Strict):
@@ -75,7 +84,7 @@ class _Part(_Strict):
 class _Clean(_Strict):
     shards: list[_Listed]
     classes: Annotated[list[str], Field(min_length=1, max_length=MAX_CLASSES)]
-    parts: Annotated[dict[str, _Part], Field(min_length=1)]
+    parts: Annotated[dict[PartName, _Part], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _distinct(self):

@@ -34,8 +34,7 @@ class Image:
     extensions = decoding.EXTENSIONS
     facts = ("short_side", "aspect")
     notes_reason = "metadata"
-    checks = checks.CHECKS
-    slices = checks.SLICES
+    slices, checks = checks.SLICES, checks.CHECKS  # at once: here the second name hides the module
     corruptions = corruptions.CORRUPTIONS
 
     def reads(self, head: bytes) -> bool:
