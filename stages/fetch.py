@@ -7,7 +7,7 @@ from pathlib import Path
 from kiln import params
 from kiln.core import entry, files, formats, progress
 from kiln.core.errors import UserError
-from kiln.sources import records, sources
+from kiln.sources import reading, records
 from kiln.store import dataset
 
 OUTPUT = Path("data/raw")
@@ -102,7 +102,7 @@ def main() -> None:
     """Fetch the source of params.yaml's fetch section."""
     everything = params.load()
     surprises, counts = records.Surprises(), Counter()
-    found = refuse_pointers(sources.read(everything.fetch, everything.seed, surprises))
+    found = refuse_pointers(reading.read(everything.fetch, everything.seed, surprises))
 
     def tables():
         for batch in progress.track(batches(found), "fetch", size=len):

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from kiln.core.errors import UserError
-from kiln.modalities.image import images
-from kiln.sources.containers import Container
+from kiln.modalities.image import decoding as images
+from kiln.sources.listing import Container
 from kiln.sources.records import Place, Record, Source
 
 SIDE = 32

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from kiln.core.errors import UserError
-from kiln.modalities.image import images
-from kiln.sources.records import is_hidden, split_words
+from kiln.modalities.image import decoding as images
+from kiln.sources.names import is_hidden, split_words
 from kiln.sources.rows import shown
 from kiln.sources.shelf import Shelf
 

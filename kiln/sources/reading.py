@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from kiln import params
 from kiln.core import download
 from kiln.core.errors import UserError
-from kiln.modalities.image import images
-from kiln.sources import cifar, containers, folders, rows, tables
+from kiln.modalities.image import decoding as images
+from kiln.sources import cifar, containers, folders, manifest, parquet, rows
 from kiln.sources.records import Place, Record, Source, Surprises, choose
 
 DEFAULT_FOLDER = Path("data/source")
@@ -81,7 +81,7 @@ def open_source(settings: params.Fetch, path: Path, surprises: Surprises) -> Sou
     if kind == "parquet":
         if not path.exists():
             raise UserError(f"fetch.path {path} does not exist: give a .parquet file or a folder of them")
-        return tables.open_parquet(path, settings, surprises)
+        return parquet.open_parquet(path, settings, surprises)
     if kind == "manifest" and path.suffix.lower() in rows.SUFFIXES and not path.is_dir():
         raise UserError(
             f"fetch.path {path} is the table itself: set fetch.path to the folder that holds it and the images, so "
@@ -90,7 +90,7 @@ def open_source(settings: params.Fetch, path: Path, surprises: Surprises) -> Sou
     container = containers.open_container(path, surprises.skipped)
     surprises.notes.merge(container.notes)
     if kind == "manifest":
-        return tables.open_manifest(container, settings, surprises, path)
+        return manifest.open_manifest(container, settings, surprises, path)
     if kind in cifar.ARCHIVE:
         return cifar.open_source(kind, container, path)
     return folders.open_source(container, surprises, path)

@@ -25,8 +25,10 @@ from test_tiffs import tiff
 from kiln import params
 from kiln.core import formats
 from kiln.core.errors import UserError
-from kiln.modalities.image import colors, images
-from kiln.sources import cifar, containers, folders, records, shelf, tables
+from kiln.modalities.image import colors
+from kiln.modalities.image import decoding as images
+from kiln.sources import cifar, containers, folders, listing, manifest, parquet, records, shelf
+from kiln.sources import names as naming
 from kiln.store import dataset
 
 CONVERSION = images.Conversion(8, 8, 3, "crop")
@@ -238,9 +240,7 @@ STEPS = (
 )
 FILE_NAMES = st.sampled_from(["1.png", "2.jpg", "3", "4.heic", "5.txt", "6.npy", "7.jpg?x=1", "\n.png", "\u202e.png"])
 PATHS = st.lists(
-    st.builds(
-        lambda steps, name: containers.escaped("/".join([*steps, name])), st.lists(STEPS, max_size=4), FILE_NAMES
-    ),
+    st.builds(lambda steps, name: listing.escaped("/".join([*steps, name])), st.lists(STEPS, max_size=4), FILE_NAMES),
     max_size=12,
     unique=True,
 )
@@ -266,16 +266,16 @@ def test_layouts(names, passed, kind):
     def contents(wanted, first=None):
         return ((name, kind[:first]) for name in names if wanted(name))
 
-    container = containers.Container(listed, contents, [], links)
+    container = listing.Container(listed, contents, [], links)
     try:
         places = dict(folders.layout(container, surprises, ROOT).items())
     except UserError as error:
         one_sentence(error)
         return
     labels = {label for _, label, *_ in places.values()}
-    assert len(labels) > 1 and all(label == records.tidy(label) != "" for label in labels)
-    assert len({records.folded(label) for label in labels}) == len(labels)
-    telling = {label for label in labels if records.split_words(label) or records.is_unlabelled(label)}
+    assert len(labels) > 1 and all(label == naming.tidy(label) != "" for label in labels)
+    assert len({naming.folded(label) for label in labels}) == len(labels)
+    telling = {label for label in labels if naming.split_words(label) or naming.is_unlabelled(label)}
     noted = surprises.notes.examples.get("class with the name of a split", [])
     assert set(noted) == telling or len(noted) == 5
     assert surprises.skipped.counts.total() + len(places) == len(names)
@@ -380,7 +380,7 @@ def test_parquet(place, content):
     path = place / "x.parquet"
     path.write_bytes(content)
     try:
-        source = tables.open_parquet(path, FETCH, records.Surprises())
+        source = parquet.open_parquet(path, FETCH, records.Surprises())
         assert all(record.label for record in source.records(None))
     except UserError as error:
         one_sentence(error)
@@ -434,7 +434,7 @@ def test_lists(listed, name, content, columns):
     try:
         container = containers.open_container(listed, surprises.skipped)
         settings = FETCH.model_copy(update={"manifest": name, **columns})
-        for record in tables.open_manifest(container, settings, surprises, listed).records(None):
+        for record in manifest.open_manifest(container, settings, surprises, listed).records(None):
             assert record.label and record.label == record.label.strip() and record.id in FILES
             assert record.split in (None, "train", "validation", "test")
             json.dumps(record[:4]).encode()

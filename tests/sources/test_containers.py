@@ -12,7 +12,7 @@ import pytest
 from conftest import png
 
 from kiln.core.errors import UserError
-from kiln.sources import containers, folders, records
+from kiln.sources import archives, containers, folders, listing, records
 
 CLASSES = ["cats/1.png", "cats/2.PNG", "dogs/1.jpg", "dogs/deep/2.png"]
 SPLITS = ["test/cats/1.png", "test/dogs/1.png", "train/cats/1.png", "train/cats/2.png", "train/dogs/1.png"]
@@ -220,17 +220,17 @@ def test_devices_fifos_hard_links_and_sparse_files_in_a_tar_are_skipped(tmp_path
 
 @pytest.mark.parametrize("kind", ["zip", "gz", "bz2", "xz"])
 def test_a_bomb_by_ratio_is_refused(tmp_path, kind, monkeypatch):
-    monkeypatch.setattr(containers, "FLOOR", 10**6)
+    monkeypatch.setattr(archives, "FLOOR", 10**6)
     path = pack(tmp_path, kind, {**PLAIN, "dogs/3.png": bytes(10**7), "dogs/4.png": bytes(10**7)})
     with pytest.raises(UserError, match="unpacks to far more than its size"):
         read(path, records.Surprises())
-    monkeypatch.setattr(containers, "FLOOR", 10**8)
+    monkeypatch.setattr(archives, "FLOOR", 10**8)
     assert len(read(path, records.Surprises())) == 5
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip", "tar", "gz", "bz2", "xz"])
 def test_a_huge_file_is_refused_while_it_is_read(tmp_path, kind, monkeypatch):
-    monkeypatch.setattr(containers, "MAX_FILE", 2**20)
+    monkeypatch.setattr(listing, "MAX_FILE", 2**20)
     path = pack(tmp_path, kind, {**PLAIN, "dogs/3.png": bytes(2**20)})
     assert len(read(path, records.Surprises())) == 4
     path = pack(tmp_path, kind, {**PLAIN, "dogs/3.png": bytes(2**26)})
@@ -254,14 +254,14 @@ def test_methods_of_zip_that_cannot_be_bounded_are_refused(tmp_path, method):
 @pytest.mark.parametrize("kind", ["zip", "tar", "gz"])
 def test_too_many_members_are_refused(tmp_path, kind, monkeypatch):
     path = pack(tmp_path, kind, PLAIN)
-    monkeypatch.setattr(containers, "MAX_MEMBERS", 2)
+    monkeypatch.setattr(archives, "MAX_MEMBERS", 2)
     with pytest.raises(UserError, match="has more than 2 members: split it"):
         read(path, records.Surprises())
 
 
 def test_a_directory_beyond_measure_is_refused_before_it_is_read(tmp_path, monkeypatch):
     path = zipped(tmp_path / "x.zip", PLAIN)
-    monkeypatch.setattr(containers, "MAX_DIRECTORY", 180)
+    monkeypatch.setattr(archives, "MAX_DIRECTORY", 180)
     with pytest.raises(UserError, match="headers beyond all measure"):
         read(path, records.Surprises())
 
@@ -289,7 +289,7 @@ def test_global_headers_do_not_pile_up(tmp_path):
 
 @pytest.mark.parametrize("size", [1, 2**31])
 def test_a_zip_that_lies_about_sizes_is_refused(tmp_path, size, monkeypatch):
-    monkeypatch.setattr(containers, "MAX_FILE", 2**20)
+    monkeypatch.setattr(listing, "MAX_FILE", 2**20)
     path = zipped(tmp_path / "x.zip", {"cats/1.png": bytes(2**26), **{name: PLAIN[name] for name in list(PLAIN)[1:]}})
     content = bytearray(path.read_bytes())
     # Where the first entry of the central directory holds the size of the file.
@@ -320,8 +320,8 @@ def test_what_follows_a_broken_header_of_a_tar_is_not_lost_without_a_word(tmp_pa
 
 def test_a_bomb_of_empty_members_is_refused(tmp_path, monkeypatch):
     path = tarred(tmp_path / "x.gz", {f"cats/{number}.png": b"" for number in range(5000)})
-    monkeypatch.setattr(containers, "FLOOR", 10**5)
-    monkeypatch.setattr(containers, "MAX_RATIO", 10)
+    monkeypatch.setattr(archives, "FLOOR", 10**5)
+    monkeypatch.setattr(archives, "MAX_RATIO", 10)
     with pytest.raises(UserError, match="unpacks to far more than its size"):
         read(path, records.Surprises())
 

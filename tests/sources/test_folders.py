@@ -4,7 +4,7 @@ import pytest
 from conftest import png
 
 from kiln.core.errors import UserError
-from kiln.sources import containers, folders, records, shelf
+from kiln.sources import classnames, folders, listing, records, shelf
 
 CLASSES = ["cats/1.png", "cats/2.PNG", "dogs/1.jpg", "dogs/deep/2.png"]
 SPLITS = ["test/cats/1.png", "test/dogs/1.png", "train/cats/1.png", "train/cats/2.png", "train/dogs/1.png"]
@@ -18,7 +18,7 @@ def listed(names) -> shelf.Shelf:
     return made
 
 
-def contained(files, **fields) -> containers.Container:
+def contained(files, **fields) -> listing.Container:
     """Files by name, or names of files that all are PNG."""
     files = files if isinstance(files, dict) else dict.fromkeys(files, png(0))
     fields.setdefault("empty", [])
@@ -26,7 +26,7 @@ def contained(files, **fields) -> containers.Container:
     def contents(wanted, first=None):
         return ((name, content[:first]) for name, content in files.items() if wanted(name))
 
-    return containers.Container(listed(files), contents, **fields)
+    return listing.Container(listed(files), contents, **fields)
 
 
 def place(files, source=Path("src"), **fields) -> tuple[dict, dict, dict]:
@@ -295,7 +295,7 @@ def test_only_files_that_tell_nothing_are_looked_into():
     container = contained(["cats/1.png", "cats/2.txt", "cats/3", ".git/4", "dogs/1.jpg"])
     contents = container.contents
     folders.layout(
-        containers.Container(
+        listing.Container(
             container.names,
             lambda wanted, first=None: (looked.append((name, first)) or (name, c) for name, c in contents(wanted)),
             [],
@@ -429,14 +429,14 @@ def test_classes_of_two_splits_that_look_the_same_are_refused():
 def test_labels_are_tidied_and_that_is_noted():
     places, _, notes = place(["cats /1.png", "cats /2.png", "e\u0301/1.png", "e\u0301/2.png"])
     assert {label for _, label, *_ in places.values()} == {"cats", "\u00e9"}
-    assert notes == {records.TIDIED: ["'cats '", "'e\\u0301'"]}
+    assert notes == {classnames.TIDIED: ["'cats '", "'e\\u0301'"]}
 
 
 def test_only_what_is_wanted_is_read():
     read = []
     container = contained(CLASSES)
     contents = container.contents
-    container = containers.Container(
+    container = listing.Container(
         container.names, lambda wanted: (read.append(name) or (name, c) for name, c in contents(wanted)), []
     )
     source = folders.open_source(container, records.Surprises(), Path("src"))

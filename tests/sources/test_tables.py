@@ -10,8 +10,10 @@ from conftest import ROOT, STAGES, png
 
 from kiln import params
 from kiln.core.errors import UserError
-from kiln.modalities.image.images import encode_png
-from kiln.sources import containers, records, tables
+from kiln.modalities.image.decoding import encode_png
+from kiln.sources import classnames, columns, containers, records
+from kiln.sources import manifest as manifests
+from kiln.sources import parquet as parquets
 
 FETCH = params.load(ROOT / "params.yaml").fetch
 LIST = "path,label,split,group\n../img/1.png,NA,train,p1\n../img/2.png,007,test,p2\n../img/3.png,NA,train,p1\n"
@@ -33,7 +35,7 @@ def folder(tmp_path: Path, text: str | bytes = LIST) -> Path:
 def manifest(path: Path, surprises: records.Surprises | None = None, **changes) -> list[records.Record]:
     surprises = surprises or records.Surprises()
     container = containers.open_container(path, surprises.skipped)
-    source = tables.open_manifest(container, settings(**changes), surprises, path)
+    source = manifests.open_manifest(container, settings(**changes), surprises, path)
     found = list(source.records(None))
     assert [record[:4] for record in found] == list(source.places())
     return found
@@ -119,7 +121,7 @@ def picture(seed: int) -> dict:
 
 
 def parquet(path: Path, surprises: records.Surprises | None = None, **changes) -> list[records.Record]:
-    source = tables.open_parquet(path, settings(**changes), surprises or records.Surprises())
+    source = parquets.open_parquet(path, settings(**changes), surprises or records.Surprises())
     found = list(source.records(None))
     wanted = {place.id for place in source.places()}
     assert {record.id for record in found} <= wanted
@@ -189,7 +191,7 @@ def test_a_group_in_two_splits_of_parquet_is_refused_before_an_image_is_read(tmp
     assert len(parquet(tmp_path)) == 6
     grouped(tmp_path, "test-0.parquet", ["p3", "p2", None])
     with pytest.raises(UserError, match=r"row train-0/1: the group p2 is in two splits, test and train: put it"):
-        tables.open_parquet(tmp_path, settings(), records.Surprises())
+        parquets.open_parquet(tmp_path, settings(), records.Surprises())
 
 
 def test_a_group_in_two_splits_of_a_column_is_refused_and_none_is_train(tmp_path):
@@ -215,7 +217,7 @@ def test_plain_bytes_numbers_and_a_single_file(tmp_path):
 def test_rows_without_image_or_label_are_counted(tmp_path):
     surprises = records.Surprises()
     face(tmp_path, "a.parquet", [None, {"bytes": None, "path": "x"}, picture(1), picture(2)], ["b", "b", None, "b"])
-    source = tables.open_parquet(tmp_path, settings(), surprises)
+    source = parquets.open_parquet(tmp_path, settings(), surprises)
     assert [record.id for record in source.records(None)] == ["a/3"]
     assert surprises.skipped.counts == {
         "row without an image": 1,
@@ -231,7 +233,7 @@ def test_a_class_without_any_image_is_told_with_the_count_and_what_to_do(tmp_pat
     ):
         parquet(tmp_path)
     face(tmp_path, "a.parquet", [picture(0), {"bytes": None, "path": "imgs/1.png"}, None], ["a", "b", "b"])
-    source = tables.open_parquet(tmp_path, settings(), records.Surprises())
+    source = parquets.open_parquet(tmp_path, settings(), records.Surprises())
     assert [record.id for record in source.records({"a/0", "a/1"})] == ["a/0"]
     with pytest.raises(UserError, match="no image is left of b"):
         list(source.records({"a/1"}))
@@ -243,7 +245,7 @@ def test_hugging_faces_mark_of_no_label_is_none_where_labels_have_names(tmp_path
     face(tmp_path, "data/train-0.parquet", [picture(0), picture(1)], [0, 1], ["cat", "dog"])
     face(tmp_path, "data/test-0.parquet", [picture(2), picture(3)], [-1, -1], ["cat", "dog"])
     surprises = records.Surprises()
-    assert [record[1:3] for record in tables.open_parquet(tmp_path, settings(), surprises).records(None)] == [
+    assert [record[1:3] for record in parquets.open_parquet(tmp_path, settings(), surprises).records(None)] == [
         ("cat", "train"),
         ("dog", "train"),
     ]
@@ -341,7 +343,7 @@ def test_a_parquet_manifest_of_another_schema_is_refused(tmp_path, column):
 def test_a_parquet_manifest_of_too_many_rows_is_refused_before_it_is_read(tmp_path, monkeypatch):
     path = folder(tmp_path)
     pq.write_table(pa.table({"path": ["1.png"] * 9, "label": ["a"] * 9}), path / "img/all.parquet")
-    monkeypatch.setattr(tables, "MAX_ROWS", 8)
+    monkeypatch.setattr(parquets, "MAX_ROWS", 8)
     with pytest.raises(UserError, match="has more than 8 rows"):
         manifest(path, manifest="img/all.parquet")
 
@@ -373,7 +375,7 @@ def test_names_of_labels_that_are_none_are_not_used(tmp_path, names):
 def test_a_label_of_no_letters_is_none(tmp_path):
     surprises = records.Surprises()
     face(tmp_path, "a.parquet", [picture(0), picture(1)], ["", "b"])
-    assert [record.label for record in tables.open_parquet(tmp_path, settings(), surprises).records(None)] == ["b"]
+    assert [record.label for record in parquets.open_parquet(tmp_path, settings(), surprises).records(None)] == ["b"]
     assert surprises.skipped.counts == {"row without a label": 1}
 
 
@@ -599,12 +601,12 @@ def test_labels_are_tidied_and_that_is_noted_with_counts(tmp_path):
     text = "path,label\nimages/a.png, cat\nimages/b.png,cat\u200b \nimages/c.png,caf\u0065\u0301\n"
     found, surprises = told(laid(tmp_path, {**IMAGES, "manifest.csv": text}))
     assert [label for _, label, _ in found] == ["cat", "cat", "caf\u00e9"]
-    assert surprises.notes.counts == {records.TIDIED: 3}
-    assert "cat\\u200b " in surprises.notes.examples[records.TIDIED][1]
+    assert surprises.notes.counts == {classnames.TIDIED: 3}
+    assert "cat\\u200b " in surprises.notes.examples[classnames.TIDIED][1]
     face(tmp_path / "p", "x.parquet", [picture(0), picture(1)], ["cat ", "\ufeffdog"])
     surprises = records.Surprises()
     assert [record.label for record in parquet(tmp_path / "p", surprises)] == ["cat", "dog"]
-    assert surprises.notes.counts == {records.TIDIED: 2}
+    assert surprises.notes.counts == {classnames.TIDIED: 2}
 
 
 @pytest.mark.parametrize(
@@ -651,10 +653,10 @@ def test_text_that_may_mean_no_label_is_a_name_and_noted_once(tmp_path):
 def test_flags_are_read_as_splits(tmp_path, column):
     text = f"path,label,{column}\na,x,True\nb,y,0\nc,y,false\n"
     found, _ = told(laid(tmp_path, {**IMAGES, "manifest.csv": text}))
-    assert [split for *_, split in found] == [tables.FLAGS[column], "train", "train"]
+    assert [split for *_, split in found] == [columns.FLAGS[column], "train", "train"]
     rows = {"image": [png(0), png(1)], "label": ["x", "y"], column: [False, True]}
     pq.write_table(pa.table(rows), tmp_path / "x.parquet")
-    assert [record.split for record in parquet(tmp_path / "x.parquet")] == ["train", tables.FLAGS[column]]
+    assert [record.split for record in parquet(tmp_path / "x.parquet")] == ["train", columns.FLAGS[column]]
     with pytest.raises(UserError, match=f"line 2: {column} is perhaps, but should be 0 or 1"):
         told(laid(tmp_path, {"manifest.csv": f"path,label,{column}\na,x,perhaps\n"}))
 
