@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from kiln import params
 from kiln.core import entry, files, parallel, progress, randomness
-from kiln.modalities.image import images, policy
+from kiln.modalities.image import augmentation, pictures
 from kiln.store import dataset
 
 SOURCE = Path("data/clean")
@@ -23,39 +23,39 @@ def keys(seed: int, ids: np.ndarray) -> np.ndarray:
 
 
 def views(
-    data: dataset.Dataset, plan: policy.Policy, seed: int, workers: int | None = None
+    data: dataset.Dataset, plan: augmentation.Policy, seed: int, workers: int | None = None
 ) -> Iterator[tuple[str, pa.Table]]:
     """Yield ("train", table) with ``plan.views`` views of every training image; ids are ``<id>@<view>``."""
 
     def work(job):
         view, batch = job
-        pixels = policy.apply(plan, batch.pixels, keys(seed, batch.ids), view)
+        pixels = augmentation.apply(plan, batch.pixels, keys(seed, batch.ids), view)
         return "train", dataset.pixel_table([f"{name}@{view}" for name in batch.ids], batch.labels, pixels, batch.units)
 
     jobs = ((view, batch) for view in range(plan.views) for batch in data.batches("train"))
     return parallel.ordered_map(work, jobs, workers)
 
 
-def sample_sheet(batch: dataset.Images, plan: policy.Policy, seed: int) -> bytes:
+def sample_sheet(batch: dataset.Images, plan: augmentation.Policy, seed: int) -> bytes:
     """Draw a contact sheet (PNG): a row an image, the original first, then views of it."""
     pixels, ids = batch.pixels[:SAMPLE_IMAGES], batch.ids[:SAMPLE_IMAGES]
     columns = [pixels]
     for view in range(SAMPLE_VIEWS):
-        columns.append(policy.apply(plan, pixels, keys(seed, ids), view))
+        columns.append(augmentation.apply(plan, pixels, keys(seed, ids), view))
     rows = np.stack(columns, axis=1).reshape(-1, *pixels.shape[1:])
-    return images.contact_sheet(rows, 1 + SAMPLE_VIEWS)
+    return pictures.contact_sheet(rows, 1 + SAMPLE_VIEWS)
 
 
 def main() -> None:
     """Augment the train split of data/clean/ by the augment section of params.yaml."""
     everything = params.load()
-    plan = policy.Policy(**everything.augment.model_dump())
+    plan = augmentation.Policy(**everything.augment.model_dump())
     files.verify(SOURCE)
     data = dataset.open_dataset(SOURCE, "pixels")
     rows = data.rows("train") * plan.views * plan.offline
     with files.publish(OUTPUT) as folder:
         files.need_room(folder, rows * math.prod(data.image_shape))
-        policy.save(plan, folder)
+        augmentation.save(plan, folder)
         tables = views(data, plan, everything.seed) if plan.offline else ()
         shown = progress.track(tables, "augment", rows, "views", size=lambda part: len(part[1]))
         dataset.write(folder, shown, "pixels", classes=data.classes, image_shape=data.image_shape)

@@ -24,7 +24,9 @@ from kiln import params
 from kiln.core import entry, files, parallel, progress, randomness
 from kiln.core.errors import UserError
 from kiln.core.figures import plural
-from kiln.modalities.image import checks, copies, features, images, levels
+from kiln.modalities import base
+from kiln.modalities.image import checks, copies, decoding, features, levels, pictures
+from kiln.modalities.image.conversion import Conversion
 from kiln.quality import corrections, findings, labels, splits
 from kiln.store import dataset
 
@@ -42,7 +44,7 @@ LEAST_OF_A_CLASS = 10
 LEAKS = "leaks"  # of clean.near_duplicate: drop copies across given splits, flag the others
 
 
-def choose_conversion(shapes: Counter, settings: params.Clean) -> images.Conversion:
+def choose_conversion(shapes: Counter, settings: params.Clean) -> Conversion:
     """Settle the automatic parts of the conversion.
 
     Args:
@@ -62,10 +64,10 @@ def choose_conversion(shapes: Counter, settings: params.Clean) -> images.Convers
     channels = settings.channels
     if channels == "auto":
         channels = max((shape[2] for shape in shapes), default=3)
-    return images.Conversion(*size, channels, settings.fit)
+    return Conversion(*size, channels, settings.fit)
 
 
-def find_conversion(raw: dataset.Dataset, settings: params.Clean) -> images.Conversion:
+def find_conversion(raw: dataset.Dataset, settings: params.Clean) -> Conversion:
     """Choose the conversion, by the headers of all images where it is automatic, and by the values of deep ones.
 
     What the range that was found clips is told, since white or black pixels alone may be left of such an image.
@@ -79,7 +81,7 @@ def find_conversion(raw: dataset.Dataset, settings: params.Clean) -> images.Conv
     def look(part) -> list[tuple]:
         contents = [image["bytes"] for image in part["image"].to_pylist()]
         return [
-            (images.inspect(content), None if given else images.span(content, settings.max_pixels))
+            (decoding.inspect(content), None if given else decoding.span(content, settings.max_pixels))
             for content in contents
         ]
 
@@ -114,7 +116,7 @@ def find_range(spans: list[levels.Span]) -> levels.Range | None:
     return levels.fit(usual) if usual else None
 
 
-def spool(raw: dataset.Dataset, conversion: images.Conversion, max_pixels: int, path: Path) -> pd.DataFrame:
+def spool(raw: dataset.Dataset, conversion: Conversion, max_pixels: int, path: Path) -> pd.DataFrame:
     """Decode all images to one file of pixels and a frame of facts.
 
     Args:
@@ -136,12 +138,12 @@ def spool(raw: dataset.Dataset, conversion: images.Conversion, max_pixels: int, 
         facts = []
         for place, image in enumerate(table["image"].to_pylist()):
             try:
-                pixels[place], size, notes = images.read(image["bytes"], conversion, max_pixels)
+                pixels[place], size, notes = decoding.decode(image["bytes"], conversion, max_pixels)
                 digest = hashlib.blake2b(pixels[place].tobytes(), digest_size=16).digest()
                 detail = "; ".join(notes) or None
                 facts.append((digest, None, detail, min(size), max(size) / min(size)))
-            except images.Undecodable as error:
-                failure = "too_large" if isinstance(error, images.TooLarge) else "undecodable"
+            except base.Undecodable as error:
+                failure = "too_large" if isinstance(error, base.TooLarge) else "undecodable"
                 facts.append((None, failure, str(error), np.nan, np.nan))
         frame = pd.DataFrame(facts, columns=["digest", "failure", "detail", "short_side", "aspect"])
         measured = checks.measure(pixels).where(frame["failure"].isna())
@@ -452,10 +454,10 @@ def samples(examined: Examined, classes: list[str], pixels: np.ndarray) -> tuple
         own = train.index[train["label"] == name][:SAMPLES_PER_CLASS]
         row[: len(own)] = pixels[own]
         rows.append(row)
-    return shown, images.contact_sheet(np.concatenate(rows), SAMPLES_PER_CLASS)
+    return shown, pictures.contact_sheet(np.concatenate(rows), SAMPLES_PER_CLASS)
 
 
-def summarize(examined: Examined, counts: pd.DataFrame, conversion: images.Conversion, shown: list[str]) -> dict:
+def summarize(examined: Examined, counts: pd.DataFrame, conversion: Conversion, shown: list[str]) -> dict:
     """Count what stays, what goes and what is flagged.
 
     Returns:
@@ -509,7 +511,7 @@ def describe(summary: dict) -> str:
     )
 
 
-def preview(examined: Examined, conversion: images.Conversion, most: float) -> str:
+def preview(examined: Examined, conversion: Conversion, most: float) -> str:
     """Tabulate the counts of each reason, list its ten worst images, and say what the stage would: its line, or errors.
 
     Args:
@@ -539,7 +541,7 @@ def preview(examined: Examined, conversion: images.Conversion, most: float) -> s
     return "\n".join(lines)
 
 
-def save(folder: Path, examined: Examined, pixels: np.ndarray, conversion: images.Conversion, seed: int) -> dict:
+def save(folder: Path, examined: Examined, pixels: np.ndarray, conversion: Conversion, seed: int) -> dict:
     """Write the dataset and the evidence; return the summary.
 
     Raises:

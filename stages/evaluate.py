@@ -12,7 +12,7 @@ from kiln import params
 from kiln.core import entry, figures, files, progress, randomness
 from kiln.core.errors import UserError
 from kiln.evaluation import calibration, curves, explanations, intervals, slices
-from kiln.modalities.image import corruptions, images
+from kiln.modalities.image import corruptions, pictures
 from kiln.networks import artifact, models
 from kiln.store import dataset
 
@@ -266,11 +266,16 @@ def exhibits(
                 "label": names[output["labels"][rows[place]]],
                 "prediction": names[index],
                 "probability": float(probabilities[place, index]),
-                "image": images.encode_png(image),
+                "image": pictures.encode_png(image),
                 "occlusion": explanations.picture(image, explanations.occlusion(classifier.model, image, index)),
                 "grad_cam": None if cams is None else explanations.picture(image, cams[place]),
                 "neighbours": [
-                    {"id": str(name), "label": names[label], "cosine": float(cosine), "image": images.encode_png(near)}
+                    {
+                        "id": str(name),
+                        "label": names[label],
+                        "cosine": float(cosine),
+                        "image": pictures.encode_png(near),
+                    }
                     for name, label, cosine, near in zip(
                         alike.ids[place], alike.labels[place], alike.cosines[place], alike.pixels[place], strict=True
                     )

@@ -14,8 +14,8 @@ import pandas as pd
 from kiln import params
 from kiln.core import download, entry, files, lifetime, parallel, progress, randomness, scores
 from kiln.core.errors import UserError
-from kiln.modalities.image import mixing, policy
-from kiln.modalities.image.images import Conversion
+from kiln.modalities.image import augmentation, mixing
+from kiln.modalities.image.conversion import Conversion
 from kiln.networks import artifact, backend, models, prediction
 from kiln.networks.backend import keras
 from kiln.store import dataset
@@ -23,7 +23,12 @@ from kiln.training import checkpoint, optimization
 from kiln.training.feeding import Batch, Feed, equal_sizes
 
 CLEAN, AUGMENTED, NORMALIZED = Path("data/clean"), Path("data/augmented"), Path("data/normalized")
-INPUTS = (CLEAN / "manifest.json", AUGMENTED / "manifest.json", AUGMENTED / policy.FILE, NORMALIZED / "normalizer.json")
+INPUTS = (
+    CLEAN / "manifest.json",
+    AUGMENTED / "manifest.json",
+    AUGMENTED / augmentation.FILE,
+    NORMALIZED / "normalizer.json",
+)
 OUTPUT = Path("data/model")
 ADAPT_IMAGES = 5000
 WEIGHTS_DEADLINE = 3600
@@ -38,7 +43,7 @@ WEIGHTS_KEYS = {
 
 
 def batches(
-    feed: Feed, plan: policy.Policy, settings: params.Train, epoch: int, start: int = 0
+    feed: Feed, plan: augmentation.Policy, settings: params.Train, epoch: int, start: int = 0
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Yield an epoch's (pixels, targets, weights), each batch made while the one before it trains.
 
@@ -60,7 +65,7 @@ def batches(
     def make(batch: Batch):
         pixels, targets = batch.pixels, mixing.targets(batch.labels, feed.classes)
         if plan.online:
-            pixels = policy.apply(plan, pixels, randomness.key(settings.seed, "views", batch.keys), epoch)
+            pixels = augmentation.apply(plan, pixels, randomness.key(settings.seed, "views", batch.keys), epoch)
         if settings.mixup or settings.cutmix:
             keys = randomness.key(settings.seed, "mix", epoch, batch.keys)
             pixels, targets = mixing.mixed(pixels, targets, settings.mixup, settings.cutmix, keys)
@@ -86,7 +91,7 @@ class Run:
         best, kept, best_weights: the monitored figure, epoch and weights of the best epoch so far.
     """
 
-    def __init__(self, classifier: keras.Model, train: Feed, plan: policy.Policy, settings: params.Train):
+    def __init__(self, classifier: keras.Model, train: Feed, plan: augmentation.Policy, settings: params.Train):
         self.classifier, self.train, self.plan, self.settings = classifier, train, plan, settings
         self.trainee = models.logits_of(classifier)
         self.sizes = equal_sizes(train.rows, settings.batch_size)
@@ -275,7 +280,7 @@ def fit(
     classifier: keras.Model,
     train: Feed,
     validation: Feed,
-    plan: policy.Policy,
+    plan: augmentation.Policy,
     settings: params.Train,
     tell: Callable[[dict], None] = lambda row: None,
     keeper: checkpoint.Keeper | None = None,
@@ -431,7 +436,7 @@ def main() -> None:
     for folder in (CLEAN, AUGMENTED, NORMALIZED):
         files.verify(folder)
     clean, views = dataset.open_dataset(CLEAN, "pixels"), dataset.open_dataset(AUGMENTED, "pixels")
-    plan, normalizer = policy.load(AUGMENTED), files.read_json(NORMALIZED / "normalizer.json")
+    plan, normalizer = augmentation.load(AUGMENTED), files.read_json(NORMALIZED / "normalizer.json")
     how, weights = models.architecture(settings, clean.image_shape, normalizer), pretrained_weights(settings)
     keras.utils.set_random_seed(settings.seed)
     precision = backend.precision(settings.precision)

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from kiln.modalities.image import images
+from kiln.modalities.image import pictures
 from kiln.store import dataset
 
 # The make that runs the tests hands its options on, by which one that a test runs would tell its folders, too.
@@ -33,7 +33,7 @@ def noise(seed: int, height: int = 8, width: int = 8, channels: int = 1) -> np.n
 
 
 def png(seed: int, **shape) -> bytes:
-    return images.encode_png(noise(seed, **shape))
+    return pictures.encode_png(noise(seed, **shape))
 
 
 class Project:

@@ -24,7 +24,9 @@ import numpy as np
 
 from kiln.core import entry, figures, files, formats, parallel
 from kiln.core.errors import UserError
-from kiln.modalities.image import images
+from kiln.modalities import base
+from kiln.modalities.image import decoding
+from kiln.modalities.image.conversion import Conversion
 from kiln.networks import artifact, models, prediction
 
 BATCH, BATCH_BYTES = 256, 64 * 2**20
@@ -50,7 +52,7 @@ def listed(arguments: Iterable[str], lines: Iterable[bytes]) -> Iterator[Path]:
 
 def _named(lines: Iterable[bytes]) -> Iterator[Path]:
     for number, line in enumerate(lines):
-        if not number and line[:1] > b"\x7f" and images.sniff(line) in images.READ:  # not BMW/1.png
+        if not number and line[:1] > b"\x7f" and formats.sniff(line) in formats.READ:  # not BMW/1.png
             line = b"\0"  # no path, so that the image itself is one complaint, as below
         # Lists from Windows: a mark of the encoding, and both characters for the line's end.
         if name := (line if number else line.removeprefix(codecs.BOM_UTF8)).rstrip(b"\r\n"):
@@ -80,7 +82,7 @@ def _inside(path: Path, around: frozenset[str] = frozenset()) -> Iterator[Path]:
 
 def _is_image(path: Path) -> bool:
     """Tell as fetch does: by the extension where that is known, else by content."""
-    if path.suffix.lower() in images.EXTENSIONS:
+    if path.suffix.lower() in decoding.EXTENSIONS:
         return True
     if path.suffix.lower() in formats.RAW:
         return False
@@ -88,25 +90,25 @@ def _is_image(path: Path) -> bool:
         if not path.is_file():  # a link to a pipe, which might never end
             return False
         with path.open("rb") as file:
-            return images.sniff(file.read(formats.HEAD)) in images.READ
+            return formats.sniff(file.read(formats.HEAD)) in formats.READ
     except OSError:
         return False
 
 
-def read(path: Path, conversion: images.Conversion) -> np.ndarray:
+def read(path: Path, conversion: Conversion) -> np.ndarray:
     """Read an image file: uint8 [height, width, channels].
 
     Raises:
         UserError: there is no such file, it cannot be read, or it is no image.
     """
     try:
-        return images.convert(path.read_bytes(), conversion)
-    except images.Undecodable as error:
+        return decoding.convert(path.read_bytes(), conversion)
+    except base.Undecodable as error:
         why = f"{error}: give an image file"
     except FileNotFoundError:
         why = "it does not exist: check the path"
     except IsADirectoryError:
-        why = f"the folder holds no image file ({' '.join(sorted(images.EXTENSIONS))}): check the path"
+        why = f"the folder holds no image file ({' '.join(sorted(decoding.EXTENSIONS))}): check the path"
         if not os.access(path, os.R_OK | os.X_OK):
             why = "the folder cannot be opened: check its permissions"
     except OSError as error:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from kiln.modalities.image import images
+from kiln.modalities.image import pictures
 from kiln.networks import models, prediction
 from kiln.networks.backend import keras
 
@@ -153,7 +153,7 @@ def picture(pixels: np.ndarray, heat: np.ndarray) -> bytes:
     strength = cv2.resize(strength.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)[..., None]
     color = np.where(strength > 0, np.float32([230, 60, 20]), np.float32([20, 90, 230]))
     opacity = 0.7 * np.abs(strength)
-    return images.encode_png(np.clip(np.rint(base * (1 - opacity) + color * opacity), 0, 255).astype(np.uint8))
+    return pictures.encode_png(np.clip(np.rint(base * (1 - opacity) + color * opacity), 0, 255).astype(np.uint8))
 
 
 @dataclass(frozen=True)

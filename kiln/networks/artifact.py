@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kiln.core import files
 from kiln.core.errors import UserError
-from kiln.modalities.image.images import Conversion
+from kiln.modalities.image.conversion import Conversion
 from kiln.networks import models
 from kiln.networks.backend import keras
 from kiln.networks.parts import Architecture

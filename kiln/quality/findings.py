@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 
 from kiln.core.components import components
-from kiln.modalities.image import images
+from kiln.modalities.image.pictures import thumbnail
 
 # In the order in which they are looked for: what is set aside for one reason is not looked at for the next.
 REASONS = (
@@ -252,7 +252,7 @@ def pictures(found: pd.DataFrame, facts: pd.DataFrame, pixels: np.ndarray, most:
     worst = worst.assign(order=order).sort_values(["order", "inside"], kind="stable")
 
     def encoded(rows: pd.Series) -> pa.Array:
-        return pa.array([images.thumbnail(pixels[row]) if row >= 0 else None for row in rows], pa.binary())
+        return pa.array([thumbnail(pixels[row]) if row >= 0 else None for row in rows], pa.binary())
 
     listed = table(worst, facts)
     for name in ("label", "split"):

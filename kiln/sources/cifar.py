@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kiln.core.errors import UserError
-from kiln.modalities.image import decoding as images
+from kiln.modalities.image import pictures
 from kiln.sources.listing import Container
 from kiln.sources.records import Place, Record, Source
 
@@ -95,7 +95,7 @@ def open_source(kind: str, container: Container, path) -> Source:
             for place, values in zip(places, pixels, strict=True):
                 if wanted is None or place.id in wanted:
                     picture = values.reshape(3, SIDE, SIDE).transpose(1, 2, 0)
-                    yield Record(*place, images.encode_png(picture), None)
+                    yield Record(*place, pictures.encode_png(picture), None)
 
     return Source(lambda: (place for places, _ in batches() for place in places), records)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from kiln.core.errors import UserError
-from kiln.modalities.image import decoding as images
+from kiln.modalities.image import decoding
 from kiln.sources.names import is_hidden, split_words
 from kiln.sources.rows import shown
 from kiln.sources.shelf import Shelf
@@ -142,4 +142,4 @@ def _stem(name: str) -> str:
 
 
 def _is_image(name: str) -> bool:
-    return posixpath.splitext(name)[1].lower() in images.EXTENSIONS
+    return posixpath.splitext(name)[1].lower() in decoding.EXTENSIONS

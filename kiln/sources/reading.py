@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from kiln import params
 from kiln.core import download
 from kiln.core.errors import UserError
-from kiln.modalities.image import decoding as images
+from kiln.modalities.image import pictures
 from kiln.sources import cifar, containers, folders, manifest, parquet, rows
 from kiln.sources.records import Place, Record, Source, Surprises, choose
 
@@ -107,6 +107,6 @@ def digits() -> Source:
     def records(wanted):
         for place, image in zip(places, pixels, strict=True):
             if wanted is None or place.id in wanted:
-                yield Record(*place, images.encode_png(image[:, :, None]), None)
+                yield Record(*place, pictures.encode_png(image[:, :, None]), None)
 
     return Source(lambda: places, records)

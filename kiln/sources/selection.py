@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from kiln.core import formats
 from kiln.core.errors import UserError
-from kiln.modalities.image import decoding as images
+from kiln.modalities.image import decoding
 from kiln.sources.layouts import Spot
 from kiln.sources.listing import Container
 from kiln.sources.names import is_hidden
@@ -53,7 +53,7 @@ def judge(name: str, looked: Shelf) -> Verdict:
     if verdict := _by_name(name):
         return verdict
     suffix, kind = posixpath.splitext(name)[1].lower(), looked.get(name)
-    if kind in images.READ and suffix not in formats.RAW:
+    if kind in formats.READ and suffix not in formats.RAW:
         return Verdict(None)
     kind = "camera raw" if suffix in formats.RAW else kind
     found = _SUFFIX.findall(name.rsplit("/", 1)[-1])
@@ -68,7 +68,7 @@ def _by_name(name: str) -> Verdict | None:
     if is_hidden(steps_of(name)):
         return Verdict("hidden", matters=False, may_be_image=False)
     suffix = posixpath.splitext(name)[1].lower()
-    if suffix in images.EXTENSIONS:
+    if suffix in decoding.EXTENSIONS:
         return Verdict(None)
     if suffix in DOCUMENTS:
         return Verdict(suffix, matters=False, may_be_image=False)
@@ -150,7 +150,7 @@ def advise(reasons: Iterable[str]) -> str:
         return "take pictures out of the videos, as JPEG or PNG files"
     if "(HEIC)" in text:
         return (
-            f"run `pip install {images.HEIF_PLUGIN.replace('_', '-')}` in .venv to have HEIC read, or convert them to "
+            f"run `pip install {formats.HEIF_PLUGIN.replace('_', '-')}` in .venv to have HEIC read, or convert them to "
             "JPEG, or take their folder out"
         )
     if "unprintable" in text:

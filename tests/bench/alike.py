@@ -18,7 +18,8 @@ import numpy as np
 from near_duplicates import KINDS
 
 sys.path.insert(0, ".")
-from kiln.modalities.image import copies, images
+from kiln.modalities.image import copies, decoding
+from kiln.modalities.image.conversion import Conversion
 
 SEED = 0
 COUNT, SIDE, LARGE = 400, 64, 256
@@ -197,9 +198,9 @@ def main() -> None:
         generator = np.random.default_rng(SEED)
         measure(name, np.stack([photographed(draw(generator), generator) for _ in range(COUNT)]))
     if arguments.folder:
-        conversion = images.Conversion(SIDE, SIDE, 3, "crop")
-        names = sorted(path for path in arguments.folder.rglob("*") if path.suffix.lower() in images.EXTENSIONS)
-        measure("folder", np.stack([images.convert(path.read_bytes(), conversion) for path in names]))
+        conversion = Conversion(SIDE, SIDE, 3, "crop")
+        names = sorted(path for path in arguments.folder.rglob("*") if path.suffix.lower() in decoding.EXTENSIONS)
+        measure("folder", np.stack([decoding.convert(path.read_bytes(), conversion) for path in names]))
 
 
 if __name__ == "__main__":

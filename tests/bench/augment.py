@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from kiln import params  # noqa: E402
-from kiln.modalities.image import policy  # noqa: E402
+from kiln.modalities.image import augmentation  # noqa: E402
 from kiln.networks import models  # noqa: E402
 from kiln.networks.backend import keras  # noqa: E402
 from kiln.store import dataset  # noqa: E402
@@ -52,7 +52,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         data = made(Path(scratch, "data"))
         for name, strengths in (("crop and flip", USUAL), ("everything", FULL)):
-            plan = policy.Policy(mode="offline", views=2, **strengths)
+            plan = augmentation.Policy(mode="offline", views=2, **strengths)
             seconds = []
             for _ in range(turns):
                 start = time.perf_counter()
@@ -67,9 +67,9 @@ def main() -> None:
         how = models.architecture(settings, (32, 32, 3), normalizer)
         feed = Feed([(data, "train")], settings.memory)
         plans = {
-            "none": policy.Policy(mode="online", views=1, **OFF),
-            "crop and flip": policy.Policy(mode="online", views=1, **USUAL),
-            "everything": policy.Policy(mode="online", views=1, **FULL),
+            "none": augmentation.Policy(mode="online", views=1, **OFF),
+            "crop and flip": augmentation.Policy(mode="online", views=1, **USUAL),
+            "everything": augmentation.Policy(mode="online", views=1, **FULL),
         }
         run = train.Run(models.build(how, (32, 32, 3), 10, normalizer), feed, plans["none"], settings)
         run.train_epoch()  # the first one compiles

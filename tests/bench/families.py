@@ -50,7 +50,7 @@ FAMILIES = {
 def fit(name: str, folder: Path, budget: float, seed: int) -> dict:
     """Train one family within the budget (seconds); give the line of it."""
     from kiln import params
-    from kiln.modalities.image import policy
+    from kiln.modalities.image import augmentation
     from kiln.networks import models
     from kiln.networks.backend import keras
     from kiln.store import dataset
@@ -64,7 +64,7 @@ def fit(name: str, folder: Path, budget: float, seed: int) -> dict:
     normalizer = json.loads((folder / "normalizer.json").read_text())
     if name.startswith("applications/"):
         normalizer = {"method": "none", "offset": [0.0], "scale": [1.0]}
-    plan = policy.Policy(**recipe.augment.model_dump())
+    plan = augmentation.Policy(**recipe.augment.model_dump())
     how = models.architecture(settings, data.image_shape, normalizer)
 
     def fresh():

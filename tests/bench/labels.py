@@ -17,7 +17,8 @@ import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 sys.path.insert(0, ".")
-from kiln.modalities.image import features, images
+from kiln.modalities.image import decoding, features
+from kiln.modalities.image.conversion import Conversion
 from kiln.quality import labels
 
 SEED = 0
@@ -27,10 +28,10 @@ def load(archive: str, table: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Read pixels uint8 [N, 32, 32, 3], true and given labels [N]."""
     with Path(table).open(newline="") as file:
         rows = list(csv.DictReader(file))
-    conversion = images.Conversion(32, 32, 3, "crop")
+    conversion = Conversion(32, 32, 3, "crop")
     with zipfile.ZipFile(archive) as source:
         full = {name.partition("/")[2]: name for name in source.namelist()}
-        pixels = np.stack([images.convert(source.read(full[row["path"]]), conversion) for row in rows])
+        pixels = np.stack([decoding.convert(source.read(full[row["path"]]), conversion) for row in rows])
     classes = {name: number for number, name in enumerate(sorted({row["label"] for row in rows}))}
     true, given = (np.array([classes[row[name]] for row in rows]) for name in ("label", "human_label"))
     return pixels, true, given

@@ -20,7 +20,8 @@ import numpy as np
 from PIL import Image
 
 sys.path.insert(0, ".")
-from kiln.modalities.image import copies, images
+from kiln.modalities.image import copies, decoding, pictures
+from kiln.modalities.image.conversion import Conversion
 
 SEED = 0
 EACH = 1000
@@ -66,10 +67,10 @@ KINDS = {
 
 def load(archive: str) -> tuple[np.ndarray, np.ndarray]:
     """Read pixels uint8 [N, 32, 32, 3] and whether each is of test, bool [N]."""
-    conversion = images.Conversion(32, 32, 3, "crop")
+    conversion = Conversion(32, 32, 3, "crop")
     with zipfile.ZipFile(archive) as source:
-        names = [name for name in source.namelist() if Path(name).suffix.lower() in images.EXTENSIONS]
-        pixels = np.stack([images.convert(source.read(name), conversion) for name in names])
+        names = [name for name in source.namelist() if Path(name).suffix.lower() in decoding.EXTENSIONS]
+        pixels = np.stack([decoding.convert(source.read(name), conversion) for name in names])
     return pixels, np.array(["test" in Path(name).parts for name in names])
 
 
@@ -122,7 +123,7 @@ def main() -> None:
     if arguments.sheet:
         shown = crossing.sample(min(168, len(crossing)), random_state=SEED).sort_values("score")
         sheet = np.concatenate([pixels[shown["first"]], pixels[shown["second"]]], axis=2)
-        arguments.sheet.write_bytes(images.contact_sheet(sheet, 12, 48))
+        arguments.sheet.write_bytes(pictures.contact_sheet(sheet, 12, 48))
 
 
 if __name__ == "__main__":

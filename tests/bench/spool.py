@@ -29,13 +29,13 @@ sys.path[:0] = [{bench!r}, {root!r}]
 import memory
 from stages import clean
 from kiln.core import parallel
-from kiln.modalities.image import images
+from kiln.modalities.image.conversion import Conversion
 from kiln.store import dataset
 parallel.cores = lambda: {cores}
 {change}
 raw = dataset.open_dataset(Path({folder!r}) / "raw", "raw")
 before = memory.peak()
-clean.spool(raw, images.Conversion({side}, {side}, 3, "stretch"), 10**8, Path({folder!r}) / "spool")
+clean.spool(raw, Conversion({side}, {side}, 3, "stretch"), 10**8, Path({folder!r}) / "spool")
 print(memory.peak() - before)
 """
 
@@ -72,7 +72,7 @@ def main() -> None:
         print(f"1024 pixels, 16 cores: {spool(Path(scratch), 1024, 16):,.0f} MB; 32 slices of 256 would be 25,770 MB")
     with tempfile.TemporaryDirectory() as scratch:
         write(Path(scratch), 16, 4900, "RGBA")
-        whole = spool(Path(scratch), 1024, 16, "images._DECODING.most = 10**15")
+        whole = spool(Path(scratch), 1024, 16, "opening.DECODING.most = 10**15")
         ours = spool(Path(scratch), 1024, 16)
         print(f"24 million pixels, 16 cores: {ours:,.0f} MB; without a budget {whole:,.0f} MB: {ours / whole:.2f}")
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from kiln import params
 from kiln.core import files
-from kiln.modalities.image import policy
+from kiln.modalities.image import augmentation
 from kiln.networks import models
 from kiln.networks.backend import keras
 from kiln.store import dataset
@@ -30,7 +30,7 @@ from stages import train
 
 SHAPE = (64, 64, 3)
 NORMALIZER = {"method": "minmax", "offset": [0.0] * 3, "scale": [255.0] * 3}
-PLAN = policy.Policy("online", 1, rotate=0, scale=0, crop=0, flip=0, brightness=0, contrast=0, cutout=0)
+PLAN = augmentation.Policy("online", 1, rotate=0, scale=0, crop=0, flip=0, brightness=0, contrast=0, cutout=0)
 
 
 def made(folder: Path, shape: tuple[int, int, int], images: int, times: int) -> dataset.Dataset:

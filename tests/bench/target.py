@@ -52,7 +52,7 @@ KILN = """
 from pathlib import Path
 from stages import train
 from kiln import params
-from kiln.modalities.image import policy
+from kiln.modalities.image import augmentation
 from kiln.networks import models
 from kiln.store import dataset
 from kiln.training import feeding
@@ -66,7 +66,7 @@ keras.utils.set_random_seed(seed)
 start = time.monotonic()
 model = models.build(models.architecture(settings, data.image_shape, normalizer), data.image_shape, 10, normalizer)
 models.prepare(model, feeds[0].first(train.ADAPT_IMAGES), None)
-plan = policy.Policy(**recipe.augment.model_dump())
+plan = augmentation.Policy(**recipe.augment.model_dump())
 train.fit(model, *feeds, plan, settings, lambda row: marks.append((time.monotonic(), row["validation_accuracy"])))
 """
 

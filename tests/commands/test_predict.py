@@ -13,7 +13,7 @@ from test_models import settings
 
 from kiln.commands import predict
 from kiln.core.errors import UserError
-from kiln.modalities.image import images
+from kiln.modalities.image.conversion import Conversion
 from kiln.networks import artifact, models
 
 PLAIN = {"method": "none", "offset": [0.0], "scale": [1.0]}
@@ -133,19 +133,19 @@ def test_an_image_on_standard_input_is_one_complaint(first):
     listed = list(predict.listed(["-"], [first, *[b"\0\xff\n"] * 100]))
     assert len(listed) == 1
     with pytest.raises(UserError, match=r"it is no path: .* or /dev/stdin for an image on standard input"):
-        predict.read(listed[0], images.Conversion(8, 8, 1, "crop"))
+        predict.read(listed[0], Conversion(8, 8, 1, "crop"))
 
 
 def test_what_the_system_refuses_is_a_sentence(tmp_path):
     with pytest.raises(UserError, match=r"cannot be read .File name too long.: check the path and its permissions"):
-        predict.read(tmp_path / ("x" * 999), images.Conversion(8, 8, 1, "crop"))
+        predict.read(tmp_path / ("x" * 999), Conversion(8, 8, 1, "crop"))
 
 
 @pytest.fixture(scope="module")
 def classifier():
     shape = (8, 8, 1)
     model = models.build(models.architecture(settings(model="mlp"), shape, PLAIN), shape, 3, PLAIN)
-    return artifact.Classifier(model, list("abc"), images.Conversion(*shape, "crop"))
+    return artifact.Classifier(model, list("abc"), Conversion(*shape, "crop"))
 
 
 def test_files_are_read_as_they_are_needed_and_come_in_order(classifier, tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ from test_optimization import settings
 
 from kiln.commands import models as command
 from kiln.core.errors import UserError
-from kiln.modalities.image.images import Conversion
+from kiln.modalities.image.conversion import Conversion
 from kiln.networks import applications, artifact, fast, models
 from kiln.networks.backend import keras
 
@@ -127,7 +127,7 @@ def test_what_a_model_cannot_have_is_refused(changes, says):
         models.architecture(settings(**changes), (8, 8, 1), PLAIN)
 
 
-def test_images_too_small_for_a_model_are_refused_with_the_size_it_takes():
+def test_decoding_too_small_for_a_model_are_refused_with_the_size_it_takes():
     with pytest.raises(UserError, match=r"vgg takes images of 8x8 pixels at least, not 4x9"):
         models.architecture(settings(model="vgg"), (4, 9, 1), PLAIN)
     with pytest.raises(UserError, match=r"applications/VGG16 takes images of 32x32 pixels at least, not 8x8"):

@@ -10,7 +10,7 @@ import pytest
 from conftest import STAGES, Project, noise, write_photos
 from PIL import Image
 
-from kiln.modalities.image import images
+from kiln.modalities.image import pictures
 
 
 def ran(done) -> set[str]:
@@ -164,7 +164,7 @@ def test_the_users_own_images(tmp_path):
         assert list(row["probabilities"].values()) == pytest.approx(list(predictions["probabilities"][name]), abs=1e-5)
 
     assert ran(project.dvc("repro")) == set()
-    (photos / "red/new.png").write_bytes(images.encode_png(noise(4, 40, 40, 3)))
+    (photos / "red/new.png").write_bytes(pictures.encode_png(noise(4, 40, 40, 3)))
     assert {"fetch", "clean", "train"} <= ran(project.dvc("repro", "train"))
     summary = json.loads((project.folder / "data/raw/summary.json").read_text())
     assert summary["images"] == 3 * 14 + 6

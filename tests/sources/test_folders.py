@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from conftest import png
 
+from kiln.core import formats
 from kiln.core.errors import UserError
 from kiln.sources import classnames, folders, listing, records, shelf
 
@@ -303,7 +304,7 @@ def test_only_files_that_tell_nothing_are_looked_into():
         records.Surprises(),
         Path("src"),
     )
-    assert looked == [("cats/3", folders.formats.HEAD)]
+    assert looked == [("cats/3", formats.HEAD)]
 
 
 @pytest.mark.parametrize(

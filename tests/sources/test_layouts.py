@@ -16,11 +16,12 @@ import pytest
 from conftest import ROOT, noise, png, whole
 from PIL import Image
 from test_copies import things
-from test_images import ADOBE
+from test_decoding import ADOBE
 from test_tiffs import tiff
 
 from kiln.core.errors import UserError
-from kiln.modalities.image import images
+from kiln.modalities.image import decoding
+from kiln.modalities.image.conversion import Conversion
 from kiln.store import dataset
 from stages import clean, fetch
 
@@ -247,10 +248,10 @@ def test_pixels_that_mean_something_else_are_kept(tmp_path, monkeypatch, capfd, 
     assert summary["kept"] == 20 and summary["conversion"].get("range") == scaled
     assert {reason for reason, count in summary["flagged"].items() if count} == flagged
     # The stored pixels are those of the golden tests' decoder, by the conversion that is kept.
-    conversion = images.Conversion(**summary["conversion"])
+    conversion = Conversion(**summary["conversion"])
     kept = whole(found, *dataset.SPLITS)
     for identity, pixels in zip(kept.ids, kept.pixels, strict=True):
-        assert (pixels == images.convert(files[identity], conversion)).all() and pixels.std() > 20
+        assert (pixels == decoding.convert(files[identity], conversion)).all() and pixels.std() > 20
     assert capfd.readouterr().err == ""
 
 

@@ -10,7 +10,7 @@ from conftest import ROOT, STAGES, png
 
 from kiln import params
 from kiln.core.errors import UserError
-from kiln.modalities.image.decoding import encode_png
+from kiln.modalities.image.pictures import encode_png
 from kiln.sources import classnames, columns, containers, records
 from kiln.sources import manifest as manifests
 from kiln.sources import parquet as parquets

@@ -1,9 +1,9 @@
 import numpy as np
 import pyarrow as pa
 from conftest import noise
-from test_policy import OFF
+from test_augmentation import OFF
 
-from kiln.modalities.image import policy
+from kiln.modalities.image import augmentation
 from kiln.store import dataset
 from stages import augment
 
@@ -19,8 +19,8 @@ def source(folder, rows: int = 30):
     return dataset.open_dataset(folder, "pixels")
 
 
-def plan(**changes) -> policy.Policy:
-    return policy.Policy(**{"mode": "offline", "views": 2, **OFF, "rotate": 20, "crop": 0.2, **changes})
+def plan(**changes) -> augmentation.Policy:
+    return augmentation.Policy(**{"mode": "offline", "views": 2, **OFF, "rotate": 20, "crop": 0.2, **changes})
 
 
 def test_every_image_has_every_view(tmp_path):
@@ -36,7 +36,7 @@ def test_workers_change_no_byte(tmp_path):
     assert one.equals(five)
 
 
-def test_views_differ_from_each_other_and_with_the_seed(tmp_path):
+def test_augmentation_differ_from_each_other_and_with_the_seed(tmp_path):
     data = source(tmp_path)
     table = pa.concat_tables(t for _, t in augment.views(data, plan(), 0))
     other = pa.concat_tables(t for _, t in augment.views(data, plan(), 1))

@@ -9,13 +9,14 @@ import test_copies
 from conftest import ROOT, noise, png, whole
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from test_images import put_in
+from test_decoding import put_in
 from test_tiffs import tiff
 
 from kiln import params
 from kiln.core.components import components
 from kiln.core.errors import UserError
-from kiln.modalities.image import copies, images
+from kiln.modalities.image import copies
+from kiln.modalities.image.conversion import Conversion
 from kiln.quality import findings, splits
 from kiln.sources.records import Record
 from kiln.store import dataset
@@ -30,7 +31,7 @@ def spooled(tmp_path, contents: list[bytes], max_pixels: int = 10**6) -> tuple[p
     shutil.rmtree(tmp_path / "raw", ignore_errors=True)
     dataset.write(tmp_path / "raw", [(None, dataset.raw_table(records))], "raw")
     raw = dataset.open_dataset(tmp_path / "raw", "raw")
-    facts = clean.spool(raw, images.Conversion(8, 8, 1, "crop"), max_pixels, tmp_path / "spool")
+    facts = clean.spool(raw, Conversion(8, 8, 1, "crop"), max_pixels, tmp_path / "spool")
     return facts, np.fromfile(tmp_path / "spool", np.uint8).reshape(-1, 8, 8, 1)
 
 
@@ -50,7 +51,7 @@ def test_automatic_shape(shapes, expected):
 
 def test_a_given_shape_stands():
     given_shape = SETTINGS.model_copy(update={"image_size": [10, 12], "channels": 3})
-    assert clean.choose_conversion({(8, 8, 1): 5}, given_shape) == images.Conversion(10, 12, 3, "crop")
+    assert clean.choose_conversion({(8, 8, 1): 5}, given_shape) == Conversion(10, 12, 3, "crop")
 
 
 def test_spool_keeps_facts_and_pixels(tmp_path):
@@ -203,7 +204,7 @@ LEAKY = [
     ("policy", "goes", "stay"),
     [("drop", [0, 3, 4, 5], 0), ("leaks", [0, 3, 4, 5], 0), ("flag", [4], 3), ("keep", [4], 3)],
 )
-def test_training_copies_of_test_images_go_by_policy_but_exact_ones_always(policy, goes, stay, monkeypatch):
+def test_training_copies_of_test_decoding_go_by_policy_but_exact_ones_always(policy, goes, stay, monkeypatch):
     quiet = {"near_duplicate": policy, "exact_duplicate": "keep", "conflicting_labels": "keep"}
     result = examined(made(LEAKY), {(0, 1), (0, 5)}, monkeypatch, **quiet)
     assert result.facts.index[~result.kept].tolist() == goes
@@ -230,7 +231,7 @@ def test_crowds_of_copies_stay_together_through_the_real_search(given, policy):
     if given and policy in ("flag", "keep"):
         assert parted[:3].all() and result.leaks_kept == (kept["split"][crowd < 3] != "test").sum()
         assert "COPIES OF TEST OR VALIDATION IMAGES STAY in" in clean.describe(
-            clean.summarize(result, clean.count(result), images.Conversion(32, 32, 3, "crop"), [])
+            clean.summarize(result, clean.count(result), Conversion(32, 32, 3, "crop"), [])
         )
     else:
         assert not parted.any() and not result.leaks_kept
@@ -258,7 +259,7 @@ def test_what_the_splits_lack_and_who_made_them_is_told(monkeypatch):
     rows += [("ill", None, f"p{i}", "one patient") for i in range(9)]
     rows += [(label, "test", f"t{label}{i}", None) for label in "ab" for i in range(20)]
     result = examined(made(rows), set(), monkeypatch)
-    summary = clean.summarize(result, clean.count(result), images.Conversion(8, 8, 1, "crop"), [])
+    summary = clean.summarize(result, clean.count(result), Conversion(8, 8, 1, "crop"), [])
     assert summary["split_makers"] == {
         "train": "given by the source, less what Kiln drew",
         "validation": "drawn by Kiln from train",
@@ -430,7 +431,7 @@ def test_a_dry_run_tells_what_the_run_would(monkeypatch):
     rows = [("ab"[i % 2], None, f"{i}", None) for i in range(100)]
     rows += [("ill", None, f"p{i}", "one patient") for i in range(9)]
     rows += [(label, "test", f"t{label}{i}", None) for label in "ab" for i in range(20)]
-    conversion = images.Conversion(8, 8, 1, "crop")
+    conversion = Conversion(8, 8, 1, "crop")
     result = examined(made(rows), set(), monkeypatch)
     summary = clean.summarize(result, clean.count(result), conversion, [])
     said = clean.preview(result, conversion, 0.2).splitlines()

@@ -3,21 +3,21 @@ import hashlib
 import numpy as np
 import pytest
 from conftest import noise
+from test_augmentation import OFF
 from test_models import classifier, smallest
 from test_optimization import settings
-from test_policy import OFF
 
 from kiln.core.errors import UserError
-from kiln.modalities.image import policy
-from kiln.modalities.image.images import Conversion
+from kiln.modalities.image import augmentation
+from kiln.modalities.image.conversion import Conversion
 from kiln.networks import artifact, models
 from kiln.networks.backend import keras
 from kiln.store import dataset
 from kiln.training.feeding import Feed
 from stages import train
 
-NO_POLICY = policy.Policy(mode="online", views=1, **OFF)
-FLIPS = policy.Policy(mode="online", views=1, **{**OFF, "flip": 0.5})
+NO_POLICY = augmentation.Policy(mode="online", views=1, **OFF)
+FLIPS = augmentation.Policy(mode="online", views=1, **{**OFF, "flip": 0.5})
 PLAIN = {"epochs": 3, "batch_size": 6, "schedule": "constant", "clip": "none"}
 
 
@@ -69,7 +69,7 @@ def test_online_views_depend_on_seed_epoch_and_item_alone(handful):
 
 
 def test_offline_views_are_not_warped_again(handful):
-    offline = policy.Policy(mode="offline", views=1, **{**OFF, "flip": 1.0})
+    offline = augmentation.Policy(mode="offline", views=1, **{**OFF, "flip": 1.0})
     fed = np.concatenate([pixels for pixels, _, _ in train.batches(handful, offline, settings(), 0)])
     assert {image.tobytes() for image in fed} == {image.tobytes() for image in handful.whole.pixels}
 

@@ -7,12 +7,14 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from test_images import ADOBE, LINEAR_GRAY, chunk, encoded, in_srgb, png_of, put_in
+from test_decoding import ADOBE, LINEAR_GRAY, chunk, encoded, in_srgb, png_of, put_in
 
-from kiln.modalities.image import images
+from kiln.modalities import base
+from kiln.modalities.image import decoding
+from kiln.modalities.image.conversion import Conversion
 
 SIDE = 32
-RGB, GRAY = images.Conversion(SIDE, SIDE, 3, "crop"), images.Conversion(SIDE, SIDE, 1, "crop")
+RGB, GRAY = Conversion(SIDE, SIDE, 3, "crop"), Conversion(SIDE, SIDE, 1, "crop")
 RAMP = np.linspace(0, 1, SIDE * SIDE * 3).reshape(SIDE, SIDE, 3)  # with the whitest white and the blackest black
 
 
@@ -44,10 +46,10 @@ def test_a_deep_ppm_counts_to_what_its_header_says(most, within, letters):
         values = np.rint(values * most).astype(np.uint16)
         body = " ".join(map(str, values.ravel().tolist())).encode() if letters else values.astype(">u2").tobytes()
         content = b"P%d\n# a scanner\n%d %d\n%d\n%b" % (mark - 3 * letters, SIDE, SIDE, most, body)
-        conversion = images.Conversion(*conversion.image_shape, "crop", (0, most) if within else None)
-        assert (images.convert(content, conversion).squeeze() == expected(values, most)).all()
-        assert images.inspect(content) == conversion.image_shape
-        assert images.span(content).high == pytest.approx(most, rel=0.01)
+        conversion = Conversion(*conversion.image_shape, "crop", (0, most) if within else None)
+        assert (decoding.convert(content, conversion).squeeze() == expected(values, most)).all()
+        assert decoding.inspect(content) == conversion.image_shape
+        assert decoding.span(content).high == pytest.approx(most, rel=0.01)
 
 
 @pytest.mark.parametrize("color", [0, 2, 4, 6])
@@ -57,17 +59,17 @@ def test_12_of_16_bits_of_a_png_fill_the_range(color):
     if color in (4, 6):
         values[..., -1] = 65535
     content = png(values, 16, color)
-    conversion = images.Conversion(SIDE, SIDE, 3 if bands > 2 else 1, "crop", (0, 4095))
+    conversion = Conversion(SIDE, SIDE, 3 if bands > 2 else 1, "crop", (0, 4095))
     shown = values[..., :3] if bands > 2 else values[..., :1]
-    assert (images.convert(content, conversion) == expected(shown, 4095)).all()
-    assert images.inspect(content) == conversion.image_shape
+    assert (decoding.convert(content, conversion) == expected(shown, 4095)).all()
+    assert decoding.inspect(content) == conversion.image_shape
 
 
 def test_gray_with_opacity_is_gray_to_its_profile():
     content = put_in(
         png(np.full((SIDE, SIDE, 2), (32896, 65535)), 16, 4), b"iCCP", b"x\0\0" + zlib.compress(LINEAR_GRAY)
     )
-    result = images.read(content, GRAY)
+    result = decoding.decode(content, GRAY)
     assert (result.pixels == 188).all() and not result.notes
 
 
@@ -82,17 +84,17 @@ def test_the_transparent_colour_of_a_png_is_white_and_no_other(bits, color):
     content = png(values, bits, color, struct.pack(f">{1 + color}H", *np.atleast_1d(clear).tolist()))
     shown = expected(np.atleast_3d(values), most)
     shown[(np.atleast_3d(values) == clear).all(axis=-1)] = 255
-    assert (images.convert(content, RGB) == shown).all()
+    assert (decoding.convert(content, RGB) == shown).all()
 
 
 @pytest.mark.parametrize("most", [65535, 4095])
 def test_deep_jpeg_2000_keeps_its_white_and_its_dark(most):
     for values in (np.rint(RAMP * most).astype(np.uint16), np.rint(RAMP[..., 0] * most).astype(np.uint16)):
         content = jpeg_2000(values)
-        conversion = images.Conversion(SIDE, SIDE, 3 if values.ndim == 3 else 1, "crop", (0, most))
-        assert (images.convert(content, conversion).squeeze() == expected(values, most)).all()
-        assert images.span(content).high == pytest.approx(most, rel=0.01)
-        assert images.inspect(content) == conversion.image_shape
+        conversion = Conversion(SIDE, SIDE, 3 if values.ndim == 3 else 1, "crop", (0, most))
+        assert (decoding.convert(content, conversion).squeeze() == expected(values, most)).all()
+        assert decoding.span(content).high == pytest.approx(most, rel=0.01)
+        assert decoding.inspect(content) == conversion.image_shape
 
 
 @pytest.mark.parametrize("bits", [9, 15])
@@ -102,17 +104,17 @@ def test_the_bits_of_a_jpeg_2000_are_those_of_its_header(bits):
     # The same codestream is of fewer bits where the zero that it counts from is half of their most as well.
     shifted = (values.astype(int) - 2 ** (bits - 1) + 2**15).astype(np.uint16)
     content = jpeg_2000(shifted).replace(struct.pack(">HB", 1, 15), struct.pack(">HB", 1, bits - 1))
-    assert (images.convert(content, GRAY)[..., 0] == expected(values, most)).all()
-    assert images.span(content).high == pytest.approx(most, rel=0.01)
+    assert (decoding.convert(content, GRAY)[..., 0] == expected(values, most)).all()
+    assert decoding.span(content).high == pytest.approx(most, rel=0.01)
 
 
 def test_signed_jpeg_2000_is_read_as_signed():
     values = np.rint(RAMP[..., 0] * 65535).astype(np.uint16)
     content = jpeg_2000(values).replace(struct.pack(">HB", 1, 0x0F), struct.pack(">HB", 1, 0x8F))
-    shown = images.convert(content, images.Conversion(SIDE, SIDE, 1, "crop", (-32768, 32767)))
+    shown = decoding.convert(content, Conversion(SIDE, SIDE, 1, "crop", (-32768, 32767)))
     assert (shown[..., 0] == expected(values, 65535)).all()
-    with pytest.raises(images.Undecodable, match="no agreed range"):
-        images.convert(content, GRAY)
+    with pytest.raises(base.Undecodable, match="no agreed range"):
+        decoding.convert(content, GRAY)
 
 
 def test_the_profile_of_a_jpeg_2000_counts():
@@ -123,18 +125,18 @@ def test_the_profile_of_a_jpeg_2000_counts():
     color = struct.pack(">I4s3B", 11 + len(ADOBE), b"colr", 2, 0, 0) + ADOBE
     length = struct.pack(">I", whole + len(color) - size)
     changed = content[:header] + length + content[header + 4 : place] + color + content[place + size :]
-    assert (images.convert(changed, RGB) == in_srgb(picture, ADOBE)).all()
-    assert (images.convert(content, RGB) == np.asarray(picture)).all()
+    assert (decoding.convert(changed, RGB) == in_srgb(picture, ADOBE)).all()
+    assert (decoding.convert(content, RGB) == np.asarray(picture)).all()
 
 
 @pytest.mark.parametrize("depth", [b"", b"\x00", b"\xff\x4f\xff\x51" + bytes(20)])
 def test_a_jpeg_2000_without_a_picture_is_refused(depth):
     content = encoded(Image.new("RGB", (8, 8)), "JPEG2000")
     head = content[: content.index(b"jp2c") + 4]
-    with pytest.raises(images.Undecodable):
-        images.convert(head + depth + b"\xff\xd9", RGB)
-    with pytest.raises(images.Undecodable):
-        images.convert(b"\xff\x4f\xff\x51" + depth + b"\xff\xd9", RGB)
+    with pytest.raises(base.Undecodable):
+        decoding.convert(head + depth + b"\xff\xd9", RGB)
+    with pytest.raises(base.Undecodable):
+        decoding.convert(b"\xff\x4f\xff\x51" + depth + b"\xff\xd9", RGB)
 
 
 def test_a_cut_deep_file_is_refused_or_whole_in_silence(capfd):
@@ -144,12 +146,12 @@ def test_a_cut_deep_file_is_refused_or_whole_in_silence(capfd):
         png(values, 16, 2, struct.pack(">3H", 1, 2, 3)),
         jpeg_2000(values),
     ):
-        whole, refused = images.convert(content, RGB), 0
+        whole, refused = decoding.convert(content, RGB), 0
         cuts = range(1, len(content), max(1, len(content) // 60))
         for cut in cuts:
             try:
-                assert (images.convert(content[:-cut], RGB) == whole).all()
-            except images.Undecodable:
+                assert (decoding.convert(content[:-cut], RGB) == whole).all()
+            except base.Undecodable:
                 refused += 1
         assert refused > 0.8 * len(cuts)
     assert capfd.readouterr() == ("", "")

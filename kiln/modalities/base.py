@@ -1,0 +1,314 @@
+"""What Kiln must know of a modality, and what all modalities share.
+
+A sample is one or several parts, each of one modality (image, ...), declared
+in params.yaml under ``inputs``. A modality is a folder here with the same
+files as the others and an object ``MODALITY`` of the protocol below; nothing
+outside of that folder knows what a pixel is.
+
+A part's *values* are an array whose first axis is the samples.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+
+class Undecodable(Exception):
+    """The bytes are not a whole sample that the modality can decode; the text says why."""
+
+
+class TooLarge(Undecodable):
+    """The sample is larger than may be decoded."""
+
+
+class Decoded(NamedTuple):
+    """A decoded sample.
+
+    Attributes:
+        value: as the network will get it, before the normaliser.
+        facts: measure -> number, of the sample as it came.
+        notes: what is wrong beside the value.
+    """
+
+    value: Any
+    facts: Mapping[str, float]
+    notes: tuple[str, ...]
+
+
+class Check(NamedTuple):
+    """A check of single samples against a threshold.
+
+    Attributes:
+        measure: a column of ``Modality.measure`` or of the facts.
+        side: ``below`` or ``above``: which values are suspect.
+        threshold: the knob that holds the threshold.
+    """
+
+    measure: str
+    side: str
+    threshold: str
+
+
+class Exhibit(NamedTuple):
+    """Something to show to people: its kind (``picture``: a PNG) and its content."""
+
+    kind: str
+    content: bytes
+
+
+class Copies(NamedTuple):
+    """Pairs of samples that show the same, and how alike they had to be.
+
+    Attributes:
+        pairs: first, second (rows, first < second), score (up to 1), sorted by rows.
+            They connect each set of copies; not every two of it are listed.
+        border: the least score of a copy.
+    """
+
+    pairs: pd.DataFrame
+    border: float
+
+
+class Corruption(NamedTuple):
+    """A way in which samples get worse: the amount at each of ``STRENGTHS``, and what the amount is."""
+
+    amounts: tuple[float, float, float]
+    unit: str
+
+
+STRENGTHS = ("mild", "medium", "strong")
+
+
+class Conversion(Protocol):
+    """How every value of a part is brought to one form; equal conversions give equal values."""
+
+    def to_json(self) -> dict:
+        """Give the fields, for a manifest; ``Modality.read_conversion`` reads them back."""
+
+    def describe(self) -> str:
+        """Describe the form in a few words, such as ``32x32 RGB``."""
+
+
+class Storage(Protocol):
+    """How the values of a part lie in memory, in Parquet and on disk; see ``ArrayStorage``."""
+
+    column: pa.DataType
+    bytes_per_sample: int
+
+    def empty(self, count: int) -> np.ndarray:
+        """Allocate values to be filled."""
+
+    def stack(self, values: Sequence) -> np.ndarray:
+        """Put values into one array; None, of what cannot be decoded, becomes a blank."""
+
+    def pack(self, values: np.ndarray) -> pa.Array:
+        """Make a Parquet column of values."""
+
+    def unpack(self, column: pa.ChunkedArray) -> np.ndarray:
+        """Read a Parquet column."""
+
+    def spool(self, values: np.ndarray, file) -> None:
+        """Append values to a file."""
+
+    def open_spool(self, path: Path, count: int) -> np.ndarray:
+        """Open what was spooled, as a memory map where possible."""
+
+
+class Modality(Protocol):
+    """What Kiln must know of a modality.
+
+    Attributes:
+        name: as in ``inputs``, and of the folder.
+        noun: what a sample of it is called in sentences.
+        extensions: of file names, lower case, with the dot.
+        checks: reason -> check, in the order in which they are made.
+        slices: the measures by which test samples are sliced -> title.
+        corruptions: name -> corruption.
+    """
+
+    name: str
+    noun: str
+    extensions: frozenset[str]
+    checks: Mapping[str, Check]
+    slices: Mapping[str, str]
+    corruptions: Mapping[str, Corruption]
+
+    # Files and values
+
+    def reads(self, head: bytes) -> bool:
+        """Tell by a file's first ``formats.HEAD`` bytes whether it is of a kind that is decoded."""
+
+    def encode(self, value) -> bytes:
+        """Make a file of a value, for sources that hold arrays."""
+
+    def settle(self, contents: Iterable[Sequence[bytes]], settings) -> Conversion:
+        """Choose the conversion of a set of samples, by their contents where the settings say ``auto``."""
+
+    def read_conversion(self, fields: Mapping) -> Conversion:
+        """Read what ``Conversion.to_json`` gave; TypeError or ValueError where it is damaged."""
+
+    def decode(self, content: bytes, conversion: Conversion, settings=None) -> Decoded:
+        """Decode a sample; raises Undecodable or TooLarge."""
+
+    def storage(self, conversion: Conversion) -> Storage:
+        """Say how values lie in memory and on disk."""
+
+    # Quality
+
+    def measure(self, values: np.ndarray) -> pd.DataFrame:
+        """Measure each value: one row per sample, NaN where there is nothing to measure."""
+
+    def comparable(self, facts: pd.DataFrame) -> np.ndarray:
+        """Tell which samples are large enough to be compared for copies: bool [N]."""
+
+    def find_copies(self, values: np.ndarray, rows: np.ndarray, seed: int, settings) -> Copies:
+        """Find pairs of rows that show the same."""
+
+    def compute_features(
+        self, values: np.ndarray, rows: np.ndarray, fit_on: np.ndarray, generator: np.random.Generator
+    ) -> np.ndarray:
+        """Compute features of unit length, fitted on some rows alone: float16 [len(rows), D]."""
+
+    # Augmentation
+
+    def is_active(self, settings) -> bool:
+        """Tell whether the augmentation changes anything."""
+
+    def augment(self, settings, values: np.ndarray, keys: np.ndarray, view: int) -> np.ndarray:
+        """Make one view of each value; the same key (uint64 [N]) and view make the same."""
+
+    def mix(self, values: np.ndarray, others: np.ndarray, shares: np.ndarray) -> np.ndarray:
+        """Blend values with others by the shares (float [N]) of the former (mixup)."""
+
+    def paste(
+        self, values: np.ndarray, others: np.ndarray, shares: np.ndarray, places: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Put a part of each other value in (cutmix); return values and the shares that are left of the former."""
+
+    # The normaliser, fitted on train alone
+
+    def count(self, values: np.ndarray) -> Any:
+        """Gather statistics that can be added."""
+
+    def fit(self, statistics: Any, settings) -> dict:
+        """Fit the normaliser: JSON."""
+
+    def describe(self, statistics: Any, train: Any) -> dict:
+        """Describe a split against train: JSON, with ``shift``: a list of distances."""
+
+    # The network and what it makes of a value
+
+    def layer(self, inputs: Any, fitted: Mapping) -> Any:
+        """Apply the network's first layers to a Keras input of raw values."""
+
+    def test_views(self, values: np.ndarray) -> list[np.ndarray]:
+        """Give the views whose predictions may be averaged on test: the values themselves first."""
+
+    def corrupt(self, values: np.ndarray, name: str, strength: str, generator: np.random.Generator) -> np.ndarray:
+        """Make values worse."""
+
+    def explain(self, network: "Explained", values: np.ndarray, classes: np.ndarray) -> list[dict[str, Exhibit]]:
+        """Show where the network looks: for each value, title -> exhibit."""
+
+    # For people
+
+    def show(self, value: np.ndarray) -> Exhibit:
+        """Show a value whole."""
+
+    def preview(self, value: np.ndarray) -> Exhibit:
+        """Show a value small, for lists."""
+
+    def sheet(self, values: np.ndarray, columns: int) -> Exhibit:
+        """Show many values in rows of ``columns``."""
+
+
+class Explained(NamedTuple):
+    """What an explanation may ask of a network.
+
+    Attributes:
+        predict: values [N, ...] -> probabilities, float32 [N, classes].
+        network: the Keras model, for those that look inside.
+    """
+
+    predict: Callable[[np.ndarray], np.ndarray]
+    network: Any
+
+
+@dataclass(frozen=True)
+class ArrayStorage:
+    """Values that are arrays of one shape, stored as fixed-size binary in C order."""
+
+    shape: tuple[int, ...]
+    dtype: type
+
+    @property
+    def bytes_per_sample(self) -> int:
+        """Bytes of one value."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+    @property
+    def column(self) -> pa.DataType:
+        """The Parquet column's type."""
+        return pa.binary(self.bytes_per_sample)
+
+    def empty(self, count: int) -> np.ndarray:
+        """Allocate: [count, *shape]."""
+        return np.empty((count, *self.shape), self.dtype)
+
+    def stack(self, values: Sequence[np.ndarray | None]) -> np.ndarray:
+        """Put values into one array; None becomes zeros."""
+        stacked = np.zeros((len(values), *self.shape), self.dtype)
+        for row, value in enumerate(values):
+            if value is not None:
+                stacked[row] = value
+        return stacked
+
+    def pack(self, values: np.ndarray) -> pa.Array:
+        """Make a column, without a copy where the values lie in C order."""
+        buffer = pa.py_buffer(np.ascontiguousarray(values, self.dtype))
+        return pa.Array.from_buffers(self.column, len(values), [None, buffer])
+
+    def unpack(self, column: pa.ChunkedArray) -> np.ndarray:
+        """Read a column, without a copy where it is one chunk."""
+        array = column.combine_chunks()
+        width = self.bytes_per_sample
+        flat = np.frombuffer(array.buffers()[1], np.uint8, len(array) * width, array.offset * width)
+        return flat.view(self.dtype).reshape(len(array), *self.shape)
+
+    def spool(self, values: np.ndarray, file) -> None:
+        """Append to a file; not by ``tofile``, which forgets why it failed."""
+        file.write(np.ascontiguousarray(values))
+
+    def open_spool(self, path: Path, count: int) -> np.ndarray:
+        """Map a file of ``count`` values into memory, read only."""
+        return np.memmap(path, self.dtype, "r", shape=(count, *self.shape))
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of every sample.
+
+    Attributes:
+        name: as in ``inputs``.
+        modality: what it is.
+        conversion: how its values are brought to one form.
+    """
+
+    name: str
+    modality: Modality
+    conversion: Conversion
+
+    @property
+    def storage(self) -> Storage:
+        """How its values lie in memory and on disk."""
+        return self.modality.storage(self.conversion)
+
+    def to_json(self) -> dict:
+        """Give modality and conversion, for a manifest."""
+        return {"modality": self.modality.name, "conversion": self.conversion.to_json()}
