@@ -17,7 +17,12 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from kiln.modalities.image import pictures
+from kiln.modalities.image.formats import ImageFiles
+from kiln.sources.records import Content, Record
 from kiln.store import dataset
+
+IMAGE = ImageFiles()
+PARTS = {"image": IMAGE}
 
 # The make that runs the tests hands its options on, by which one that a test runs would tell its folders, too.
 for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
@@ -34,6 +39,11 @@ def noise(seed: int, height: int = 8, width: int = 8, channels: int = 1) -> np.n
 
 def png(seed: int, **shape) -> bytes:
     return pictures.encode_png(noise(seed, **shape))
+
+
+def record(identity: str, label: str, split: str | None, group: str | None, content: bytes, path=None) -> Record:
+    """A record of one image."""
+    return Record(identity, label, split, group, {"image": Content(content, path)})
 
 
 class Project:

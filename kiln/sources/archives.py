@@ -70,7 +70,6 @@ _REMEDIES = {
     "it, and fetch.manifest to its name",
     "JSON": "JSON, as servers send in place of a file: look into it, and download the file again",
     "empty file": "an empty file: download or copy it again",
-    **dict.fromkeys(formats.READ, "an image: give the folder that holds the folders of the classes"),
 }
 _COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open, b"]\0\0": lzma.open}
 
@@ -249,7 +248,7 @@ def no_archive(path: Path) -> UserError:
     """Build the error for a file that is neither a zip nor a tar, with what it is."""
     with path.open("rb") as file:
         kind = formats.sniff(file.read(formats.HEAD))
-    but = _REMEDIES.get(kind) or (f"of the kind {kind}: unpack or convert it, and give a folder" if kind else "")
+    but = _REMEDIES.get(kind) or (f"one file ({kind}): give the folder that holds the class folders" if kind else "")
     return UserError(
         f"fetch.path {path} is neither a folder nor a readable zip or tar archive" + (f", but {but}" if but else "")
     )

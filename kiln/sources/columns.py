@@ -12,9 +12,6 @@ from kiln.sources.names import SPLIT_NAMES, split_words, tidy
 from kiln.sources.rows import listed, shown
 
 DEFAULT_COLUMNS = {"split": "split", "group": "group"}
-# The names of Hugging Face's imagefolder besides Kiln's own.
-PATH_NAMES = ("path", "file_name", "image_file_name")
-IMAGE_NAMES = ("image", "img")
 # Columns of yes and no that tell a split, as in fastai's tables.
 FLAGS = {"is_valid": "validation", "is_test": "test"}
 _TRUTH = {"1": True, "1.0": True, "1,0": True, "true": True, "": False, "0": False, "0.0": False, "0,0": False} | {
@@ -35,26 +32,34 @@ TEXT = Kind((pa.types.is_string, pa.types.is_large_string, pa.types.is_string_vi
 _NAME = Kind((*TEXT.checks, pa.types.is_integer, pa.types.is_boolean), "text or whole numbers")
 _NUMBER = Kind((*_NAME.checks, pa.types.is_floating), "0 and 1")
 PATH = Kind(TEXT.checks, "text, or a struct with a field path")
-IMAGE = Kind(
+BYTES = Kind(
     (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view), "bytes, or a struct with a field bytes"
 )
 
 
 class Columns(NamedTuple):
-    """Names of the columns that are read; several labels are one-hot: a column for each class."""
+    """Names of the columns that are read.
 
-    image: str
+    Attributes:
+        contents: part -> the column of its content, or of the path to it.
+        labels: the column of the label; several are one-hot: a column for each class.
+        split, group: None where there is none.
+    """
+
+    contents: Mapping[str, str]
     labels: tuple[str, ...]
     split: str | None
     group: str | None
 
-    def besides_image(self) -> list[str]:
+    def besides_contents(self) -> list[str]:
         """Names of the columns of label, split and group."""
         return [name for name in (*self.labels, self.split, self.group) if name]
 
-    def kinds(self, image: Kind) -> dict[str, Kind]:
+    def kinds(self, content: Kind) -> dict[str, Kind]:
         """Name -> what the column may hold."""
-        kinds = {self.image: image} | dict.fromkeys(self.labels, _NAME if len(self.labels) == 1 else _NUMBER)
+        kinds = dict.fromkeys(self.contents.values(), content) | dict.fromkeys(
+            self.labels, _NAME if len(self.labels) == 1 else _NUMBER
+        )
         kinds |= {self.split: _NAME if self.split in FLAGS else TEXT} if self.split else {}
         return kinds | ({self.group: _NAME} if self.group else {})
 
@@ -65,42 +70,54 @@ def label_columns(settings: params.Fetch) -> tuple[str, ...]:
     return (label,) if isinstance(label, str) else tuple(label)
 
 
+def asked_column(settings: params.Fetch, part: str) -> str:
+    """Give fetch.<part>.column: the name of a part's column, or auto."""
+    return getattr(settings, part).column if hasattr(settings, part) else settings.image_column
+
+
 def find_columns(
     names: Collection[str],
     settings: params.Fetch,
-    images: tuple[str, ...],
+    candidates: Mapping[str, tuple[str, ...]],
     where: str,
     hint: Callable[[Collection[str]], str],
 ) -> Columns:
-    """Find the columns of image, label, split and group; the last two may be absent where their names are the default.
+    """Find the columns of contents, label, split and group.
+
+    The last two may be absent where their names are the default.
 
     Args:
         names: of all columns.
         settings: the fetch section.
-        images: names that the image column may have where it is auto.
+        candidates: part -> names that its column may have where it is auto.
         where: for errors.
-        hint: gives from the names what may help where the image or the label is missing.
+        hint: gives from the names what may help where a content or the label is missing.
 
     Raises:
         UserError: one is missing, naming those that are there.
     """
     names = list(names)
-    images = images if settings.image_column == "auto" else (settings.image_column,)
-    image = next((name for name in images if name in names), None)
+    contents, wanted = {}, []
+    for part, usual in candidates.items():
+        asked = asked_column(settings, part)
+        usual = usual if asked == "auto" else (asked,)
+        contents[part] = next((name for name in usual if name in names), None)
+        wanted.append((f"fetch.{part}.column", contents[part] or " or ".join(usual)))
     labels = label_columns(settings)
     split, group = (_unless_default(key, getattr(settings, f"{key}_column"), names) for key in ("split", "group"))
     flags = [name for name in FLAGS if name in names]
     if split is None and len(flags) > 1:
         raise UserError(f"{where} has the columns {' and '.join(flags)}: put train, validation or test into one")
-    found = Columns(image, labels, split or next(iter(flags), None), group)
-    wanted = [("image", image or " or ".join(images)), *(("label", name) for name in labels)]
-    wanted += [("split", found.split), ("group", group)]
-    for key, name in wanted:
+    found = Columns(contents, labels, split or next(iter(flags), None), group)
+    hinted = len(wanted) + len(labels)
+    wanted += [("fetch.label_column", name) for name in labels]
+    wanted += [("fetch.split_column", found.split), ("fetch.group_column", group)]
+    for number, (key, name) in enumerate(wanted):
         if name and names.count(name) > 1:
             raise UserError(f"{where} has several columns {shown(name)}: give each a name of its own")
         if name and name not in names:
-            help_ = hint(names) if key in ("image", "label") else ""
-            raise UserError(f"{where} has no column {name}, but {listed(names)}: name it by fetch.{key}_column{help_}")
+            help_ = hint(names) if number < hinted else ""
+            raise UserError(f"{where} has no column {name}, but {listed(names)}: name it by {key}{help_}")
     return found
 
 
@@ -166,12 +183,12 @@ def check_types(schema: pa.Schema, kinds: Mapping[str, Kind], where: str) -> Non
         field = schema.field(name)
         kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
         extended = isinstance(kind, pa.BaseExtensionType) or b"ARROW:extension:name" in (field.metadata or {})
-        inner = "bytes" if allowed is IMAGE else "path" if allowed is PATH else None
+        inner = "bytes" if allowed is BYTES else "path" if allowed is PATH else None
         if inner and pa.types.is_struct(kind) and kind.get_field_index(inner) >= 0:
             kind = kind.field(inner).type
         if extended or not any(check(kind) for check in allowed.checks):
             found = f"{field.type!s:.80}{' of an extension type' if extended else ''}"
-            paths = allowed is IMAGE and any(check(kind) for check in TEXT.checks)
+            paths = allowed is BYTES and any(check(kind) for check in TEXT.checks)
             other = "; for a table of paths set fetch.source to manifest" if paths else ""
             raise UserError(f"{where}: the column {shown(name)} is {found}, but should be {allowed.words}{other}")
 

@@ -5,13 +5,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from kiln.core.errors import UserError
+from kiln.modalities.base import FileKinds
 from kiln.sources import layouts
 from kiln.sources.ambiguities import NoClasses
 from kiln.sources.classnames import FolderClasses
 from kiln.sources.listing import Container
 from kiln.sources.names import folded, is_hidden
-from kiln.sources.records import Place, Record, Source, Surprises, Tally
-from kiln.sources.selection import DOCUMENTS, MOST, Losses, advise, describe_skipped, judge, look_into, steps_of
+from kiln.sources.records import Content, Place, Record, Source, Surprises, Tally
+from kiln.sources.selection import DOCUMENTS, MOST, Losses, Selector, advise, describe_skipped, steps_of
 from kiln.sources.shelf import Shelf
 
 # Tables that a manifest may be, and what such a table is not called.
@@ -19,18 +20,20 @@ _LISTS, _NO_LIST = (".csv", ".tsv", ".jsonl"), "submission"
 _BARE = ", which has no class folders"
 
 
-def open_source(container: Container, surprises: Surprises, path: Path) -> Source:
-    """Read the images of a container by the folders that they lie in.
+def open_source(container: Container, part: str, modality: FileKinds, surprises: Surprises, path: Path) -> Source:
+    """Read the samples of a container by the folders that they lie in.
 
     Args:
         container: a folder or archive.
+        part: the name of the one part of each sample.
+        modality: of it.
         surprises: filled with what was passed over or is worth knowing.
         path: of the container, for errors.
 
     Raises:
         UserError: as ``layout`` does.
     """
-    places = layout(container, surprises, path)
+    places = layout(container, modality, surprises, path)
     note(places, container.empty, surprises.notes)
 
     def records(wanted):
@@ -39,7 +42,7 @@ def open_source(container: Container, surprises: Surprises, path: Path) -> Sourc
             return place is not None and (wanted is None or place[0] in wanted)
 
         for name, content in container.contents(chosen):
-            yield Record(*places.get(name), content, name.rsplit("/", 1)[-1])
+            yield Record(*places.get(name), {part: Content(content, name.rsplit("/", 1)[-1])})
 
     return Source(lambda: (Place(*place) for _, place in places.items()), records)
 
@@ -61,15 +64,16 @@ def note(places: Shelf, empty: Iterable[str], notes: Tally) -> None:
             notes.add("class with one image", name)
 
 
-def layout(container: Container, surprises: Surprises, source: Path) -> Shelf:
-    """Find the images of a container, and read split and class from their paths.
+def layout(container: Container, modality: FileKinds, surprises: Surprises, source: Path) -> Shelf:
+    """Find the samples of a container, and read split and class from their paths.
 
-    Files with the extension of an image are taken, those with one of another
+    Files with an extension of the modality are taken, those with one of another
     kind are not, and all others are looked into. Hidden files are skipped.
     Deeper folders belong to their class.
 
     Args:
         container: with names with ``/``.
+        modality: of the samples.
         surprises: filled with what was passed over or is worth knowing.
         source: where the names come from, for errors.
 
@@ -80,11 +84,11 @@ def layout(container: Container, surprises: Surprises, source: Path) -> Shelf:
         UserError: the folders can be read in several ways, two classes' names look
             the same, a class has no image, or there are fewer than two classes.
     """
-    looked = look_into(container)
+    selector = Selector(container, modality)
     folders = Shelf()
     for name in container.names:
         steps = steps_of(name)
-        if judge(name, looked).may_be_image and len(steps) > 1:
+        if selector.judge(name).may_be_sample and len(steps) > 1:
             folders.add("/".join(steps[:-1]))
     try:
         found = layouts.read(folders, source)
@@ -92,10 +96,10 @@ def layout(container: Container, surprises: Surprises, source: Path) -> Shelf:
         table = _table(container) if isinstance(error, NoClasses) else ""
         raise UserError(f"{error}{table}{''.join(f'; {links}' for links in _links(container))}") from None
     _refuse_links(container, found, source)
-    places, ids, classes, losses = Shelf(), Shelf(), FolderClasses(source), Losses(source)
+    places, ids, classes, losses = Shelf(), Shelf(), FolderClasses(source), Losses(source, modality)
     beside: set[tuple[str | None, str]] = set()
     for name in container.names:
-        steps, verdict = steps_of(name), judge(name, looked)
+        steps, verdict = steps_of(name), selector.judge(name)
         spot = found.spot(steps)
         if verdict.reason:
             surprises.skipped.add(verdict.reason, name)
@@ -112,13 +116,13 @@ def layout(container: Container, surprises: Surprises, source: Path) -> Shelf:
             if len(steps) > spot.depth + 1:
                 surprises.notes.add("in a deeper folder, taken for its class", identity)
     for name, reason in container.passed.items(in_order=True):
-        if not name.endswith("/") and judge(name, looked).matters and (spot := found.spot(steps_of(name))):
+        if not name.endswith("/") and selector.judge(name).matters and (spot := found.spot(steps_of(name))):
             losses.add(spot, reason, name)
     labels = sorted(set(classes.labels.values()))
     if labels:
         losses.check(classes.spots)
     if len(labels) < 2:
-        raise _nothing(source, labels, surprises.skipped, _table(container))
+        raise _nothing(source, labels, surprises.skipped, modality, _table(container))
     for spot in sorted(beside - classes.spots, key=str):
         surprises.notes.add("folder without an image, which makes no class", "/".join(filter(None, spot)))
     for reason, name in (*found.notes, *classes.notes()):
@@ -162,13 +166,13 @@ def _table(container: Container) -> str:
     return f"; if {' or '.join([*tables][:2])} lists them, set fetch.source to manifest and fetch.manifest to its name"
 
 
-def _nothing(source: Path, labels: list[str], skipped: Tally, table: str) -> UserError:
+def _nothing(source: Path, labels: list[str], skipped: Tally, modality: FileKinds, table: str) -> UserError:
     found = f"only the class {labels[0][:80]}" if labels else "no image in a class folder"
     why = f" (skipped: {describe_skipped(skipped)})" if skipped.counts else ""
     ends = ("(text)", _BARE)
     beside = ("hidden", "outside of a class folder", "second file of one name", *DOCUMENTS)
     unread = [reason for reason in skipped.counts if not reason.startswith(beside) and not reason.endswith(ends)]
-    remedy = f"{advise(unread)}; else " if unread else ""
+    remedy = f"{advise(unread, modality)}; else " if unread else ""
     return UserError(
         f"{source} holds {found}{why}: {remedy}arrange images as <class>/<image> or <split>/<class>/<image>, two "
         f"classes or more{table}"

@@ -13,11 +13,12 @@ import pyarrow.parquet as pq
 from kiln import params
 from kiln.core.errors import UserError
 from kiln.core.formats import HEAD, sniff
+from kiln.modalities.base import FileKinds
 from kiln.sources.classnames import TableClasses, tidied
 from kiln.sources.columns import (
-    IMAGE,
-    IMAGE_NAMES,
+    BYTES,
     SAMPLE,
+    Columns,
     check_types,
     find_columns,
     find_one_hot,
@@ -27,7 +28,7 @@ from kiln.sources.columns import (
     read_meaning,
 )
 from kiln.sources.names import is_hidden, split_of
-from kiln.sources.records import POINTERS, Groups, Place, Record, Source, Surprises
+from kiln.sources.records import POINTERS, Content, Groups, Place, Record, Source, Surprises
 from kiln.sources.rows import Table, listed, shown, text_of
 
 # As many as an archive may have members; few bytes of Parquet can claim any number of rows.
@@ -89,23 +90,24 @@ def _no_parquet(head: bytes) -> str:
     return "is no Parquet file, or a damaged one: copy it again"
 
 
-def open_parquet(path: Path, settings: params.Fetch, surprises: Surprises) -> Source:
-    """Read Parquet that holds the images, as the datasets of Hugging Face do.
+def open_parquet(path: Path, settings: params.Fetch, parts: Mapping[str, FileKinds], surprises: Surprises) -> Source:
+    """Read Parquet that holds the samples, as the datasets of Hugging Face do.
 
-    The image column holds bytes, or a struct of bytes and path; integer labels
+    The column of each part holds bytes, or a struct of bytes and path; integer labels
     get their names from the schema's metadata. The split comes from the split
     column, else from a word of the file's name, or of the nearest folder that has
     one (``train-00000-of-00002.parquet``, ``mnist_test.parquet``, ``test/0.parquet``).
-    All rows but for the images are read at once, so that what is wrong is said
+    All rows but for the contents are read at once, so that what is wrong is said
     before the long work.
 
     Args:
         path: a file, or a folder of files.
         settings: the fetch section: the columns.
+        parts: name -> modality; a row without one of them is skipped.
         surprises: filled with what was passed over.
 
     Raises:
-        UserError: there is no Parquet, it lacks a column or all images of a class,
+        UserError: there is no Parquet, it lacks a column or all samples of a class,
             a group lies in two splits, or names do not tell the splits.
     """
     found = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
@@ -116,18 +118,18 @@ def open_parquet(path: Path, settings: params.Fetch, surprises: Surprises) -> So
     names = {file: file.relative_to(path).as_posix() if path.is_dir() else file.name for file in files}
     telling = next((name for name in names.values() if split_of(name)), None)
 
-    def rows(with_images: bool) -> Iterator[tuple[Place, object]]:
+    def rows(with_contents: bool) -> Iterator[tuple[Place, dict[str, object]]]:
         for file, name in names.items():
-            yield from _images(file, name, telling, settings, with_images)
+            yield from _rows(file, name, telling, settings, parts, with_contents)
 
     def places() -> Iterator[Place]:
-        for place, _ in rows(with_images=False):
+        for place, _ in rows(with_contents=False):
             if label := tidied(place.label):
                 yield place._replace(label=label)
 
     groups, classes, number = Groups(), TableClasses(surprises.notes, path), 0
     found: set[str] = set()
-    for place, _ in rows(with_images=False):
+    for place, _ in rows(with_contents=False):
         number += 1
         if label := classes.read(place.label):
             found.add(label)
@@ -138,67 +140,91 @@ def open_parquet(path: Path, settings: params.Fetch, surprises: Surprises) -> So
         raise none_labelled(number, label_columns(settings), path)
 
     def records(wanted):
-        reasons, without, held = Counter(), {}, set()
-        for place, image in rows(with_images=True):
+        missing = _Missing(path)
+        for place, values in rows(with_contents=True):
             if wanted is not None and place.id not in wanted:
                 continue
-            content = image if isinstance(image, bytes) else (image or {}).get("bytes")
             label = tidied(place.label)
             if not label:
                 surprises.skipped.add("row without a label", place.id)
-            elif content is None:
-                location = None if isinstance(image, bytes) else (image or {}).get("path")
-                reason = "row without an image" if location is None else "row with only the path of an image"
+                continue
+            contents = {part: _content(value) for part, value in values.items()}
+            if reason := missing.look(place.id, label, contents):
                 surprises.skipped.add(reason, place.id)
-                reasons[reason] += 1
-                without.setdefault(label, place.id if location is None else str(location))
             else:
-                held.add(label)
-                yield Record(place.id, label, place.split, place.group, content, None)
-        lost = without.keys() - held
-        # Of a few that were drawn, those without an image say nothing of the others.
-        if lost and (wanted is None or not held):
-            raise _without_images(path, reasons, without[min(lost)], sorted(lost))
+                yield Record(place.id, label, place.split, place.group, contents)
+        # Of a few that were drawn, those without a content say nothing of the others.
+        missing.check(complete=wanted is None)
 
     return Source(places, records)
 
 
-def _without_images(path: Path, reasons: Counter, example: str, lost: list[str]) -> UserError:
-    """Say that classes have no image at all.
-
-    Args:
-        path: of the source.
-        reasons: what is the matter with how many rows.
-        example: one of them.
-        lost: the classes of which nothing is left.
-    """
-    found = " and ".join(f"{count:,} of the kind '{reason}'" for reason, count in sorted(reasons.items()))
-    if list(reasons) == ["row with only the path of an image"]:
-        found = f"{reasons.total():,} rows hold no image, only its path"
-    return UserError(
-        f"{path}: {found} (such as {shown(example)}), and no image is left of {listed(lost)}: "
-        "write the Parquet with the images' bytes in it, or, where the files are at hand, set fetch.source to manifest "
-        "with a table of their paths"
-    )
+def _content(value: bytes | Mapping[str, object] | None) -> Content:
+    """Read a value of a column of contents; only its bytes may be read, only its path may be there, or neither."""
+    if value is None or isinstance(value, bytes):
+        return Content(value)
+    return Content(value.get("bytes"), value.get("path"))
 
 
-def _images(
-    file: Path, name: str, telling: str | None, settings: params.Fetch, with_images: bool
-) -> Iterator[tuple[Place, object]]:
-    """Yield the rows of a file, the label as it stands there and "" for none.
+class _Missing:
+    """Rows that lack the content of a part, by what they lack, and the classes that they are of."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._reasons: Counter = Counter()
+        self._examples: dict[str, str] = {}
+        self._held: set[str] = set()
+
+    def look(self, identity: str, label: str, contents: dict[str, Content]) -> str | None:
+        """Note a row: return why it cannot be used, or None; paths are dropped, since no file lies there."""
+        for part, content in contents.items():
+            if content.bytes is None:
+                path = content.path
+                reason = f"row without its {part}" if path is None else f"row with only the path of its {part}"
+                self._reasons[reason] += 1
+                self._examples.setdefault(label, identity if path is None else str(path))
+                return reason
+            contents[part] = Content(content.bytes)
+        self._held.add(label)
+        return None
+
+    def check(self, complete: bool) -> None:
+        """Refuse to lose a class.
+
+        Args:
+            complete: all rows were read, not some that were drawn.
+
+        Raises:
+            UserError: all rows of a class lack a content.
+        """
+        lost = sorted(self._examples.keys() - self._held)
+        if not lost or not (complete or not self._held):
+            return
+        reasons = " and ".join(f"{count:,} of the kind '{reason}'" for reason, count in sorted(self._reasons.items()))
+        if all(reason.startswith("row with only") for reason in self._reasons):
+            reasons = f"{self._reasons.total():,} rows hold only a path, not the content"
+        raise UserError(
+            f"{self._path}: {reasons} (such as {shown(self._examples[lost[0]])}), and nothing is left of "
+            f"{listed(lost)}: write the Parquet with the files' bytes in it, or, where the files are at hand, set "
+            "fetch.source to manifest with a table of their paths"
+        )
+
+
+def _rows(
+    file: Path,
+    name: str,
+    telling: str | None,
+    settings: params.Fetch,
+    parts: Mapping[str, FileKinds],
+    with_contents: bool,
+) -> Iterator[tuple[Place, dict[str, object]]]:
+    """Yield the rows of a file: place (the label as it stands there, "" for none), and the values of the parts.
 
     ``telling`` is a file of the source whose name tells a split, if there is one.
     """
     with _parquet(file, str(file)) as parquet:
+        columns = _find_columns(parquet, settings, parts, str(file))
         schema = parquet.schema_arrow
-
-        def hint(names: Collection[str]) -> str:
-            numbers = [one for one in names if names.count(one) == 1 and is_number(schema, one)]
-            batch = next(parquet.iter_batches(SAMPLE, columns=numbers), None) if numbers else None
-            return hint_one_hot(find_one_hot(_as_text(row, str(file)) for row in (batch.to_pylist() if batch else ())))
-
-        columns = find_columns(schema.names, settings, IMAGE_NAMES, str(file), hint)
-        check_types(schema, columns.kinds(IMAGE), str(file))
         classes = _class_names(schema, columns.labels[0]) if len(columns.labels) == 1 else None
         of_file = None if columns.split else split_of(name, str(file))
         if telling and not (columns.split or of_file):
@@ -206,22 +232,41 @@ def _images(
                 f"{file}: its name tells no split, while that of {telling} does: put train, validation or test into "
                 "each name or none, or give the tables a split column"
             )
-        texts = columns.besides_image()
+        texts = columns.besides_contents()
+        contents = [*dict.fromkeys(columns.contents.values())] if with_contents else []
         number = 0
-        for batch in parquet.iter_batches(_ROWS, columns=[*texts, columns.image] if with_images else texts):
+        for batch in parquet.iter_batches(_ROWS, columns=[*texts, *contents]):
             for row in batch.to_pylist():
                 where = f"{file}: row {number}"
-                image = row.pop(columns.image, None)
+                values = {part: row.get(column) for part, column in columns.contents.items()}
                 if classes is not None:
                     row[columns.labels[0]] = _class_name(row[columns.labels[0]], classes, where)
-                label, split, group = read_meaning(_as_text(row, where), columns, where)
+                text = {column: text_of(row[column], where) for column in texts}
+                label, split, group = read_meaning(text, columns, where)
                 identity = f"{name.removesuffix('.parquet')}/{number}"
-                yield Place(identity, label, split if columns.split else of_file, group), image
+                yield Place(identity, label, split if columns.split else of_file, group), values
                 number += 1
 
 
-def _as_text(row: Mapping[str, object], where: str) -> dict[str, str]:
-    return {name: text_of(value, where) for name, value in row.items()}
+def _find_columns(
+    parquet: pq.ParquetFile, settings: params.Fetch, parts: Mapping[str, FileKinds], where: str
+) -> Columns:
+    """Find the columns that are read, and check their types."""
+    schema = parquet.schema_arrow
+
+    def hint(names: Collection[str]) -> str:
+        numbers = [one for one in names if names.count(one) == 1 and is_number(schema, one)]
+        batch = next(parquet.iter_batches(SAMPLE, columns=numbers), None) if numbers else None
+        rows = batch.to_pylist() if batch else ()
+        return hint_one_hot(find_one_hot({name: text_of(row[name], where) for name in row} for row in rows))
+
+    alone = len(parts) == 1
+    usual = {part: (part, *modality.columns) if alone else (part,) for part, modality in parts.items()}
+    columns = find_columns(
+        schema.names, settings, {part: tuple(dict.fromkeys(names)) for part, names in usual.items()}, where, hint
+    )
+    check_types(schema, columns.kinds(BYTES), where)
+    return columns
 
 
 def _class_name(label: int | None, names: list[str], where: str) -> str | None:

@@ -2,7 +2,7 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
@@ -19,24 +19,29 @@ POINTERS = {
 _MOST_REASONS = 100
 
 
+class Content(NamedTuple):
+    """What a source holds for one part of a sample: a file's bytes, unchanged, and its name, if it has one."""
+
+    bytes: bytes
+    path: str | None = None
+
+
 class Record(NamedTuple):
-    """One image as the source gives it.
+    """One sample as the source gives it.
 
     Attributes:
         id: unique: the path below the wrapping folder, or the row number.
         label: the class's name.
         split: train, validation, test, or None where the source names none.
         group: what must never straddle splits (a patient, a video), or None.
-        content: the image file's bytes, unchanged.
-        path: the file's name, or None.
+        contents: part, as named in ``inputs`` -> its content.
     """
 
     id: str
     label: str
     split: str | None
     group: str | None
-    content: bytes
-    path: str | None
+    contents: Mapping[str, Content]
 
 
 class Place(NamedTuple):

@@ -1,4 +1,4 @@
-"""Which files are images, by name and first bytes, and what to do about those that are not."""
+"""Which files are samples, by name and first bytes, and what to do about those that are not."""
 
 import posixpath
 import re
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from kiln.core import formats
 from kiln.core.errors import UserError
-from kiln.modalities.image import decoding
+from kiln.modalities.base import FileKinds
 from kiln.sources.layouts import Spot
 from kiln.sources.listing import Container
 from kiln.sources.names import is_hidden
@@ -22,7 +22,7 @@ _NOTES = frozenset(
 _OFFICE = frozenset([".doc", ".docx", ".pdf", ".ppt", ".pptx", ".py", ".sh", ".xls", ".xlsx"])
 DOCUMENTS = _NOTES | _OFFICE
 _KINDS_OF_DOCUMENTS = frozenset(["HTML", "JSON", "Office or Thumbs.db (OLE)", "PDF", "PostScript", "XML", "text"])
-# Images may be in them, but they are none.
+# Samples may be in them, but they are none.
 _ARCHIVES = frozenset([".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zip", ".zst"])
 _TABLES = frozenset(
     [".arrow", ".h5", ".hdf5", ".mat", ".npy", ".npz", ".parquet", ".pickle", ".pkl", ".pt", ".tfrecord"]
@@ -40,60 +40,69 @@ class Verdict(NamedTuple):
     Attributes:
         reason: such as ``.heic (HEIC)``.
         matters: a class of such files alone would be lost.
-        may_be_image: such files make a folder one of images, whether or not they can be read.
+        may_be_sample: such files make a folder one of samples, whether or not they can be read.
     """
 
     reason: str | None
     matters: bool = True
-    may_be_image: bool = True
+    may_be_sample: bool = True
 
 
-def judge(name: str, looked: Shelf) -> Verdict:
-    """Tell whether a file is an image: by its name where that tells, else by what ``looked`` says of it."""
-    if verdict := _by_name(name):
-        return verdict
-    suffix, kind = posixpath.splitext(name)[1].lower(), looked.get(name)
-    if kind in formats.READ and suffix not in formats.RAW:
-        return Verdict(None)
-    kind = "camera raw" if suffix in formats.RAW else kind
-    found = _SUFFIX.findall(name.rsplit("/", 1)[-1])
-    reason = f".{found[-1].lower()}" if found else "without extension"
-    reason += f" ({kind})" if kind else ""
-    document = kind in _KINDS_OF_DOCUMENTS
-    return Verdict(reason, matters=not document, may_be_image=not document)
+class Selector:
+    """Judges files: by their names where these say enough, else by their first bytes.
+
+    Args:
+        container: whose files are judged; those whose names say nothing are looked into here.
+        modality: that the samples are of.
+    """
+
+    def __init__(self, container: Container, modality: FileKinds):
+        self._modality = modality
+        self._kinds = Shelf()
+        # A packed tar is read once more for this.
+        if any(map(self._is_open, container.names)):
+            for name, head in container.contents(self._is_open, formats.HEAD):
+                self._kinds.add(name, (formats.sniff(head), modality.reads(head)))
+
+    def judge(self, name: str) -> Verdict:
+        """Tell whether a file is a sample."""
+        if verdict := self._by_name(name):
+            return verdict
+        kind, is_read = self._kinds.get(name) or (None, False)
+        refused = self._modality.refused.get(_extension(name))
+        if is_read and not refused:
+            return Verdict(None)
+        kind = refused or kind
+        suffixes = _SUFFIX.findall(name.rsplit("/", 1)[-1])
+        reason = f".{suffixes[-1].lower()}" if suffixes else "without extension"
+        reason += f" ({kind})" if kind else ""
+        document = kind in _KINDS_OF_DOCUMENTS
+        return Verdict(reason, matters=not document, may_be_sample=not document)
+
+    def _is_open(self, name: str) -> bool:
+        return self._by_name(name) is None
+
+    def _by_name(self, name: str) -> Verdict | None:
+        """Judge a file by its path and extension, None where they say nothing."""
+        if is_hidden(steps_of(name)):
+            return Verdict("hidden", matters=False, may_be_sample=False)
+        suffix = _extension(name)
+        if suffix in self._modality.extensions:
+            return Verdict(None)
+        if suffix in DOCUMENTS:
+            return Verdict(suffix, matters=False, may_be_sample=False)
+        return Verdict(suffix, may_be_sample=False) if suffix in _HOLDERS else None
 
 
-def _by_name(name: str) -> Verdict | None:
-    """Judge a file by its path and extension, None where they tell nothing."""
-    if is_hidden(steps_of(name)):
-        return Verdict("hidden", matters=False, may_be_image=False)
-    suffix = posixpath.splitext(name)[1].lower()
-    if suffix in decoding.EXTENSIONS:
-        return Verdict(None)
-    if suffix in DOCUMENTS:
-        return Verdict(suffix, matters=False, may_be_image=False)
-    return Verdict(suffix, may_be_image=False) if suffix in _HOLDERS else None
-
-
-def look_into(container: Container) -> Shelf:
-    """Look into the files whose name tells nothing: name -> what ``formats.sniff`` says."""
-
-    def is_open(name: str) -> bool:
-        return _by_name(name) is None
-
-    looked = Shelf()
-    # A packed tar is read once more for this.
-    if any(map(is_open, container.names)):
-        for name, head in container.contents(is_open, formats.HEAD):
-            looked.add(name, formats.sniff(head))
-    return looked
+def _extension(name: str) -> str:
+    return posixpath.splitext(name)[1].lower()
 
 
 class Losses:
     """Files that are not read, by the class that they would be of."""
 
-    def __init__(self, source: Path):
-        self._source = source
+    def __init__(self, source: Path, modality: FileKinds):
+        self._source, self._modality = source, modality
         self._lost: dict[tuple[str | None, str], Tally] = {}
 
     def add(self, spot: Spot, reason: str, name: str) -> None:
@@ -118,8 +127,8 @@ class Losses:
             lost.merge(self._lost[spot])
         where = ", ".join("/".join(filter(None, spot))[:80] for spot in gone[:5]) + ", ..." * (len(gone) > 5)
         raise UserError(
-            f"{self._source}: no image of {'the class' if len(gone) == 1 else 'the classes'} {where} can be read, but "
-            f"there are {describe_skipped(lost)}: {advise(lost.counts)}"
+            f"{self._source}: no {self._modality.noun} of the class{'es' * (len(gone) > 1)} {where} can be "
+            f"read, but there are {describe_skipped(lost)}: {advise(lost.counts, self._modality)}"
         )
 
 
@@ -132,7 +141,7 @@ def describe_skipped(skipped: Tally) -> str:
     return ", ".join(parts) + ", ..." * (len(skipped.counts) > 6)
 
 
-def advise(reasons: Iterable[str]) -> str:
+def advise(reasons: Iterable[str], modality: FileKinds) -> str:
     """Say what to do about files that are not read."""
     text = " ".join(reasons)
     for pointer, remedy in POINTERS.items():
@@ -141,21 +150,19 @@ def advise(reasons: Iterable[str]) -> str:
     if "symbolic link" in text:
         return "symbolic links are not followed: put the files themselves there, as `cp -rL` copies them"
     if any(reason.partition(" ")[0] in _ARCHIVES for reason in reasons):
-        return "archives within are not opened: unpack them, and give the folder or one that holds images"
+        return f"archives within are not opened: unpack them, and give the folder or one that holds {modality.noun}s"
     if ".parquet" in reasons:
-        return "to read images that are in Parquet, set fetch.source to parquet"
+        return f"to read {modality.noun}s that are in Parquet, set fetch.source to parquet"
     if any(reason in _TABLES for reason in reasons):
-        return "take the images out of these, as JPEG or PNG files"
+        return f"take the {modality.noun}s out of these, as {modality.usual_formats} files"
     if any(reason in _VIDEOS for reason in reasons):
-        return "take pictures out of the videos, as JPEG or PNG files"
-    if "(HEIC)" in text:
-        return (
-            f"run `pip install {formats.HEIF_PLUGIN.replace('_', '-')}` in .venv to have HEIC read, or convert them to "
-            "JPEG, or take their folder out"
-        )
+        return f"take {modality.noun}s out of the videos, as {modality.usual_formats} files"
+    for kind, remedy in modality.remedies.items():
+        if f"({kind})" in text:
+            return remedy
     if "unprintable" in text:
         return "rename them"
-    return "convert them to JPEG or PNG, or take their folder out"
+    return f"convert them to {modality.usual_formats}, or take their folder out"
 
 
 def steps_of(name: str) -> tuple[str, ...]:

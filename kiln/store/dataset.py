@@ -89,11 +89,11 @@ def pixel_schema(image_shape: Sequence[int]) -> pa.Schema:
     return pa.schema([("id", pa.string()), ("label", pa.int32()), ("unit", pa.string()), ("pixels", pixels)])
 
 
-def raw_table(records: Sequence) -> pa.Table:
-    """Make a table of kind ``raw`` from ``records.Record`` tuples."""
-    ids, labels, splits, groups, contents, paths = zip(*records, strict=True)
-    images = [{"bytes": content, "path": path} for content, path in zip(contents, paths, strict=True)]
-    return pa.table(dict(zip(RAW.names, (ids, labels, splits, groups, images), strict=True)), schema=RAW)
+def raw_table(records: Sequence, parts: Sequence[str] = ("image",)) -> pa.Table:
+    """Make a table of kind ``raw`` from ``records.Record`` tuples of some parts."""
+    ids, labels, splits, groups, contents = zip(*records, strict=True)
+    columns = [[sample[part]._asdict() for sample in contents] for part in parts]
+    return pa.table(dict(zip(RAW.names, (ids, labels, splits, groups, *columns), strict=True)), schema=RAW)
 
 
 def pixel_table(

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from cases import fuzz
-from conftest import ROOT, noise, png
+from conftest import IMAGE, PARTS, ROOT, noise, png
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
@@ -205,7 +205,7 @@ def read_archive(path, content: bytes) -> None:
     surprises = records.Surprises()
     try:
         container = containers.open_container(path, surprises.skipped)
-        for record in folders.open_source(container, surprises, path).records(None):
+        for record in folders.open_source(container, "image", IMAGE, surprises, path).records(None):
             assert record.label and ".." not in record.id.split("/") and not record.id.startswith("/")
     except UserError as error:
         one_sentence(error)
@@ -269,7 +269,7 @@ def test_layouts(names, passed, kind):
 
     container = listing.Container(listed, contents, [], links)
     try:
-        places = dict(folders.layout(container, surprises, ROOT).items())
+        places = dict(folders.layout(container, IMAGE, surprises, ROOT).items())
     except UserError as error:
         one_sentence(error)
         return
@@ -381,7 +381,7 @@ def test_parquet(place, content):
     path = place / "x.parquet"
     path.write_bytes(content)
     try:
-        source = parquet.open_parquet(path, FETCH, records.Surprises())
+        source = parquet.open_parquet(path, FETCH, PARTS, records.Surprises())
         assert all(record.label for record in source.records(None))
     except UserError as error:
         one_sentence(error)
@@ -435,7 +435,7 @@ def test_lists(listed, name, content, columns):
     try:
         container = containers.open_container(listed, surprises.skipped)
         settings = FETCH.model_copy(update={"manifest": name, **columns})
-        for record in manifest.open_manifest(container, settings, surprises, listed).records(None):
+        for record in manifest.open_manifest(container, settings, PARTS, surprises, listed).records(None):
             assert record.label and record.label == record.label.strip() and record.id in FILES
             assert record.split in (None, "train", "validation", "test")
             json.dumps(record[:4]).encode()

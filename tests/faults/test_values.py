@@ -6,12 +6,11 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import ROOT, noise, png
+from conftest import ROOT, noise, png, record
 
 from kiln.core import files
 from kiln.core.errors import UserError
 from kiln.networks import backend
-from kiln.sources import records
 from kiln.store import dataset
 from stages import augment, clean, evaluate, normalize, train
 
@@ -148,7 +147,7 @@ def test_evaluate_asks_for_the_model_that_is_not_there(here):
 def raw(folder, rows) -> None:
     """Write data/raw of (label, split, content), and an empty list of corrections."""
     listed = [
-        records.Record(f"{label}/{number}", label, split, None, content, None)
+        record(f"{label}/{number}", label, split, None, content, None)
         for number, (label, split, content) in enumerate(rows)
     ]
     with files.publish(folder / "data/raw") as raw_folder:

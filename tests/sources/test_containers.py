@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import png
+from conftest import IMAGE, png
 
 from kiln.core.errors import UserError
 from kiln.sources import archives, containers, folders, listing, records
@@ -20,7 +20,7 @@ SPLITS = ["test/cats/1.png", "test/dogs/1.png", "train/cats/1.png", "train/cats/
 
 def read(path: Path, surprises: records.Surprises) -> list[records.Record]:
     container = containers.open_container(path, surprises.skipped)
-    return list(folders.open_source(container, surprises, path).records(None))
+    return list(folders.open_source(container, "image", IMAGE, surprises, path).records(None))
 
 
 def fill(folder: Path) -> None:
@@ -59,8 +59,8 @@ def test_a_folder_and_its_archives_hold_the_same_records(tmp_path, kind):
     assert [(record.id, record.label, record.split) for record in found] == [
         (name, name.split("/")[1], name.split("/")[0]) for name in SPLITS
     ]
-    assert [record.content for record in found] == [png(seed) for seed in range(len(SPLITS))]
-    assert found[0].path == "1.png"
+    assert [record.contents["image"].bytes for record in found] == [png(seed) for seed in range(len(SPLITS))]
+    assert found[0].contents["image"].path == "1.png"
     assert surprises.skipped.counts == {".txt": 1}
 
 
@@ -104,7 +104,7 @@ def test_of_members_of_one_name_the_first_regular_one_counts(tmp_path):
         for seed, name in enumerate(["cats/1.png", "cats/1.png", "dogs/1.png"]):
             archive.writestr(name, png(seed))
     surprises = records.Surprises()
-    contents = {record.id: record.content for record in read(path, surprises)}
+    contents = {record.id: record.contents["image"].bytes for record in read(path, surprises)}
     assert contents == {"cats/1.png": png(0), "dogs/1.png": png(2)}
     assert surprises.skipped.counts == {"not a regular file": 1, "second file of one name": 1}
 
@@ -385,7 +385,7 @@ BACK = {name.replace("/", "\\"): content for name, content in PLAIN.items()}
 def test_separators_of_windows_are_read(tmp_path, kind):
     path = pack(tmp_path, kind, BACK)
     surprises = records.Surprises()
-    assert {record.id: record.content for record in read(path, surprises)} == PLAIN
+    assert {record.id: record.contents["image"].bytes for record in read(path, surprises)} == PLAIN
     container = containers.open_container(path, records.Tally())
     assert container.notes.counts == {"name with Windows' separators, read with /": 3}
 
@@ -419,14 +419,14 @@ def test_an_archive_of_archives_is_named(tmp_path, kind):
         (b"7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it"),
         (b"<!DOCTYPE html><html>sign in</html>", "a web page, .*: download the file again"),
         (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer.*git lfs pull"),
-        (png(0), "but an image: give the folder"),
+        (png(0), r"but one file \(PNG\): give the folder"),
         (b"", "but an empty file: download or copy it again"),
         (b"PK\3\4" + bytes(900), "a zip archive without its end, or one part of several"),
         (b"PK\7\x08PK\3\4" + bytes(900), "a zip archive without its end, or one part of several"),
         (b"path,label\na.png,cat\n", "but text: .* set fetch.source to manifest"),
         (b'{"error": "forbidden"}', "but JSON, as servers send"),
         (gzip.compress(b"no tar" * 200, mtime=0), "but compressed, though no tar"),
-        (b"%PDF-1.7", "but of the kind PDF"),
+        (b"%PDF-1.7", r"but one file \(PDF\)"),
         (b"\1\2\3" * 300, "neither a folder nor a readable zip or tar archive$"),
     ],
 )

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import png
+from conftest import IMAGE, png
 
 from kiln.core import formats
 from kiln.core.errors import UserError
@@ -33,7 +33,7 @@ def contained(files, **fields) -> listing.Container:
 def place(files, source=Path("src"), **fields) -> tuple[dict, dict, dict]:
     """Places by name, and what was skipped and noted, by reason."""
     surprises = records.Surprises()
-    places = dict(folders.layout(contained(files, **fields), surprises, source).items())
+    places = dict(folders.layout(contained(files, **fields), IMAGE, surprises, source).items())
     return places, dict(surprises.skipped.counts), surprises.notes.examples
 
 
@@ -301,6 +301,7 @@ def test_only_files_that_tell_nothing_are_looked_into():
             lambda wanted, first=None: (looked.append((name, first)) or (name, c) for name, c in contents(wanted)),
             [],
         ),
+        IMAGE,
         records.Surprises(),
         Path("src"),
     )
@@ -330,7 +331,7 @@ def test_a_class_that_would_vanish_from_the_test_stops_the_stage():
     ("name", "says"),
     [
         ("data/train-0.parquet", "set fetch.source to parquet"),
-        ("cats/1.mp4", "take pictures out of the videos"),
+        ("cats/1.mp4", "take images out of the videos"),
         ("train.tfrecord", "take the images out of these"),
     ],
 )
@@ -390,7 +391,7 @@ def test_links_to_folders_of_classes_are_named():
 def test_what_looks_odd_is_noted():
     surprises = records.Surprises()
     names = [*CLASSES, "cats/1.PNG", "birds/1.png"]
-    source = folders.open_source(contained(names, empty=["fish"]), surprises, Path("src"))
+    source = folders.open_source(contained(names, empty=["fish"]), "image", IMAGE, surprises, Path("src"))
     assert len(list(source.records(None))) == len(list(source.places())) == 6
     assert surprises.notes.examples == {
         "class with one image": ["birds"],
@@ -400,7 +401,11 @@ def test_what_looks_odd_is_noted():
     }
     surprises = records.Surprises()
     folders.open_source(
-        contained(["cats/e\u0301.png", "cats/\u00e9.png", "dogs/1.png", "dogs/2.png"]), surprises, Path("src")
+        contained(["cats/e\u0301.png", "cats/\u00e9.png", "dogs/1.png", "dogs/2.png"]),
+        "image",
+        IMAGE,
+        surprises,
+        Path("src"),
     )
     assert surprises.notes.examples == {
         "name that differs from another only by case or Unicode form": ["cats/\u00e9.png"]
@@ -440,7 +445,7 @@ def test_only_what_is_wanted_is_read():
     container = listing.Container(
         container.names, lambda wanted: (read.append(name) or (name, c) for name, c in contents(wanted)), []
     )
-    source = folders.open_source(container, records.Surprises(), Path("src"))
+    source = folders.open_source(container, "image", IMAGE, records.Surprises(), Path("src"))
     assert [record.id for record in source.records({"cats/1.png", "dogs/1.jpg"})] == ["cats/1.png", "dogs/1.jpg"]
     assert read == ["cats/1.png", "dogs/1.jpg"]
 

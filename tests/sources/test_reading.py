@@ -10,6 +10,7 @@ from kiln.core.errors import UserError
 from kiln.sources import cifar, reading, records
 
 FETCH = params.load(ROOT / "params.yaml").fetch
+INPUTS = {"image": "image"}
 
 
 def settings(**changes) -> params.Fetch:
@@ -25,7 +26,7 @@ def fill(folder: Path, classes: str = "ab", each: int = 20) -> Path:
 
 
 def test_digits():
-    found = list(reading.read(FETCH, 0, records.Surprises()))
+    found = list(reading.read(FETCH, INPUTS, 0, records.Surprises()))
     assert len(found) == 1797
     assert (found[0].id, found[0].label, found[1796].id) == ("0", "0", "1796")
 
@@ -47,7 +48,7 @@ def test_digits():
 )
 def test_settings_that_would_be_ignored_are_refused(changes, says):
     with pytest.raises(UserError, match=says):
-        reading.read(settings(**changes), 0, records.Surprises())
+        reading.read(settings(**changes), INPUTS, 0, records.Surprises())
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,7 @@ def test_the_users_images_are_never_passed_over(tmp_path, monkeypatch, changes, 
     monkeypatch.chdir(tmp_path)
     fill(tmp_path / "data/source")
     with pytest.raises(UserError, match=says):
-        reading.read(settings(**changes), 0, records.Surprises())
+        reading.read(settings(**changes), INPUTS, 0, records.Surprises())
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ def test_a_limit_draws_by_seed_and_grows_steadily(tmp_path):
         (limit, seed): [
             record.id
             for record in reading.read(
-                settings(source="images", path=str(folder), limit=limit), seed, records.Surprises()
+                settings(source="images", path=str(folder), limit=limit), INPUTS, seed, records.Surprises()
             )
         ]
         for limit, seed in [(3, 0), (7, 0), (3, 1), (50, 0)]

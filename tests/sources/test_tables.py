@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT, STAGES, png
+from conftest import PARTS, ROOT, STAGES, png, record
 
 from kiln import params
 from kiln.core.errors import UserError
@@ -35,16 +35,16 @@ def folder(tmp_path: Path, text: str | bytes = LIST) -> Path:
 def manifest(path: Path, surprises: records.Surprises | None = None, **changes) -> list[records.Record]:
     surprises = surprises or records.Surprises()
     container = containers.open_container(path, surprises.skipped)
-    source = manifests.open_manifest(container, settings(**changes), surprises, path)
+    source = manifests.open_manifest(container, settings(**changes), PARTS, surprises, path)
     found = list(source.records(None))
-    assert [record[:4] for record in found] == list(source.places())
+    assert [one[:4] for one in found] == list(source.places())
     return found
 
 
 EXPECTED = [
-    ("img/1.png", "NA", "train", "p1", png(1), "1.png"),
-    ("img/2.png", "007", "test", "p2", png(2), "2.png"),
-    ("img/3.png", "NA", "train", "p1", png(3), "3.png"),
+    record("img/1.png", "NA", "train", "p1", png(1), "1.png"),
+    record("img/2.png", "007", "test", "p2", png(2), "2.png"),
+    record("img/3.png", "NA", "train", "p1", png(3), "3.png"),
 ]
 
 
@@ -54,7 +54,7 @@ def test_a_manifest_in_a_folder_and_in_a_zip(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         for file in ("lists/all.csv", "img/1.png", "img/2.png", "img/3.png"):
             archive.write(path / file, f"wrapped/{file}")
-    assert [record[1:] for record in manifest(tmp_path / "x.zip")] == [row[1:] for row in EXPECTED]
+    assert [one[1:] for one in manifest(tmp_path / "x.zip")] == [row[1:] for row in EXPECTED]
 
 
 def test_a_parquet_manifest_and_other_columns(tmp_path):
@@ -62,7 +62,7 @@ def test_a_parquet_manifest_and_other_columns(tmp_path):
     rows = {"file": ["1.png", "2.png"], "class": ["NA", "007"], "split": [None, "val"]}
     pq.write_table(pa.table(rows), path / "img/all.parquet")
     found = manifest(path, manifest="img/all.parquet", image_column="file", label_column="class")
-    assert [record[:4] for record in found] == [
+    assert [one[:4] for one in found] == [
         ("img/1.png", "NA", None, None),
         ("img/2.png", "007", "validation", None),
     ]
@@ -77,7 +77,7 @@ def test_what_the_table_does_not_list_is_counted(tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("file,label\n", r"has no column path or file_name or .*, but file, label: name it by fetch\.image_column"),
+        ("file,label\n", r"has no column path or file_name or .*, but file, label: name it by fetch\.image\.column"),
         ("path,class\n", r"has no column label, but path, class"),
         ("path,label\n../img/1.png,a\n../img/9.png,a\n../img/8.png,b\n", r"lists 2 files .* \.\./img/9\.png first"),
         ("path,label\n../img/1.png,a\n../img/1.png,b\n", "line 3: .* listed before with another label"),
@@ -121,10 +121,10 @@ def picture(seed: int) -> dict:
 
 
 def parquet(path: Path, surprises: records.Surprises | None = None, **changes) -> list[records.Record]:
-    source = parquets.open_parquet(path, settings(**changes), surprises or records.Surprises())
+    source = parquets.open_parquet(path, settings(**changes), PARTS, surprises or records.Surprises())
     found = list(source.records(None))
     wanted = {place.id for place in source.places()}
-    assert {record.id for record in found} <= wanted
+    assert {one.id for one in found} <= wanted
     assert list(source.records(wanted)) == found
     return found
 
@@ -132,10 +132,10 @@ def parquet(path: Path, surprises: records.Surprises | None = None, **changes) -
 def test_hugging_faces_layout(tmp_path):
     face(tmp_path, "data/train-00000-of-00001.parquet", [picture(0), picture(1)], [1, 0], ["cat", "dog"])
     face(tmp_path, "data/test-00000-of-00001.parquet", [picture(2)], [1], ["cat", "dog"])
-    assert [record[:5] for record in parquet(tmp_path)] == [
-        ("data/test-00000-of-00001/0", "dog", "test", None, png(2)),
-        ("data/train-00000-of-00001/0", "dog", "train", None, png(0)),
-        ("data/train-00000-of-00001/1", "cat", "train", None, png(1)),
+    assert parquet(tmp_path) == [
+        record("data/test-00000-of-00001/0", "dog", "test", None, png(2)),
+        record("data/train-00000-of-00001/0", "dog", "train", None, png(0)),
+        record("data/train-00000-of-00001/1", "cat", "train", None, png(1)),
     ]
 
 
@@ -163,7 +163,7 @@ def test_hugging_faces_layout(tmp_path):
 )
 def test_splits_by_the_names_of_files_and_folders(tmp_path, name, split):
     face(tmp_path, name, [picture(0)], ["NA"], image="img")
-    assert [record[1:3] for record in parquet(tmp_path)] == [("NA", split)]
+    assert [one[1:3] for one in parquet(tmp_path)] == [("NA", split)]
 
 
 def test_names_that_do_not_tell_the_splits_are_refused(tmp_path):
@@ -191,7 +191,7 @@ def test_a_group_in_two_splits_of_parquet_is_refused_before_an_image_is_read(tmp
     assert len(parquet(tmp_path)) == 6
     grouped(tmp_path, "test-0.parquet", ["p3", "p2", None])
     with pytest.raises(UserError, match=r"row train-0/1: the group p2 is in two splits, test and train: put it"):
-        parquets.open_parquet(tmp_path, settings(), records.Surprises())
+        parquets.open_parquet(tmp_path, settings(), PARTS, records.Surprises())
 
 
 def test_a_group_in_two_splits_of_a_column_is_refused_and_none_is_train(tmp_path):
@@ -211,17 +211,17 @@ def test_plain_bytes_numbers_and_a_single_file(tmp_path):
     rows = {"pic": [png(0), png(1)], "y": [7, 8], "split": ["train", "test"], "group": [1, None]}
     pq.write_table(pa.table(rows), tmp_path / "x.parquet")
     found = parquet(tmp_path / "x.parquet", image_column="pic", label_column="y")
-    assert [record[:4] for record in found] == [("x/0", "7", "train", "1"), ("x/1", "8", "test", None)]
+    assert [one[:4] for one in found] == [("x/0", "7", "train", "1"), ("x/1", "8", "test", None)]
 
 
 def test_rows_without_image_or_label_are_counted(tmp_path):
     surprises = records.Surprises()
     face(tmp_path, "a.parquet", [None, {"bytes": None, "path": "x"}, picture(1), picture(2)], ["b", "b", None, "b"])
-    source = parquets.open_parquet(tmp_path, settings(), surprises)
-    assert [record.id for record in source.records(None)] == ["a/3"]
+    source = parquets.open_parquet(tmp_path, settings(), PARTS, surprises)
+    assert [one.id for one in source.records(None)] == ["a/3"]
     assert surprises.skipped.counts == {
-        "row without an image": 1,
-        "row with only the path of an image": 1,
+        "row without its image": 1,
+        "row with only the path of its image": 1,
         "row without a label": 1,
     }
 
@@ -229,15 +229,15 @@ def test_rows_without_image_or_label_are_counted(tmp_path):
 def test_a_class_without_any_image_is_told_with_the_count_and_what_to_do(tmp_path):
     face(tmp_path, "a.parquet", [{"bytes": None, "path": f"imgs/{row}.png"} for row in range(3)], ["a", "b", "a"])
     with pytest.raises(
-        UserError, match=r"3 rows hold no image, only its path \(such as imgs/0\.png\), and no image is "
+        UserError, match=r"3 rows hold only a path, not the content \(such as imgs/0\.png\), and nothing is "
     ):
         parquet(tmp_path)
     face(tmp_path, "a.parquet", [picture(0), {"bytes": None, "path": "imgs/1.png"}, None], ["a", "b", "b"])
-    source = parquets.open_parquet(tmp_path, settings(), records.Surprises())
-    assert [record.id for record in source.records({"a/0", "a/1"})] == ["a/0"]
-    with pytest.raises(UserError, match="no image is left of b"):
+    source = parquets.open_parquet(tmp_path, settings(), PARTS, records.Surprises())
+    assert [one.id for one in source.records({"a/0", "a/1"})] == ["a/0"]
+    with pytest.raises(UserError, match="nothing is left of b"):
         list(source.records({"a/1"}))
-    with pytest.raises(UserError, match=r"no image is left of b: write the Parquet with .* fetch\.source to manifest"):
+    with pytest.raises(UserError, match=r"nothing is left of b: write the Parquet with .* fetch\.source to manifest"):
         parquet(tmp_path)
 
 
@@ -245,14 +245,14 @@ def test_hugging_faces_mark_of_no_label_is_none_where_labels_have_names(tmp_path
     face(tmp_path, "data/train-0.parquet", [picture(0), picture(1)], [0, 1], ["cat", "dog"])
     face(tmp_path, "data/test-0.parquet", [picture(2), picture(3)], [-1, -1], ["cat", "dog"])
     surprises = records.Surprises()
-    assert [record[1:3] for record in parquets.open_parquet(tmp_path, settings(), surprises).records(None)] == [
+    assert [one[1:3] for one in parquets.open_parquet(tmp_path, settings(), PARTS, surprises).records(None)] == [
         ("cat", "train"),
         ("dog", "train"),
     ]
     assert surprises.skipped.counts == {"row without a label": 2}
     # Without names it may well be a class, and is noted.
     face(tmp_path / "x", "train.parquet", [picture(0), picture(1)], [-1, 1])
-    assert [record.label for record in parquet(tmp_path / "x", surprises)] == ["-1", "1"]
+    assert [one.label for one in parquet(tmp_path / "x", surprises)] == ["-1", "1"]
     assert list(surprises.notes.counts) == ["class called like a missing label; leave the label empty if it is one"]
 
 
@@ -326,9 +326,9 @@ def test_columns_of_kindred_types_are_read(tmp_path, types):
     table = pa.table({"image": GOOD["image"].cast(types[0]), "label": GOOD["label"].cast(types[1])})
     table = table.append_column("group", pa.array(["x", "y"]).dictionary_encode())
     pq.write_table(table, tmp_path / "x.parquet")
-    assert [record[1:5] for record in parquet(tmp_path / "x.parquet")] == [
-        ("a", None, "x", png(0)),
-        ("b", None, "y", png(1)),
+    assert parquet(tmp_path / "x.parquet") == [
+        record("x/0", "a", None, "x", png(0)),
+        record("x/1", "b", None, "y", png(1)),
     ]
 
 
@@ -369,13 +369,13 @@ def test_parquet_damaged_within_is_one_sentence(tmp_path):
 @pytest.mark.parametrize("names", ["ab", [1, 2], {"a": 1}, None])
 def test_names_of_labels_that_are_none_are_not_used(tmp_path, names):
     face(tmp_path, "a.parquet", [picture(0), picture(1)], [0, 1], names or "")
-    assert [record.label for record in parquet(tmp_path)] == ["0", "1"]
+    assert [one.label for one in parquet(tmp_path)] == ["0", "1"]
 
 
 def test_a_label_of_no_letters_is_none(tmp_path):
     surprises = records.Surprises()
     face(tmp_path, "a.parquet", [picture(0), picture(1)], ["", "b"])
-    assert [record.label for record in parquets.open_parquet(tmp_path, settings(), surprises).records(None)] == ["b"]
+    assert [one.label for one in parquets.open_parquet(tmp_path, settings(), PARTS, surprises).records(None)] == ["b"]
     assert surprises.skipped.counts == {"row without a label": 1}
 
 
@@ -397,7 +397,7 @@ def test_files_that_stand_for_parquet_are_named_and_hidden_ones_are_passed_over(
     for name in ("._train.parquet", "__MACOSX/._train.parquet"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"\0\5\x16\7")
-    assert [record.label for record in parquet(tmp_path)] == ["cat", "dog"]
+    assert [one.label for one in parquet(tmp_path)] == ["cat", "dog"]
     for content, says in (
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\n", "is a Git LFS pointer.*`git lfs pull`"),
         (b"<!DOCTYPE html>", "is no Parquet file, but of the kind HTML"),
@@ -425,7 +425,7 @@ def told(path: Path, **changes) -> tuple[list[tuple], records.Surprises]:
     """Read a manifest: (id, label, split) of its records, and the surprises."""
     surprises = records.Surprises()
     found = manifest(path, surprises, **{"manifest": "manifest.csv", **changes})
-    return [record[:3] for record in found], surprises
+    return [one[:3] for one in found], surprises
 
 
 TWO = [("images/a.png", "x", None), ("images/b.png", "y", None)]
@@ -605,7 +605,7 @@ def test_labels_are_tidied_and_that_is_noted_with_counts(tmp_path):
     assert "cat\\u200b " in surprises.notes.examples[classnames.TIDIED][1]
     face(tmp_path / "p", "x.parquet", [picture(0), picture(1)], ["cat ", "\ufeffdog"])
     surprises = records.Surprises()
-    assert [record.label for record in parquet(tmp_path / "p", surprises)] == ["cat", "dog"]
+    assert [one.label for one in parquet(tmp_path / "p", surprises)] == ["cat", "dog"]
     assert surprises.notes.counts == {classnames.TIDIED: 2}
 
 

@@ -4,11 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import whole
+from conftest import record, whole
 
 from kiln.core import files
 from kiln.core.errors import UserError
-from kiln.sources.records import Record
 from kiln.store import dataset
 
 SHAPE = (4, 6, 3)
@@ -63,7 +62,7 @@ def test_shards_are_cut_by_size_and_read_in_order(tmp_path, monkeypatch):
 
 
 def test_raw_records_keep_every_byte(tmp_path):
-    records = [Record("a/1", "a", None, None, b"\x00\xff", "1.png"), Record("b/2", "b", "test", "p7", b"", None)]
+    records = [record("a/1", "a", None, None, b"\x00\xff", "1.png"), record("b/2", "b", "test", "p7", b"", None)]
     dataset.write(tmp_path, [(None, dataset.raw_table(records))], "raw")
     (table,) = dataset.open_dataset(tmp_path, "raw").tables()
     rows = table.to_pylist()
