@@ -27,9 +27,11 @@ from kiln.core.errors import UserError
 from kiln.modalities import base
 from kiln.modalities.image import decoding
 from kiln.modalities.image.conversion import Conversion
+from kiln.modalities.image.formats import ImageFiles
 from kiln.networks import artifact, models, prediction
 
 BATCH, BATCH_BYTES = 256, 64 * 2**20
+_IMAGES = ImageFiles()
 
 
 def listed(arguments: Iterable[str], lines: Iterable[bytes]) -> Iterator[Path]:
@@ -52,7 +54,7 @@ def listed(arguments: Iterable[str], lines: Iterable[bytes]) -> Iterator[Path]:
 
 def _named(lines: Iterable[bytes]) -> Iterator[Path]:
     for number, line in enumerate(lines):
-        if not number and line[:1] > b"\x7f" and formats.sniff(line) in formats.READ:  # not BMW/1.png
+        if not number and line[:1] > b"\x7f" and _IMAGES.reads(line):  # not BMW/1.png
             line = b"\0"  # no path, so that the image itself is one complaint, as below
         # Lists from Windows: a mark of the encoding, and both characters for the line's end.
         if name := (line if number else line.removeprefix(codecs.BOM_UTF8)).rstrip(b"\r\n"):
@@ -82,15 +84,15 @@ def _inside(path: Path, around: frozenset[str] = frozenset()) -> Iterator[Path]:
 
 def _is_image(path: Path) -> bool:
     """Tell as fetch does: by the extension where that is known, else by content."""
-    if path.suffix.lower() in decoding.EXTENSIONS:
+    if path.suffix.lower() in _IMAGES.extensions:
         return True
-    if path.suffix.lower() in formats.RAW:
+    if path.suffix.lower() in _IMAGES.refused:
         return False
     try:
         if not path.is_file():  # a link to a pipe, which might never end
             return False
         with path.open("rb") as file:
-            return formats.sniff(file.read(formats.HEAD)) in formats.READ
+            return _IMAGES.reads(file.read(formats.HEAD))
     except OSError:
         return False
 
@@ -108,7 +110,7 @@ def read(path: Path, conversion: Conversion) -> np.ndarray:
     except FileNotFoundError:
         why = "it does not exist: check the path"
     except IsADirectoryError:
-        why = f"the folder holds no image file ({' '.join(sorted(decoding.EXTENSIONS))}): check the path"
+        why = f"the folder holds no image file ({' '.join(sorted(_IMAGES.extensions))}): check the path"
         if not os.access(path, os.R_OK | os.X_OK):
             why = "the folder cannot be opened: check its permissions"
     except OSError as error:

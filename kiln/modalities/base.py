@@ -128,13 +128,38 @@ class Storage(Protocol):
         """Open what was spooled, as a memory map where possible."""
 
 
-class Modality(Protocol):
-    """What Kiln must know of a modality.
+class FileKinds(Protocol):
+    """What sources must know of a modality's files.
 
     Attributes:
         name: as in ``inputs``, and of the folder.
         noun: what a sample of it is called in sentences.
         extensions: of file names, lower case, with the dot.
+        refused: extension -> what such files are, which begin like files that are read, but are not.
+        usual_formats: what to convert other files to, for sentences.
+        remedies: kind of file, as ``formats.sniff`` names it -> what to do about it.
+        columns: usual names of its column in Parquet.
+    """
+
+    name: str
+    noun: str
+    extensions: frozenset[str]
+    refused: Mapping[str, str]
+    usual_formats: str
+    remedies: Mapping[str, str]
+    columns: tuple[str, ...]
+
+    def reads(self, head: bytes) -> bool:
+        """Tell by a file's first ``formats.HEAD`` bytes whether it is of a kind that is decoded."""
+
+    def encode(self, value) -> bytes:
+        """Make a file of a value, for sources that hold arrays."""
+
+
+class Modality(FileKinds, Protocol):
+    """What Kiln must know of a modality, besides its files.
+
+    Attributes:
         facts: the names of what ``decode`` says of a sample as it came.
         notes_reason: the reason of findings about what is wrong beside the value.
         checks: reason -> check, in the order in which they are made.
@@ -142,9 +167,6 @@ class Modality(Protocol):
         corruptions: name -> corruption.
     """
 
-    name: str
-    noun: str
-    extensions: frozenset[str]
     facts: tuple[str, ...]
     notes_reason: str
     checks: Mapping[str, Check]
@@ -152,12 +174,6 @@ class Modality(Protocol):
     corruptions: Mapping[str, Corruption]
 
     # Files and values
-
-    def reads(self, head: bytes) -> bool:
-        """Tell by a file's first ``formats.HEAD`` bytes whether it is of a kind that is decoded."""
-
-    def encode(self, value) -> bytes:
-        """Make a file of a value, for sources that hold arrays."""
 
     def settle(self, contents: Iterable[Sequence[bytes]], settings) -> Conversion:
         """Choose the conversion of a set of samples, by their contents where the settings say ``auto``."""

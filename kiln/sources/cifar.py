@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from kiln.core.errors import UserError
-from kiln.modalities.image import pictures
-from kiln.sources.containers import Container
-from kiln.sources.records import Place, Record, Source
+from kiln.modalities.base import FileKinds
+from kiln.sources.listing import Container
+from kiln.sources.records import Content, Place, Record, Source
 
 SIDE = 32
 _PIXELS = 3 * SIDE * SIDE
@@ -54,12 +54,14 @@ _PICKLED = {
 }  # fmt: skip
 
 
-def open_source(kind: str, container: Container, path) -> Source:
+def open_source(kind: str, container: Container, part: str, modality: FileKinds, path) -> Source:
     """Read an official archive or its unpacked folder; the binary version, which holds no code, is preferred.
 
     Args:
         kind: ``cifar10`` or ``cifar100``.
         container: the folder or archive.
+        part: the name of the one part of each sample.
+        modality: of it, which encodes the pixels.
         path: of it, for errors.
 
     Raises:
@@ -95,7 +97,7 @@ def open_source(kind: str, container: Container, path) -> Source:
             for place, values in zip(places, pixels, strict=True):
                 if wanted is None or place.id in wanted:
                     picture = values.reshape(3, SIDE, SIDE).transpose(1, 2, 0)
-                    yield Record(*place, pictures.encode_png(picture), None)
+                    yield Record(*place, {part: Content(modality.encode(picture))})
 
     return Source(lambda: (place for places, _ in batches() for place in places), records)
 

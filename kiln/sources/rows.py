@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from kiln.core.errors import UserError
 from kiln.core.formats import HEAD, sniff
-from kiln.sources.records import POINTERS, tidy, visible
+from kiln.sources.names import tidy, visible
+from kiln.sources.records import POINTERS
 
 # The first wins where a header tells nothing.
 _SEPARATORS = (",", ";", "\t", "|")

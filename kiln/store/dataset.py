@@ -105,12 +105,12 @@ def clean_schema(parts: Mapping[str, Part]) -> pa.Schema:
     return pa.schema([*fixed, *((name, part.storage.column) for name, part in parts.items())])
 
 
-def raw_table(records: Sequence, parts: Sequence[str] = ("image",)) -> pa.Table:
-    """Make a table of kind ``raw`` from ``records.Record`` tuples."""
-    ids, labels, splits, groups, contents, paths = zip(*records, strict=True)
-    images = [{"bytes": content, "path": path} for content, path in zip(contents, paths, strict=True)]
+def raw_table(records: Sequence, parts: Sequence[str]) -> pa.Table:
+    """Make a table of kind ``raw`` from ``records.Record`` tuples of some parts."""
+    ids, labels, splits, groups, contents = zip(*records, strict=True)
+    columns = [[sample[part]._asdict() for sample in contents] for part in parts]
     schema = raw_schema(parts)
-    return pa.table(dict(zip(schema.names, (ids, labels, splits, groups, images), strict=True)), schema=schema)
+    return pa.table(dict(zip(schema.names, (ids, labels, splits, groups, *columns), strict=True)), schema=schema)
 
 
 def clean_table(

@@ -2,9 +2,11 @@ from pathlib import Path
 
 import pytest
 from makers.images import png
+from makers.records import IMAGE
 
+from kiln.core import formats
 from kiln.core.errors import UserError
-from kiln.sources import containers, folders, records, shelf
+from kiln.sources import classnames, folders, listing, records, shelf
 
 CLASSES = ["cats/1.png", "cats/2.PNG", "dogs/1.jpg", "dogs/deep/2.png"]
 SPLITS = ["test/cats/1.png", "test/dogs/1.png", "train/cats/1.png", "train/cats/2.png", "train/dogs/1.png"]
@@ -18,7 +20,7 @@ def listed(names) -> shelf.Shelf:
     return made
 
 
-def contained(files, **fields) -> containers.Container:
+def contained(files, **fields) -> listing.Container:
     """Files by name, or names of files that all are PNG."""
     files = files if isinstance(files, dict) else dict.fromkeys(files, png(0))
     fields.setdefault("empty", [])
@@ -26,13 +28,13 @@ def contained(files, **fields) -> containers.Container:
     def contents(wanted, first=None):
         return ((name, content[:first]) for name, content in files.items() if wanted(name))
 
-    return containers.Container(listed(files), contents, **fields)
+    return listing.Container(listed(files), contents, **fields)
 
 
 def place(files, source=Path("src"), **fields) -> tuple[dict, dict, dict]:
     """Places by name, and what was skipped and noted, by reason."""
     surprises = records.Surprises()
-    places = dict(folders.layout(contained(files, **fields), surprises, source).items())
+    places = dict(folders.layout(contained(files, **fields), IMAGE, surprises, source).items())
     return places, dict(surprises.skipped.counts), surprises.notes.examples
 
 
@@ -295,15 +297,16 @@ def test_only_files_that_tell_nothing_are_looked_into():
     container = contained(["cats/1.png", "cats/2.txt", "cats/3", ".git/4", "dogs/1.jpg"])
     contents = container.contents
     folders.layout(
-        containers.Container(
+        listing.Container(
             container.names,
             lambda wanted, first=None: (looked.append((name, first)) or (name, c) for name, c in contents(wanted)),
             [],
         ),
+        IMAGE,
         records.Surprises(),
         Path("src"),
     )
-    assert looked == [("cats/3", folders.formats.HEAD)]
+    assert looked == [("cats/3", formats.HEAD)]
 
 
 @pytest.mark.parametrize(
@@ -329,7 +332,7 @@ def test_a_class_that_would_vanish_from_the_test_stops_the_stage():
     ("name", "says"),
     [
         ("data/train-0.parquet", "set fetch.source to parquet"),
-        ("cats/1.mp4", "take pictures out of the videos"),
+        ("cats/1.mp4", "take images out of the videos"),
         ("train.tfrecord", "take the images out of these"),
     ],
 )
@@ -389,7 +392,7 @@ def test_links_to_folders_of_classes_are_named():
 def test_what_looks_odd_is_noted():
     surprises = records.Surprises()
     names = [*CLASSES, "cats/1.PNG", "birds/1.png"]
-    source = folders.open_source(contained(names, empty=["fish"]), surprises, Path("src"))
+    source = folders.open_source(contained(names, empty=["fish"]), "image", IMAGE, surprises, Path("src"))
     assert len(list(source.records(None))) == len(list(source.places())) == 6
     assert surprises.notes.examples == {
         "class with one image": ["birds"],
@@ -399,7 +402,11 @@ def test_what_looks_odd_is_noted():
     }
     surprises = records.Surprises()
     folders.open_source(
-        contained(["cats/e\u0301.png", "cats/\u00e9.png", "dogs/1.png", "dogs/2.png"]), surprises, Path("src")
+        contained(["cats/e\u0301.png", "cats/\u00e9.png", "dogs/1.png", "dogs/2.png"]),
+        "image",
+        IMAGE,
+        surprises,
+        Path("src"),
     )
     assert surprises.notes.examples == {
         "name that differs from another only by case or Unicode form": ["cats/\u00e9.png"]
@@ -429,17 +436,17 @@ def test_classes_of_two_splits_that_look_the_same_are_refused():
 def test_labels_are_tidied_and_that_is_noted():
     places, _, notes = place(["cats /1.png", "cats /2.png", "e\u0301/1.png", "e\u0301/2.png"])
     assert {label for _, label, *_ in places.values()} == {"cats", "\u00e9"}
-    assert notes == {records.TIDIED: ["'cats '", "'e\\u0301'"]}
+    assert notes == {classnames.TIDIED: ["'cats '", "'e\\u0301'"]}
 
 
 def test_only_what_is_wanted_is_read():
     read = []
     container = contained(CLASSES)
     contents = container.contents
-    container = containers.Container(
+    container = listing.Container(
         container.names, lambda wanted: (read.append(name) or (name, c) for name, c in contents(wanted)), []
     )
-    source = folders.open_source(container, records.Surprises(), Path("src"))
+    source = folders.open_source(container, "image", IMAGE, records.Surprises(), Path("src"))
     assert [record.id for record in source.records({"cats/1.png", "dogs/1.jpg"})] == ["cats/1.png", "dogs/1.jpg"]
     assert read == ["cats/1.png", "dogs/1.jpg"]
 

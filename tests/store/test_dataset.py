@@ -6,10 +6,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from makers.datasets import image_parts, image_table, whole, write_images
+from makers.records import record
 
 from kiln.core import files
 from kiln.core.errors import UserError
-from kiln.sources.records import Record
+from kiln.sources.records import Content, Record
 from kiln.store import dataset
 
 SHAPE = (4, 6, 3)
@@ -63,8 +64,8 @@ def test_shards_are_cut_by_size_and_read_in_order(tmp_path, monkeypatch):
 
 
 def test_raw_records_keep_every_byte(tmp_path):
-    records = [Record("a/1", "a", None, None, b"\x00\xff", "1.png"), Record("b/2", "b", "test", "p7", b"", None)]
-    dataset.write(tmp_path, [(None, dataset.raw_table(records))], "raw", parts=["image"])
+    records = [record("a/1", "a", None, None, b"\x00\xff", "1.png"), record("b/2", "b", "test", "p7", b"", None)]
+    dataset.write(tmp_path, [(None, dataset.raw_table(records))], "raw")
     (table,) = dataset.open_dataset(tmp_path, "raw").tables()
     rows = table.to_pylist()
     assert rows[0]["image"] == {"bytes": b"\x00\xff", "path": "1.png"}
@@ -262,7 +263,7 @@ def test_samples_of_two_parts_keep_each_whole(tmp_path):
 
 @pytest.mark.parametrize("parts", [None, [], {"image": {}}, ["image", 1], ["id"]])
 def test_raw_samples_name_their_parts(tmp_path, parts):
-    records = [Record("a/1", "a", None, None, b"x", "1.png")]
+    records = [Record("a/1", "a", None, None, {"photo": Content(b"x", "1.png")})]
     dataset.write(tmp_path, [(None, dataset.raw_table(records, ["photo"]))], "raw", parts=["photo"])
     (table,) = dataset.open_dataset(tmp_path, "raw").tables()
     assert table.column_names == ["id", "label", "split", "group", "photo"]

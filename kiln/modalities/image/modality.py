@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kiln.core import formats
 from kiln.modalities.base import ArrayStorage, Copies, Decoded, Exhibit, Explained
 from kiln.modalities.image import (
     augmentation,
@@ -24,26 +23,17 @@ from kiln.modalities.image import (
     settling,
 )
 from kiln.modalities.image.conversion import Conversion
+from kiln.modalities.image.formats import ImageFiles
 from kiln.params.image import Augment, Clean, Normalize
 
 
-class Image:
+class Image(ImageFiles):
     """The modality ``image``; values are pixels, uint8 [N, H, W, C], C 1 (gray) or 3 (RGB)."""
 
-    name, noun = "image", "image"
-    extensions = decoding.EXTENSIONS
     facts = ("short_side", "aspect")
     notes_reason = "metadata"
     slices, checks = checks.SLICES, checks.CHECKS  # at once: here the second name hides the module
     corruptions = corruptions.CORRUPTIONS
-
-    def reads(self, head: bytes) -> bool:
-        """Tell by a file's first bytes whether it is of a kind that is decoded."""
-        return formats.sniff(head) in formats.READ
-
-    def encode(self, value: np.ndarray) -> bytes:
-        """Make a PNG of pixels, uint8 [H, W, C]."""
-        return pictures.encode_png(value)
 
     def settle(self, contents: Iterable[Sequence[bytes]], settings: Clean) -> Conversion:
         """Choose size, channels and range where they are ``auto``; see ``settling``."""

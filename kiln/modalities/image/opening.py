@@ -13,9 +13,10 @@ import numpy as np
 from PIL import Image
 
 from kiln.core import formats, parallel
-from kiln.core.formats import HEIF_PLUGIN, READ, sniff
+from kiln.core.formats import sniff
 from kiln.modalities.base import TooLarge, Undecodable
 from kiln.modalities.image import deep, levels, metadata, tiff_values, tiffs
+from kiln.modalities.image.formats import HEIF_PLUGIN, READ
 
 _PLUGINS = {"JPEG 2000": "JPEG2000", "HEIC": "HEIF"}
 MAX_PIXELS = 100_000_000

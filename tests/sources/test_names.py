@@ -1,6 +1,6 @@
 import pytest
 
-from kiln.sources import records
+from kiln.sources import names, records
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from kiln.sources import records
     ],
 )
 def test_labels_are_tidied(name, read):
-    assert records.tidy(name) == read == records.tidy(read)
+    assert names.tidy(name) == read == names.tidy(read)
 
 
 @pytest.mark.parametrize(
@@ -40,15 +40,15 @@ def test_labels_are_tidied(name, read):
     ],
 )
 def test_names_that_look_the_same_are_equal_when_folded(twins):
-    assert len({records.folded(name) for name in twins}) == 1
-    assert len({records.visible(name) for name in twins}) == len(twins)
+    assert len({names.folded(name) for name in twins}) == 1
+    assert len({names.visible(name) for name in twins}) == len(twins)
 
 
 @pytest.mark.parametrize(
     "pair", [("x2", "x\u00b2"), ("cat", "cats"), ("a b", "ab"), ("1/2", "\u00bd"), ("1", "\u2460")]
 )
 def test_names_that_look_different_are_not(pair):
-    assert records.folded(pair[0]) != records.folded(pair[1])
+    assert names.folded(pair[0]) != names.folded(pair[1])
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_names_that_look_different_are_not(pair):
     ],
 )
 def test_words_that_tell_splits(name, splits):
-    assert records.split_words(name) == splits
+    assert names.split_words(name) == splits
 
 
 def test_a_tally_has_few_reasons_whatever_strangers_write():

@@ -8,9 +8,10 @@ from makers.projects import ROOT
 from kiln import params
 from kiln.core import download
 from kiln.core.errors import UserError
-from kiln.sources import cifar, records, sources
+from kiln.sources import cifar, reading, records
 
 FETCH = params.load(ROOT / "params.yaml").fetch
+INPUTS = {"image": "image"}
 
 
 def settings(**changes) -> params.Fetch:
@@ -26,7 +27,7 @@ def fill(folder: Path, classes: str = "ab", each: int = 20) -> Path:
 
 
 def test_digits():
-    found = list(sources.read(FETCH, 0, records.Surprises()))
+    found = list(reading.read(FETCH, INPUTS, 0, records.Surprises()))
     assert len(found) == 1797
     assert (found[0].id, found[0].label, found[1796].id) == ("0", "0", "1796")
 
@@ -48,7 +49,7 @@ def test_digits():
 )
 def test_settings_that_would_be_ignored_are_refused(changes, says):
     with pytest.raises(UserError, match=says):
-        sources.read(settings(**changes), 0, records.Surprises())
+        reading.read(settings(**changes), INPUTS, 0, records.Surprises())
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_the_users_images_are_never_passed_over(tmp_path, monkeypatch, changes, 
     monkeypatch.chdir(tmp_path)
     fill(tmp_path / "data/source")
     with pytest.raises(UserError, match=says):
-        sources.read(settings(**changes), 0, records.Surprises())
+        reading.read(settings(**changes), INPUTS, 0, records.Surprises())
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_the_users_images_are_never_passed_over(tmp_path, monkeypatch, changes, 
 def test_what_is_downloaded_and_how_it_is_pinned(tmp_path, monkeypatch, changes, url, sha256):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(download, "fetch", lambda *asked: asked)
-    assert sources.locate(settings(**changes)) == (url, sha256, FETCH.deadline)
+    assert reading.locate(settings(**changes)) == (url, sha256, FETCH.deadline)
 
 
 def test_a_limit_draws_by_seed_and_grows_steadily(tmp_path):
@@ -90,8 +91,8 @@ def test_a_limit_draws_by_seed_and_grows_steadily(tmp_path):
     drawn = {
         (limit, seed): [
             record.id
-            for record in sources.read(
-                settings(source="images", path=str(folder), limit=limit), seed, records.Surprises()
+            for record in reading.read(
+                settings(source="images", path=str(folder), limit=limit), INPUTS, seed, records.Surprises()
             )
         ]
         for limit, seed in [(3, 0), (7, 0), (3, 1), (50, 0)]
