@@ -85,8 +85,12 @@ class Project:
         return self.run("dvc", *arguments, check=check)
 
     def stage(self, name: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
-        """Run a stage or command without DVC."""
+        """Run a stage without DVC."""
         return self.run(sys.executable, "-m", f"stages.{name}", *arguments, check=check)
+
+    def kiln(self, *words: str, check: bool = True) -> subprocess.CompletedProcess:
+        """Run a command of Kiln by the code of the project."""
+        return self.run(sys.executable, "-m", "kiln", *words, check=check)
 
     def commit(self, message: str) -> None:
         self.run("git", "add", "-A")

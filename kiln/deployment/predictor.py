@@ -1,33 +1,27 @@
-"""Classify image files by the model in data/model/: a command, no stage.
-
-    kiln predict PATH... [--json] [--flip] [--model FOLDER]
-    kiln predict --benchmark      what the model costs on this machine
+"""Classify image files by a trained model.
 
 Files go through the very conversion that clean used for the training images. A
 file that cannot be read is reported, on standard error or in the JSON, and the
 others are classified all the same.
 """
 
-import argparse
 import codecs
 import itertools
 import json
 import math
 import os
-import statistics
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from kiln.core import entry, figures, files, formats, parallel
+from kiln.core import files, formats, parallel
 from kiln.core.errors import UserError
 from kiln.modalities import base
 from kiln.modalities.image import decoding
 from kiln.modalities.image.conversion import Conversion
-from kiln.networks import artifact, models, prediction
+from kiln.networks import artifact, models
 
 BATCH, BATCH_BYTES = 256, 64 * 2**20
 
@@ -174,7 +168,7 @@ def as_text(path: Path, classes: list[str], row: np.ndarray) -> str:
     return f"{_shown(path)}: " + ", ".join(f"{_shown(classes[index])} {row[index]:.1%}" for index in likeliest)
 
 
-def tell(results: Iterable[tuple[Path, np.ndarray | UserError]], classes: list[str], in_json: bool) -> int:
+def print_results(results: Iterable[tuple[Path, np.ndarray | UserError]], classes: list[str], in_json: bool) -> int:
     """Print results as they come, and what could not be read: on standard error, or as an object of the JSON.
 
     Returns:
@@ -193,78 +187,3 @@ def tell(results: Iterable[tuple[Path, np.ndarray | UserError]], classes: list[s
     if in_json:
         print("\n]" if before == ",\n" else "[]")
     return failed
-
-
-def benchmark(classifier: artifact.Classifier, seconds: float = 3.0) -> dict[str, float]:
-    """Measure the model on random pixels, from memory, after a few warm-up rounds.
-
-    Args:
-        classifier: the model.
-        seconds: how long each of the two measurements takes, about.
-
-    Returns:
-        parameters, multiply_adds (of an image), milliseconds_an_image (median at
-        batch 1), images_a_second (median at the batch named: 256, or fewer where those take much memory).
-    """
-    generator = np.random.default_rng(0)
-
-    def median(size: int) -> float:
-        pixels = generator.integers(0, 256, (size, *classifier.conversion.image_shape), dtype=np.uint8)
-        for _ in range(3):
-            classifier.model.predict_on_batch(pixels)
-        times, end = [], time.perf_counter() + seconds
-        while len(times) < 5 or time.perf_counter() < end:
-            start = time.perf_counter()
-            classifier.model.predict_on_batch(pixels)
-            times.append(time.perf_counter() - start)
-        return statistics.median(times)
-
-    batch = min(BATCH, prediction.batch_size(classifier.model))
-    return {
-        "parameters": classifier.model.count_params(),
-        "multiply_adds": models.multiply_adds(classifier.model),
-        "milliseconds_an_image": 1000 * median(1),
-        "batch": batch,
-        "images_a_second": batch / median(batch),
-    }
-
-
-def tell_costs(costs: dict[str, float], folder: Path) -> str:
-    """Lay out what ``benchmark`` measured, and the size on disk."""
-    size = sum(path.stat().st_size for path in folder.iterdir())
-    return (
-        f"{costs['parameters']:,} parameters, {costs['multiply_adds']:,} multiply-adds an image, "
-        f"{size / 1e6:.2f} MB on disk\n"
-        f"{costs['milliseconds_an_image']:.2f} ms an image at batch 1, "
-        f"{costs['images_a_second']:,.0f} images a second at batch {costs['batch']} (medians on this machine)"
-    )
-
-
-def main() -> None:
-    """Read the command line and print; end with exit code 1 where a file could not be read."""
-    parser = argparse.ArgumentParser(prog="kiln predict", description="Classify image files.")
-    parser.add_argument(
-        "paths",
-        nargs="*",
-        metavar="PATH",
-        help="an image file; a folder, for the image files in it and in its folders, in order; - for paths on "
-        "standard input, one per line. What cannot be read is reported on standard error, with exit code 1 at the end",
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON: every class's probability, or the error")
-    parser.add_argument("--flip", action="store_true", help="average over each image and its mirror image")
-    parser.add_argument("--model", type=Path, default=Path("data/model"), metavar="FOLDER", help="default: %(default)s")
-    parser.add_argument("--benchmark", action="store_true", help="measure the model's speed instead")
-    options = parser.parse_args()
-    if bool(options.paths) == options.benchmark:
-        parser.error("name image files, or give --benchmark alone")
-    classifier = artifact.load(options.model)
-    if options.benchmark:
-        print(tell_costs(benchmark(classifier), options.model))
-        return
-    results = classify(classifier, listed(options.paths, getattr(sys.stdin, "buffer", ())), options.flip)
-    if failed := tell(results, classifier.classes, options.json):
-        sys.exit(f"predict: {figures.plural(failed, 'file')} could not be read" if options.json else 1)
-
-
-if __name__ == "__main__":
-    entry.run(main, "predict")

@@ -1,13 +1,10 @@
-"""Search for better params, one experiment after the other: a command.
-
-    kiln search --trials 20 'train.lr=log(1e-4..1e-1)' 'train.optimizer=adam,sgd' 'train.batch_size=16..128'
+"""Search for better params, one experiment after the other.
 
 Each trial is a DVC experiment named NAME-1, NAME-2, ... The search remembers
 nothing of its own: what was tried is read back from `dvc exp show`, so that it
 goes on where it stopped, at any time. Figures of test may not be searched by.
 """
 
-import argparse
 import contextlib
 import json
 import math
@@ -22,7 +19,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from kiln import params
-from kiln.core import entry, figures, git, lifetime
+from kiln.core import figures, git, lifetime
 from kiln.core.errors import UserError
 from kiln.evaluation import comparison
 
@@ -192,7 +189,7 @@ def cause(stderr: str) -> str:
     return told[0] if told else "without a word"
 
 
-def search(space: Mapping, name: str, metric: str, trials: int, seed: int) -> dict[int, tuple[dict, float]]:
+def run_trials(space: Mapping, name: str, metric: str, trials: int, seed: int) -> dict[int, tuple[dict, float]]:
     """Try until so many trials are done; give what was tried.
 
     Raises:
@@ -216,36 +213,34 @@ def search(space: Mapping, name: str, metric: str, trials: int, seed: int) -> di
     return done
 
 
-def main() -> None:
-    """Read the command line, search, bring the working tree back, and name the best."""
-    parser = argparse.ArgumentParser(prog="kiln search", description=__doc__.partition("\n")[0])
-    parser.add_argument("space", nargs="+", metavar="KEY=SPACE", help="LOW..HIGH, log(LOW..HIGH) or ONE,TWO,...")
-    parser.add_argument("--trials", type=int, default=20, help="how many in all, those before among them")
-    parser.add_argument("--metric", default="validation.accuracy", help="figure of validation, default: %(default)s")
-    parser.add_argument("--name", default="search", help="of the experiments, default: %(default)s")
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    if not options.metric.startswith("validation.") or not figures.better(options.metric):
-        raise UserError(f"{options.metric} is no figure to choose by: name one of validation, as validation.log_loss")
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", options.name):
-        raise UserError(f"--name {options.name!r}: letters, digits and hyphens, a letter first")
-    if options.trials < 1:
-        raise UserError(f"--trials {options.trials}: at least 1")
-    space = dict(parse(text) for text in options.space)
+def search(space: Sequence[str], name: str, metric: str, trials: int, seed: int) -> tuple[int, dict[int, float]]:
+    """Check what is asked, search, and bring the working tree back.
+
+    Args:
+        space: dimensions, as ``parse`` reads them.
+        name: of the search and, with a number, of its experiments.
+        metric: key of metrics.json, of validation.
+        trials: how many in all, those of before among them.
+        seed: of the sampler.
+
+    Returns:
+        The number of the best trial, and number -> metric of all.
+
+    Raises:
+        UserError: something asked for is not possible, or three trials in a row failed.
+    """
+    if not metric.startswith("validation.") or not figures.better(metric):
+        raise UserError(f"{metric} is no figure to choose by: name one of validation, as validation.log_loss")
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", name):
+        raise UserError(f"--name {name!r}: letters, digits and hyphens, a letter first")
+    if trials < 1:
+        raise UserError(f"--trials {trials}: at least 1")
+    dimensions = dict(parse(text) for text in space)
     clean_tree()
     try:
-        done = search(space, options.name, options.metric, options.trials, options.seed)
+        done = run_trials(dimensions, name, metric, trials, seed)
     finally:
         restore()
-    sign = 1 if figures.better(options.metric) == "higher" else -1
-    best = max(done, key=lambda number: sign * done[number][1])
-    print(f"search: best of {len(done)}: {options.name}-{best}, {options.metric} {done[best][1]:.6g}")
-    print(
-        f"search: commit your edits, then `dvc exp apply {options.name}-{best}` takes it over: it undoes what is not "
-        "committed (`git stash apply refs/exps/apply/stash` brings that back, see docs/recovery.md); "
-        "`dvc exp show --md` lists all"
-    )
-
-
-if __name__ == "__main__":
-    entry.run(main, "search")
+    values = {number: value for number, (_, value) in done.items()}
+    choose = max if figures.better(metric) == "higher" else min
+    return choose(values, key=values.get), values

@@ -1,12 +1,6 @@
-"""List the models that train.model can name: size, cost, when to choose which; a command, no stage.
-
-kiln models [NAME...] [--image-size 32 32] [--channels 3] [--classes 10]
-"""
-
-import argparse
+"""The models that train.model can name: size, cost, when to choose which."""
 
 from kiln import params
-from kiln.core import entry
 from kiln.networks import applications, models
 
 PLAIN = {"method": "none", "offset": [0.0], "scale": [1.0]}
@@ -38,26 +32,6 @@ def table(rows: list[tuple[str, ...]]) -> str:
     )
 
 
-def main() -> None:
-    """Read the command line and print."""
-    parser = argparse.ArgumentParser(prog="kiln models", description="List the models of train.model.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="default: all but those of keras.applications")
-    parser.add_argument("--image-size", nargs=2, type=int, default=(32, 32), metavar=("HEIGHT", "WIDTH"))
-    parser.add_argument("--channels", type=int, choices=(1, 3), default=3)
-    parser.add_argument("--classes", type=int, default=10)
-    options = parser.parse_args()
-    settings, shape = params.load().train, (*options.image_size, options.channels)
-    names = options.names or list(models.ZOO)
-    for name in names:
-        models.check(name)
-    print(
-        f"Images of {shape[0]}x{shape[1]}x{shape[2]}, {options.classes} classes; train.depth and width change them.\n"
-    )
-    print(table([row(name, settings, shape, options.classes) for name in names]))
-    if not options.names:
-        others = " ".join(name.removeprefix(applications.PREFIX) for name in applications.names())
-        print(f"\nAnd {applications.PREFIX}<Name>, with or without trained weights (train.weights):\n{others}")
-
-
-if __name__ == "__main__":
-    entry.run(main, "models")
+def others() -> str:
+    """Name the published networks, without their prefix."""
+    return " ".join(name.removeprefix(applications.PREFIX) for name in applications.names())

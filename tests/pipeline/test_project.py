@@ -14,8 +14,8 @@ from dvc.config import Config
 from ruamel.yaml import YAML
 
 from kiln import params
-from kiln.commands import search
 from kiln.core.errors import UserError
+from kiln.experiments import search
 
 DVC = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())
 EXEMPT = "kiln/params/schema.py"  # DVC sees every value of params.yaml by itself

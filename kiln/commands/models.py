@@ -1,0 +1,30 @@
+"""``kiln models``: the models that train.model can name."""
+
+import click
+
+
+@click.command(epilog="\b\nExample:\n  kiln models vgg resnet --image-size 224 224 --classes 3")
+@click.argument("names", metavar="[NAME...]", nargs=-1)
+@click.option("--image-size", nargs=2, type=int, default=(32, 32), show_default=True, metavar="HEIGHT WIDTH")
+@click.option("--channels", type=click.Choice([1, 3]), default=3, show_default=True)
+@click.option("--classes", default=10, show_default=True)
+def command(names: tuple[str, ...], image_size: tuple[int, int], channels: int, classes: int) -> None:
+    """List models: size, cost, when to choose which.
+
+    NAME is a value of train.model, by default all but those of keras.applications.
+    """
+    from kiln import params
+    from kiln.core import entry
+    from kiln.networks import applications, catalogue, models
+
+    def list_models() -> None:
+        settings, shape = params.load().train, (*image_size, channels)
+        for name in names:
+            models.check(name)
+        print(f"Images of {shape[0]}x{shape[1]}x{shape[2]}, {classes} classes; train.depth and width change them.\n")
+        print(catalogue.table([catalogue.row(name, settings, shape, classes) for name in names or models.ZOO]))
+        if not names:
+            print(f"\nAnd {applications.PREFIX}<Name>, with or without trained weights (train.weights):")
+            print(catalogue.others())
+
+    entry.run(list_models, "models")
