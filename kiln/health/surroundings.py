@@ -176,7 +176,7 @@ def unknown_to_git(project: Project) -> Iterator[Finding]:
     if not inside and not Path(source).is_absolute():
         why = "a queued experiment runs in another folder, from where it leads nowhere"
         yield Finding(f"fetch.path {source} leads out of the project", why, "give it as an absolute path")
-    wanted = {dep for dep in deps if "${" not in dep and not Path(dep).is_absolute()} | {"stages"}
+    wanted = {dep for dep in deps if "${" not in dep and not Path(dep).is_absolute()} | {"kiln", "stages"}
     wanted |= {source} if inside else set()
     words = [f":(literal){name}" for name in sorted(wanted)]
     others = (project.git("ls-files", "-z", "--others", "--exclude-standard", "--", *words) or "").split("\0")
