@@ -3,7 +3,7 @@ from conftest import ROOT, Project
 from test_models import settings
 
 from kiln.deployment import costs
-from kiln.modalities.image import images
+from kiln.modalities.image.conversion import Conversion
 from kiln.networks import artifact, models
 
 PLAIN = {"method": "none", "offset": [0.0], "scale": [1.0]}
@@ -15,7 +15,7 @@ def published(tmp_path_factory):
     folder, shape = tmp_path_factory.mktemp("model"), (8, 8, 1)
     how = models.architecture(settings(model="mlp"), shape, PLAIN)
     model = models.build(how, shape, 3, PLAIN)
-    artifact.save(folder, artifact.Classifier(model, list("abc"), images.Conversion(*shape, "crop")), how, PLAIN)
+    artifact.save(folder, artifact.Classifier(model, list("abc"), Conversion(*shape, "crop")), how, PLAIN)
     return folder
 
 
