@@ -199,7 +199,8 @@ def test_the_backend_is_that_of_the_variable_then_of_the_file(monkeypatch, tmp_p
 @pytest.mark.parametrize("command", ["train", "evaluate", "predict", "models"])
 def test_a_backend_that_is_none_is_one_sentence(project, command):
     project.environment["KERAS_BACKEND"] = "theano"
-    done = project.stage(command, check=False)
+    run = project.stage if command in STAGES else project.kiln
+    done = run(command, *["x.png"] * (command == "predict"), check=False)
     assert done.returncode == 1 and done.stderr.startswith(f"{command}: KERAS_BACKEND is 'theano', but should be")
     assert len(done.stderr.splitlines()) == 1 and not done.stdout
 

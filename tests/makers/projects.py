@@ -65,6 +65,10 @@ class Project:
         module = f"stages.{name}" if name in STAGES else f"kiln.commands.{name}"
         return self.run(sys.executable, "-m", module, *arguments, check=check)
 
+    def kiln(self, *words: str, check: bool = True) -> subprocess.CompletedProcess:
+        """Run a command of Kiln by the code of the project."""
+        return self.run(sys.executable, "-m", "kiln", *words, check=check)
+
     def commit(self, message: str) -> None:
         self.run("git", "add", "-A")
         self.run("git", "commit", "-q", "--allow-empty", "-m", message)

@@ -6,7 +6,7 @@ from makers.images import noise
 from makers.projects import ROOT
 from makers.settings import settings
 
-from kiln.commands import models as command
+from kiln.commands.models import command
 from kiln.core.errors import UserError
 from kiln.modalities.image.conversion import Conversion
 from kiln.networks import applications, artifact, fast, models
@@ -177,19 +177,16 @@ def test_the_body_freezes_and_thaws():
 
 
 def test_the_command_lists_every_model_with_its_size_and_cost(monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["models"])
     monkeypatch.chdir(ROOT)
-    command.main()
+    command.main([], standalone_mode=False)
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
     assert lines.keys() >= {*models.ZOO, "And"}
     assert "122,570" in lines["article_cnn"] and "4.5 M" in lines["article_cnn"]
     assert "11, 13, 16" in lines["vgg"]
-    monkeypatch.setattr("sys.argv", ["models", "lenet5", "--channels", "1", "--image-size", "28", "28"])
-    command.main()
+    command.main(["lenet5", "--channels", "1", "--image-size", "28", "28"], standalone_mode=False)
     assert "61,706" in capsys.readouterr().out
-    monkeypatch.setattr("sys.argv", ["models", "lenet"])
     with pytest.raises(UserError, match="did you mean lenet5"):
-        command.main()
+        command.main(["lenet"], standalone_mode=False)
 
 
 def test_whitened_patches_are_uncorrelated_and_of_one_size():

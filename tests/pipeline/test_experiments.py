@@ -115,4 +115,4 @@ def test_an_experiment_becomes_a_branch(queued, tmp_path):
     queued.run("git", "clone", "-q", "-b", "better-lr", queued.folder, tmp_path / "clone")
     clone = Project.at(tmp_path / "clone")
     assert "| train.lr | 0.002 | 0.01 |" in " ".join(clone.dvc("params", "diff", "origin/main", "--md").stdout.split())
-    assert "train.lr" in clone.stage("compare", "origin/main", check=False).stdout
+    assert "train.lr" in clone.kiln("compare", "origin/main", check=False).stdout

@@ -159,7 +159,7 @@ def test_the_users_own_images(tmp_path):
     predictions = pq.read_table(project.folder / "data/evaluation/predictions.parquet").to_pandas().set_index("id")
     assert len(predictions) == 3 * 14 + 3
     names = ("green/alpha.png", "green/deep.png", "red/00.jpg")
-    rows = json.loads(project.stage("predict", *(photos / name for name in names), "--json").stdout)
+    rows = json.loads(project.kiln("predict", *(photos / name for name in names), "--json").stdout)
     for name, row in zip(names, rows, strict=True):
         assert row["prediction"] == predictions["prediction"][name]
         assert list(row["probabilities"].values()) == pytest.approx(list(predictions["probabilities"][name]), abs=1e-5)

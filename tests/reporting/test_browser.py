@@ -11,8 +11,8 @@ import pytest
 from makers.comparisons import hostile
 from makers.projects import ROOT, Project
 
-from kiln.commands import compare
 from kiln.core import files
+from kiln.reporting import verdict
 from stages import report
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -43,7 +43,7 @@ def asked(page: str, script: str, folder, width: int = 1280, dark: bool = False)
 def pages(trained):
     return {
         "report": (trained.folder / "metrics/report.html").read_text(),
-        "comparison": compare.side_by_side(hostile()),
+        "comparison": verdict.side_by_side(hostile()),
     }
 
 

@@ -1,0 +1,37 @@
+"""The models that train.model can name: size, cost, when to choose which."""
+
+from kiln import params
+from kiln.networks import applications, models
+
+PLAIN = {"method": "none", "offset": [0.0], "scale": [1.0]}
+
+
+def row(name: str, settings: params.Train, image_shape: tuple[int, int, int], classes: int) -> tuple[str, ...]:
+    """Describe a model as it is by itself: name, parameters, multiply-adds of one image, depths, advice.
+
+    Raises:
+        UserError: there is no such model, or the images are too small for it.
+    """
+    own = {"width": 1.0, "weights": "", "weights_sha256": "", "frozen_epochs": 0}
+    own |= dict.fromkeys(("depth", "patch", "activation", "normalization", "dropout"), "auto")
+    how = models.architecture(settings.model_copy(update={**own, "model": name}), image_shape, PLAIN)
+    network = models.build(how, image_shape, classes, PLAIN)
+    entry_of = models.ZOO.get(name)
+    depths = ", ".join(map(str, sorted(entry_of.depths))) if entry_of else ""
+    advice = entry_of.choose if entry_of else "a published network, to start from trained weights"
+    return name, f"{network.count_params():,}", f"{models.multiply_adds(network) / 1e6:,.1f} M", depths or "-", advice
+
+
+def table(rows: list[tuple[str, ...]]) -> str:
+    """Lay out rows under a heading, columns aligned."""
+    rows = [("model", "parameters", "multiply-adds", "depths", "choose it for"), *rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    return "\n".join(
+        f"{name:<{widths[0]}}  {size:>{widths[1]}}  {cost:>{widths[2]}}  {depths:<{widths[3]}}  {advice}"
+        for name, size, cost, depths, advice in rows
+    )
+
+
+def others() -> str:
+    """Name the published networks, without their prefix."""
+    return " ".join(name.removeprefix(applications.PREFIX) for name in applications.names())
