@@ -7,7 +7,7 @@ import argparse
 
 from kiln import params
 from kiln.core import entry
-from kiln.networks import applications, models
+from kiln.networks import applications, costs, registry
 
 PLAIN = {"method": "none", "offset": [0.0], "scale": [1.0]}
 
@@ -20,12 +20,12 @@ def row(name: str, settings: params.Train, image_shape: tuple[int, int, int], cl
     """
     own = {"width": 1.0, "weights": "", "weights_sha256": "", "frozen_epochs": 0}
     own |= dict.fromkeys(("depth", "patch", "activation", "normalization", "dropout"), "auto")
-    how = models.architecture(settings.model_copy(update={**own, "model": name}), image_shape, PLAIN)
-    network = models.build(how, image_shape, classes, PLAIN)
-    entry_of = models.ZOO.get(name)
+    how = registry.architecture(settings.model_copy(update={**own, "model": name}), image_shape, PLAIN)
+    network = registry.build(how, image_shape, classes, PLAIN)
+    entry_of = registry.ZOO.get(name)
     depths = ", ".join(map(str, sorted(entry_of.depths))) if entry_of else ""
     advice = entry_of.choose if entry_of else "a published network, to start from trained weights"
-    return name, f"{network.count_params():,}", f"{models.multiply_adds(network) / 1e6:,.1f} M", depths or "-", advice
+    return name, f"{network.count_params():,}", f"{costs.multiply_adds(network) / 1e6:,.1f} M", depths or "-", advice
 
 
 def table(rows: list[tuple[str, ...]]) -> str:
@@ -47,9 +47,9 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=10)
     options = parser.parse_args()
     settings, shape = params.load().train, (*options.image_size, options.channels)
-    names = options.names or list(models.ZOO)
+    names = options.names or list(registry.ZOO)
     for name in names:
-        models.check(name)
+        registry.check(name)
     print(
         f"Images of {shape[0]}x{shape[1]}x{shape[2]}, {options.classes} classes; train.depth and width change them.\n"
     )

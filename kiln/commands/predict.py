@@ -27,7 +27,7 @@ from kiln.core.errors import UserError
 from kiln.modalities import base
 from kiln.modalities.image import decoding
 from kiln.modalities.image.conversion import Conversion
-from kiln.networks import artifact, models, prediction
+from kiln.networks import artifact, costs, prediction
 
 BATCH, BATCH_BYTES = 256, 64 * 2**20
 
@@ -147,7 +147,7 @@ def classify(
     done = parallel.ordered_map(attempt, paths)
     while batch := list(itertools.islice(done, size)):
         whole = [pixels for _, pixels in batch if not isinstance(pixels, UserError)]
-        rows = iter(models.probabilities(classifier.model, np.stack(whole), flip=flip) if whole else [])
+        rows = iter(prediction.probabilities(classifier.model, np.stack(whole), flip=flip) if whole else [])
         for path, outcome in batch:
             yield path, outcome if isinstance(outcome, UserError) else next(rows)
 
@@ -222,7 +222,7 @@ def benchmark(classifier: artifact.Classifier, seconds: float = 3.0) -> dict[str
     batch = min(BATCH, prediction.batch_size(classifier.model))
     return {
         "parameters": classifier.model.count_params(),
-        "multiply_adds": models.multiply_adds(classifier.model),
+        "multiply_adds": costs.multiply_adds(classifier.model),
         "milliseconds_an_image": 1000 * median(1),
         "batch": batch,
         "images_a_second": batch / median(batch),
