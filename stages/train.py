@@ -6,7 +6,7 @@ from kiln import params
 from kiln.core import entry, files
 from kiln.modalities.image import augmentation
 from kiln.modalities.image.conversion import Conversion
-from kiln.networks import artifact, backend, models
+from kiln.networks import artifact, backend, registry
 from kiln.networks.backend import keras
 from kiln.store import dataset
 from kiln.training import checkpoint, checks, console, loop, pretrained, summary
@@ -37,19 +37,19 @@ def load_inputs() -> tuple[dataset.Dataset, dataset.Dataset, augmentation.Policy
 def main() -> None:
     """Train on data/clean/ and its views into data/model/."""
     settings = params.load().train
-    models.check(settings.model)
+    registry.check(settings.model)
     clean, views, plan, normalizer = load_inputs()
 
-    how, weights = models.architecture(settings, clean.image_shape, normalizer), pretrained.find_weights(settings)
+    how, weights = registry.architecture(settings, clean.image_shape, normalizer), pretrained.find_weights(settings)
     keras.utils.set_random_seed(settings.seed)
     precision = backend.precision(settings.precision)
-    classifier = models.build(how, clean.image_shape, len(clean.classes), normalizer, precision)
+    classifier = registry.build(how, clean.image_shape, len(clean.classes), normalizer, precision)
     for warning in checks.list_warnings(settings, classifier, precision):
         console.say(warning)
     checks.check_norm(settings, classifier)
     train = Feed([(clean, "train"), (views, "train")], settings.memory)
     validation = Feed([(clean, "validation")], settings.memory)
-    models.prepare(classifier, train.first(models.ADAPT_IMAGES), weights)
+    registry.prepare(classifier, train.first(registry.ADAPT_IMAGES), weights)
     print(f"train: {how.model} of {classifier.count_params():,} parameters on {train.rows:,} images, {precision}")
 
     keeper = checkpoint.Keeper(checkpoint.FOLDER / checkpoint.identity(settings, INPUTS, precision), console.say)

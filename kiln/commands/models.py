@@ -15,14 +15,14 @@ def command(names: tuple[str, ...], image_size: tuple[int, int], channels: int, 
     """
     from kiln import params
     from kiln.core import entry
-    from kiln.networks import applications, catalogue, models
+    from kiln.networks import applications, catalogue, registry
 
     def list_models() -> None:
         settings, shape = params.load().train, (*image_size, channels)
         for name in names:
-            models.check(name)
+            registry.check(name)
         print(f"Images of {shape[0]}x{shape[1]}x{shape[2]}, {classes} classes; train.depth and width change them.\n")
-        print(catalogue.table([catalogue.row(name, settings, shape, classes) for name in names or models.ZOO]))
+        print(catalogue.table([catalogue.row(name, settings, shape, classes) for name in names or registry.ZOO]))
         if not names:
             print(f"\nAnd {applications.PREFIX}<Name>, with or without trained weights (train.weights):")
             print(catalogue.others())

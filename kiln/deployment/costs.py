@@ -122,7 +122,8 @@ def lay_out(about: dict, found: dict[int, Costs]) -> str:
 
 def serve(folder: Path) -> None:
     """Hold a model; per batch size on standard input, print the median seconds of a batch and the peak memory."""
-    from kiln.networks import artifact, models, prediction
+    from kiln.networks import artifact, prediction
+    from kiln.networks.costs import multiply_adds
 
     classifier = artifact.load(folder)
     generator = np.random.default_rng(0)
@@ -138,7 +139,7 @@ def serve(folder: Path) -> None:
         return statistics.median(times)
 
     median(1, 0)
-    about = {"parameters": classifier.model.count_params(), "multiply_adds": models.multiply_adds(classifier.model)}
+    about = {"parameters": classifier.model.count_params(), "multiply_adds": multiply_adds(classifier.model)}
     print(json.dumps({**about, "largest": prediction.batch_size(classifier.model)}), flush=True)
     for line in sys.stdin:
         seconds = median(int(line), SECONDS)

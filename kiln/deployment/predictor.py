@@ -21,7 +21,7 @@ from kiln.core.errors import UserError
 from kiln.modalities import base
 from kiln.modalities.image import decoding
 from kiln.modalities.image.conversion import Conversion
-from kiln.networks import artifact, models
+from kiln.networks import artifact, prediction
 
 BATCH, BATCH_BYTES = 256, 64 * 2**20
 
@@ -141,7 +141,7 @@ def classify(
     done = parallel.ordered_map(attempt, paths)
     while batch := list(itertools.islice(done, size)):
         whole = [pixels for _, pixels in batch if not isinstance(pixels, UserError)]
-        rows = iter(models.probabilities(classifier.model, np.stack(whole), flip=flip) if whole else [])
+        rows = iter(prediction.probabilities(classifier.model, np.stack(whole), flip=flip) if whole else [])
         for path, outcome in batch:
             yield path, outcome if isinstance(outcome, UserError) else next(rows)
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from kiln.modalities.image import pictures
-from kiln.networks import models, prediction
+from kiln.networks import costs, prediction
 from kiln.networks.backend import keras
 
 SIDE = 112  # pixels of a picture, at least
@@ -49,8 +49,8 @@ def occlusion(classifier: keras.Model, pixels: np.ndarray, index: int) -> np.nda
     hidden = np.repeat(pixels[None], len(places), axis=0)
     for image, (top, left) in zip(hidden, places, strict=True):
         image[top : top + rows, left : left + columns] = 128
-    before = models.probabilities(classifier, pixels[None])[0, index]
-    falls = before - models.probabilities(classifier, hidden)[:, index]
+    before = prediction.probabilities(classifier, pixels[None])[0, index]
+    falls = before - prediction.probabilities(classifier, hidden)[:, index]
     total, count = np.zeros((height, width)), np.zeros((height, width))
     for fall, (top, left) in zip(falls, places, strict=True):
         total[top : top + rows, left : left + columns] += fall
@@ -108,7 +108,7 @@ def grad_cam(classifier: keras.Model, pixels: np.ndarray, indices: np.ndarray) -
         away from the logits, or that have none.
     """
     parts = _cut(classifier, classifier.get_layer("logits").output)
-    if parts is None or models.multiply_adds(parts[1]) > models.multiply_adds(classifier) / 2:
+    if parts is None or costs.multiply_adds(parts[1]) > costs.multiply_adds(classifier) / 2:
         return None
     maps = prediction.outputs(parts[0], pixels)
     height, width = pixels.shape[1:3]

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from kiln.core import progress
-from kiln.networks import artifact, models
+from kiln.networks import artifact, prediction
 from kiln.store import dataset
 
 
@@ -24,7 +24,7 @@ def predict_split(
         ids.append(batch.ids)
         labels.append(batch.labels)
         units.append(batch.units)
-        probabilities.append(models.probabilities(classifier.model, batch.pixels, flip=flip))
+        probabilities.append(prediction.probabilities(classifier.model, batch.pixels, flip=flip))
     return {
         "ids": np.concatenate(ids),
         "labels": np.concatenate(labels),
@@ -35,8 +35,8 @@ def predict_split(
 
 def predict_logits(classifier: artifact.Classifier, data: dataset.Dataset, split: str) -> np.ndarray:
     """Give a whole split's logits, which tell apart what is 0 as a float32 probability: float32 [N, classes]."""
-    network = models.logits_of(classifier.model)
-    return np.concatenate([models.probabilities(network, batch.pixels) for batch in data.batches(split)])
+    network = prediction.logits_of(classifier.model)
+    return np.concatenate([prediction.probabilities(network, batch.pixels) for batch in data.batches(split)])
 
 
 def predict_splits(classifier: artifact.Classifier, data: dataset.Dataset) -> dict[str, dict[str, np.ndarray]]:

@@ -8,7 +8,7 @@ import pandas as pd
 from kiln.core import progress, randomness
 from kiln.evaluation import intervals
 from kiln.modalities.image import corruptions
-from kiln.networks import artifact, models
+from kiln.networks import artifact, prediction
 from kiln.store import dataset
 
 
@@ -49,7 +49,7 @@ def score_corrupted(
     for part in progress.track(parts, "evaluate corruptions", len(labels), size=len):
         for (name, strength, _), generator, said in zip(cases, draws, predicted, strict=True):
             changed = part if name == "none" else corruptions.corrupt(part, name, strength, generator)
-            said.append(models.probabilities(classifier.model, changed).argmax(axis=1))
+            said.append(prediction.probabilities(classifier.model, changed).argmax(axis=1))
     table = []
     for (name, strength, amount), said in zip(cases if len(labels) else [], predicted, strict=False):
         right = np.concatenate(said) == labels

@@ -12,7 +12,7 @@ from pathlib import Path
 from kiln.core import files
 from kiln.core.errors import UserError
 from kiln.modalities.image.conversion import Conversion
-from kiln.networks import models
+from kiln.networks import registry
 from kiln.networks.backend import keras
 from kiln.networks.parts import Architecture
 
@@ -82,7 +82,7 @@ def load(folder: Path) -> Classifier:
         conversion = Conversion(**description["conversion"])
         classes = description["classes"]
         how = Architecture(**description["architecture"])
-        model = models.build(how, conversion.image_shape, len(classes), description["normalizer"])
+        model = registry.build(how, conversion.image_shape, len(classes), description["normalizer"])
     except (KeyError, TypeError, ValueError, AttributeError):
         raise files.damaged(path) from None
     try:

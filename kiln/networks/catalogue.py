@@ -1,7 +1,7 @@
 """The models that train.model can name: size, cost, when to choose which."""
 
 from kiln import params
-from kiln.networks import applications, models
+from kiln.networks import applications, costs, registry
 
 PLAIN = {"method": "none", "offset": [0.0], "scale": [1.0]}
 
@@ -14,12 +14,12 @@ def row(name: str, settings: params.Train, image_shape: tuple[int, int, int], cl
     """
     own = {"width": 1.0, "weights": "", "weights_sha256": "", "frozen_epochs": 0}
     own |= dict.fromkeys(("depth", "patch", "activation", "normalization", "dropout"), "auto")
-    how = models.architecture(settings.model_copy(update={**own, "model": name}), image_shape, PLAIN)
-    network = models.build(how, image_shape, classes, PLAIN)
-    entry_of = models.ZOO.get(name)
+    how = registry.architecture(settings.model_copy(update={**own, "model": name}), image_shape, PLAIN)
+    network = registry.build(how, image_shape, classes, PLAIN)
+    entry_of = registry.ZOO.get(name)
     depths = ", ".join(map(str, sorted(entry_of.depths))) if entry_of else ""
     advice = entry_of.choose if entry_of else "a published network, to start from trained weights"
-    return name, f"{network.count_params():,}", f"{models.multiply_adds(network) / 1e6:,.1f} M", depths or "-", advice
+    return name, f"{network.count_params():,}", f"{costs.multiply_adds(network) / 1e6:,.1f} M", depths or "-", advice
 
 
 def table(rows: list[tuple[str, ...]]) -> str:

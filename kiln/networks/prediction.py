@@ -40,3 +40,23 @@ def outputs(network: keras.Model, inputs: np.ndarray) -> np.ndarray:
     size = batch_size(network)
     parts = [network.predict_on_batch(inputs[start : start + size]) for start in range(0, len(inputs), size)]
     return np.concatenate(parts).astype(np.float32, copy=False)
+
+
+def logits_of(classifier: keras.Model) -> keras.Model:
+    """Give the part of a classifier that ends in logits; the weights are shared."""
+    return keras.Model(classifier.input, classifier.get_layer("logits").output, name=f"{classifier.name}_logits")
+
+
+def probabilities(classifier: keras.Model, pixels: np.ndarray, flip: bool = False) -> np.ndarray:
+    """Predict class probabilities.
+
+    Args:
+        classifier: from ``registry.build`` or ``artifact.load``.
+        pixels: uint8 [N, H, W, C].
+        flip: give the mean over each image and its mirror image.
+
+    Returns:
+        float32 [N, classes].
+    """
+    result = outputs(classifier, pixels)
+    return (result + outputs(classifier, pixels[:, :, ::-1])) / 2 if flip else result

@@ -6,15 +6,14 @@ and import that file here; its name is then a value of train.model.
 """
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from kiln.core import randomness
 from kiln.core.errors import UserError
-from kiln.networks import applications, classic, fast, prediction, residual, transformer
+from kiln.networks import applications, classic, fast, residual, transformer
 from kiln.networks.backend import keras
 from kiln.networks.parts import ZOO, Architecture
 from kiln.params import Train
@@ -195,137 +194,3 @@ def prepare(classifier: keras.Model, pixels: np.ndarray, weights: Path | None) -
         fast.adapt(classifier, pixels)
     if weights:
         applications.load_weights(classifier, weights)
-
-
-def freeze(classifier: keras.Model, frozen: bool, pretrained: bool) -> None:
-    """Freeze or thaw the body of a network of keras.applications; others have none.
-
-    Args:
-        classifier: from ``build``.
-        frozen: whether the whole body is.
-        pretrained: whether the body has trained weights. Then its batch normalisation
-            is always frozen, since a small set's statistics are worse than those it has.
-    """
-    for layer in classifier.layers:
-        if layer.name == applications.BODY:
-            layer.trainable = not frozen
-            # Not by calling it with training=False, which Keras overrides in every training step.
-            for norm in _layers(layer, layers.BatchNormalization) if pretrained else ():
-                norm.trainable = False
-
-
-def reseed(classifier: keras.Model, *parts: int | str) -> None:
-    """Set the random state of dropout and its like: each layer's is a stream of its own.
-
-    A state is two numbers, and Keras adds one to the second per draw. Both are
-    hashed, 61 bits, so that no stream runs into another layer's or another epoch's.
-
-    Args:
-        classifier: from ``build``.
-        parts: what the streams depend on, such as a seed and an epoch.
-    """
-    states = [variable for variable in classifier.variables if variable.path.endswith("seed_generator_state")]
-    keys = randomness.key(*parts, np.arange(len(states), dtype=np.uint64))
-    for state, first, second in zip(states, keys >> np.uint64(33), keys & np.uint64(2**30 - 1), strict=True):
-        state.assign(np.array([first, second], "uint32"))  # both with room below 2**31: PyTorch's are signed
-
-
-def _layers(network: keras.Model, kind: type) -> list[keras.layers.Layer]:
-    """Give every layer of a kind, those of a network within included."""
-    found = []
-    for layer in network.layers:
-        if isinstance(layer, keras.Model):
-            found += _layers(layer, kind)
-        elif isinstance(layer, kind):
-            found.append(layer)
-    return found
-
-
-def normalizes(classifier: keras.Model) -> bool:
-    """Say whether a network has batch normalisation."""
-    return bool(_layers(classifier, layers.BatchNormalization))
-
-
-def renormalize(classifier: keras.Model, batches: Iterable[np.ndarray]) -> None:
-    """Compute the statistics of batch normalisation anew: mean and variance over all images of the batches.
-
-    Those of training are moving averages, of augmented images, under dropout,
-    while the weights moved. In this pass the weights rest and nothing drops; each
-    layer sees what the layers before it make of the batch by the batch's own
-    statistics, as in training. Wu and Johnson, "Rethinking 'Batch' in
-    BatchNorm", 2021, section 3 ("precise" statistics, of all images and not of
-    single batches). Frozen layers keep theirs.
-
-    Args:
-        classifier: from ``build``.
-        batches: uint8 [N, H, W, C] each, of the training images in random order.
-    """
-    norms = [layer for layer in _layers(classifier, layers.BatchNormalization) if layer.trainable]
-    dropouts = _layers(classifier, layers.Dropout)
-    momenta, rates = [layer.momentum for layer in norms], [layer.rate for layer in dropouts]
-    sums, squares, seen = [0.0] * len(norms), [0.0] * len(norms), 0
-    try:
-        for layer in norms:
-            layer.momentum = 0  # so that after a batch it holds that batch's statistics
-        for layer in dropouts:
-            layer.rate = 0
-        for pixels in batches:
-            classifier(pixels, training=True)
-            seen += len(pixels)
-            for number, layer in enumerate(norms):
-                mean, variance = (
-                    keras.ops.convert_to_numpy(statistic).astype(np.float64)
-                    for statistic in (layer.moving_mean, layer.moving_variance)
-                )
-                sums[number] += len(pixels) * mean
-                squares[number] += len(pixels) * (variance + mean**2)
-    finally:
-        for layer, momentum in zip(norms, momenta, strict=True):
-            layer.momentum = momentum
-        for layer, rate in zip(dropouts, rates, strict=True):
-            layer.rate = rate
-    for layer, total, square in zip(norms, sums, squares, strict=True):
-        layer.moving_mean.assign(total / seen)
-        layer.moving_variance.assign(np.maximum(square / seen - (total / seen) ** 2, 0))
-
-
-def logits_of(classifier: keras.Model) -> keras.Model:
-    """Give the part of a classifier that ends in logits; the weights are shared."""
-    return keras.Model(classifier.input, classifier.get_layer("logits").output, name=f"{classifier.name}_logits")
-
-
-def multiply_adds(network: keras.Model) -> int:
-    """Count the multiplications (each with its addition) of one image's way through a network.
-
-    Convolutions, dense layers and attention count; what works element by element does not.
-    """
-    total = 0
-    for layer in network.layers:
-        if isinstance(layer, keras.Model):
-            total += multiply_adds(layer)
-        elif isinstance(layer, layers.MultiHeadAttention):
-            tokens, size = layer.output.shape[1:]
-            inner = layer.num_heads * layer.key_dim
-            total += 4 * tokens * size * inner + 2 * tokens**2 * inner
-        elif hasattr(layer, "kernel") and not isinstance(layer, layers.SeparableConv2D):
-            places = np.prod(layer.output.shape[1:-1], dtype=np.int64) if len(layer.output.shape) > 2 else 1
-            total += int(places) * int(np.prod(layer.kernel.shape))
-        elif hasattr(layer, "pointwise_kernel"):
-            places = int(np.prod(layer.output.shape[1:-1]))
-            total += places * int(np.prod(layer.depthwise_kernel.shape) + np.prod(layer.pointwise_kernel.shape))
-    return total
-
-
-def probabilities(classifier: keras.Model, pixels: np.ndarray, flip: bool = False) -> np.ndarray:
-    """Predict class probabilities.
-
-    Args:
-        classifier: from ``build`` or ``artifact.load``.
-        pixels: uint8 [N, H, W, C].
-        flip: give the mean over each image and its mirror image.
-
-    Returns:
-        float32 [N, classes].
-    """
-    result = prediction.outputs(classifier, pixels)
-    return (result + prediction.outputs(classifier, pixels[:, :, ::-1])) / 2 if flip else result

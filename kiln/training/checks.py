@@ -2,7 +2,7 @@
 
 from kiln import params
 from kiln.core.errors import UserError
-from kiln.networks import backend, models
+from kiln.networks import adjusting, backend
 from kiln.networks.backend import keras
 from kiln.training import optimizers
 
@@ -13,7 +13,7 @@ def check_norm(settings: params.Train, classifier: keras.Model) -> None:
     Raises:
         UserError: the model has no batch normalisation.
     """
-    if settings.precise_norm and not models.normalizes(classifier):
+    if settings.precise_norm and not adjusting.normalizes(classifier):
         raise UserError(
             f"params.yaml: train.precise_norm is true, but {settings.model} as it is set has no batch normalisation: "
             "set it to false"

@@ -11,7 +11,7 @@ from kiln import params
 from kiln.core import lifetime, progress, scores
 from kiln.core.errors import UserError
 from kiln.modalities.image import augmentation
-from kiln.networks import backend, models, prediction
+from kiln.networks import adjusting, backend, prediction
 from kiln.networks.backend import keras
 from kiln.training import averaging, batches, checkpoint, losses, optimizers, schedules
 from kiln.training.feeding import Feed, equal_sizes
@@ -21,7 +21,7 @@ class Run:
     """A training under way: all that its next step depends on.
 
     Args:
-        classifier: from ``models.build``; trained in place.
+        classifier: from ``registry.build``; trained in place.
         train: the training images.
         plan: the augmentation policy, applied to each batch where it is online.
         settings: the train section.
@@ -35,7 +35,7 @@ class Run:
 
     def __init__(self, classifier: keras.Model, train: Feed, plan: augmentation.Policy, settings: params.Train):
         self.classifier, self.train, self.plan, self.settings = classifier, train, plan, settings
-        self.trainee = models.logits_of(classifier)
+        self.trainee = prediction.logits_of(classifier)
         self.sizes = equal_sizes(train.rows, settings.batch_size)
         self.steps = len(self.sizes)
         self.rate = schedules.LearningRate(settings, self.steps)
@@ -58,7 +58,7 @@ class Run:
             with lifetime.uninterrupted():
                 if self.epoch in (0, settings.frozen_epochs):
                     self._compile(frozen=self.epoch < settings.frozen_epochs)
-                models.reseed(self.classifier, settings.seed, "dropout", self.epoch)
+                adjusting.reseed(self.classifier, settings.seed, "dropout", self.epoch)
         label = f"epoch {self.epoch + 1}/{settings.epochs}"
         fed = batches.epoch_batches(self.train, self.plan, settings, self.epoch, self.step)
         for pixels, targets, weights in progress.track(fed, label, self.steps - self.step, "batches"):
@@ -68,7 +68,7 @@ class Run:
 
     def _compile(self, frozen: bool) -> None:
         self.frozen = frozen
-        models.freeze(self.classifier, frozen, pretrained=bool(self.settings.weights))
+        adjusting.freeze(self.classifier, frozen, pretrained=bool(self.settings.weights))
         self.trainee.compile(
             optimizers.build_optimizer(self.settings, self.trainee),
             losses.LOSSES[self.settings.loss],
@@ -151,7 +151,7 @@ class Run:
         if settings.precise_norm:
             # Shuffled, since the shards may be in the order of the classes; by the order of an epoch beyond the last.
             fed = (batch.pixels for batch in self.train.shuffled(settings.seed, settings.epochs, settings.batch_size))
-            models.renormalize(self.classifier, progress.track(fed, "statistics", self.steps, "batches"))
+            adjusting.renormalize(self.classifier, progress.track(fed, "statistics", self.steps, "batches"))
 
     def amend(self, figures: dict[str, float]) -> None:
         """Put figures on validation, of the classifier with its new statistics, into the kept epoch's row.
@@ -211,7 +211,7 @@ def validate(classifier: keras.Model, feed: Feed, loss: str) -> dict[str, float]
     """Score a split: loss, accuracy, precision, recall and f1 (the last three are means over the classes)."""
     losses, counts = [], np.zeros((3, feed.classes), np.int64)
     for batch in feed.in_order(prediction.batch_size(classifier)):
-        predicted = models.probabilities(classifier, batch.pixels)
+        predicted = prediction.probabilities(classifier, batch.pixels)
         losses.append(scores.LOSSES[loss](predicted, batch.labels))
         counts += scores.counts(batch.labels, predicted.argmax(axis=1), feed.classes)
     figures = {"loss": np.concatenate(losses).mean(), **scores.overall(counts)}
@@ -230,7 +230,7 @@ def fit(
     """Train a classifier in place.
 
     Args:
-        classifier: from ``models.build``.
+        classifier: from ``registry.build``.
         train, validation: the splits; nothing is fitted on validation, it
             steers the plateau schedule, early stopping and the choice of weights.
         plan: the augmentation policy.

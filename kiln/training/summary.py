@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from kiln import params
-from kiln.networks import artifact, models
+from kiln.networks import artifact, costs
 from kiln.networks.backend import keras
 
 
@@ -23,7 +23,7 @@ def summarize(
     return {
         "model": settings.model,
         "parameters": int(classifier.count_params()),
-        "multiply_adds": models.multiply_adds(classifier),
+        "multiply_adds": costs.multiply_adds(classifier),
         "megabytes": round(sum(path.stat().st_size for path in files_of_the_model) / 1e6, 3),
         "images": images,
         "epochs": len(history),

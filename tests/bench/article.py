@@ -42,7 +42,7 @@ import tempfile
 from pathlib import Path
 from kiln import params
 from kiln.modalities.image import augmentation
-from kiln.networks import models
+from kiln.networks import registry
 from kiln.store import dataset
 from kiln.training import feeding, loop
 recipe = params.load(Path("recipes/cifar10-article.yaml"))
@@ -60,7 +60,7 @@ with tempfile.TemporaryDirectory() as scratch:
     del pixels, tables
     data = dataset.open_dataset(Path(scratch, "data"), "pixels")
     feeds = [feeding.Feed([(data, split)], settings.memory) for split in parts]
-model = models.build(models.architecture(settings, (32, 32, 3), normalizer), (32, 32, 3), 10, normalizer)
+model = registry.build(registry.architecture(settings, (32, 32, 3), normalizer), (32, 32, 3), 10, normalizer)
 start = time.monotonic()
 loop.fit(model, *feeds, plan, settings)
 """

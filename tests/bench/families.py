@@ -51,7 +51,7 @@ def fit(name: str, folder: Path, budget: float, seed: int) -> dict:
     """Train one family within the budget (seconds); give the line of it."""
     from kiln import params
     from kiln.modalities.image import augmentation
-    from kiln.networks import models
+    from kiln.networks import costs, registry
     from kiln.networks.backend import keras
     from kiln.store import dataset
     from kiln.training import feeding, loop
@@ -64,12 +64,12 @@ def fit(name: str, folder: Path, budget: float, seed: int) -> dict:
     if name.startswith("applications/"):
         normalizer = {"method": "none", "offset": [0.0], "scale": [1.0]}
     plan = augmentation.Policy(**recipe.augment.model_dump())
-    how = models.architecture(settings, data.image_shape, normalizer)
+    how = registry.architecture(settings, data.image_shape, normalizer)
 
     def fresh():
         keras.utils.set_random_seed(seed)
-        classifier = models.build(how, data.image_shape, 10, normalizer)
-        models.prepare(classifier, feed.first(models.ADAPT_IMAGES), None)
+        classifier = registry.build(how, data.image_shape, 10, normalizer)
+        registry.prepare(classifier, feed.first(registry.ADAPT_IMAGES), None)
         return classifier
 
     def enough():
@@ -91,7 +91,7 @@ def fit(name: str, folder: Path, budget: float, seed: int) -> dict:
     return {
         "optimizer": settings.optimizer,
         "parameters": classifier.count_params(),
-        "multiply_adds": models.multiply_adds(classifier),
+        "multiply_adds": costs.multiply_adds(classifier),
         "epochs": epochs,
         "images": images,
         "fit_seconds": round(seconds, 1),

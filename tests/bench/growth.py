@@ -32,7 +32,7 @@ def measure(side: int, times: int, seconds: float) -> dict:
     """Train for a while; give images a second, peak memory and whether the set was streamed."""
     from kiln import params
     from kiln.modalities.image import augmentation
-    from kiln.networks import models
+    from kiln.networks import registry
     from kiln.training import feeding, loop
 
     recipe = params.load(common.ROOT / "recipes/cifar10.yaml")
@@ -40,9 +40,9 @@ def measure(side: int, times: int, seconds: float) -> dict:
     shape = (side, side, 3)
     with tempfile.TemporaryDirectory() as scratch:
         feed = feeding.Feed([(stream.made(Path(scratch, "data"), shape, DISTINCT, times), "train")], settings.memory)
-        how = models.architecture(settings, shape, stream.NORMALIZER)
-        classifier = models.build(how, shape, 10, stream.NORMALIZER)
-        models.prepare(classifier, feed.first(models.ADAPT_IMAGES), None)
+        how = registry.architecture(settings, shape, stream.NORMALIZER)
+        classifier = registry.build(how, shape, 10, stream.NORMALIZER)
+        registry.prepare(classifier, feed.first(registry.ADAPT_IMAGES), None)
         marks = []
 
         def enough():

@@ -22,7 +22,7 @@ import numpy as np
 from kiln import params
 from kiln.core import files
 from kiln.modalities.image import augmentation
-from kiln.networks import models
+from kiln.networks import registry
 from kiln.networks.backend import keras
 from kiln.store import dataset
 from kiln.training import loop
@@ -80,7 +80,7 @@ def measure(folder: Path, gigabytes: float, memory: float, steps: int) -> None:
     images = round(min(gigabytes, 0.5) * 1e9 / np.prod(SHAPE))
     feed = Feed([(made(folder, SHAPE, images, round(gigabytes / min(gigabytes, 0.5))), "train")], memory)
     keras.utils.set_random_seed(0)
-    classifier = models.build(models.architecture(settings, SHAPE, NORMALIZER), SHAPE, 10, NORMALIZER)
+    classifier = registry.build(registry.architecture(settings, SHAPE, NORMALIZER), SHAPE, 10, NORMALIZER)
     run = loop.Run(classifier, feed, PLAN, settings)
     marks = []
 

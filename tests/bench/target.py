@@ -52,7 +52,7 @@ KILN = """
 from pathlib import Path
 from kiln import params
 from kiln.modalities.image import augmentation
-from kiln.networks import models
+from kiln.networks import registry
 from kiln.store import dataset
 from kiln.training import feeding, loop
 from kiln.networks.backend import keras
@@ -63,8 +63,8 @@ feeds = [feeding.Feed([(data, split)], settings.memory) for split in ("train", "
 normalizer = json.loads(Path(scratch, "normalizer.json").read_text())
 keras.utils.set_random_seed(seed)
 start = time.monotonic()
-model = models.build(models.architecture(settings, data.image_shape, normalizer), data.image_shape, 10, normalizer)
-models.prepare(model, feeds[0].first(models.ADAPT_IMAGES), None)
+model = registry.build(registry.architecture(settings, data.image_shape, normalizer), data.image_shape, 10, normalizer)
+registry.prepare(model, feeds[0].first(registry.ADAPT_IMAGES), None)
 plan = augmentation.Policy(**recipe.augment.model_dump())
 loop.fit(model, *feeds, plan, settings, lambda row: marks.append((time.monotonic(), row["validation_accuracy"])))
 """

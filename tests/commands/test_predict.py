@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from kiln.core.errors import UserError
 from kiln.deployment import predictor
 from kiln.modalities.image.conversion import Conversion
-from kiln.networks import artifact, models
+from kiln.networks import artifact, prediction, registry
 
 PLAIN = {"method": "none", "offset": [0.0], "scale": [1.0]}
 
@@ -146,7 +146,7 @@ def test_what_the_system_refuses_is_a_sentence(tmp_path):
 @pytest.fixture(scope="module")
 def classifier():
     shape = (8, 8, 1)
-    model = models.build(models.architecture(settings(model="mlp"), shape, PLAIN), shape, 3, PLAIN)
+    model = registry.build(registry.architecture(settings(model="mlp"), shape, PLAIN), shape, 3, PLAIN)
     return artifact.Classifier(model, list("abc"), Conversion(*shape, "crop"))
 
 
@@ -167,7 +167,7 @@ def test_files_are_read_as_they_are_needed_and_come_in_order(classifier, tmp_pat
     assert len(asked) < 200
     assert [path for path, _ in head] == asked[:10]
     assert [isinstance(outcome, UserError) for _, outcome in head] == [number % 5 == 0 for number in range(10)]
-    alone = models.probabilities(classifier.model, np.stack([noise(number) for number in range(10)]))
+    alone = prediction.probabilities(classifier.model, np.stack([noise(number) for number in range(10)]))
     for number, (_, outcome) in enumerate(head):
         assert number % 5 == 0 or outcome == pytest.approx(alone[number], abs=1e-6)
 

@@ -4,7 +4,8 @@ from makers.settings import settings
 
 from kiln.deployment import costs
 from kiln.modalities.image.conversion import Conversion
-from kiln.networks import artifact, models
+from kiln.networks import artifact, registry
+from kiln.networks.costs import multiply_adds
 
 PLAIN = {"method": "none", "offset": [0.0], "scale": [1.0]}
 
@@ -13,8 +14,8 @@ PLAIN = {"method": "none", "offset": [0.0], "scale": [1.0]}
 def published(tmp_path_factory):
     """The folder of a tiny model with fresh weights."""
     folder, shape = tmp_path_factory.mktemp("model"), (8, 8, 1)
-    how = models.architecture(settings(model="mlp"), shape, PLAIN)
-    model = models.build(how, shape, 3, PLAIN)
+    how = registry.architecture(settings(model="mlp"), shape, PLAIN)
+    model = registry.build(how, shape, 3, PLAIN)
     artifact.save(folder, artifact.Classifier(model, list("abc"), Conversion(*shape, "crop")), how, PLAIN)
     return folder
 
@@ -25,7 +26,7 @@ def test_a_model_is_measured_by_one_thread_and_by_all_in_turn(published, monkeyp
     monkeypatch.setattr(costs.parallel, "cores", lambda: 2)
     about, found = costs.measure(published, rounds=2)
     model = artifact.load(published).model
-    assert (about["parameters"], about["multiply_adds"]) == (model.count_params(), models.multiply_adds(model))
+    assert (about["parameters"], about["multiply_adds"]) == (model.count_params(), multiply_adds(model))
     assert about["bytes"] == sum(path.stat().st_size for path in published.iterdir())
     assert list(found) == [1, 2]
     for measured in found.values():

@@ -23,7 +23,7 @@ def shades(model, pixels):
 
 
 def test_corruptions_draw_on_from_part_to_part(monkeypatch):
-    monkeypatch.setattr(robustness.models, "probabilities", shades)
+    monkeypatch.setattr(robustness.prediction, "probabilities", shades)
     pixels = np.random.default_rng(0).integers(70, 186, (30, 1, 1, 1), np.uint8) * np.ones((1, 8, 8, 1), np.uint8)
     labels, parts = (pixels[:, 0, 0, 0] >= 128).astype(int), [pixels[:20], pixels[20:]]
     table = robustness.score_corrupted(SimpleNamespace(model=None), iter(parts), labels, np.arange(30), seed=3)
@@ -40,7 +40,7 @@ def test_corruptions_draw_on_from_part_to_part(monkeypatch):
 
 
 def test_large_images_are_corrupted_one_part_at_a_time(monkeypatch):
-    monkeypatch.setattr(robustness.models, "probabilities", shades)
+    monkeypatch.setattr(robustness.prediction, "probabilities", shades)
     monkeypatch.setattr(corruptions, "CORRUPTIONS", {"contrast": corruptions.CORRUPTIONS["contrast"]})
     parts = (np.full((2, 256, 256, 3), number, np.uint8) for number in range(40))  # of 0.4 MB
     labels = np.zeros(80, int)

@@ -9,7 +9,7 @@ from makers.networks import classifier
 from makers.settings import settings
 
 from kiln.core import lifetime
-from kiln.networks import models
+from kiln.networks import adjusting
 from kiln.training import batches, checkpoint, loop
 
 
@@ -115,7 +115,7 @@ def test_a_stop_while_statistics_are_computed_anew(tmp_path, monkeypatch, where,
     data = feed(tmp_path)
     how = {"model": {"normalization": "batch", "dropout": 0.3}, "keep": keep, "precise_norm": True}
     weights, history, _ = fit(data, **how)
-    renormalize, validate, calls = models.renormalize, loop.validate, []
+    renormalize, validate, calls = adjusting.renormalize, loop.validate, []
 
     def stop_after_one(made, fed):
         renormalize(made, [next(fed)])
@@ -128,7 +128,7 @@ def test_a_stop_while_statistics_are_computed_anew(tmp_path, monkeypatch, where,
         return validate(*arguments)
 
     if where == "renormalize":
-        monkeypatch.setattr(models, "renormalize", stop_after_one)
+        monkeypatch.setattr(adjusting, "renormalize", stop_after_one)
     else:
         monkeypatch.setattr(loop, "validate", stop_after_the_epochs)
     with pytest.raises(lifetime.Stopped):

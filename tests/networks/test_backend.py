@@ -111,16 +111,16 @@ import numpy as np
 import tensorflow
 from makers.networks import NONE, classifier, smallest
 from makers.settings import settings
-from kiln.networks import models
+from kiln.networks import prediction
 from kiln.training import losses, optimizers
 tensorflow.config.experimental.enable_op_determinism()
 for name in ("fast_cnn", "vit", "applications/MobileNet"):
     made = classifier(name, (32, 32, 3), 4, NONE, dropout=0.3, **({} if "/" in name else smallest(name)))
-    trainee = models.logits_of(made)
+    trainee = prediction.logits_of(made)
     trainee.compile(optimizers.build_optimizer(settings(optimizer="muon"), trainee), losses.cross_entropy)
     pixels = np.zeros((4, 32, 32, 3), np.uint8)
     trainee.train_on_batch(pixels, np.eye(4, dtype=np.float32), np.ones(4, np.float32))
-    assert models.probabilities(made, pixels).shape == (4, 4)
+    assert prediction.probabilities(made, pixels).shape == (4, 4)
 """
 
 

@@ -21,7 +21,7 @@ def mine(inputs, classes, how):
 
 def add_a_network(project: Project) -> None:
     (project.folder / "kiln/networks/mine.py").write_text(MINE)
-    models = project.folder / "kiln/networks/models.py"
+    models = project.folder / "kiln/networks/registry.py"
     text = models.read_text().replace(
         "import applications, classic, fast,", "import applications, classic, fast, mine,"
     )

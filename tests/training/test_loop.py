@@ -8,7 +8,7 @@ from kiln.core import scores
 from kiln.core.errors import UserError
 from kiln.modalities.image import augmentation
 from kiln.modalities.image.conversion import Conversion
-from kiln.networks import artifact, models
+from kiln.networks import adjusting, artifact, prediction, registry
 from kiln.networks.backend import keras
 from kiln.store import dataset
 from kiln.training import loop
@@ -64,7 +64,7 @@ def test_a_handful_is_learnt_by_heart(handful, changes):
     assert history["validation_accuracy"].iloc[-1] == 1
 
 
-@pytest.mark.parametrize("name", sorted(models.ZOO))
+@pytest.mark.parametrize("name", sorted(registry.ZOO))
 def test_every_model_learns_a_handful_and_comes_back_from_disk(name, tmp_path):
     data = feed(tmp_path, shape=(16, 16, 1))
     model = {**smallest(name), "dropout": 0.0, **({"depth": 2} if name == "vit" else {})}
@@ -75,13 +75,15 @@ def test_every_model_learns_a_handful_and_comes_back_from_disk(name, tmp_path):
     made, history, _ = fit(data, name=name, model=model, epochs=50, batch_size=13, lr=lr)
     assert history["loss"].iloc[-1] < history["loss"].iloc[0] / 2
     assert history["accuracy"].iloc[-1] == 1
-    how = models.architecture(settings(model=name, **model), (16, 16, 1), {"method": "standard"})
+    how = registry.architecture(settings(model=name, **model), (16, 16, 1), {"method": "standard"})
     plain = {"method": "standard", "offset": [100.0], "scale": [50.0]}
     folder = tmp_path / "model"
     folder.mkdir()
     artifact.save(folder, artifact.Classifier(made, list("abcd"), Conversion(16, 16, 1, "crop")), how, plain)
     pixels = data.whole.pixels
-    assert (models.probabilities(artifact.load(folder).model, pixels) == models.probabilities(made, pixels)).all()
+    assert (
+        prediction.probabilities(artifact.load(folder).model, pixels) == prediction.probabilities(made, pixels)
+    ).all()
 
 
 def test_history(handful):
@@ -96,7 +98,7 @@ def test_history(handful):
 def test_the_epochs_loss_is_the_mean_over_its_images(handful):
     made = classifier()
     whole = handful.whole
-    expected = scores.cross_entropy(models.probabilities(made, whole.pixels), whole.labels).mean()
+    expected = scores.cross_entropy(prediction.probabilities(made, whole.pixels), whole.labels).mean()
     _, history, _ = fit(handful, lr=1e-12, epochs=1)
     assert history["loss"][0] == pytest.approx(expected, rel=1e-5)
     assert history["validation_loss"][0] == pytest.approx(expected, rel=1e-5)
@@ -201,7 +203,7 @@ def test_the_head_learns_first_then_the_body_at_its_own_rate(tmp_path):
     name = "applications/MobileNet"
     made = classifier(name, (32, 32, 3), 4, none, **pretrained)
     body = made.get_layer("body")
-    models.renormalize(made, [data.whole.pixels])  # as a trained body has them; else its signal dies out
+    adjusting.renormalize(made, [data.whole.pixels])  # as a trained body has them; else its signal dies out
     before = body.get_weights()
     seen = []
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from makers.settings import settings
 
-from kiln.networks import models
+from kiln.networks import prediction
 from kiln.networks.backend import keras
 from kiln.training import losses, muon, optimizers
 
@@ -174,7 +174,7 @@ def test_what_is_kept_at_a_norm_may_have_any_length(name):
 def kernels_after(name: str, decay: float) -> dict[str, np.ndarray]:
     from makers.networks import classifier, smallest
 
-    made = models.logits_of(classifier(name, (16, 16, 3), 3, **smallest(name)))
+    made = prediction.logits_of(classifier(name, (16, 16, 3), 3, **smallest(name)))
     chosen = settings(optimizer="muon", weight_decay=decay, lr=0.05, clip="none")
     made.compile(optimizers.build_optimizer(chosen, made), losses.cross_entropy)
     generator = np.random.default_rng(0)
