@@ -22,13 +22,13 @@ def load_inputs() -> tuple[dataset.Dataset, artifact.Classifier]:
     """Open data/clean/, and the model in data/model/ that was trained on it.
 
     Raises:
-        UserError: a file is missing or damaged, or the model was trained on other classes or pixels.
+        UserError: a file is missing or damaged, or the model was trained on other classes or parts.
     """
     files.verify(CLEAN)
     files.verify(MODEL)
-    data, classifier = dataset.open_dataset(CLEAN, "pixels"), artifact.load(MODEL)
-    if (classifier.classes, classifier.conversion.to_json()) != (data.classes, data.manifest["conversion"]):
-        raise UserError(f"{MODEL} was trained on other classes or pixels than {CLEAN} has: run `dvc repro`")
+    data, classifier = dataset.open_dataset(CLEAN, "clean"), artifact.load(MODEL)
+    if (classifier.classes, classifier.parts) != (data.classes, data.parts):
+        raise UserError(f"{MODEL} was trained on other classes or parts than {CLEAN} has: run `dvc repro`")
     return data, classifier
 
 
@@ -39,16 +39,16 @@ def load_facts(ids: np.ndarray) -> pd.DataFrame:
     return slices.gather_facts(ids, measures, pd.concat(findings))
 
 
-def tabulate_test(test: dict[str, np.ndarray], classes: list[str], units: np.ndarray) -> dict[str, pd.DataFrame]:
+def tabulate_test(test: dict[str, np.ndarray], data: dataset.Dataset, units: np.ndarray) -> dict[str, pd.DataFrame]:
     """Tabulate test by pairs of classes, along the curves, and by slices: file name -> table."""
     labels, probabilities = test["labels"], test["probabilities"]
     predicted = probabilities.argmax(axis=1)
     return {
-        "confusion": scoring.confusion_table(labels, predicted, classes),
+        "confusion": scoring.confusion_table(labels, predicted, data.classes),
         "reliability": curves.reliability(labels, probabilities),
         "roc": curves.roc(labels, probabilities),
         "precision_recall": curves.precision_recall(labels, probabilities),
-        "slices": slices.table(load_facts(test["ids"]), predicted == labels, units),
+        "slices": slices.table(load_facts(test["ids"]), slices.list_measures(data.parts), predicted == labels, units),
     }
 
 
@@ -74,18 +74,18 @@ def main() -> None:
     scored, per_class = scoring.score(labels, test["probabilities"], data.classes, settings.resamples, seed, units)
     flipped = None
     if settings.flip:
-        both = predictions.predict_split(classifier, data, "test", flip=True)["probabilities"]
+        both = predictions.predict_split(classifier, data, "test", average_views=True)["probabilities"]
         flipped, _ = scoring.score(labels, both, data.classes, settings.resamples, seed, units)
     summary = scoring.summarize(outputs, scored, flipped)
     used = min(settings.robustness_images, len(labels))
-    images = robustness.read_first(data, "test", used)
-    corrupted = robustness.score_corrupted(classifier, images, labels[:used], units[:used], seed)
+    first = robustness.read_first(data, "test", used)
+    corrupted = robustness.score_corrupted(classifier, first, labels[:used], units[:used], seed)
     if used:
         summary["robustness"] = robustness.summarize(corrupted, used)
     rows = exhibits.choose_rows(labels, test["probabilities"], settings.mistakes)
     shown = exhibits.make_exhibits(classifier, data, test, rows)
 
-    tables = {"per_class": per_class, "robustness": corrupted, **tabulate_test(test, data.classes, units)}
+    tables = {"per_class": per_class, "robustness": corrupted, **tabulate_test(test, data, units)}
     save(tables, predictions.predictions_table(outputs, data.classes), shown, summary)
     print(f"evaluate: {scoring.describe(summary)}")
 

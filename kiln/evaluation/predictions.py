@@ -9,9 +9,9 @@ from kiln.store import dataset
 
 
 def predict_split(
-    classifier: artifact.Classifier, data: dataset.Dataset, split: str, flip: bool = False
+    classifier: artifact.Classifier, data: dataset.Dataset, split: str, average_views: bool = False
 ) -> dict[str, np.ndarray]:
-    """Predict a whole split, streamed; with ``flip`` as the mean over each image and its mirror image.
+    """Predict a whole split, streamed; with ``average_views`` as the mean over the views of each sample.
 
     Returns:
         ids [N], labels int32 [N], units [N], probabilities float32 [N, classes].
@@ -24,7 +24,7 @@ def predict_split(
         ids.append(batch.ids)
         labels.append(batch.labels)
         units.append(batch.units)
-        probabilities.append(prediction.probabilities(classifier.model, batch.pixels, flip=flip))
+        probabilities.append(classifier.predict(batch.parts, average_views))
     return {
         "ids": np.concatenate(ids),
         "labels": np.concatenate(labels),
@@ -36,7 +36,7 @@ def predict_split(
 def predict_logits(classifier: artifact.Classifier, data: dataset.Dataset, split: str) -> np.ndarray:
     """Give a whole split's logits, which tell apart what is 0 as a float32 probability: float32 [N, classes]."""
     network = prediction.logits_of(classifier.model)
-    return np.concatenate([prediction.probabilities(network, batch.pixels) for batch in data.batches(split)])
+    return np.concatenate([prediction.outputs(network, batch.parts) for batch in data.batches(split)])
 
 
 def predict_splits(classifier: artifact.Classifier, data: dataset.Dataset) -> dict[str, dict[str, np.ndarray]]:
@@ -58,7 +58,7 @@ def number_units(units: np.ndarray) -> np.ndarray:
 
 
 def predictions_table(outputs: dict[str, dict], classes: list[str]) -> pa.Table:
-    """List every image: id, split, unit, label, prediction, probability, probabilities (in the classes' order)."""
+    """List every sample: id, split, unit, label, prediction, probability, probabilities (in the classes' order)."""
     names = np.array(classes, dtype=object)
     parts = []
     for split, output in outputs.items():

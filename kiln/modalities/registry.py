@@ -2,8 +2,9 @@
 
 import functools
 import importlib
+from collections.abc import Mapping
 
-from kiln.modalities.base import Modality
+from kiln.modalities.base import Modality, Part
 
 # Imported when first asked for, so that a data set of texts loads nothing for images.
 _CLASSES = {"image": "kiln.modalities.image.modality:Image"}
@@ -23,3 +24,16 @@ def get(name: str) -> Modality:
 def known() -> list[str]:
     """List the names."""
     return list(_CLASSES)
+
+
+def read_parts(listed: Mapping[str, Mapping]) -> dict[str, Part]:
+    """Read what ``Part.to_json`` gave for each part.
+
+    Raises:
+        KeyError, TypeError, ValueError: a modality is unknown or a conversion is damaged.
+    """
+    parts = {}
+    for name, about in listed.items():
+        modality = get(about["modality"])
+        parts[name] = Part(name, modality, modality.read_conversion(about["conversion"]))
+    return parts

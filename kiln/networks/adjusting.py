@@ -1,6 +1,6 @@
 """What a training changes in a network but by its steps: what is frozen, random states, statistics."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -20,7 +20,7 @@ def freeze(classifier: keras.Model, frozen: bool, pretrained: bool) -> None:
         pretrained: whether the body has trained weights. Then its batch normalisation
             is always frozen, since a small set's statistics are worse than those it has.
     """
-    for layer in classifier.layers:
+    for layer in _layers(classifier, keras.Model):
         if layer.name == applications.BODY:
             layer.trainable = not frozen
             # Not by calling it with training=False, which Keras overrides in every training step.
@@ -48,10 +48,10 @@ def _layers(network: keras.Model, kind: type) -> list[keras.layers.Layer]:
     """Give every layer of a kind, those of a network within included."""
     found = []
     for layer in network.layers:
+        if isinstance(layer, kind):
+            found.append(layer)
         if isinstance(layer, keras.Model):
             found += _layers(layer, kind)
-        elif isinstance(layer, kind):
-            found.append(layer)
     return found
 
 
@@ -60,7 +60,7 @@ def normalizes(classifier: keras.Model) -> bool:
     return bool(_layers(classifier, layers.BatchNormalization))
 
 
-def renormalize(classifier: keras.Model, batches: Iterable[np.ndarray]) -> None:
+def renormalize(classifier: keras.Model, batches: Iterable[Mapping[str, np.ndarray]]) -> None:
     """Compute the statistics of batch normalisation anew: mean and variance over all images of the batches.
 
     Those of training are moving averages, of augmented images, under dropout,
@@ -72,7 +72,7 @@ def renormalize(classifier: keras.Model, batches: Iterable[np.ndarray]) -> None:
 
     Args:
         classifier: from ``build``.
-        batches: uint8 [N, H, W, C] each, of the training images in random order.
+        batches: part -> values [N, ...] each, of the training samples in random order.
     """
     norms = [layer for layer in _layers(classifier, layers.BatchNormalization) if layer.trainable]
     dropouts = _layers(classifier, layers.Dropout)
@@ -83,16 +83,17 @@ def renormalize(classifier: keras.Model, batches: Iterable[np.ndarray]) -> None:
             layer.momentum = 0  # so that after a batch it holds that batch's statistics
         for layer in dropouts:
             layer.rate = 0
-        for pixels in batches:
-            classifier(pixels, training=True)
-            seen += len(pixels)
+        for values in batches:
+            classifier(values, training=True)
+            count = len(next(iter(values.values())))
+            seen += count
             for number, layer in enumerate(norms):
                 mean, variance = (
                     keras.ops.convert_to_numpy(statistic).astype(np.float64)
                     for statistic in (layer.moving_mean, layer.moving_variance)
                 )
-                sums[number] += len(pixels) * mean
-                squares[number] += len(pixels) * (variance + mean**2)
+                sums[number] += count * mean
+                squares[number] += count * (variance + mean**2)
     finally:
         for layer, momentum in zip(norms, momenta, strict=True):
             layer.momentum = momentum

@@ -1,4 +1,4 @@
-"""Classifiers by name: from raw pixels to probabilities.
+"""Classifiers by name: from raw values to probabilities.
 
 To add a network, write a function of (inputs, classes, architecture) that
 returns the logits in a file of ``kiln/networks/``, decorate it with ``@model``
@@ -6,13 +6,14 @@ and import that file here; its name is then a value of train.model.
 """
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from kiln.core.errors import UserError
+from kiln.modalities.base import Part
 from kiln.networks import applications, classic, fast, residual, transformer
 from kiln.networks.backend import keras
 from kiln.networks.parts import ZOO, Architecture
@@ -28,13 +29,18 @@ def known() -> list[str]:
     return [*ZOO, *applications.names()]
 
 
-def architecture(settings: Train, image_shape: tuple[int, int, int], normalizer: dict) -> Architecture:
-    """Settle the automatic settings of a network and refuse those that it cannot have.
+def settle(settings: Train, parts: Mapping[str, Part], fitted: Mapping[str, dict]) -> dict[str, Architecture]:
+    """Settle the network of each part; see ``architecture``."""
+    return {name: architecture(settings, part.storage.shape, fitted[name]) for name, part in parts.items()}
+
+
+def architecture(settings: Train, image_shape: tuple[int, ...], normalizer: dict) -> Architecture:
+    """Settle the automatic settings of a part's network and refuse those that it cannot have.
 
     Args:
         settings: the train section.
-        image_shape: (height, width, channels).
-        normalizer: as ``normalizer.fit`` returns it.
+        image_shape: of the part's values; of images (height, width, channels).
+        normalizer: the part's, as ``Modality.fit`` returns it.
 
     Raises:
         UserError: the model is unknown, a setting is not for it, or the images
@@ -132,30 +138,61 @@ def check(name: str) -> None:
 
 
 def build(
-    how: Architecture, image_shape: tuple[int, int, int], classes: int, normalizer: dict, precision: str = "float32"
+    how: Mapping[str, Architecture],
+    parts: Mapping[str, Part],
+    classes: int,
+    fitted: Mapping[str, dict],
+    precision: str = "float32",
 ) -> keras.Model:
     """Build a classifier with fresh weights.
 
+    Each part of a sample has a network of its own, whose first layers are the part's normaliser; where there are
+    several, their logits are added.
+
     Args:
-        how: the network and its settings, from ``architecture``.
-        image_shape: (height, width, channels).
+        how: part -> the network and its settings, from ``settle``.
+        parts: what the samples are made of.
         classes: how many.
-        normalizer: as ``normalizer.fit`` returns it; becomes the first layer.
+        fitted: part -> its normaliser, as ``Modality.fit`` returns it.
         precision: of the computation; weights and probabilities are float32.
 
     Returns:
-        A model from raw pixels, uint8 [N, H, W, C], to class probabilities,
-        float32 [N, classes]. Its layer ``logits`` gives them before the softmax.
+        A model from part -> raw values [N, ...] to class probabilities, float32
+        [N, classes]. Its layer ``logits`` gives them before the softmax.
 
     Raises:
-        UserError: the images are too small for the network.
+        UserError: the values are too small for the network.
     """
+
+    def apply(name: str, inputs):
+        network = applications.build if how[name].model.startswith(applications.PREFIX) else ZOO[how[name].model].build
+        return network(parts[name].modality.layer(inputs, fitted[name]), classes, how[name])
+
     with _computing_in(precision):
-        inputs = keras.Input(image_shape, dtype="uint8", name="pixels")
-        network = applications.build if how.model.startswith(applications.PREFIX) else ZOO[how.model].build
-        logits = network(_normalize(inputs, normalizer), classes, how)
+        inputs = {name: _make_input(part) for name, part in parts.items()}
+        if len(parts) == 1:
+            logits = apply(*next(iter(inputs.items())))
+        else:
+            logits = layers.Add(name="logits")([_nest(apply, part)(inputs[name]) for name, part in parts.items()])
         outputs = layers.Softmax(dtype="float32", name="probabilities")(logits)
-    return keras.Model(inputs, outputs, name=how.model.replace("/", "_"))
+    return keras.Model(inputs, outputs, name=next(iter(how.values())).model.replace("/", "_"))
+
+
+def _make_input(part: Part):
+    storage = part.storage
+    return keras.Input(storage.shape, dtype=np.dtype(storage.dtype).name, name=part.name)
+
+
+def _nest(apply: Callable, part: Part) -> keras.Model:
+    # A network within the network, so that the layers of several may bear the same names.
+    inputs = _make_input(part)
+    return keras.Model(inputs, apply(part.name, inputs), name=part.name)
+
+
+def list_bodies(classifier: keras.Model, parts: Iterable[str]) -> dict[str, keras.Model]:
+    """Give the network of each part: the classifier itself where there is one."""
+    names = list(parts)
+    return {names[0]: classifier} if len(names) == 1 else {name: classifier.get_layer(name) for name in names}
 
 
 @contextmanager
@@ -168,29 +205,20 @@ def _computing_in(precision: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _normalize(inputs, normalizer: dict):
-    if normalizer["method"] == "per_image":
-        x = layers.Rescaling(1.0, name="cast")(inputs)
-        # Epsilon is one gray level squared: an image of one colour becomes 0.
-        return layers.LayerNormalization(axis=[1, 2, 3], epsilon=1.0, center=False, scale=False, name="normalize")(x)
-    scale = [1 / s for s in normalizer["scale"]]
-    offset = [-o / s for o, s in zip(normalizer["offset"], normalizer["scale"], strict=True)]
-    return layers.Rescaling(scale, offset, name="normalize")(inputs)
-
-
-def prepare(classifier: keras.Model, pixels: np.ndarray, weights: Path | None) -> None:
+def prepare(classifier: keras.Model, values: Mapping[str, np.ndarray], weights: Path | None) -> None:
     """Set what a network takes from elsewhere before the first step.
 
     Args:
         classifier: from ``build``.
-        pixels: uint8 [N, H, W, C], some thousand training images: fast_cnn's
-            first layer comes from them.
+        values: part -> raw values [N, ...] of some thousand training samples:
+            fast_cnn's first layer comes from them.
         weights: a file of trained weights for a network of keras.applications, or None.
 
     Raises:
         UserError: the weights do not fit the network.
     """
-    if classifier.name == fast.fast_cnn.__name__:
-        fast.adapt(classifier, pixels)
-    if weights:
-        applications.load_weights(classifier, weights)
+    for name, body in list_bodies(classifier, values).items():
+        if any(layer.name == fast.WHITEN for layer in body.layers):
+            fast.adapt(body, values[name])
+        if weights:
+            applications.load_weights(body, weights)

@@ -336,20 +336,7 @@ def open_dataset(folder: Path, kind: str) -> Dataset:
         )
     try:
         {"raw": _Raw, "clean": _Clean}[kind].model_validate(manifest)
-        parts = {} if kind == "raw" else read_parts(manifest["parts"])
+        parts = {} if kind == "raw" else registry.read_parts(manifest["parts"])
     except (ValidationError, KeyError, TypeError, ValueError):
         raise files.damaged(path) from None
     return Dataset(folder, manifest, parts)
-
-
-def read_parts(listed: Mapping[str, Mapping]) -> dict[str, Part]:
-    """Read what ``Part.to_json`` gave for each part.
-
-    Raises:
-        KeyError, TypeError, ValueError: a modality is unknown or a conversion is damaged.
-    """
-    parts = {}
-    for name, about in listed.items():
-        modality = registry.get(about["modality"])
-        parts[name] = Part(name, modality, modality.read_conversion(about["conversion"]))
-    return parts

@@ -7,39 +7,40 @@ import numpy as np
 
 from kiln import params
 from kiln.core import parallel, randomness
-from kiln.modalities.image import augmentation, mixing
+from kiln.modalities import views
+from kiln.training import mixing
 from kiln.training.feeding import Batch, Feed
 from kiln.training.targets import balance_classes, encode_labels, smooth
 
 
 def epoch_batches(
-    feed: Feed, plan: augmentation.Policy, settings: params.Train, epoch: int, start: int = 0
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield an epoch's (pixels, targets, weights), each batch made while the one before it trains.
+    feed: Feed, plan: views.Plan, settings: params.Train, epoch: int, start: int = 0
+) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]:
+    """Yield an epoch's (values, targets, weights), each batch made while the one before it trains.
 
     Order, views and mixtures depend on (train.seed, epoch, item) alone.
 
     Args:
-        feed: the training images.
-        plan: the augmentation policy, applied where it is online.
+        feed: the training samples.
+        plan: the augmentation, applied where it is online.
         settings: the train section.
         epoch: from 0.
         start: how many batches to leave out, since they are trained on.
 
     Yields:
-        uint8 [N, H, W, C], float32 [N, classes], float32 [N].
+        part -> values [N, ...], float32 [N, classes], float32 [N].
     """
     weigh = settings.class_weight == "balanced"
     class_weights = balance_classes(feed.counts()) if weigh else np.ones(feed.classes, np.float32)
 
     def prepare(batch: Batch):
-        pixels, targets = batch.pixels, encode_labels(batch.labels, feed.classes)
+        values, targets = batch.parts, encode_labels(batch.labels, feed.classes)
         if plan.online:
-            pixels = augmentation.apply(plan, pixels, randomness.key(settings.seed, "views", batch.keys), epoch)
+            values = plan.apply(values, randomness.key(settings.seed, "views", batch.keys), epoch)
         if settings.mixup or settings.cutmix:
             keys = randomness.key(settings.seed, "mix", epoch, batch.keys)
-            pixels, targets = mixing.mixed(pixels, targets, settings.mixup, settings.cutmix, keys)
-        return pixels, smooth(targets, settings.label_smoothing), targets @ class_weights
+            values, targets = mixing.mix(feed.parts, values, targets, settings.mixup, settings.cutmix, keys)
+        return values, smooth(targets, settings.label_smoothing), targets @ class_weights
 
     fed = itertools.islice(feed.shuffled(settings.seed, epoch, settings.batch_size), start, None)
     return parallel.ordered_map(prepare, fed, workers=1)

@@ -10,7 +10,7 @@ import pandas as pd
 from kiln import params
 from kiln.core import lifetime, progress, scores
 from kiln.core.errors import UserError
-from kiln.modalities.image import augmentation
+from kiln.modalities import views
 from kiln.networks import adjusting, backend, prediction
 from kiln.networks.backend import keras
 from kiln.training import averaging, batches, checkpoint, losses, optimizers, schedules
@@ -22,18 +22,18 @@ class Run:
 
     Args:
         classifier: from ``registry.build``; trained in place.
-        train: the training images.
-        plan: the augmentation policy, applied to each batch where it is online.
+        train: the training samples.
+        plan: the augmentation, applied to each batch where it is online.
         settings: the train section.
 
     Attributes:
-        sizes: images in each batch of an epoch.
+        sizes: samples in each batch of an epoch.
         epoch, step: how many epochs are done, and how many steps of the next.
         rows: the history's rows.
         best, kept, best_weights: the monitored figure, epoch and weights of the best epoch so far.
     """
 
-    def __init__(self, classifier: keras.Model, train: Feed, plan: augmentation.Policy, settings: params.Train):
+    def __init__(self, classifier: keras.Model, train: Feed, plan: views.Plan, settings: params.Train):
         self.classifier, self.train, self.plan, self.settings = classifier, train, plan, settings
         self.trainee = prediction.logits_of(classifier)
         self.sizes = equal_sizes(train.rows, settings.batch_size)
@@ -61,9 +61,9 @@ class Run:
                 adjusting.reseed(self.classifier, settings.seed, "dropout", self.epoch)
         label = f"epoch {self.epoch + 1}/{settings.epochs}"
         fed = batches.epoch_batches(self.train, self.plan, settings, self.epoch, self.step)
-        for pixels, targets, weights in progress.track(fed, label, self.steps - self.step, "batches"):
+        for values, targets, weights in progress.track(fed, label, self.steps - self.step, "batches"):
             with lifetime.uninterrupted():
-                self._train_step(pixels, targets, weights)
+                self._train_step(values, targets, weights)
             after_step()
 
     def _compile(self, frozen: bool) -> None:
@@ -78,9 +78,9 @@ class Run:
         # Now and not in the first step, so that a checkpoint before it is whole.
         self.trainee.optimizer.build(self.trainee.trainable_variables)
 
-    def _train_step(self, pixels: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> None:
+    def _train_step(self, values: dict[str, np.ndarray], targets: np.ndarray, weights: np.ndarray) -> None:
         self.trainee.optimizer.learning_rate = self._lr(self.step)
-        loss, accuracy = (float(figure) for figure in self.trainee.train_on_batch(pixels, targets, weights))
+        loss, accuracy = (float(figure) for figure in self.trainee.train_on_batch(values, targets, weights))
         self.step += 1
         self._refuse_unless_finite(
             loss, f"the loss is {loss} in epoch {self.epoch + 1}, batch {self.step} of {self.steps}"
@@ -150,7 +150,7 @@ class Run:
             self.average.adopt()
         if settings.precise_norm:
             # Shuffled, since the shards may be in the order of the classes; by the order of an epoch beyond the last.
-            fed = (batch.pixels for batch in self.train.shuffled(settings.seed, settings.epochs, settings.batch_size))
+            fed = (batch.parts for batch in self.train.shuffled(settings.seed, settings.epochs, settings.batch_size))
             adjusting.renormalize(self.classifier, progress.track(fed, "statistics", self.steps, "batches"))
 
     def amend(self, figures: dict[str, float]) -> None:
@@ -183,8 +183,8 @@ class Run:
         # shape and a more general one for others, whose last bits may differ; and the
         # first batch after a cut may be of the epoch's smaller ones.
         rows = self.sizes[0]
-        blank = np.zeros((rows, *self.train.image_shape), np.uint8), np.ones((rows, self.train.classes), np.float32)
-        self.trainee.train_on_batch(*blank, np.ones(rows, np.float32))
+        blank = {name: part.storage.stack([None] * rows) for name, part in self.train.parts.items()}
+        self.trainee.train_on_batch(blank, np.ones((rows, self.train.classes), np.float32), np.ones(rows, np.float32))
         groups = {}
         for name, array in arrays.items():  # numbered, and written in order
             groups.setdefault(name.split("/")[0], []).append(array)
@@ -211,7 +211,7 @@ def validate(classifier: keras.Model, feed: Feed, loss: str) -> dict[str, float]
     """Score a split: loss, accuracy, precision, recall and f1 (the last three are means over the classes)."""
     losses, counts = [], np.zeros((3, feed.classes), np.int64)
     for batch in feed.in_order(prediction.batch_size(classifier)):
-        predicted = prediction.probabilities(classifier, batch.pixels)
+        predicted = prediction.outputs(classifier, batch.parts)
         losses.append(scores.LOSSES[loss](predicted, batch.labels))
         counts += scores.counts(batch.labels, predicted.argmax(axis=1), feed.classes)
     figures = {"loss": np.concatenate(losses).mean(), **scores.overall(counts)}
@@ -222,7 +222,7 @@ def fit(
     classifier: keras.Model,
     train: Feed,
     validation: Feed,
-    plan: augmentation.Policy,
+    plan: views.Plan,
     settings: params.Train,
     tell: Callable[[dict], None] = lambda row: None,
     keeper: checkpoint.Keeper | None = None,
@@ -233,7 +233,7 @@ def fit(
         classifier: from ``registry.build``.
         train, validation: the splits; nothing is fitted on validation, it
             steers the plateau schedule, early stopping and the choice of weights.
-        plan: the augmentation policy.
+        plan: the augmentation.
         settings: the train section.
         tell: called with each epoch's row.
         keeper: of checkpoints; the training goes on from the last of them.
