@@ -42,10 +42,10 @@ class Keys:
         deadline: holds the seconds for everything; None where they are fixed.
     """
 
-    url: str = "fetch.url"
-    sha256: str = "fetch.sha256"
+    url: str = "fetch.source.url"
+    sha256: str = "fetch.source.sha256"
     path: str = "fetch.path"
-    deadline: str | None = "fetch.deadline"
+    deadline: str | None = "fetch.source.deadline"
 
 
 @dataclass(frozen=True)

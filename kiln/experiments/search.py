@@ -40,7 +40,7 @@ def parse(text: str):
     key, equals, space = text.partition("=")
     if not equals or not space:
         raise UserError(f"{text!r} says nothing to search: write KEY=LOW..HIGH, KEY=log(LOW..HIGH) or KEY=ONE,TWO")
-    if key not in params.known_keys() or "." not in key:
+    if key not in params.knobs():
         raise UserError(f"there is no param {key} to search: name one of params.yaml, such as train.lr")
     inner = re.fullmatch(r"log\((.*)\)", space)
     ends = (inner[1] if inner else space).split("..")

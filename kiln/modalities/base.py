@@ -242,6 +242,9 @@ class Modality(FileKinds, Protocol):
     def layer(self, inputs: Any, fitted: Mapping) -> Any:
         """Apply the network's first layers to a Keras input of raw values."""
 
+    def wants_test_views(self, settings: Any) -> bool:
+        """Tell by the part's knobs of evaluate whether predictions are averaged over views on test."""
+
     def test_views(self, values: np.ndarray) -> list[np.ndarray]:
         """Give the views whose predictions may be averaged on test: the values themselves first."""
 

@@ -30,7 +30,7 @@ def gather(evidence: Evidence) -> dict:
         "conversion": wording.describe_conversion(clean["conversion"]),
         "classes": list(clean["splits"]["train"]),
         "fetched": clean["images"],
-        "source": settings.fetch.source,
+        "source": settings.fetch.source.name,
         "splits": [(split, sum(counts.values())) for split, counts in clean["splits"].items()],
         "makers": clean["split_makers"],
         **{

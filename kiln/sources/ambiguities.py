@@ -9,7 +9,7 @@ from kiln.sources.names import SPLIT_NAMES, folded, is_plain, split_words, tidy,
 from kiln.sources.tree import Steps, Top, is_filler, or_give, path_of, paths_of, role, short, some, what_lies_where
 
 ARRANGE = "arrange the images as <class>/... or as <split>/<class>/..., with nothing beside"
-NO_CLASSES = "make one folder for each class, or list paths and labels in a table (fetch.source: manifest)"
+NO_CLASSES = "make one folder for each class, or list paths and labels in a table (fetch.source.name: manifest)"
 # Of sets for detection and segmentation, which have no classes of whole images.
 _PICTURES = frozenset(["image", "images", "img", "imgs", "jpeg", "original", "originals", "photos", "pictures", "rgb"])
 _MARKINGS = frozenset(["annotation", "annotations", "boxes", "contours", "depth", "gt", "label", "labels", "mask"])
@@ -135,8 +135,8 @@ def refuse_alike(prefix: Steps, tops: Mapping[str, Top], source: Path) -> None:
                     raise UserError(
                         f"{source}: its folders {some(tops)} hold the same folders ({some(shared[other])}), as "
                         "splits do, but their names tell none: if they are splits, call them train, validation and "
-                        "test; if they are classes, put the images directly into them, or use a table (fetch.source: "
-                        "manifest)"
+                        "test; if they are classes, put the images directly into them, or use a table "
+                        "(fetch.source.name: manifest)"
                         f"{or_give(source, prefix, [other, name])}"
                     )
 

@@ -163,7 +163,8 @@ def _table(container: Container) -> str:
     tables = dict.fromkeys(name.rsplit("/", 1)[-1][-60:] for name in names if _NO_LIST not in name.lower())
     if not tables:
         return ""
-    return f"; if {' or '.join([*tables][:2])} lists them, set fetch.source to manifest and fetch.manifest to its name"
+    named = " or ".join([*tables][:2])
+    return f"; if {named} lists them, set fetch.source.name to manifest and fetch.source.manifest to its name"
 
 
 def _nothing(source: Path, labels: list[str], skipped: Tally, modality: FileKinds, table: str) -> UserError:

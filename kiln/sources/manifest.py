@@ -126,7 +126,7 @@ def open_manifest(
     Raises:
         UserError: the table or a file is missing, or a row contradicts another.
     """
-    splits = _tables(container, settings.manifest, path)
+    splits = _tables(container, settings.source.manifest, path)
     samples = _Samples(path, surprises)
     pending, number = [], 0
     for row, files in _labelled_rows(container, settings, parts, splits, surprises, path):
@@ -233,7 +233,7 @@ def _tables(container: Container, manifest: str, path: Path) -> dict[str, str | 
 
     Args:
         container: where to look.
-        manifest: fetch.manifest: a path, perhaps below further folders, or a pattern with * or ?.
+        manifest: fetch.source.manifest: a path, perhaps below further folders, or a pattern with * or ?.
         path: of the container, for errors.
 
     Raises:
@@ -249,7 +249,9 @@ def _tables(container: Container, manifest: str, path: Path) -> dict[str, str | 
         there = (name for name in container.names if posixpath.splitext(name)[1].lower() in SUFFIXES)
         there = list(itertools.islice(there, 6))
         found = f", but {', '.join(map(shown, there[:5]))}{' and more' if len(there) > 5 else ''}" if there else ""
-        raise UserError(f"{path} holds no {shown(manifest)}{found}: set fetch.manifest to the table's name inside it")
+        raise UserError(
+            f"{path} holds no {shown(manifest)}{found}: set fetch.source.manifest to the table's name inside it"
+        )
     if len(tables) == 1:
         return dict.fromkeys(tables)
     splits = {name: split_of(name, f"{path}: {name}") for name in tables}
@@ -257,7 +259,7 @@ def _tables(container: Container, manifest: str, path: Path) -> dict[str, str | 
         telling, silent = (next(name for name in tables if bool(splits[name]) is told) for told in (True, False))
         raise UserError(
             f"{path} holds {len(tables)} tables {shown(manifest)}: the name of {shown(silent)} tells no split, while "
-            f"that of {shown(telling)} does: set fetch.manifest to one of them"
+            f"that of {shown(telling)} does: set fetch.source.manifest to one of them"
         )
     return splits
 
@@ -277,7 +279,7 @@ def _rows(
     if table.lower().endswith(PARQUET) or content.startswith(b"PAR1"):
         opened, schema = open_table(content, where)
     else:
-        known = {*label_columns(settings), settings.split_column, settings.group_column}
+        known = {*label_columns(settings), settings.source.split_column, settings.source.group_column}
         known.update(name for part, names in candidates.items() for name in (*names, asked_column(settings, part)))
         opened = open_text(content, table, known, where)
 

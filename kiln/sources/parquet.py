@@ -206,7 +206,7 @@ class _Missing:
         raise UserError(
             f"{self._path}: {reasons} (such as {shown(self._examples[lost[0]])}), and nothing is left of "
             f"{listed(lost)}: write the Parquet with the files' bytes in it, or, where the files are at hand, set "
-            "fetch.source to manifest with a table of their paths"
+            "fetch.source.name to manifest with a table of their paths"
         )
 
 

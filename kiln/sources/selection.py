@@ -152,7 +152,7 @@ def advise(reasons: Iterable[str], modality: FileKinds) -> str:
     if any(reason.partition(" ")[0] in _ARCHIVES for reason in reasons):
         return f"archives within are not opened: unpack them, and give the folder or one that holds {modality.noun}s"
     if ".parquet" in reasons:
-        return f"to read {modality.noun}s that are in Parquet, set fetch.source to parquet"
+        return f"to read {modality.noun}s that are in Parquet, set fetch.source.name to parquet"
     if any(reason in _TABLES for reason in reasons):
         return f"take the {modality.noun}s out of these, as {modality.usual_formats} files"
     if any(reason in _VIDEOS for reason in reasons):

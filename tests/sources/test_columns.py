@@ -83,14 +83,16 @@ ONE_HOT = "image,MEL,NV,age\na,1.0,0.0,30\nb,0.0,1.0,40\nc,0.0,0.0,50\n"
 
 def test_one_hot_columns_are_told_and_read_by_a_list(tmp_path):
     path = laid(tmp_path, {**IMAGES, "manifest.csv": ONE_HOT})
-    with pytest.raises(UserError, match=r"; MEL, NV look one-hot, which fetch\.label_column: \[MEL, NV\] reads"):
+    with pytest.raises(
+        UserError, match=r"; MEL, NV look one-hot, which fetch\.source\.label_column: \[MEL, NV\] reads"
+    ):
         told(path, image_column="image")
     found, surprises = told(path, image_column="image", label_column=["MEL", "NV"])
     assert [label for _, label, _ in found] == ["MEL", "NV"]
     assert surprises.skipped.counts == {"row without a label": 1}
     laid(tmp_path, {"short.csv": f"{ONE_HOT}d\n"})
     with pytest.raises(
-        UserError, match=r"has no column label, but image, MEL, NV, age: name it by fetch\.label_column$"
+        UserError, match=r"has no column label, but image, MEL, NV, age: name it by fetch\.source\.label_column$"
     ):
         told(path, manifest="short.csv", image_column="image")
     (tmp_path / "short.csv").unlink()
@@ -105,7 +107,9 @@ def test_one_hot_columns_are_told_and_read_by_a_list(tmp_path):
 def test_one_hot_columns_of_parquet(tmp_path, kind):
     columns = {"cat": pa.array([1, 0]).cast(kind), "dog": pa.array([0, 1]).cast(kind), "name": ["p", "q"]}
     pq.write_table(pa.table({"image": [png(0), png(1)], **columns}), tmp_path / "x.parquet")
-    with pytest.raises(UserError, match=r"; cat, dog look one-hot, which fetch\.label_column: \[cat, dog\] reads"):
+    with pytest.raises(
+        UserError, match=r"; cat, dog look one-hot, which fetch\.source\.label_column: \[cat, dog\] reads"
+    ):
         parquet(tmp_path / "x.parquet")
     assert [r.label for r in parquet(tmp_path / "x.parquet", label_column=["cat", "dog"])] == ["cat", "dog"]
     pq.write_table(pa.table({"path": ["a", "b"], **columns}), laid(tmp_path, IMAGES) / "m.parquet")

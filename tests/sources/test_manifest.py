@@ -58,7 +58,7 @@ def test_what_the_table_does_not_list_is_counted(tmp_path):
         ("path,label\n../../secret.png,a\n", "line 2: .* lies outside of"),
         ("path,label\n/etc/passwd,a\n", "line 2: .* lies outside of"),
         ("path,label\n,a\n", "line 2: lacks a path"),
-        ("path,label\n../img/1.png,\n", "none of 1 rows has a label in label: set fetch.label_column"),
+        ("path,label\n../img/1.png,\n", "none of 1 rows has a label in label: set fetch.source.label_column"),
         ("path,label\n../img/1.png\n", "line 2: has not as many fields"),
         ("path,label,split\n../img/1.png,a,later\n", "line 2: the split 'later' is none of"),
         ("path,label,split,group\n../img/1.png,a,train,p\n../img/2.png,a,test,p\n", "group p is in two splits"),
@@ -74,9 +74,9 @@ def test_a_table_that_cannot_be_followed_is_refused(tmp_path, text, says):
 
 def test_a_missing_table_or_named_column_is_refused(tmp_path):
     path = folder(tmp_path, "path,label\n../img/1.png,a\n")
-    with pytest.raises(UserError, match=r"holds no none\.csv, but lists/all\.csv: set fetch\.manifest"):
+    with pytest.raises(UserError, match=r"holds no none\.csv, but lists/all\.csv: set fetch\.source\.manifest"):
         manifest(path, manifest="none.csv")
-    with pytest.raises(UserError, match=r"has no column patient, .*fetch\.group_column"):
+    with pytest.raises(UserError, match=r"has no column patient, .*fetch\.source\.group_column"):
         manifest(path, group_column="patient")
 
 
@@ -320,7 +320,7 @@ def test_several_tables_are_splits_by_their_names(tmp_path, names):
 
 def test_the_tables_that_are_there_are_told(tmp_path):
     with pytest.raises(
-        UserError, match=r"holds no manifest\.csv, but metadata\.jsonl, train\.xlsx: set fetch\.manifest"
+        UserError, match=r"holds no manifest\.csv, but metadata\.jsonl, train\.xlsx: set fetch\.source\.manifest"
     ):
         told(laid(tmp_path, {**IMAGES, "metadata.jsonl": "", "train.xlsx": ""}))
 

@@ -120,7 +120,9 @@ def test_a_class_without_any_image_is_told_with_the_count_and_what_to_do(tmp_pat
     assert [one.id for one in source.records({"a/0", "a/1"})] == ["a/0"]
     with pytest.raises(UserError, match="nothing is left of b"):
         list(source.records({"a/1"}))
-    with pytest.raises(UserError, match=r"nothing is left of b: write the Parquet with .* fetch\.source to manifest"):
+    with pytest.raises(
+        UserError, match=r"nothing is left of b: write the Parquet with .* fetch\.source\.name to manifest"
+    ):
         parquet(tmp_path)
 
 
@@ -174,7 +176,7 @@ GOOD = {"image": pa.array([png(0), png(1)]), "label": pa.array(["a", "b"])}
         ),
         (
             {"image": pa.array(["1.png", "2.png"])},
-            r"the column image is string, but should be bytes, or .*; for a table of paths set fetch\.source to",
+            r"the column image is string, but should be bytes, or .*; for a table of paths set fetch\.source\.name to",
         ),
         ({"image": pa.array([{"path": "x"}, {"path": "y"}])}, "the column image is struct<.*>, but should be bytes"),
         ({"image": pa.array([{"bytes": "x"}, {"bytes": "y"}])}, "the column image is struct<.*>, but should be bytes"),

@@ -35,15 +35,18 @@ def test_digits():
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"path": "/photos"}, r"fetch\.source is digits, which reads no path"),
-        ({"url": "http://x/y.zip"}, r"fetch\.url is set, but fetch\.source is digits"),
-        ({"source": "images", "url": "http://x/y.zip", "path": "/photos"}, r"but fetch\.url is set: choose one"),
-        ({"source": "images", "sha256": "0" * 64}, r"fetch\.sha256 is set, but nothing is downloaded"),
+        ({"path": "/photos"}, r"fetch\.source\.name is digits, which reads no path"),
+        ({"url": "http://x/y.zip"}, r"fetch\.source\.url is set, but fetch\.source\.name is digits"),
+        (
+            {"source": "images", "url": "http://x/y.zip", "path": "/photos"},
+            r"but fetch\.source\.url is set: choose one",
+        ),
+        ({"source": "images", "sha256": "0" * 64}, r"fetch\.source\.sha256 is set, but nothing is downloaded"),
         ({"source": "images", "path": "/nowhere"}, "does not exist"),
         ({"source": "parquet", "path": "/nowhere"}, "does not exist"),
         (
             {"source": "manifest", "path": "/x/list.csv"},
-            r"set fetch\.path to the folder .* and fetch\.manifest to list\.csv",
+            r"set fetch\.path to the folder .* and fetch\.source\.manifest to list\.csv",
         ),
     ],
 )
@@ -55,8 +58,11 @@ def test_settings_that_would_be_ignored_are_refused(changes, says):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({}, r"holds a, but fetch\.source is digits"),
-        ({"source": "images", "url": "http://x/y.zip"}, r"holds a, but fetch\.url is set: clear fetch\.url"),
+        ({}, r"holds a, but fetch\.source\.name is digits"),
+        (
+            {"source": "images", "url": "http://x/y.zip"},
+            r"holds a, but fetch\.source\.url is set: clear fetch\.source\.url",
+        ),
     ],
 )
 def test_the_users_images_are_never_passed_over(tmp_path, monkeypatch, changes, says):

@@ -24,7 +24,7 @@ from kiln.modalities.image import (
 )
 from kiln.modalities.image.conversion import Conversion
 from kiln.modalities.image.formats import ImageFiles
-from kiln.params.image import Augment, Clean, Normalize
+from kiln.params.image import Augment, Clean, Evaluate, Normalize
 
 
 class Image(ImageFiles):
@@ -101,6 +101,10 @@ class Image(ImageFiles):
     def layer(self, inputs: Any, fitted: Mapping) -> Any:
         """Apply the normaliser to raw pixels, a Keras tensor of uint8."""
         return layers.normalize(inputs, fitted)
+
+    def wants_test_views(self, settings: Evaluate) -> bool:
+        """Tell whether test is scored with mirror images, too."""
+        return settings.flip
 
     def test_views(self, values: np.ndarray) -> list[np.ndarray]:
         """Give the images and their mirror images."""
