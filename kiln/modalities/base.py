@@ -266,16 +266,28 @@ class Modality(FileKinds, Protocol):
         """Show many values, row by row; a row may hold fewer than ``columns``."""
 
 
-class Explained(NamedTuple):
-    """What an explanation may ask of a network.
+class FeatureMaps(NamedTuple):
+    """What a network has made of some samples before it ends in logits.
 
     Attributes:
-        predict: values [N, ...] -> probabilities, float32 [N, classes].
-        network: the Keras model, for those that look inside.
+        values: float32 [N, height, width, channels].
+        compute_logits: values of that shape [M, ...] -> logits [M, classes].
+        batch: how many values are to be computed at a time.
     """
 
-    predict: Callable[[np.ndarray], np.ndarray]
-    network: Any
+    values: np.ndarray
+    compute_logits: Callable[[np.ndarray], np.ndarray]
+    batch: int
+
+
+class Explained(Protocol):
+    """What an explanation may ask of a network about a part of some samples."""
+
+    def predict(self, row: int, changed: np.ndarray) -> np.ndarray:
+        """Predict a sample with other values of the part, [M, ...]: probabilities, float32 [M, classes]."""
+
+    def compute_maps(self) -> FeatureMaps | None:
+        """Compute the last feature maps of all samples; None where the network has none that tell something."""
 
 
 @dataclass(frozen=True)
