@@ -201,6 +201,7 @@ def _members(archive: Path) -> Iterator[tuple[tarfile.TarInfo, Callable[[int | N
             _count(archive, number)
             if len(tar.pax_headers) > _MAX_GLOBALS:
                 raise _bomb(archive)
+            info.name = info.name.removeprefix("./")  # as `tar -c .` writes them, unlike tables
             yield info, lambda first, info=info: read(info, first)
             tar.members.clear()  # else it keeps every member that it has passed
             guard.allow(MAX_HEADER)

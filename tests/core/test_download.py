@@ -180,9 +180,7 @@ def test_failures_are_one_sentence_and_leave_nothing(get, tmp_path, answer, says
 @pytest.mark.parametrize("answer", [trickle, stall, reply(503, b"", Retry_After="3600")])
 def test_the_deadline_ends_everything(get, answer):
     start = time.monotonic()
-    with pytest.raises(
-        UserError, match=r"within 0\.\d seconds: try again later, raise fetch\.deadline, or"
-    ):
+    with pytest.raises(UserError, match=r"within 0\.\d seconds: try again later, raise fetch\.deadline, or"):
         get(Server(answer).url(), deadline=0.8)
     assert time.monotonic() - start < 5
 
@@ -320,9 +318,7 @@ def test_a_folder_is_refused(get):
 def test_a_store_that_does_not_answer_cannot_outwait_the_deadline(get, monkeypatch):
     monkeypatch.setattr(download, "_copy", lambda *_: time.sleep(5))
     start = time.monotonic()
-    with pytest.raises(
-        UserError, match=r"within 0\.\d seconds: try again later, raise fetch\.deadline, or"
-    ):
+    with pytest.raises(UserError, match=r"within 0\.\d seconds: try again later, raise fetch\.deadline, or"):
         get("ssh://host/file.bin", deadline=0.2)
     assert time.monotonic() - start < 4
 
