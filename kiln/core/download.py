@@ -246,7 +246,7 @@ def _ask(session, task: _Task, path: Path, tag: str | None):
 
 
 def _receive(task: _Task, response, path: Path) -> bool:
-    """Write what comes; tell whether it is all."""
+    """Write what arrives; return whether it is complete."""
     from urllib3.exceptions import HTTPError
 
     going_on = response.status_code == 206

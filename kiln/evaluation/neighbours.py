@@ -14,7 +14,7 @@ NEIGHBOURS = 3
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The nearest training samples of M samples: ids, labels (int) and cosines [M, k], and part -> values [M, k, ...]."""
+    """The nearest training samples of M samples: ids, labels and cosines [M, k], and part -> values [M, k, ...]."""
 
     ids: np.ndarray
     labels: np.ndarray

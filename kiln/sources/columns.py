@@ -12,7 +12,7 @@ from kiln.sources.names import SPLIT_NAMES, split_words, tidy
 from kiln.sources.rows import listed, shown
 
 DEFAULT_COLUMNS = {"split": "split", "group": "group"}
-# Columns of yes and no that tell a split, as in fastai's tables.
+# Columns of yes and no that give a split, as in fastai's tables.
 FLAGS = {"is_valid": "validation", "is_test": "test"}
 _TRUTH = {"1": True, "1.0": True, "1,0": True, "true": True, "": False, "0": False, "0.0": False, "0,0": False} | {
     "false": False
@@ -114,7 +114,7 @@ def find_columns(
     wanted += [("fetch.source.split_column", found.split), ("fetch.source.group_column", group)]
     for number, (key, name) in enumerate(wanted):
         if name and names.count(name) > 1:
-            raise UserError(f"{where} has several columns {shown(name)}: give each a name of its own")
+            raise UserError(f"{where} has several columns {shown(name)}: give each a different name")
         if name and name not in names:
             help_ = hint(names) if number < hinted else ""
             raise UserError(f"{where} has no column {name}, but {listed(names)}: name it by {key}{help_}")
@@ -153,7 +153,7 @@ def read_meaning(row: Mapping[str, str], columns: Columns, where: str) -> tuple[
     else:
         ones = [name for name in columns.labels if _yes(row[name], name, where)]
         if len(ones) > 1:
-            raise UserError(f"{where}: {listed(ones)} are 1 at once, but an image has one class: leave one of them")
+            raise UserError(f"{where}: {listed(ones)} are 1 at once, but a sample has one class: keep one of them")
         label = ones[0] if ones else ""
     split = _split(row[columns.split], columns.split, where) if columns.split else None
     return label, split, (tidy(row[columns.group]) or None) if columns.group else None

@@ -54,7 +54,9 @@ def test_text_that_may_mean_no_label_is_a_name_and_noted_once(tmp_path):
     text = "path,label\nimages/a.png,nan\nimages/b.png,nan\nimages/c.png,x\n"
     found, surprises = told(laid(tmp_path, {**IMAGES, "manifest.csv": text}))
     assert [label for _, label, _ in found] == ["nan", "nan", "x"]
-    assert surprises.notes.counts == {"class called like a missing label; leave the label empty if it is one": 1}
+    assert surprises.notes.counts == {
+        "class name that may stand for a missing label; leave the label empty if it does": 1
+    }
 
 
 @pytest.mark.parametrize("column", ["is_valid", "is_test"])
@@ -99,7 +101,7 @@ def test_one_hot_columns_are_told_and_read_by_a_list(tmp_path):
     with pytest.raises(UserError, match="line 2: age is 30, but should be 0 or 1"):
         told(path, image_column="image", label_column=["MEL", "age"])
     laid(tmp_path, {"manifest.csv": "image,MEL,NV\na,1,1\n"})
-    with pytest.raises(UserError, match="line 2: MEL, NV are 1 at once, but an image has one class"):
+    with pytest.raises(UserError, match="line 2: MEL, NV are 1 at once, but a sample has one class"):
         told(path, image_column="image", label_column=["MEL", "NV"])
 
 

@@ -1,7 +1,8 @@
 """The stage as a whole, on what the faults' tests have made: what it writes and prints."""
 
 import pandas as pd
-from test_values import configure, here, made  # noqa: F401
+from makers.projects import configure
+from test_values import here, made  # noqa: F401
 
 from kiln.core import files
 from kiln.networks import artifact
