@@ -25,7 +25,7 @@ from kiln import params
 from kiln.core import entry, figures, files, git, markdown
 from kiln.core.errors import UserError
 from kiln.evaluation import comparison
-from kiln.reporting import page
+from kiln.reporting import charts, rendering, sections
 
 METRICS, CLASSES = "metrics/metrics.json", "metrics/plots/per_class.csv"
 HISTORY, CONFUSION = "metrics/plots/history.csv", "metrics/plots/confusion.csv"
@@ -326,25 +326,19 @@ def _shared(found: Comparison) -> int:
     return int(found.now.classes["class"].isin(found.base.classes["class"]).sum())
 
 
-def _column(title: str, state: State) -> str:
-    history, names = state.tables[HISTORY], state.classes["class"].tolist()
-    epochs = history["epoch"].tolist()
-    parts = [
-        page.curves(epochs, {"train": history[key].tolist(), "validation": history[f"validation_{key}"].tolist()}, name)
-        for key, name in (("loss", "Loss"), ("accuracy", "Accuracy"))
-    ]
-    rows = [
-        (name.replace("_", " "), *(state.metrics.get(f"{split}.{name}") for split in ("train", "validation", "test")))
-        for name in figures.FIGURES
-    ]
-    parts.append(page.table(("figure", "train", "validation", "test"), rows))
-    if len(names) <= LISTED:
-        counts = state.tables[CONFUSION].pivot_table(
-            index="label", columns="prediction", values="images", fill_value=0, aggfunc="sum"
-        )
-        counts = counts.reindex(index=names, columns=names, fill_value=0).astype(int)
-        parts.append(page.matrix(names, counts.to_numpy().tolist()))
-    return f"<section><h2>{page.escape(title)}</h2>{''.join(parts)}</section>"
+def _show_state(title: str, state: State) -> dict:
+    """What the page shows of a state: charts, metrics, confusion counts unless they would be too many."""
+    names, splits = state.classes["class"].tolist(), ("train", "validation", "test")
+    return {
+        "title": title,
+        "charts": charts.draw_history(state.tables[HISTORY]),
+        "metrics": [
+            (name.replace("_", " "), *(state.metrics.get(f"{split}.{name}") for split in splits))
+            for name in figures.FIGURES
+        ],
+        "classes": names,
+        "matrix": sections.count_pairs(state.tables[CONFUSION], names) if len(names) <= LISTED else None,
+    }
 
 
 def comment(text: str) -> str:
@@ -359,14 +353,14 @@ def comment(text: str) -> str:
 
 def side_by_side(found: Comparison) -> str:
     """Make a page of both states' figures; loads and runs nothing."""
-    verdict = "May not be merged" if found.reasons else "May be merged"
-    head = f"<h1>Compared with {page.escape(found.base_name)}</h1>{page.text(verdict + '.')}"
-    head += "".join(page.text(reason) for reason in found.reasons)
-    if not found.base:
-        return page.page("Kiln comparison", head + _column("now", found.now))
-    head += page.text(_accuracy(found))
-    both = _column(f"base, {found.base_name}", found.base) + _column("now", found.now)
-    return page.page("Kiln comparison", f'{head}<div class="side">{both}</div>')
+    states = [_show_state(f"base, {found.base_name}", found.base)] if found.base else []
+    facts = {
+        "base_name": found.base_name,
+        "reasons": found.reasons,
+        "accuracy": _accuracy(found) if found.base else None,
+        "states": [*states, _show_state("now", found.now)],
+    }
+    return rendering.make_page("Kiln comparison", rendering.fill_html("comparison", facts))
 
 
 def main() -> None:
