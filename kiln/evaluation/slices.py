@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from kiln.evaluation import intervals
+from kiln.evaluation import proportions
 
 PARTS = 4
 # measure -> (what it is about, the name of its lowest and of its highest part)
@@ -64,7 +64,7 @@ def table(facts: pd.DataFrame, right: np.ndarray, units: np.ndarray) -> pd.DataF
         units: int [N], the same for images that belong together.
 
     Returns:
-        about, slice, images, accuracy, low, high (95 % interval, of ``intervals.share``); slices without
+        about, slice, images, accuracy, low, high (95 % interval, of ``proportions.share``); slices without
         images are left out.
     """
     parts = []
@@ -79,5 +79,5 @@ def table(facts: pd.DataFrame, right: np.ndarray, units: np.ndarray) -> pd.DataF
     for about, part, chosen in parts:
         images = int(chosen.sum())
         if images:
-            rows.append((about, part, images, right[chosen].mean(), *intervals.share(right[chosen], units[chosen])))
+            rows.append((about, part, images, right[chosen].mean(), *proportions.share(right[chosen], units[chosen])))
     return pd.DataFrame(rows, columns=["about", "slice", "images", "accuracy", "low", "high"])
