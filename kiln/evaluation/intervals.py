@@ -16,7 +16,7 @@ from kiln.evaluation.resampling import Resamples, Scores, Split
 
 
 def find_intervals(split: Split, point: Scores, drawn: Resamples) -> dict[str, tuple[float, float]]:
-    """95 % interval of every figure of the whole split, which lies in it: name -> low, high."""
+    """95 % interval of every metric of the whole split, which lies in it: name -> low, high."""
     images, units, rest = split.count_by_class(split.labels)
     worth = _find_worth(split, images, units, rest)
     present = images > 0
@@ -59,7 +59,7 @@ def _find_worth(split: Split, images: np.ndarray, units: np.ndarray, rest: np.nd
 
 
 def _around_share(split: Split, value, variance, images, apart):
-    """Ends of a figure between 0 and 1 that is no share of images."""
+    """Ends of a metric between 0 and 1 that is not a share of images."""
     if split.units == 1:
         variance = value * (1 - value)
     number = effective_number(value, variance, images, apart, np.minimum(apart, split.apart))
@@ -94,7 +94,7 @@ def _around_error(split: Split, value: float, variance: float, drawn: np.ndarray
 
 
 def find_class_intervals(split: Split, point: Scores, drawn: Resamples) -> dict[str, np.ndarray]:
-    """95 % intervals of each class: recall_low, recall_high, ... of precision and f1, [K]; nan without images."""
+    """95 % intervals per class: recall_low, recall_high, ... of precision and f1, [K]; nan without images."""
     right = split.labels == split.predictions
     ends = {
         "recall": shares(right, split.labels, split.unit, split.classes),
@@ -128,8 +128,8 @@ def scored(
     Args:
         labels: int [N], N of 1 or more.
         probabilities: floats [N, K].
-        resamples: how many; 0 for no intervals.
-        generator: of the draws.
+        resamples: how many; without them (0) there are no intervals.
+        generator: for the draws.
         units: [N], as ``Split`` takes them.
 
     Returns:
@@ -137,17 +137,17 @@ def scored(
         precision, recall, f1 (macro), weighted_precision, weighted_recall,
         weighted_f1, log_loss, brier, top2_accuracy and top5_accuracy (where there
         are more classes), ece, auc; with intervals units (how many) and beside
-        each NAME_ci95 of low and high. And of each class, [K]: precision, recall,
+        each NAME_ci95 of low and high. And per class, [K]: precision, recall,
         f1, and NAME_low and NAME_high.
     """
     split = Split(labels, probabilities, units)
     point = split.point()
-    figures = {name: float(values[0]) for name, values in point.whole.items()}
+    metrics = {name: float(values[0]) for name, values in point.whole.items()}
     classes = {name: values[0] for name, values in point.classes.items()}
     if not resamples:
-        return {"images": len(labels), **figures}, classes
+        return {"images": len(labels), **metrics}, classes
     drawn = split.resample(resamples, generator)
     result = {"images": len(labels), "units": split.units}
     for name, (low, high) in find_intervals(split, point, drawn).items():
-        result |= {name: figures[name], f"{name}_ci95": {"low": low, "high": high}}
+        result |= {name: metrics[name], f"{name}_ci95": {"low": low, "high": high}}
     return result, classes | find_class_intervals(split, point, drawn)

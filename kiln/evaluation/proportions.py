@@ -18,7 +18,8 @@ def wilson(successes, trials):
     they take 5 %). So it covers 93 % or more (tests/bench/coverage.py).
 
     Args:
-        successes, trials: floats above 0 (trials), numbers or arrays.
+        successes, trials: floats, trials above 0; numbers or arrays. SciPy's own takes one pair of
+            whole numbers, but an effective number of images is a fraction.
 
     Returns:
         low, high, in which the share of successes lies; nan for no trials.
@@ -110,10 +111,10 @@ def share(right: np.ndarray, unit: np.ndarray) -> tuple[float, float]:
 
 
 def effective_number(value, variance, images, apart, freedom):
-    """How many independent images would vary as a figure between 0 and 1 does, with one that is not known.
+    """How many independent images would vary as much as a metric between 0 and 1, plus one of unknown outcome.
 
     Args:
-        value, variance: of the figure.
+        value, variance: of the metric.
         images: how many count for it, were they independent.
         apart: how many, were those of a unit all alike.
         freedom: units that the variance comes from.

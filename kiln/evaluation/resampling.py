@@ -19,7 +19,7 @@ _CELLS = 2**20  # images (or classes) times resamples at once
 
 @dataclass(frozen=True)
 class Scores:
-    """Figures under R weightings: of the whole split, name -> [R]; of each class, name -> [R, K]."""
+    """Metrics under R weightings: of the whole split, name -> [R]; of each class, name -> [R, K]."""
 
     whole: dict[str, np.ndarray]
     classes: dict[str, np.ndarray]
@@ -27,7 +27,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Resamples:
-    """Figures of R resamples: of the whole split, name -> [R]; of each class the variance of F1, [K]."""
+    """Metrics of R resamples: of the whole split, name -> [R]; of each class the variance of F1, [K]."""
 
     whole: dict[str, np.ndarray]
     f1_variance: np.ndarray
@@ -45,7 +45,7 @@ class Split:
 
     def __init__(self, labels: np.ndarray, probabilities: np.ndarray, units: np.ndarray | None = None):
         confidence, predictions = probabilities.max(axis=1), probabilities.argmax(axis=1)
-        # Surest last, as the calibration's bins need them.
+        # Ascending confidence, as the calibration's bins need it.
         order = np.argsort(confidence, kind="stable")
         self.images, self.classes = probabilities.shape
         self.labels, self.predictions = labels[order].astype(np.int64), predictions[order]
