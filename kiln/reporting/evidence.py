@@ -1,4 +1,4 @@
-"""The evidence that the report shows: what the stages left, read once."""
+"""The evidence that the report shows: the stages' outputs, read once."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -80,7 +80,7 @@ def _find_worst_corruption(robustness_: pd.DataFrame) -> dict | None:
 
 
 def data(evidence: Evidence) -> dict:
-    """The images: counts per class and split, samples, where splits differ, what fetch passed over."""
+    """The images: counts per class and split, samples, where splits differ, what fetch skipped."""
     clean, splits = evidence.clean, evidence.clean["splits"]
     names = list(splits["train"])
     return {
@@ -129,7 +129,7 @@ def compare_shares(first: tuple[float, float], second: tuple[float, float]) -> f
 def _compare_splits(evidence: Evidence) -> dict | None:
     """Compare accuracy on validation and test; None where chance explains the difference."""
     clean, pair = evidence.clean, ("validation", "test")
-    # Images of a group are not independent, so they count for what they are worth at least.
+    # Images of a group are not independent, so the effective number of images counts.
     sides = [(evidence.scores[split]["accuracy"], clean["effective"][split]) for split in pair]
     p = compare_shares(*sides)
     if p >= CHANCE:
