@@ -10,7 +10,6 @@ import pandas as pd
 
 from kiln.core.figures import FIGURES, number, percent
 from kiln.evaluation import calibration
-from kiln.modalities.image import wording
 from kiln.reporting.evidence import Evidence
 
 SHOWN = ("accuracy", "balanced_accuracy", "f1", "log_loss", "ece")
@@ -27,7 +26,7 @@ def gather(evidence: Evidence) -> dict:
         "title": settings.report.title,
         "intended_use": settings.report.intended_use,
         **{name: evidence.train[name] for name in ("model", "parameters", "multiply_adds", "megabytes")},
-        "conversion": wording.describe_conversion(clean["conversion"]),
+        "conversion": "; ".join(about["sentence"] for about in clean["parts"].values()),
         "classes": list(clean["splits"]["train"]),
         "fetched": clean["images"],
         "source": settings.fetch.source.name,
