@@ -217,7 +217,7 @@ def normalization(evidence: Evidence) -> dict:
             for index, dimension in enumerate(modality.name_dimensions(len(measured["mean"]))):
                 name = f"{split}, {dimension}" if dimension else split
                 rows.append((name, *(float(measured[key][index]) for key in ("mean", "std", "median", "shift"))))
-        parts.append({"method": about["method"], "values": modality.values_sentence, "rows": rows})
+        parts.append({"method": about["method"], "scale": modality.values_sentence, "rows": rows})
     return {"parts": parts}
 
 
