@@ -49,7 +49,8 @@ def sample_sheet(batch: dataset.Images, plan: augmentation.Policy, seed: int) ->
 def main() -> None:
     """Augment the train split of data/clean/ by the augment section of params.yaml."""
     everything = params.load()
-    plan = augmentation.Policy(**everything.augment.model_dump())
+    settings = everything.augment
+    plan = augmentation.Policy(settings.mode, settings.views, **settings.parts["image"].model_dump())
     files.verify(SOURCE)
     data = dataset.open_dataset(SOURCE, "pixels")
     rows = data.rows("train") * plan.views * plan.offline

@@ -44,20 +44,20 @@ LEAST_OF_A_CLASS = 10
 LEAKS = "leaks"  # of clean.near_duplicate: drop copies across given splits, flag the others
 
 
-def choose_conversion(shapes: Counter, settings: params.Clean) -> Conversion:
+def choose_conversion(shapes: Counter, settings: params.image.Clean) -> Conversion:
     """Settle the automatic parts of the conversion.
 
     Args:
         shapes: (height, width, channels) of the images' headers -> how many.
-        settings: the clean section.
+        settings: the part's knobs in the clean section.
 
     Returns:
         The size that all images share if its sides are 64 pixels at most, else
         64 x 64; gray if all images are, else RGB; unless the settings say.
     """
     sizes = {shape[:2] for shape in shapes}
-    if settings.image_size != "auto":
-        size = tuple(settings.image_size)
+    if settings.size != "auto":
+        size = tuple(settings.size)
     else:
         small = len(sizes) == 1 and max(next(iter(sizes))) <= AUTO_LIMIT
         size = sizes.pop() if small else AUTO_SIZE
@@ -67,7 +67,7 @@ def choose_conversion(shapes: Counter, settings: params.Clean) -> Conversion:
     return Conversion(*size, channels, settings.fit)
 
 
-def find_conversion(raw: dataset.Dataset, settings: params.Clean) -> Conversion:
+def find_conversion(raw: dataset.Dataset, settings: params.image.Clean) -> Conversion:
     """Choose the conversion, by the headers of all images where it is automatic, and by the values of deep ones.
 
     What the range that was found clips is told, since white or black pixels alone may be left of such an image.
@@ -85,7 +85,7 @@ def find_conversion(raw: dataset.Dataset, settings: params.Clean) -> Conversion:
             for content in contents
         ]
 
-    if "auto" in (settings.image_size, settings.channels, settings.range):
+    if "auto" in (settings.size, settings.channels, settings.range):
         tables = (part for table in raw.tables(columns=["image"]) for part in _slices(table, SLICE))
         for seen in parallel.ordered_map(look, tables):
             shapes.update(shape for shape, _ in seen)
@@ -95,7 +95,7 @@ def find_conversion(raw: dataset.Dataset, settings: params.Clean) -> Conversion:
     if found and (clipped := levels.beyond(spans, found)):
         print(
             f"clean: {clipped:,} of {plural(len(spans), 'deep image')} reach beyond {found[0]:g} to {found[1]:g}, "
-            "which nearly all others keep, and are clipped there: give clean.range to have them whole"
+            "which nearly all others keep, and are clipped there: give clean.image.range to have them whole"
         )
     return replace(choose_conversion(shapes, settings), range=given or found)
 
@@ -110,7 +110,7 @@ def find_range(spans: list[levels.Span]) -> levels.Range | None:
     if min(floating, len(spans) - floating) > RARE * len(spans):
         raise UserError(
             f"{len(spans) - floating:,} images hold whole numbers of more than 8 bits and {floating:,} floating-point "
-            "ones, which have no common range: convert one kind, or give clean.range"
+            "ones, which have no common range: convert one kind, or give clean.image.range"
         )
     usual = [span for span in spans if span.floating == (2 * floating > len(spans))]
     return levels.fit(usual) if usual else None
@@ -210,7 +210,9 @@ def examine(
             correction cannot be followed.
     """
     facts, left_out, corrected = corrections.apply(facts, verdicts)
-    actions = {**settings.model_dump(include=set(findings.REASONS)), "left_out": "drop", "too_large": "drop"}
+    of_part = settings.parts["image"]
+    policies = {**settings.model_dump(), **of_part.model_dump(), "left_out": "drop", "too_large": "drop"}
+    actions = {reason: policies[reason] for reason in findings.REASONS}
     if settings.near_duplicate == LEAKS:
         actions["near_duplicate"] = findings.FLAG
     given_test = facts.index[facts["split"] == "test"]
@@ -249,14 +251,15 @@ def _broken(facts: pd.DataFrame, settings: params.Clean) -> pd.DataFrame:
     parts = [findings.frame(rows.index, reason, detail=rows["detail"]) for reason, rows in failed.groupby("failure")]
     noted = facts[facts["failure"].isna() & facts["detail"].notna()]
     parts.append(findings.frame(noted.index, "metadata", detail=noted["detail"]))
+    image = settings.parts["image"]
     thresholds = {
-        "too_small": settings.min_side,
-        "odd_aspect": settings.max_aspect,
-        "constant": settings.min_contrast,
-        "too_dark": settings.min_highlight,
-        "too_bright": settings.max_shadow,
-        "blurry": settings.min_sharpness,
-        "low_information": settings.min_entropy,
+        "too_small": image.min_side,
+        "odd_aspect": image.max_aspect,
+        "constant": image.min_contrast,
+        "too_dark": image.min_highlight,
+        "too_bright": image.max_shadow,
+        "blurry": image.min_sharpness,
+        "low_information": image.min_entropy,
     }
     beyond = checks.found(facts, thresholds)
     parts += [
@@ -292,9 +295,8 @@ def find_copies(
     large = facts["short_side"].to_numpy() >= copies.SMALLEST
     usable = np.flatnonzero(present & large & ~facts.index.isin(out))
     key = int(randomness.key(seed, "clean", "copies") % np.uint64(2**31))
-    near = copies.find(
-        pixels, usable, key, None if settings.near_duplicate_score == "auto" else settings.near_duplicate_score
-    )
+    score = settings.parts["image"].near_duplicate_score
+    near = copies.find(pixels, usable, key, None if score == "auto" else score)
     exactly = same.assign(score=1.0)
     pairs = pd.concat([exactly, near.pairs], ignore_index=True)
     crossing = findings.across(facts, pairs)
@@ -576,15 +578,16 @@ def main() -> None:
     dry_run = parser.parse_args().dry_run
     everything = params.load()
     settings, seed = everything.clean, everything.seed
+    of_part = settings.parts["image"]
     files.verify(SOURCE)
     raw = dataset.open_dataset(SOURCE, "raw")
     verdicts = corrections.read()
-    conversion = find_conversion(raw, settings)
+    conversion = find_conversion(raw, of_part)
     place = files.scratch(OUTPUT.with_name(".clean.dry-run.partial")) if dry_run else files.publish(OUTPUT)
     with place as folder:
         files.need_room(folder, 2 * raw.rows() * math.prod(conversion.image_shape))  # as one file, then as shards
         path = folder / "pixels.spool"
-        facts = spool(raw, conversion, settings.max_pixels, path)
+        facts = spool(raw, conversion, of_part.max_pixels, path)
         pixels = np.memmap(path, np.uint8, "r", shape=(len(facts), *conversion.image_shape))
         examined = examine(facts, pixels, verdicts, settings, seed)
         if dry_run:

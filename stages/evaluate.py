@@ -369,13 +369,13 @@ def main() -> None:
     test, flipped = outputs["test"], None
     labels, probabilities, units = test["labels"], test["probabilities"], numbered(test["units"])
     plain, table = score(labels, probabilities, data.classes, settings.resamples, seed, units)
-    if settings.flip:
+    if settings.parts["image"].flip:
         both = predict(classifier, data, "test", flip=True)["probabilities"]
         flipped, _ = score(labels, both, data.classes, settings.resamples, seed, units)
     summary = summarize(outputs, plain, flipped)
     rows = surest(labels, probabilities, settings.mistakes)
     with files.publish(OUTPUT) as folder:
-        used = min(settings.robustness_images, len(labels))
+        used = min(settings.robustness_samples, len(labels))
         corrupted = robustness(classifier, first_images(data, "test", used), labels[:used], units[:used], seed)
         files.write_csv(folder / "robustness.csv", corrupted)
         if used:

@@ -60,7 +60,7 @@ def check(counts: Counter) -> None:
     if len(counts) > most and len({label for _, label in counts}) > most:
         raise UserError(
             f"the source gives more than {most:,} classes, which is all that Kiln handles: if the labels are names of "
-            "single images, choose another fetch.label_column or arrange the folders by class"
+            "single images, choose another fetch.source.label_column or arrange the folders by class"
         )
 
 
@@ -100,7 +100,7 @@ def _some(names: list[str]) -> str:
 
 def main() -> None:
     """Fetch the source of params.yaml's fetch section."""
-    everything = params.load()
+    everything = params.load(uses="fetch")
     surprises, counts = records.Surprises(), Counter()
     found = refuse_pointers(sources.read(everything.fetch, everything.seed, surprises))
 

@@ -13,7 +13,7 @@ OUTPUT = Path("data/normalized")
 
 def main() -> None:
     """Fit and describe; the pixels stay as they are, the model's first layer applies the map."""
-    method = params.load().normalize.method
+    method = params.load().normalize.parts["image"].method
     files.verify(SOURCE)
     data = dataset.open_dataset(SOURCE, "pixels")
     counts = {}

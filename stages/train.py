@@ -34,10 +34,10 @@ ADAPT_IMAGES = 5000
 WEIGHTS_DEADLINE = 3600
 # What the sentences of a download call by the names of fetch.
 WEIGHTS_KEYS = {
-    "fetch.url": "train.weights",
-    "fetch.sha256": "train.weights_sha256",
-    "fetch.path": "train.weights",
-    "after fetch.deadline": "within an hour",
+    "fetch.source.url": "train.model.weights",
+    "fetch.source.sha256": "train.model.weights_sha256",
+    "fetch.path": "train.model.weights",
+    "after fetch.source.deadline": "within an hour",
     ", give it more seconds,": "",
 }
 
@@ -97,7 +97,7 @@ class Run:
         self.sizes = equal_sizes(train.rows, settings.batch_size)
         self.steps = len(self.sizes)
         self.rate = optimization.LearningRate(settings, self.steps)
-        self.average = optimization.Average(classifier, settings.ema, settings.ema_every, settings.ema_restart)
+        self.average = optimization.Average(classifier, settings.ema.decay, settings.ema.every, settings.ema.restart)
         self.epoch, self.step, self.sums, self.rows = 0, 0, [0.0, 0.0], []
         self.best, self.kept, self.best_weights = None, 0, []
         self.frozen = None
@@ -114,8 +114,8 @@ class Run:
         settings = self.settings
         if self.step == 0:
             with lifetime.uninterrupted():
-                if self.epoch in (0, settings.frozen_epochs):
-                    self._compile(frozen=self.epoch < settings.frozen_epochs)
+                if self.epoch in (0, settings.model.frozen_epochs):
+                    self._compile(frozen=self.epoch < settings.model.frozen_epochs)
                 models.reseed(self.classifier, settings.seed, "dropout", self.epoch)
         label = f"epoch {self.epoch + 1}/{settings.epochs}"
         fed = batches(self.train, self.plan, settings, self.epoch, self.step)
@@ -126,7 +126,7 @@ class Run:
 
     def _compile(self, frozen: bool) -> None:
         self.frozen = frozen
-        models.freeze(self.classifier, frozen, pretrained=bool(self.settings.weights))
+        models.freeze(self.classifier, frozen, pretrained=bool(self.settings.model.weights))
         self.trainee.compile(
             optimization.optimizer(self.settings, self.trainee),
             optimization.LOSSES[self.settings.loss],
@@ -149,13 +149,13 @@ class Run:
     def _refuse_unless_finite(self, loss: float, what: str) -> None:
         if not math.isfinite(loss):
             raise UserError(
-                f"{what}, and no model is published: lower train.lr (now {self.settings.lr}), set train.clip to "
+                f"{what}, and no model is published: lower train.lr (now {self.settings.lr}), set train.clip.name to "
                 "global_norm, or train.precision to float32"
             )
 
     def _lr(self, step: int) -> float:
-        thawed = self.settings.frozen_epochs and self.epoch >= self.settings.frozen_epochs
-        return (self.settings.thaw_factor if thawed else 1.0) * self.rate.at(self.epoch * self.steps + step)
+        thawed = self.settings.model.frozen_epochs and self.epoch >= self.settings.model.frozen_epochs
+        return (self.settings.model.thaw_factor if thawed else 1.0) * self.rate.at(self.epoch * self.steps + step)
 
     def end_epoch(self, figures: dict[str, float]) -> None:
         """Add the epoch's row, and take note of its figures on validation.
@@ -361,23 +361,23 @@ def pretrained_weights(settings: params.Train) -> Path | None:
     Raises:
         UserError: there is no such file, or it is another one.
     """
-    if not settings.weights:
+    if not settings.model.weights:
         return None
-    if "://" in settings.weights:
+    if "://" in settings.model.weights:
         try:
-            return download.fetch(settings.weights, settings.weights_sha256, WEIGHTS_DEADLINE)
+            return download.fetch(settings.model.weights, settings.model.weights_sha256, WEIGHTS_DEADLINE)
         except UserError as error:
             said = str(error)
             for theirs, ours in WEIGHTS_KEYS.items():
                 said = said.replace(theirs, ours)
             raise UserError(said) from None
-    path = Path(settings.weights)
+    path = Path(settings.model.weights)
     if not path.is_file():
-        raise UserError(f"train.weights: {path} does not exist: check the path")
+        raise UserError(f"train.model.weights: {path} does not exist: check the path")
     found = files.sha256(path)
-    if found != settings.weights_sha256:
+    if found != settings.model.weights_sha256:
         raise UserError(
-            f"train.weights: {path} has the sha256 {found}, not train.weights_sha256: "
+            f"train.model.weights: {path} has the sha256 {found}, not train.model.weights_sha256: "
             "get the right file, or pin this one"
         )
     return path
@@ -387,10 +387,13 @@ def warn(settings: params.Train, classifier: keras.Model, precision: str) -> Non
     """Tell what settings do not do, or at what price."""
     if backend.emulated(precision):
         say(f"this CPU emulates {precision}, many times slower than float32: set train.precision to mixed or float32")
-    if settings.optimizer == "muon" and settings.weight_decay:
+    if settings.optimizer.name == "muon" and settings.optimizer.weight_decay:
         kept = len(optimization.normed_kernels(classifier))
         if kept:
-            say(f"train.weight_decay leaves {kept} kernels alone: muon keeps their norm, as normalisation follows them")
+            say(
+                f"train.optimizer.weight_decay leaves {kept} kernels alone: muon keeps their norm, as normalisation "
+                "follows them"
+            )
 
 
 def check_norm(settings: params.Train, classifier: keras.Model) -> None:
@@ -401,8 +404,8 @@ def check_norm(settings: params.Train, classifier: keras.Model) -> None:
     """
     if settings.precise_norm and not models.normalizes(classifier):
         raise UserError(
-            f"params.yaml: train.precise_norm is true, but {settings.model} as it is set has no batch normalisation: "
-            "set it to false"
+            f"params.yaml: train.precise_norm is true, but {settings.model.name} as it is set has no batch "
+            "normalisation: set it to false"
         )
 
 
@@ -418,7 +421,7 @@ def summarize(
     """
     files_of_the_model = (folder / artifact.WEIGHTS, folder / artifact.DESCRIPTION)
     return {
-        "model": settings.model,
+        "model": settings.model.name,
         "parameters": int(classifier.count_params()),
         "multiply_adds": models.multiply_adds(classifier),
         "megabytes": round(sum(path.stat().st_size for path in files_of_the_model) / 1e6, 3),
@@ -431,8 +434,8 @@ def summarize(
 
 def main() -> None:
     """Train on data/clean/ and its views into data/model/."""
-    settings = params.load().train
-    models.check(settings.model)
+    settings = params.load(uses="train").train
+    models.check(settings.model.name)
     for folder in (CLEAN, AUGMENTED, NORMALIZED):
         files.verify(folder)
     clean, views = dataset.open_dataset(CLEAN, "pixels"), dataset.open_dataset(AUGMENTED, "pixels")

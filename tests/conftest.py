@@ -36,6 +36,20 @@ def png(seed: int, **shape) -> bytes:
     return pictures.encode_png(noise(seed, **shape))
 
 
+def configure(folder: Path, **changes) -> None:
+    """Edit values of a folder's params.yaml, or else of the default one: ``configure(folder, train__lr=0.1)``."""
+    yaml, path = YAML(), folder / "params.yaml"
+    content = yaml.load((path if path.exists() else ROOT / "params.yaml").read_text())
+    for key, value in changes.items():
+        *groups, name = key.split("__")
+        place = content
+        for group in groups:
+            place = place.setdefault(group, {})
+        place[name] = value
+    with path.open("w") as file:
+        yaml.dump(content, file)
+
+
 class Project:
     """A scratch copy of the repository's files, committed to a git repository of its own."""
 
@@ -93,18 +107,8 @@ class Project:
         self.run("git", "commit", "-q", "--allow-empty", "-m", message)
 
     def set(self, **changes) -> None:
-        """Edit values of params.yaml: ``set(train__lr=0.1)``."""
-        yaml = YAML()
-        path = self.folder / "params.yaml"
-        content = yaml.load(path.read_text())
-        for key, value in changes.items():
-            section, _, name = key.partition("__")
-            if name:
-                content[section][name] = value
-            else:
-                content[section] = value
-        with path.open("w") as file:
-            yaml.dump(content, file)
+        """Edit values of params.yaml: ``set(train__lr=0.1, train__optimizer__name="sgd")``."""
+        configure(self.folder, **changes)
 
 
 @pytest.fixture
@@ -118,6 +122,21 @@ def trained(tmp_path_factory):
     project = Project(tmp_path_factory.mktemp("trained"))
     project.dvc("repro")
     return project
+
+
+def change(section, **changes):
+    """Copy a section of params with other values, of keys of its own, of its group ``source`` or its part ``image``."""
+    update = {}
+    for key, value in changes.items():
+        for name in ("source", "part_image"):
+            inner = update.get(name) or getattr(section, name, None)
+            if key in getattr(type(inner), "model_fields", {}):
+                update[name] = inner.model_copy(update={key: value})
+                break
+        else:
+            assert key in type(section).model_fields, key
+            update[key] = value
+    return section.model_copy(update=update)
 
 
 def write_photos(folder: Path, per_class: int = 12) -> None:

@@ -1,4 +1,4 @@
-"""List the models that train.model can name: size, cost, when to choose which; a command, no stage.
+"""List the models that train.model.name can be: size, cost, when to choose which; a command, no stage.
 
 kiln models [NAME...] [--image-size 32 32] [--channels 3] [--classes 10]
 """
@@ -18,9 +18,8 @@ def row(name: str, settings: params.Train, image_shape: tuple[int, int, int], cl
     Raises:
         UserError: there is no such model, or the images are too small for it.
     """
-    own = {"width": 1.0, "weights": "", "weights_sha256": "", "frozen_epochs": 0}
-    own |= dict.fromkeys(("depth", "patch", "activation", "normalization", "dropout"), "auto")
-    how = models.architecture(settings.model_copy(update={**own, "model": name}), image_shape, PLAIN)
+    chosen = type(settings.model)(name=name)
+    how = models.architecture(settings.model_copy(update={"model": chosen}), image_shape, PLAIN)
     network = models.build(how, image_shape, classes, PLAIN)
     entry_of = models.ZOO.get(name)
     depths = ", ".join(map(str, sorted(entry_of.depths))) if entry_of else ""
@@ -40,7 +39,7 @@ def table(rows: list[tuple[str, ...]]) -> str:
 
 def main() -> None:
     """Read the command line and print."""
-    parser = argparse.ArgumentParser(prog="kiln models", description="List the models of train.model.")
+    parser = argparse.ArgumentParser(prog="kiln models", description="List the models that train.model.name can be.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="default: all but those of keras.applications")
     parser.add_argument("--image-size", nargs=2, type=int, default=(32, 32), metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--channels", type=int, choices=(1, 3), default=3)
@@ -51,12 +50,13 @@ def main() -> None:
     for name in names:
         models.check(name)
     print(
-        f"Images of {shape[0]}x{shape[1]}x{shape[2]}, {options.classes} classes; train.depth and width change them.\n"
+        f"Images of {shape[0]}x{shape[1]}x{shape[2]}, {options.classes} classes; "
+        "train.model.depth and train.model.width change them.\n"
     )
     print(table([row(name, settings, shape, options.classes) for name in names]))
     if not options.names:
         others = " ".join(name.removeprefix(applications.PREFIX) for name in applications.names())
-        print(f"\nAnd {applications.PREFIX}<Name>, with or without trained weights (train.weights):\n{others}")
+        print(f"\nAnd {applications.PREFIX}<Name>, with or without trained weights (train.model.weights):\n{others}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Search for better params, one experiment after the other: a command.
 
-    kiln search --trials 20 'train.lr=log(1e-4..1e-1)' 'train.optimizer=adam,sgd' 'train.batch_size=16..128'
+    kiln search --trials 20 'train.lr=log(1e-4..1e-1)' 'train.optimizer.name=adam,sgd' 'train.batch_size=16..128'
 
 Each trial is a DVC experiment named NAME-1, NAME-2, ... The search remembers
 nothing of its own: what was tried is read back from `dvc exp show`, so that it
@@ -43,7 +43,7 @@ def parse(text: str):
     key, equals, space = text.partition("=")
     if not equals or not space:
         raise UserError(f"{text!r} says nothing to search: write KEY=LOW..HIGH, KEY=log(LOW..HIGH) or KEY=ONE,TWO")
-    if key not in params.known_keys() or "." not in key:
+    if key not in params.knobs():
         raise UserError(f"there is no param {key} to search: name one of params.yaml, such as train.lr")
     inner = re.fullmatch(r"log\((.*)\)", space)
     ends = (inner[1] if inner else space).split("..")

@@ -52,16 +52,16 @@ def fetch(url: str, sha256: str, deadline: float, folder: Path = FOLDER) -> Path
     try:
         parts = urlsplit(url)
     except ValueError:
-        raise UserError("fetch.url cannot be read as an address: check its brackets") from None
+        raise UserError("fetch.source.url cannot be read as an address: check its brackets") from None
     # fsspec would take "::" for a chain of file systems, the local one among them.
     chained = parts.scheme in DRIVERS and "::" in url
     if chained or parts.scheme not in ("http", "https", *DRIVERS) or not parts.path.strip("/"):
         known = ", ".join(f"{scheme}://" for scheme in ("http", "https", "s3", "gs", "az", "ssh"))
-        raise UserError(f"fetch.url {shown(url)} is no address of a file: it should start with one of {known}")
+        raise UserError(f"fetch.source.url {shown(url)} is no address of a file: it should start with one of {known}")
     if parts.path.endswith("/"):
         raise UserError(
-            f"fetch.url {shown(url)} is a folder: pack it as one archive, or run "
-            "`dvc import-url` into data/source and set fetch.url to nothing"
+            f"fetch.source.url {shown(url)} is a folder: pack it as one archive, or run "
+            "`dvc import-url` into data/source and set fetch.source.url to nothing"
         )
     name = re.sub(r"[^\w.-]", "_", parts.path.rsplit("/", 1)[-1])[-80:]
     path = folder / f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{name}"
@@ -78,8 +78,8 @@ def fetch(url: str, sha256: str, deadline: float, folder: Path = FOLDER) -> Path
             partial.unlink(missing_ok=True)
     if not sha256:
         raise UserError(
-            f"fetch.sha256 is empty, and {shown(url)} has the SHA-256 {files.sha256(path)}: if that is what its "
-            "publisher says, set fetch.sha256 to it; the file is kept, so nothing is downloaded again"
+            f"fetch.source.sha256 is empty, and {shown(url)} has the SHA-256 {files.sha256(path)}: if that is what its "
+            "publisher says, set fetch.source.sha256 to it; the file is kept, so nothing is downloaded again"
         )
     return path
 
@@ -101,8 +101,8 @@ def check_redirect(url: str, target: str) -> None:
         after = "nowhere"
     if after not in ("http", "https") or (before, after) == ("https", "http"):
         raise UserError(
-            f"{shown(url)} redirects from {before} to {after:.20}, which is not followed: set fetch.url to where the "
-            "file itself lies, or download it yourself and set fetch.path to it"
+            f"{shown(url)} redirects from {before} to {after:.20}, which is not followed: set fetch.source.url to "
+            "where the file itself lies, or download it yourself and set fetch.path to it"
         )
 
 
@@ -112,20 +112,20 @@ def _check(url: str, path: Path, sha256: str) -> None:
     if start.startswith((b"<!doctype html", b"<html")):
         raise UserError(
             f"{shown(url)} gave a web page instead of a file, perhaps a login or an error page: open the address in a "
-            "browser and set fetch.url to the file itself"
+            "browser and set fetch.source.url to the file itself"
         )
     found = files.sha256(path)
     if sha256 and found != sha256:
         raise UserError(
-            f"{shown(url)} has the SHA-256 {found}, but fetch.sha256 says {sha256}: the file has changed or is not "
-            "the one you mean; nothing of it was kept"
+            f"{shown(url)} has the SHA-256 {found}, but fetch.source.sha256 says {sha256}: the file has changed or "
+            "is not the one you mean; nothing of it was kept"
         )
 
 
 def _late(url: str) -> UserError:
     return UserError(
-        f"{shown(url)} was not there after fetch.deadline: try again later, give it more seconds, or download the file "
-        "yourself and set fetch.path to it"
+        f"{shown(url)} was not there after fetch.source.deadline: try again later, give it more seconds, or download "
+        "the file yourself and set fetch.path to it"
     )
 
 
@@ -162,13 +162,13 @@ def _http(url: str, path: Path, end: float) -> None:
             try:
                 response = _ask(session, url, path, tag)
             except requests.exceptions.TooManyRedirects:
-                raise UserError(f"{shown(url)} redirects in a circle: check fetch.url") from None
+                raise UserError(f"{shown(url)} redirects in a circle: check fetch.source.url") from None
             except requests.exceptions.SSLError:
-                raise UserError(f"{shown(url)}: its certificate cannot be verified: check fetch.url") from None
+                raise UserError(f"{shown(url)}: its certificate cannot be verified: check fetch.source.url") from None
             except requests.exceptions.RequestException:
                 raise UserError(
-                    f"{shown(url)} does not answer: check fetch.url and the network, or download the file yourself and "
-                    "set fetch.path to it"
+                    f"{shown(url)} does not answer: check fetch.source.url and the network, or download the file "
+                    "yourself and set fetch.path to it"
                 ) from None
             tag = response.headers.get("ETag") or response.headers.get("Last-Modified")
             with response:
@@ -199,9 +199,11 @@ def _ask(session, url: str, path: Path, tag: str | None):
     what = {
         401: "wants credentials: put them into ~/.netrc, or download the file yourself and set fetch.path to it",
         403: "refuses access: ask its owner, or download the file yourself and set fetch.path to it",
-        404: "is not there: check fetch.url",
-        410: "is gone: check fetch.url",
-    }.get(response.status_code, f"answers with status {response.status_code}: try again later, or check fetch.url")
+        404: "is not there: check fetch.source.url",
+        410: "is gone: check fetch.source.url",
+    }.get(
+        response.status_code, f"answers with status {response.status_code}: try again later, or check fetch.source.url"
+    )
     raise UserError(f"{shown(url)} {what}")
 
 
@@ -266,14 +268,14 @@ def _copy(url: str, path: Path, end: float) -> None:
                 file.write(chunk)
     except ImportError:
         driver = DRIVERS[scheme]
-        raise UserError(f"fetch.url {shown(url)} needs a driver: `python -m pip install {driver}`") from None
+        raise UserError(f"fetch.source.url {shown(url)} needs a driver: `python -m pip install {driver}`") from None
     except FileNotFoundError:
-        raise UserError(f"{shown(url)} is not there: check fetch.url") from None
+        raise UserError(f"{shown(url)} is not there: check fetch.source.url") from None
     except UserError:
         raise
     # Each driver has errors of its own, whose texts may hold credentials.
     except Exception as error:
         raise UserError(
-            f"{shown(url)} cannot be read ({type(error).__name__}): check fetch.url, and the credentials of "
+            f"{shown(url)} cannot be read ({type(error).__name__}): check fetch.source.url, and the credentials of "
             f"{scheme}:// in your environment"
         ) from None

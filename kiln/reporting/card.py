@@ -84,7 +84,7 @@ def content(evidence) -> list[tuple[str, list[str], tuple | None]]:
         (
             "Data",
             [
-                f"{plural(clean['images'], 'image')}, source {settings.fetch.source}; used: {counts}.",
+                f"{plural(clean['images'], 'image')}, source {settings.fetch.source.name}; used: {counts}.",
                 f"Set aside: {gone or 'none'}. Flagged, but used: {flagged or 'none'}.",
             ],
             None,

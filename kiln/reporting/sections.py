@@ -573,7 +573,7 @@ def robustness(evidence: Evidence) -> str:
     frame = evidence.robustness
     if not len(frame):
         return page.section(
-            "When pictures get worse", page.text("Not measured: evaluate.robustness_images is 0 in params.yaml.")
+            "When pictures get worse", page.text("Not measured: evaluate.robustness_samples is 0 in params.yaml.")
         )
     corrupted = frame[frame["corruption"] != "none"]
     strengths = corrupted["strength"].unique().tolist()

@@ -71,7 +71,7 @@ def open_source(kind: str, container: Container, path) -> Source:
     for name in [layout.names, *(name for name, _ in layout.batches)]:
         if name not in members:
             raise UserError(
-                f"{path} holds no {name}: for fetch.source {kind} it should be {ARCHIVE[kind]} as published, the "
+                f"{path} holds no {name}: for fetch.source.name {kind} it should be {ARCHIVE[kind]} as published, the "
                 "python version, or the folder that one of them unpacks to"
             )
 

@@ -58,11 +58,11 @@ _REMEDIES = {
     "HTML": "a web page, as servers send in place of a file, such as one to log in: download the file again",
     "Git LFS pointer": "a Git LFS pointer, which stands for the file: run `git lfs pull` where it lies",
     "DVC pointer": "a pointer of DVC: run `dvc pull` where it lies, and give the file or folder that it names",
-    "Parquet": "Parquet: set fetch.source to parquet",
+    "Parquet": "Parquet: set fetch.source.name to parquet",
     "zip": "a zip archive without its end, or one part of several: download or copy it again, whole",
     **dict.fromkeys(["gzip", "bzip2", "xz"], "compressed, though no tar: unpack it, and give the folder of the images"),
-    "text": "text: for a table of paths and labels set fetch.source to manifest, fetch.path to the folder that holds "
-    "it, and fetch.manifest to its name",
+    "text": "text: for a table of paths and labels set fetch.source.name to manifest, fetch.path to the folder that "
+    "holds it, and fetch.source.manifest to its name",
     "JSON": "JSON, as servers send in place of a file: look into it, and download the file again",
     "empty file": "an empty file: download or copy it again",
     **dict.fromkeys(formats.READ, "an image: give the folder that holds the folders of the classes"),

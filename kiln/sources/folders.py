@@ -308,7 +308,7 @@ def _remedy(reasons: Iterable[str]) -> str:
     if any(reason.partition(" ")[0] in _ARCHIVES for reason in reasons):
         return "archives within are not opened: unpack them, and give the folder or one that holds images"
     if ".parquet" in reasons:
-        return "to read images that are in Parquet, set fetch.source to parquet"
+        return "to read images that are in Parquet, set fetch.source.name to parquet"
     if any(reason in _TABLES for reason in reasons):
         return "take the images out of these, as JPEG or PNG files"
     if any(reason in _VIDEOS for reason in reasons):
@@ -356,7 +356,10 @@ def _table(container: Container) -> str:
     tables = dict.fromkeys(name.rsplit("/", 1)[-1][-60:] for name in names if _NO_LIST not in name.lower())
     if not tables:
         return ""
-    return f"; if {' or '.join([*tables][:2])} lists them, set fetch.source to manifest and fetch.manifest to its name"
+    return (
+        f"; if {' or '.join([*tables][:2])} lists them, set fetch.source.name to manifest and fetch.source.manifest to "
+        "its name"
+    )
 
 
 def _nothing(source: Path, labels: list[str], skipped: Tally, table: str) -> UserError:

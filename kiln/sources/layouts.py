@@ -14,7 +14,7 @@ Steps = tuple[str, ...]
 # Sub-folders that are kept in mind of each folder: enough to compare.
 _MOST = 100
 _ARRANGE = "arrange the images as <class>/... or as <split>/<class>/..., with nothing beside"
-_NO_CLASSES = "make one folder for each class, or list paths and labels in a table (fetch.source: manifest)"
+_NO_CLASSES = "make one folder for each class, or list paths and labels in a table (fetch.source.name: manifest)"
 # Folders of days, months and years, and those that cameras make.
 _DATE = r"(19|20)\d\d([-_. ]?(0[1-9]|1[0-2])([-_. ]?[0-3]\d([-_. T]\S*)?)?)?|[0-3]?\d[-_.][0-3]?\d[-_.](19|20)\d\d"
 _DATED = re.compile(rf"{_DATE}|\d{{6}}__|dcim|\d{{3}}[a-z_][a-z0-9_]{{4}}", re.IGNORECASE)

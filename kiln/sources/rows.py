@@ -29,13 +29,13 @@ _SPREADSHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods", ".numbers")
 TEXTS = (".csv", ".tsv", ".tab", ".txt", *_LINES)
 PARQUET = (".parquet", ".pq")
 SUFFIXES = (*TEXTS, *PARQUET, ".json", *_SPREADSHEETS)
-_SPREADSHEET = 'is a spreadsheet: save it as CSV (in Excel: "CSV UTF-8") and set fetch.manifest to that'
+_SPREADSHEET = 'is a spreadsheet: save it as CSV (in Excel: "CSV UTF-8") and set fetch.source.manifest to that'
 # Other kinds of files, by what ``formats.sniff`` calls them.
 _OTHERS = {
     **dict.fromkeys(["zip", "Office or Thumbs.db (OLE)"], _SPREADSHEET),
     **dict.fromkeys(
         ["gzip", "bzip2", "xz", "zstd", "7z", "RAR"],
-        "is compressed: unpack it and set fetch.manifest to what comes out",
+        "is compressed: unpack it and set fetch.source.manifest to what comes out",
     ),
     "HTML": "is a web page, as servers send in place of a file, such as one to log in: download the table again",
     **{kind: f"is a {kind}, which stands for the table: {remedy}" for kind, remedy in POINTERS.items()},
@@ -104,7 +104,10 @@ def open_text(content: bytes, name: str, known: Collection[str], where: str) -> 
     suffix = posixpath.splitext(name)[1].lower()
     other = _OTHERS.get(sniff(content[:HEAD])) or (_SPREADSHEET if suffix in _SPREADSHEETS else None)
     if suffix == ".json":
-        other = "is JSON: write JSON lines, one {...} for each image (.jsonl), or CSV, and set fetch.manifest to that"
+        other = (
+            "is JSON: write JSON lines, one {...} for each image (.jsonl), or CSV, and set "
+            "fetch.source.manifest to that"
+        )
     if other:
         raise UserError(f"{where} {other}")
     text = _decoded(content, where)

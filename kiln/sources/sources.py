@@ -42,25 +42,27 @@ def locate(settings: params.Fetch) -> Path:
     Raises:
         UserError: settings contradict each other, so that one would be ignored.
     """
-    kind, path, url = settings.source, Path(settings.path), settings.url
+    source, path = settings.source, Path(settings.path)
+    kind, url = source.name, source.url
     present = _present(path)
     if kind == "digits" or url:
-        reader = "fetch.source is digits, which reads no path" if kind == "digits" else "fetch.url is set"
-        if kind == "digits" and url:
-            raise UserError("fetch.url is set, but fetch.source is digits: set fetch.source to what the URL gives")
+        reader = "fetch.source.name is digits, which reads no path" if kind == "digits" else "fetch.source.url is set"
         if path != DEFAULT_FOLDER:
             raise UserError(f"fetch.path is set to {path}, but {reader}: choose one of them")
         if present:
-            remedy = "set fetch.source to images to use it" if kind == "digits" else "clear fetch.url to use it"
-            raise UserError(f"{path} holds {present[0]}, but {reader}: {remedy}, or empty {path}")
+            remedy = "set fetch.source.name to images" if kind == "digits" else "clear fetch.source.url"
+            raise UserError(f"{path} holds {present[0]}, but {reader}: {remedy} to use it, or empty {path}")
     if not url and kind in cifar.ARCHIVE and path == DEFAULT_FOLDER and not present:
         url = cifar.OFFICIAL + cifar.ARCHIVE[kind]
     if not url:
-        if settings.sha256:
-            raise UserError("fetch.sha256 is set, but nothing is downloaded: set fetch.url, or clear fetch.sha256")
+        if source.sha256:
+            raise UserError(
+                "fetch.source.sha256 is set, but nothing is downloaded: set fetch.source.url, or clear "
+                "fetch.source.sha256"
+            )
         return path
     known = cifar.SHA256.get(urlsplit(url).path.rsplit("/", 1)[-1], "")
-    return download.fetch(url, settings.sha256 or known, settings.deadline)
+    return download.fetch(url, source.sha256 or known, source.deadline)
 
 
 def _present(path: Path) -> list[str]:
@@ -70,12 +72,12 @@ def _present(path: Path) -> list[str]:
 
 
 def open_source(settings: params.Fetch, path: Path, surprises: Surprises) -> Source:
-    """Open what lies at a path as the kind of source that fetch.source names.
+    """Open what lies at a path as the kind of source that fetch.source.name names.
 
     Raises:
         UserError: it is something else, or damaged.
     """
-    kind = settings.source
+    kind = settings.source.name
     if kind == "digits":
         return digits()
     if kind == "parquet":
@@ -85,7 +87,7 @@ def open_source(settings: params.Fetch, path: Path, surprises: Surprises) -> Sou
     if kind == "manifest" and path.suffix.lower() in rows.SUFFIXES and not path.is_dir():
         raise UserError(
             f"fetch.path {path} is the table itself: set fetch.path to the folder that holds it and the images, so "
-            f"that new images are seen, and fetch.manifest to {path.name}"
+            f"that new images are seen, and fetch.source.manifest to {path.name}"
         )
     container = containers.open_container(path, surprises.skipped)
     surprises.notes.merge(container.notes)

@@ -93,7 +93,7 @@ class _Columns(NamedTuple):
 
 
 def _labels(settings: params.Fetch) -> tuple[str, ...]:
-    label = settings.label_column
+    label = settings.source.label_column
     return (label,) if isinstance(label, str) else tuple(label)
 
 
@@ -117,7 +117,7 @@ def _columns(
         UserError: one is missing, naming those that are there.
     """
     names = list(names)
-    images = images if settings.image_column == "auto" else (settings.image_column,)
+    images = images if settings.parts["image"].column == "auto" else (settings.parts["image"].column,)
     image = next((name for name in images if name in names), None)
     labels = _labels(settings)
     split, group = (_unless_default(key, getattr(settings, f"{key}_column"), names) for key in ("split", "group"))
@@ -153,7 +153,7 @@ def _one_hot(rows: Iterable[Mapping[str, str]]) -> list[str]:
 def _told(columns: list[str]) -> str:
     if not columns:
         return ""
-    return f"; {listed(columns)} look one-hot, which fetch.label_column: [{listed(columns)}] reads"
+    return f"; {listed(columns)} look one-hot, which fetch.source.label_column: [{listed(columns)}] reads"
 
 
 def _meaning(row: Mapping[str, str], columns: _Columns, where: str) -> tuple[str, str | None, str | None]:
@@ -227,7 +227,7 @@ class _Classes:
 
 
 def _labelled(rows: int, labels: tuple[str, ...], where: object) -> UserError:
-    return UserError(f"{where}: none of {rows:,} rows has a label in {listed(labels)}: set fetch.label_column")
+    return UserError(f"{where}: none of {rows:,} rows has a label in {listed(labels)}: set fetch.source.label_column")
 
 
 class _Listed(NamedTuple):
@@ -261,7 +261,7 @@ def open_manifest(container: Container, settings: params.Fetch, surprises: Surpr
     Raises:
         UserError: the table or an image is missing, or a row contradicts another.
     """
-    splits = _tables(container, settings.manifest, path)
+    splits = _tables(container, settings.source.manifest, path)
     classes = _Classes(surprises.notes, path)
     places: dict[str, Place] = {}
     lines: dict[str, tuple[str, int]] = {}
@@ -334,7 +334,7 @@ def _tables(container: Container, manifest: str, path: Path) -> dict[str, str | 
 
     Args:
         container: where to look.
-        manifest: fetch.manifest: a path, perhaps below further folders, or a pattern with * or ?.
+        manifest: fetch.source.manifest: a path, perhaps below further folders, or a pattern with * or ?.
         path: of the container, for errors.
 
     Raises:
@@ -350,7 +350,9 @@ def _tables(container: Container, manifest: str, path: Path) -> dict[str, str | 
         there = (name for name in container.names if posixpath.splitext(name)[1].lower() in SUFFIXES)
         there = list(itertools.islice(there, 6))
         found = f", but {', '.join(map(shown, there[:5]))}{' and more' if len(there) > 5 else ''}" if there else ""
-        raise UserError(f"{path} holds no {shown(manifest)}{found}: set fetch.manifest to the table's name inside it")
+        raise UserError(
+            f"{path} holds no {shown(manifest)}{found}: set fetch.source.manifest to the table's name inside it"
+        )
     if len(tables) == 1:
         return dict.fromkeys(tables)
     splits = {name: _split_of(name, f"{path}: {name}") for name in tables}
@@ -358,7 +360,7 @@ def _tables(container: Container, manifest: str, path: Path) -> dict[str, str | 
         telling, silent = (next(name for name in tables if bool(splits[name]) is told) for told in (True, False))
         raise UserError(
             f"{path} holds {len(tables)} tables {shown(manifest)}: the name of {shown(silent)} tells no split, while "
-            f"that of {shown(telling)} does: set fetch.manifest to one of them"
+            f"that of {shown(telling)} does: set fetch.source.manifest to one of them"
         )
     return splits
 
@@ -371,7 +373,8 @@ def _listed_rows(
     if table.lower().endswith(PARQUET) or content.startswith(b"PAR1"):
         opened, schema = _open_packed(content, where)
     else:
-        known = {*PATH_NAMES, *_labels(settings), settings.image_column, settings.split_column, settings.group_column}
+        own = settings.parts["image"].column, settings.source.split_column, settings.source.group_column
+        known = {*PATH_NAMES, *_labels(settings), *own}
         opened = open_text(content, table, known, where)
 
     def hint(names: Collection[str]) -> str:
@@ -507,7 +510,7 @@ def _check(schema: pa.Schema, kinds: Mapping[str, _Kind], where: str) -> None:
         if extended or not any(check(kind) for check in allowed.checks):
             found = f"{field.type!s:.80}{' of an extension type' if extended else ''}"
             paths = allowed is _IMAGE and any(check(kind) for check in _TEXT.checks)
-            other = "; for a table of paths set fetch.source to manifest" if paths else ""
+            other = "; for a table of paths set fetch.source.name to manifest" if paths else ""
             raise UserError(f"{where}: the column {shown(name)} is {found}, but should be {allowed.words}{other}")
 
 
@@ -599,8 +602,8 @@ def _without_images(path: Path, reasons: Counter, example: str, lost: list[str])
         found = f"{reasons.total():,} rows hold no image, only its path"
     return UserError(
         f"{path}: {found} (such as {shown(example)}), and no image is left of {listed(lost)}: "
-        "write the Parquet with the images' bytes in it, or, where the files are at hand, set fetch.source to manifest "
-        "with a table of their paths"
+        "write the Parquet with the images' bytes in it, or, where the files are at hand, set fetch.source.name to "
+        "manifest with a table of their paths"
     )
 
 

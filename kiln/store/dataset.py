@@ -35,7 +35,7 @@ ROW_GROUP_BYTES = 4 * 2**20
 SPLITS = ("train", "validation", "test")
 # evaluate counts pairs of label and prediction, which takes 0.8 GB for so many.
 MAX_CLASSES = 10_000
-# Of an image in pixels, as clean.image_size allows.
+# Of an image in pixels, as clean.image.size allows.
 MAX_SIDE = 1024
 
 RAW = pa.schema(

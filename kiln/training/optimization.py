@@ -104,26 +104,27 @@ def optimizer(settings: Train, network: keras.Model) -> keras.optimizers.Optimiz
         settings: the train section.
         network: what it is to train.
     """
-    normed = normed_kernels(network) if settings.optimizer == "muon" else []
-    options = {} if settings.clip == "none" else {_CLIP[settings.clip]: settings.clip_at}
-    if settings.weight_decay:
-        options["weight_decay"] = settings.weight_decay
-    if settings.optimizer == "sgd":
-        made = keras.optimizers.SGD(settings.lr, settings.momentum, settings.nesterov, **options)
-    elif settings.optimizer == "muon":
+    rule, clip = settings.optimizer, settings.clip
+    normed = normed_kernels(network) if rule.name == "muon" else []
+    options = {} if clip.name == "none" else {_CLIP[clip.name]: clip.at}
+    if rule.weight_decay:
+        options["weight_decay"] = rule.weight_decay
+    if rule.name == "sgd":
+        made = keras.optimizers.SGD(settings.lr, rule.momentum, rule.nesterov, **options)
+    elif rule.name == "muon":
         made = Muon(
             settings.lr,
-            settings.side_lr / settings.lr,
-            settings.momentum,
+            rule.side_lr / settings.lr,
+            rule.momentum,
             aside=("head/", "logits/", "positions/"),
             normed=normed,
             **options,
         )
     else:
         named = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW, "lion": keras.optimizers.Lion}
-        if settings.optimizer == "adamw":
-            options["weight_decay"] = settings.weight_decay  # Keras' default is not 0
-        made = named[settings.optimizer](settings.lr, **options)
+        if rule.name == "adamw":
+            options["weight_decay"] = rule.weight_decay  # Keras' default is not 0
+        made = named[rule.name](settings.lr, **options)
     spared = [v for v in network.trainable_variables if len(v.shape) < 2 or v.path in normed]
     made.exclude_from_weight_decay(spared, var_names=["bias", "beta", "gamma", "positions"])
     # Keras would see to it by itself only if the model had the policy, and not its layers alone.
@@ -146,7 +147,7 @@ class LearningRate:
     def __init__(self, settings: Train, steps: int):
         self.settings = settings
         self.steps = steps
-        self.warm = round(settings.warmup * steps)
+        self.warm = round(settings.schedule.warmup * steps)
         self.total = settings.epochs * steps - self.warm
         self.state = {"factor": 1.0, "best": None, "stalled": 0}
 
@@ -163,7 +164,7 @@ class LearningRate:
         - step: lr times decay_factor after every decay_epochs epochs
         - plateau: the same after decay_epochs epochs without a better validation loss
         """
-        lr, name = self.settings.lr, self.settings.schedule
+        lr, name = self.settings.lr, self.settings.schedule.name
         if step < self.warm:
             return lr * (step + 1) / self.warm
         part = (step - self.warm) / self.total
@@ -177,19 +178,20 @@ class LearningRate:
             low = lr / 250_000
             return low + (lr - low) * (1 + math.cos(math.pi * (part - 0.3) / 0.7)) / 2
         if name == "step":
-            return lr * self.settings.decay_factor ** (step // self.steps // self.settings.decay_epochs)
+            schedule = self.settings.schedule
+            return lr * schedule.decay_factor ** (step // self.steps // schedule.decay_epochs)
         return lr * self.state["factor"]
 
     def epoch_ended(self, validation_loss: float) -> None:
         """Take note of an epoch's validation loss; plateau lowers the rate when it stalls."""
-        if self.settings.schedule != "plateau":
+        if self.settings.schedule.name != "plateau":
             return
         if self.state["best"] is None or validation_loss < self.state["best"]:
             self.state.update(best=validation_loss, stalled=0)
             return
         self.state["stalled"] += 1
-        if self.state["stalled"] == self.settings.decay_epochs:
-            self.state.update(factor=self.state["factor"] * self.settings.decay_factor, stalled=0)
+        if self.state["stalled"] == self.settings.schedule.decay_epochs:
+            self.state.update(factor=self.state["factor"] * self.settings.schedule.decay_factor, stalled=0)
 
 
 class Average:

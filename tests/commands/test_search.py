@@ -15,7 +15,7 @@ from kiln.core.errors import UserError
         ("train.lr=log(1e-4..1)", distributions.FloatDistribution(1e-4, 1, log=True)),
         ("train.epochs=1..20", distributions.IntDistribution(1, 20)),
         ("train.batch_size=log(16..256)", distributions.IntDistribution(16, 256, log=True)),
-        ("train.optimizer=adam,sgd", distributions.CategoricalDistribution(["adam", "sgd"])),
+        ("train.optimizer.name=adam,sgd", distributions.CategoricalDistribution(["adam", "sgd"])),
         ("train.nesterov=true,false", distributions.CategoricalDistribution([True, False])),
         ("augment.crop=0,0.1", distributions.CategoricalDistribution([0, 0.1])),
     ],
@@ -88,9 +88,9 @@ def test_a_search_goes_on_where_it_stopped_and_leaves_the_tree_as_it_was(trained
     folder = tmp_path / "project"
     shutil.copytree(trained.folder, folder, symlinks=True)
     project = Project.at(folder)
-    project.set(train__epochs=1, evaluate__robustness_images=0, evaluate__mistakes=0, evaluate__resamples=100)
+    project.set(train__epochs=1, evaluate__robustness_samples=0, evaluate__mistakes=0, evaluate__resamples=100)
     project.commit("quick")
-    words = ("train.lr=log(1e-4..1e-2)", "train.optimizer=adam,sgd")
+    words = ("train.lr=log(1e-4..1e-2)", "train.optimizer.name=adam,sgd")
     first = project.stage("search", *words, "--trials", "1")
     assert "search-1: validation.accuracy" in first.stdout and "best of 1: search-1" in first.stdout
     second = project.stage("search", *words, "--trials", "2")

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from cases import fuzz
-from conftest import ROOT, noise, png
+from conftest import ROOT, change, noise, png
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
@@ -426,7 +426,7 @@ def listed(tmp_path_factory):
     | st.lists(JSON | st.dictionaries(CELLS, CELLS | JSON, max_size=4), max_size=4).map(
         lambda rows: "\n".join(map(json.dumps, rows)).encode()
     ),
-    columns=st.sampled_from([{}, {"label_column": ["cat", "dog"], "image_column": "image"}, {"label_column": "split"}]),
+    columns=st.sampled_from([{}, {"label_column": ["cat", "dog"], "column": "image"}, {"label_column": "split"}]),
 )
 def test_lists(listed, name, content, columns):
     for other in listed.glob("m.*"):
@@ -435,7 +435,7 @@ def test_lists(listed, name, content, columns):
     surprises = records.Surprises()
     try:
         container = containers.open_container(listed, surprises.skipped)
-        settings = FETCH.model_copy(update={"manifest": name, **columns})
+        settings = change(FETCH, **{"manifest": name, **columns})
         for record in tables.open_manifest(container, settings, surprises, listed).records(None):
             assert record.label and record.label == record.label.strip() and record.id in FILES
             assert record.split in (None, "train", "validation", "test")

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
-from ruamel.yaml import YAML
 
 from kiln import params
 from kiln.core import figures
@@ -44,7 +43,7 @@ def made(labels, predictions, units=None, confidence: float = 0.9, **changes) ->
     train = {name: test[name] for name in ("images", *figures.FIGURES) if name in test}
     robust = [("none", "none", *([right.mean()] * 3)), ("noise", "medium", *([right.mean()] * 3))]
     parts = {
-        "settings": params.Params.model_validate(YAML(typ="safe").load(ROOT / "params.yaml")),
+        "settings": params.load(ROOT / "params.yaml"),
         "params_text": "",
         "fetch": {"images": 1, "skipped": {}, "notes": {}},
         "clean": {

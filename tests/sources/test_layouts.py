@@ -2,7 +2,6 @@
 
 import io
 import json
-import re
 import struct
 import zipfile
 import zlib
@@ -13,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT, noise, png, whole
+from conftest import configure, noise, png, whole
 from PIL import Image
 from test_copies import things
 from test_decoding import ADOBE
@@ -48,14 +47,12 @@ def written(folder: Path, files: dict[str, bytes]) -> Path:
     return folder
 
 
-def run(tmp_path, monkeypatch, source: Path, kind: str = "images", **fetched: str) -> tuple[dict, Counter]:
+def run(tmp_path, monkeypatch, source: Path, kind: str = "images", column: str = "auto", **fetched: str):
     """Fetch a source of a kind, with other params of fetch; its summary, and (split, label) of its images."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["stage"])
-    text = (ROOT / "params.yaml").read_text()
-    for key, value in {"source": kind, "path": source, **fetched}.items():
-        text = re.sub(rf"(?m)^  {key}: \S+", f"  {key}: {value}", text, count=1)
-    (tmp_path / "params.yaml").write_text(text)
+    part = {"column": column}
+    configure(tmp_path, fetch__source={"name": kind, **fetched}, fetch__path=str(source), fetch__image=part)
     fetch.main()
     rows = [row for table in dataset.open_dataset(tmp_path / "data/raw", "raw").tables() for row in table.to_pylist()]
     return json.loads((tmp_path / "data/raw/summary.json").read_text()), Counter(
@@ -163,9 +160,9 @@ ENTRIES = "\n".join(f'{{"file_name": "{path}", "label": "{label}"}}' for path, l
         (
             "manifest.csv",
             table("{},{}", "id,label").replace(b"images/", b"").replace(b".png", b""),
-            {"image_column": "id"},
+            {"column": "id"},
         ),
-        ("metadata.jsonl", ENTRIES, {"manifest": "metadata.jsonl", "image_column": "file_name"}),
+        ("metadata.jsonl", ENTRIES, {"manifest": "metadata.jsonl", "column": "file_name"}),
     ],
     ids=["semicolons", "tabs", "backslashes", "blanks", "ids", "metadata.jsonl"],
 )

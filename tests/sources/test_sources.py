@@ -2,7 +2,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, png
+from conftest import ROOT, change, png
 
 from kiln import params
 from kiln.core import download
@@ -13,7 +13,7 @@ FETCH = params.load(ROOT / "params.yaml").fetch
 
 
 def settings(**changes) -> params.Fetch:
-    return FETCH.model_copy(update=changes)
+    return change(FETCH, **changes)
 
 
 def fill(folder: Path, classes: str = "ab", each: int = 20) -> Path:
@@ -33,15 +33,14 @@ def test_digits():
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"path": "/photos"}, r"fetch\.source is digits, which reads no path"),
-        ({"url": "http://x/y.zip"}, r"fetch\.url is set, but fetch\.source is digits"),
-        ({"source": "images", "url": "http://x/y.zip", "path": "/photos"}, r"but fetch\.url is set: choose one"),
-        ({"source": "images", "sha256": "0" * 64}, r"fetch\.sha256 is set, but nothing is downloaded"),
-        ({"source": "images", "path": "/nowhere"}, "does not exist"),
-        ({"source": "parquet", "path": "/nowhere"}, "does not exist"),
+        ({"path": "/photos"}, r"fetch\.source\.name is digits, which reads no path"),
+        ({"name": "images", "url": "http://x/y.zip", "path": "/photos"}, r"but fetch\.source\.url is set: choose one"),
+        ({"name": "images", "sha256": "0" * 64}, r"fetch\.source\.sha256 is set, but nothing is downloaded"),
+        ({"name": "images", "path": "/nowhere"}, "does not exist"),
+        ({"name": "parquet", "path": "/nowhere"}, "does not exist"),
         (
-            {"source": "manifest", "path": "/x/list.csv"},
-            r"set fetch\.path to the folder .* and fetch\.manifest to list\.csv",
+            {"name": "manifest", "path": "/x/list.csv"},
+            r"set fetch\.path to the folder .* and fetch\.source\.manifest to list\.csv",
         ),
     ],
 )
@@ -53,8 +52,8 @@ def test_settings_that_would_be_ignored_are_refused(changes, says):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({}, r"holds a, but fetch\.source is digits"),
-        ({"source": "images", "url": "http://x/y.zip"}, r"holds a, but fetch\.url is set: clear fetch\.url"),
+        ({}, r"holds a, but fetch\.source\.name is digits"),
+        ({"name": "images", "url": "http://x/y.zip"}, r"holds a, but fetch\.source\.url is set: clear fetch"),
     ],
 )
 def test_the_users_images_are_never_passed_over(tmp_path, monkeypatch, changes, says):
@@ -67,21 +66,21 @@ def test_the_users_images_are_never_passed_over(tmp_path, monkeypatch, changes, 
 @pytest.mark.parametrize(
     ("changes", "url", "sha256"),
     [
-        ({"source": "cifar10"}, cifar.OFFICIAL + "cifar-10-binary.tar.gz", cifar.SHA256["cifar-10-binary.tar.gz"]),
-        ({"source": "cifar100"}, cifar.OFFICIAL + "cifar-100-binary.tar.gz", cifar.SHA256["cifar-100-binary.tar.gz"]),
+        ({"name": "cifar10"}, cifar.OFFICIAL + "cifar-10-binary.tar.gz", cifar.SHA256["cifar-10-binary.tar.gz"]),
+        ({"name": "cifar100"}, cifar.OFFICIAL + "cifar-100-binary.tar.gz", cifar.SHA256["cifar-100-binary.tar.gz"]),
         (
-            {"source": "cifar10", "url": "http://mirror/cifar-10-python.tar.gz"},
+            {"name": "cifar10", "url": "http://mirror/cifar-10-python.tar.gz"},
             "http://mirror/cifar-10-python.tar.gz",
             cifar.SHA256["cifar-10-python.tar.gz"],
         ),
-        ({"source": "images", "url": "s3://b/x.zip", "sha256": "1" * 64}, "s3://b/x.zip", "1" * 64),
-        ({"source": "images", "url": "s3://b/x.zip"}, "s3://b/x.zip", ""),
+        ({"name": "images", "url": "s3://b/x.zip", "sha256": "1" * 64}, "s3://b/x.zip", "1" * 64),
+        ({"name": "images", "url": "s3://b/x.zip"}, "s3://b/x.zip", ""),
     ],
 )
 def test_what_is_downloaded_and_how_it_is_pinned(tmp_path, monkeypatch, changes, url, sha256):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(download, "fetch", lambda *asked: asked)
-    assert sources.locate(settings(**changes)) == (url, sha256, FETCH.deadline)
+    assert sources.locate(settings(**changes)) == (url, sha256, FETCH.source.deadline)
 
 
 def test_a_limit_draws_by_seed_and_grows_steadily(tmp_path):
@@ -90,7 +89,7 @@ def test_a_limit_draws_by_seed_and_grows_steadily(tmp_path):
         (limit, seed): [
             record.id
             for record in sources.read(
-                settings(source="images", path=str(folder), limit=limit), seed, records.Surprises()
+                settings(name="images", path=str(folder), limit=limit), seed, records.Surprises()
             )
         ]
         for limit, seed in [(3, 0), (7, 0), (3, 1), (50, 0)]

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT, STAGES, png
+from conftest import ROOT, STAGES, change, png
 
 from kiln import params
 from kiln.core.errors import UserError
@@ -18,7 +18,7 @@ LIST = "path,label,split,group\n../img/1.png,NA,train,p1\n../img/2.png,007,test,
 
 
 def settings(**changes) -> params.Fetch:
-    return FETCH.model_copy(update={"manifest": "lists/all.csv", **changes})
+    return change(FETCH, **{"manifest": "lists/all.csv", **changes})
 
 
 def folder(tmp_path: Path, text: str | bytes = LIST) -> Path:
@@ -59,7 +59,7 @@ def test_a_parquet_manifest_and_other_columns(tmp_path):
     path = folder(tmp_path)
     rows = {"file": ["1.png", "2.png"], "class": ["NA", "007"], "split": [None, "val"]}
     pq.write_table(pa.table(rows), path / "img/all.parquet")
-    found = manifest(path, manifest="img/all.parquet", image_column="file", label_column="class")
+    found = manifest(path, manifest="img/all.parquet", column="file", label_column="class")
     assert [record[:4] for record in found] == [
         ("img/1.png", "NA", None, None),
         ("img/2.png", "007", "validation", None),
@@ -75,14 +75,14 @@ def test_what_the_table_does_not_list_is_counted(tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("file,label\n", r"has no column path or file_name or .*, but file, label: name it by fetch\.image_column"),
+        ("file,label\n", r"has no column path or file_name or .*, but file, label: name it by fetch\.image\.column"),
         ("path,class\n", r"has no column label, but path, class"),
         ("path,label\n../img/1.png,a\n../img/9.png,a\n../img/8.png,b\n", r"lists 2 files .* \.\./img/9\.png first"),
         ("path,label\n../img/1.png,a\n../img/1.png,b\n", "line 3: .* listed before with another label"),
         ("path,label\n../../secret.png,a\n", "line 2: .* lies outside of"),
         ("path,label\n/etc/passwd,a\n", "line 2: .* lies outside of"),
         ("path,label\n,a\n", "line 2: lacks a path"),
-        ("path,label\n../img/1.png,\n", "none of 1 rows has a label in label: set fetch.label_column"),
+        ("path,label\n../img/1.png,\n", "none of 1 rows has a label in label: set fetch.source.label_column"),
         ("path,label\n../img/1.png\n", "line 2: has not as many fields"),
         ("path,label,split\n../img/1.png,a,later\n", "line 2: the split 'later' is none of"),
         ("path,label,split,group\n../img/1.png,a,train,p\n../img/2.png,a,test,p\n", "group p is in two splits"),
@@ -100,7 +100,7 @@ def test_a_missing_table_or_named_column_is_refused(tmp_path):
     path = folder(tmp_path, "path,label\n../img/1.png,a\n")
     with pytest.raises(UserError, match=r"holds no none\.csv, but lists/all\.csv: set fetch\.manifest"):
         manifest(path, manifest="none.csv")
-    with pytest.raises(UserError, match=r"has no column patient, .*fetch\.group_column"):
+    with pytest.raises(UserError, match=r"has no column patient, .*fetch\.source\.group_column"):
         manifest(path, group_column="patient")
 
 
@@ -208,7 +208,7 @@ def test_an_empty_group_is_none(tmp_path):
 def test_plain_bytes_numbers_and_a_single_file(tmp_path):
     rows = {"pic": [png(0), png(1)], "y": [7, 8], "split": ["train", "test"], "group": [1, None]}
     pq.write_table(pa.table(rows), tmp_path / "x.parquet")
-    found = parquet(tmp_path / "x.parquet", image_column="pic", label_column="y")
+    found = parquet(tmp_path / "x.parquet", column="pic", label_column="y")
     assert [record[:4] for record in found] == [("x/0", "7", "train", "1"), ("x/1", "8", "test", None)]
 
 
@@ -384,7 +384,7 @@ def test_parquet_that_cannot_be_read_is_one_sentence(tmp_path):
     with pytest.raises(UserError, match="row 0 has the label 5, but names are 2"):
         parquet(tmp_path)
     with pytest.raises(UserError, match="has no column photo"):
-        parquet(tmp_path, image_column="photo")
+        parquet(tmp_path, column="photo")
     (tmp_path / "a.parquet").write_text("hello")
     with pytest.raises(UserError, match="is no Parquet file"):
         parquet(tmp_path)
@@ -673,29 +673,29 @@ ONE_HOT = "image,MEL,NV,age\na,1.0,0.0,30\nb,0.0,1.0,40\nc,0.0,0.0,50\n"
 
 def test_one_hot_columns_are_told_and_read_by_a_list(tmp_path):
     path = laid(tmp_path, {**IMAGES, "manifest.csv": ONE_HOT})
-    with pytest.raises(UserError, match=r"; MEL, NV look one-hot, which fetch\.label_column: \[MEL, NV\] reads"):
-        told(path, image_column="image")
-    found, surprises = told(path, image_column="image", label_column=["MEL", "NV"])
+    with pytest.raises(UserError, match=r"; MEL, NV look one-hot, which fetch\.source\.label_column: \[MEL, NV\]"):
+        told(path, column="image")
+    found, surprises = told(path, column="image", label_column=["MEL", "NV"])
     assert [label for _, label, _ in found] == ["MEL", "NV"]
     assert surprises.skipped.counts == {"row without a label": 1}
     laid(tmp_path, {"short.csv": f"{ONE_HOT}d\n"})
     with pytest.raises(
-        UserError, match=r"has no column label, but image, MEL, NV, age: name it by fetch\.label_column$"
+        UserError, match=r"has no column label, but image, MEL, NV, age: name it by fetch\.source\.label_column$"
     ):
-        told(path, manifest="short.csv", image_column="image")
+        told(path, manifest="short.csv", column="image")
     (tmp_path / "short.csv").unlink()
     with pytest.raises(UserError, match="line 2: age is 30, but should be 0 or 1"):
-        told(path, image_column="image", label_column=["MEL", "age"])
+        told(path, column="image", label_column=["MEL", "age"])
     laid(tmp_path, {"manifest.csv": "image,MEL,NV\na,1,1\n"})
     with pytest.raises(UserError, match="line 2: MEL, NV are 1 at once, but an image has one class"):
-        told(path, image_column="image", label_column=["MEL", "NV"])
+        told(path, column="image", label_column=["MEL", "NV"])
 
 
 @pytest.mark.parametrize("kind", [pa.int8(), pa.bool_(), pa.float64()])
 def test_one_hot_columns_of_parquet(tmp_path, kind):
     columns = {"cat": pa.array([1, 0]).cast(kind), "dog": pa.array([0, 1]).cast(kind), "name": ["p", "q"]}
     pq.write_table(pa.table({"image": [png(0), png(1)], **columns}), tmp_path / "x.parquet")
-    with pytest.raises(UserError, match=r"; cat, dog look one-hot, which fetch\.label_column: \[cat, dog\] reads"):
+    with pytest.raises(UserError, match=r"; cat, dog look one-hot, which fetch\.source\.label_column: \[cat, dog\]"):
         parquet(tmp_path / "x.parquet")
     assert [r.label for r in parquet(tmp_path / "x.parquet", label_column=["cat", "dog"])] == ["cat", "dog"]
     pq.write_table(pa.table({"path": ["a", "b"], **columns}), laid(tmp_path, IMAGES) / "m.parquet")
@@ -707,7 +707,7 @@ def test_one_hot_columns_of_parquet(tmp_path, kind):
 
 def test_a_struct_with_a_path_is_a_path_in_a_manifest(tmp_path):
     face(laid(tmp_path, IMAGES), "m.parquet", [{"bytes": None, "path": "images/a.png"}], ["x"])
-    assert told(tmp_path, manifest="m.parquet", image_column="image")[0] == TWO[:1]
+    assert told(tmp_path, manifest="m.parquet", column="image")[0] == TWO[:1]
 
 
 def lines(*rows: dict) -> str:
@@ -774,8 +774,9 @@ def test_hugging_faces_imagefolder_from_a_raw_zip_to_the_report(project):
     with zipfile.ZipFile(project.folder / "scenes.zip", "w") as archive:
         for name, content in images.items():
             archive.writestr(name, content)
-    project.set(fetch__source="manifest", fetch__path="scenes.zip", fetch__manifest="metadata.jsonl")
-    project.set(train__model="mlp", train__epochs=1, augment__views=1, evaluate__resamples=100)
+    source = {"name": "manifest", "manifest": "metadata.jsonl"}
+    project.set(fetch__source=source, fetch__path="scenes.zip", fetch__image={"column": "auto"})
+    project.set(train__model__name="mlp", train__epochs=1, augment__views=1, evaluate__resamples=100)
     for stage in STAGES:
         project.stage(stage)
     summary = json.loads((project.folder / "data/raw/summary.json").read_text())

@@ -6,7 +6,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import test_copies
-from conftest import ROOT, noise, png, whole
+from conftest import ROOT, change, noise, png, whole
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from test_decoding import put_in
@@ -46,11 +46,11 @@ def spooled(tmp_path, contents: list[bytes], max_pixels: int = 10**6) -> tuple[p
     ],
 )
 def test_automatic_shape(shapes, expected):
-    assert clean.choose_conversion(shapes, SETTINGS).image_shape == expected
+    assert clean.choose_conversion(shapes, SETTINGS.parts["image"]).image_shape == expected
 
 
 def test_a_given_shape_stands():
-    given_shape = SETTINGS.model_copy(update={"image_size": [10, 12], "channels": 3})
+    given_shape = SETTINGS.parts["image"].model_copy(update={"size": [10, 12], "channels": 3})
     assert clean.choose_conversion({(8, 8, 1): 5}, given_shape) == Conversion(10, 12, 3, "crop")
 
 
@@ -114,7 +114,7 @@ def examined(facts, near, monkeypatch, **policy) -> clean.Examined:
 
     monkeypatch.setattr(clean.copies, "find", find)
     quiet = {"label_error": "keep", "outlier": "keep", **policy}
-    return clean.examine(facts, np.zeros((len(facts), 32, 32, 3)), NO_VERDICTS, SETTINGS.model_copy(update=quiet), 0)
+    return clean.examine(facts, np.zeros((len(facts), 32, 32, 3)), NO_VERDICTS, change(SETTINGS, **quiet), 0)
 
 
 ACTION = st.sampled_from(["drop", "flag", "keep"])
@@ -224,7 +224,7 @@ def test_crowds_of_copies_stay_together_through_the_real_search(given, policy):
     digests = [pixels[row].tobytes() for row in range(len(pixels))]
     facts = made([("ab"[row % 2], split[row], digests[row], None) for row in range(len(pixels))])
     quiet = {"label_error": "keep", "outlier": "keep", "conflicting_labels": "keep", "near_duplicate": policy}
-    result = clean.examine(facts, pixels, NO_VERDICTS, SETTINGS.model_copy(update=quiet), 0)
+    result = clean.examine(facts, pixels, NO_VERDICTS, change(SETTINGS, **quiet), 0)
     crowd = pd.Series([*range(160), *np.repeat(range(3), size)], index=facts.index)
     kept = result.facts[result.kept]
     parted = kept.groupby(crowd[kept.index])["split"].nunique() > 1
@@ -248,9 +248,7 @@ def test_doubtful_images_are_dropped_from_train_alone(monkeypatch):
     result = examined(facts, set(), monkeypatch, label_error="drop")
     assert dict(zip(result.found["row"], result.found["action"], strict=True)) == {0: "flag", 10: "drop", 11: "drop"}
     verdicts = pd.DataFrame({"id": ["10", "12"], "label": ["a", ""]})
-    again = clean.examine(
-        facts, np.zeros((60, 32, 32, 3)), verdicts, SETTINGS.model_copy(update={"label_error": "drop"}), 0
-    )
+    again = clean.examine(facts, np.zeros((60, 32, 32, 3)), verdicts, change(SETTINGS, label_error="drop"), 0)
     assert set(again.facts.index[~again.kept]) == {11, 12}
 
 
@@ -315,30 +313,30 @@ def deep(low: float, high: float, kind: type = np.uint16, count: int = 12) -> li
     ],
 )
 def test_the_range_of_deep_images_is_found_over_the_set(tmp_path, contents, expected):
-    found = clean.find_conversion(raw_of(tmp_path, contents), SETTINGS).range
+    found = clean.find_conversion(raw_of(tmp_path, contents), SETTINGS.parts["image"]).range
     assert found is None if expected is None else found == pytest.approx(expected, rel=0.01, abs=0.02)
-    backwards = clean.find_conversion(raw_of(tmp_path, contents[::-1]), SETTINGS).range
+    backwards = clean.find_conversion(raw_of(tmp_path, contents[::-1]), SETTINGS.parts["image"]).range
     assert backwards == found
 
 
 def test_what_the_found_range_clips_is_told(tmp_path, capsys):
     usual = deep(0, 4095, count=30)
-    assert clean.find_conversion(raw_of(tmp_path, usual), SETTINGS).range == (0, 4095)
+    assert clean.find_conversion(raw_of(tmp_path, usual), SETTINGS.parts["image"]).range == (0, 4095)
     assert capsys.readouterr().out == ""
-    clean.find_conversion(raw_of(tmp_path, [*usual, *deep(50_000, 60_000, count=1)]), SETTINGS)
+    clean.find_conversion(raw_of(tmp_path, [*usual, *deep(50_000, 60_000, count=1)]), SETTINGS.parts["image"])
     assert "1 of 31 deep images reach beyond 0 to 4095" in capsys.readouterr().out
 
 
 def test_a_given_range_stands_and_8_bit_images_have_none(tmp_path):
-    given_range = SETTINGS.model_copy(update={"range": [-100, 300]})
+    given_range = SETTINGS.parts["image"].model_copy(update={"range": [-100, 300]})
     assert clean.find_conversion(raw_of(tmp_path, deep(0, 4095)), given_range).range == (-100, 300)
-    assert "range" not in clean.find_conversion(raw_of(tmp_path, [png(0)]), SETTINGS).to_json()
+    assert "range" not in clean.find_conversion(raw_of(tmp_path, [png(0)]), SETTINGS.parts["image"]).to_json()
 
 
 def test_whole_numbers_and_floating_point_ones_have_no_common_range(tmp_path):
     contents = [*deep(0, 4095, count=6), *deep(0, 1, np.float32, count=4)]
     with pytest.raises(UserError, match="6 images hold whole numbers of more than 8 bits and 4 floating-point ones"):
-        clean.find_conversion(raw_of(tmp_path, contents), SETTINGS)
+        clean.find_conversion(raw_of(tmp_path, contents), SETTINGS.parts["image"])
 
 
 def test_what_is_wrong_beside_the_pixels_is_a_finding_and_no_loss(tmp_path, monkeypatch):
@@ -383,7 +381,7 @@ def small(project):
             (source / name / f"{index}.png").write_bytes(png(ord(name) * 100 + index))
     (source / "a/copy.png").write_bytes(png(ord("a") * 100))
     (source / "b/text.jpg").write_text("no image")
-    project.set(fetch__source="images")
+    project.set(fetch__source__name="images")
     project.stage("fetch")
     return project
 

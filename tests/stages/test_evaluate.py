@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT, Project, noise
+from conftest import ROOT, Project, configure, noise
 from scipy.special import softmax
 from test_augment import source
 
@@ -135,8 +135,7 @@ def test_what_clean_found_becomes_slices(tmp_path):
 def test_mirror_images_are_scored_where_asked_for(trained, tmp_path):
     for name in ("clean", "model"):
         shutil.copytree(trained.folder / "data" / name, tmp_path / "data" / name)
-    text = (ROOT / "params.yaml").read_text()
-    (tmp_path / "params.yaml").write_text(text.replace("  flip: false", "  flip: true"))
+    configure(tmp_path, evaluate__image__flip=True)
     (tmp_path / "stages").symlink_to(ROOT / "stages")
     project = Project.at(tmp_path)
     assert "with mirror images" in project.stage("evaluate").stdout

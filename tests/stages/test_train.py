@@ -237,7 +237,8 @@ def test_a_weight_decay_that_leaves_kernels_alone_is_told(capsys):
     train.warn(settings(optimizer="muon", weight_decay=0.1), made, "float32")
     told = capsys.readouterr().err
     assert told == (
-        "train: train.weight_decay leaves 7 kernels alone: muon keeps their norm, as normalisation follows them\n"
+        "train: train.optimizer.weight_decay leaves 7 kernels alone: muon keeps their norm, as "
+        "normalisation follows them\n"
     )
     train.warn(settings(optimizer="muon"), made, "float32")
     train.warn(settings(optimizer="adamw", weight_decay=0.1), made, "float32")

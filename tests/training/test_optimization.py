@@ -11,6 +11,7 @@ from kiln.core import scores
 from kiln.modalities.image import mixing
 from kiln.networks import models
 from kiln.networks.backend import keras
+from kiln.params.renames import RENAMED
 from kiln.training import muon, optimization
 
 BASE = params.load(ROOT / "params.yaml").train
@@ -20,7 +21,13 @@ TARGETS = mixing.targets(LABELS, 3)
 
 
 def settings(**changes) -> params.Train:
-    return params.Train(**{**BASE.model_dump(), **changes})
+    """Change the train section, its groups' knobs by the short names that they had before there were groups."""
+    content = BASE.model_dump()
+    for key, value in changes.items():
+        *groups, name = RENAMED.get(f"train.{key}", f"train.{key}").split(".")[1:]
+        place = content[groups[0]] if groups else content
+        place[name] = value
+    return params.Train(**content)
 
 
 def test_losses_by_hand():
