@@ -120,7 +120,7 @@ def _columns(
     images = images if settings.parts["image"].column == "auto" else (settings.parts["image"].column,)
     image = next((name for name in images if name in names), None)
     labels = _labels(settings)
-    split, group = (_unless_default(key, getattr(settings, f"{key}_column"), names) for key in ("split", "group"))
+    split, group = (_unless_default(key, getattr(settings.source, f"{key}_column"), names) for key in ("split", "group"))
     flags = [name for name in FLAGS if name in names]
     if split is None and len(flags) > 1:
         raise UserError(f"{where} has the columns {' and '.join(flags)}: put train, validation or test into one")
@@ -132,7 +132,8 @@ def _columns(
             raise UserError(f"{where} has several columns {shown(name)}: give each a name of its own")
         if name and name not in names:
             help_ = hint(names) if key in ("image", "label") else ""
-            raise UserError(f"{where} has no column {name}, but {listed(names)}: name it by fetch.{key}_column{help_}")
+            param = "fetch.image.column" if key == "image" else f"fetch.source.{key}_column"
+            raise UserError(f"{where} has no column {name}, but {listed(names)}: name it by {param}{help_}")
     return found
 
 
