@@ -120,7 +120,9 @@ def _columns(
     images = images if settings.parts["image"].column == "auto" else (settings.parts["image"].column,)
     image = next((name for name in images if name in names), None)
     labels = _labels(settings)
-    split, group = (_unless_default(key, getattr(settings.source, f"{key}_column"), names) for key in ("split", "group"))
+    split, group = (
+        _unless_default(key, getattr(settings.source, f"{key}_column"), names) for key in ("split", "group")
+    )
     flags = [name for name in FLAGS if name in names]
     if split is None and len(flags) > 1:
         raise UserError(f"{where} has the columns {' and '.join(flags)}: put train, validation or test into one")
