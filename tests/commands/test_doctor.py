@@ -742,3 +742,19 @@ def test_a_low_limit_of_open_files_is_told(project):
     done = project.run("bash", "-c", command.format(64), check=False)
     assert done.returncode == 1 and "only 64 files may be open at once" in done.stdout and not done.stderr
     assert not project.run("bash", "-c", command.format("-S 64")).stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("python -m stages.train", "train"),
+        ("/p/.venv/bin/python -X utf8 -m kiln search a=1..2", "search"),
+        ("/p/.venv/bin/python /p/.venv/bin/kiln doctor --fix", "doctor"),
+        ("python -m kiln", None),
+        ("vim /home/me/kiln notes", None),
+        ("python -m stages", None),
+        ("", None),
+    ],
+)
+def test_the_stage_or_command_is_read_from_a_command_line(words, expected):
+    assert health.stage_of(words.split()) == expected
