@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from kiln.core.errors import UserError
-from kiln.core.figures import plural
+from kiln.core.phrases import plural
 from kiln.modalities.base import Part
 from kiln.quality import balance, findings
 from kiln.quality.budget import check_budget, check_classes

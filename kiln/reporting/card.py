@@ -8,8 +8,9 @@ import math
 
 import pandas as pd
 
-from kiln.core.figures import FIGURES, number, percent
+from kiln.core.phrases import number, percent
 from kiln.evaluation import calibration
+from kiln.evaluation.metrics import SPLIT_METRICS
 from kiln.reporting.evidence import Evidence
 
 SHOWN = ("accuracy", "balanced_accuracy", "f1", "log_loss", "ece")
@@ -52,7 +53,7 @@ def gather(evidence: Evidence) -> dict:
 def _tabulate_metric(name: str, scores: dict) -> tuple[str, str, str, str]:
     test = scores["test"]
     ends = " to ".join(number(test[f"{name}_ci95"][end]) for end in ("low", "high"))
-    return FIGURES[name][0], number(test[name]), ends, number(scores["train"][name])
+    return SPLIT_METRICS[name][0], number(test[name]), ends, number(scores["train"][name])
 
 
 def _tabulate_weakest(weak: pd.DataFrame) -> list[tuple[str, int, str, str]]:

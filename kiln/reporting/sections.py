@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from kiln.core.figures import FIGURES, number, percent, span
+from kiln.core.phrases import number, percent, span
+from kiln.evaluation.metrics import SPLIT_METRICS
 from kiln.modalities import registry as modalities
 from kiln.modalities.base import Exhibit
 from kiln.reporting import card as model_card
@@ -231,7 +232,7 @@ def metrics(evidence: Evidence) -> dict:
     """Every metric on every split, with intervals on test."""
     scores, test = evidence.scores, evidence.scores["test"]
     rows = []
-    for name, (title, better) in FIGURES.items():
+    for name, (title, better) in SPLIT_METRICS.items():
         if name not in test:
             continue
         row = [f"{title}, {better} is better", *(float(scores[split][name]) for split in SPLITS), _ends(test, name)]
@@ -257,7 +258,9 @@ def calibration(evidence: Evidence) -> dict:
     test, after, frame = evidence.scores["test"], evidence.scores["test_calibrated"], evidence.reliability
     return {
         "temperature": model_card.judge_temperature(after),
-        "rows": [(FIGURES[name][0], float(test[name]), float(after[name])) for name in ("log_loss", "brier", "ece")],
+        "rows": [
+            (SPLIT_METRICS[name][0], float(test[name]), float(after[name])) for name in ("log_loss", "brier", "ece")
+        ],
         "chart": charts.draw_reliability(
             frame["confidence"].tolist(), frame["accuracy"].tolist(), "Reliability on test"
         ),
