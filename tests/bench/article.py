@@ -40,14 +40,16 @@ model.fit(pixels[held:], labels[held:], epochs=1, validation_data=(pixels[:held]
 KILN = """
 import tempfile
 from stages import train
-from kiln import params
+from kiln.params import recipes
 from kiln.modalities.image import augmentation
 from kiln.networks import models
 from kiln.store import dataset
 from kiln.training import feeding
-recipe = params.load(train.Path("recipes/cifar10-article.yaml"))
+recipe = recipes.settings("cifar10-article")
 settings = recipe.train.model_copy(update={"epochs": 1})
-plan = augmentation.Policy(**recipe.augment.model_dump())
+plan = augmentation.Policy(
+    recipe.augment.mode, recipe.augment.views, **recipe.augment.parts["image"].model_dump()
+)
 normalizer = {"method": "minmax", "offset": [0.0] * 3, "scale": [255.0] * 3}
 with tempfile.TemporaryDirectory() as scratch:
     parts = {"train": slice(held, None), "validation": slice(held)}

@@ -26,7 +26,14 @@ import memory
 import stream
 
 HELD_OUT, WARM, TIMED = 5000, 3, 12
-OWN = {"width": 1, "activation": "auto", "batch_size": 128, "optimizer": "adam", "lr": 0.001, "label_smoothing": 0.1}
+OWN = {
+    "model_width": 1,
+    "model_activation": "auto",
+    "batch_size": 128,
+    "optimizer": "adam",
+    "lr": 0.001,
+    "label_smoothing": 0.1,
+}
 FAMILIES = {
     "mlp": {},
     "lenet5": {},
@@ -38,7 +45,7 @@ FAMILIES = {
     "vit": {},
     "applications/MobileNetV2": {},
     "fast_cnn": {
-        "activation": "silu",
+        "model_activation": "silu",
         "batch_size": 400,
         "optimizer": "muon",
         "lr": 0.12,
@@ -49,22 +56,21 @@ FAMILIES = {
 
 def fit(name: str, folder: Path, budget: float, seed: int) -> dict:
     """Train one family within the budget (seconds); give the line of it."""
-    from kiln import params
-    from kiln.modalities.image import augmentation
     from kiln.networks import models
     from kiln.networks.backend import keras
+    from kiln.params import recipes
     from kiln.store import dataset
     from kiln.training import feeding
     from stages import train
 
-    recipe = params.load(common.ROOT / "recipes/cifar10.yaml")
-    settings = recipe.train.model_copy(update={**OWN, **FAMILIES[name], "model": name, "seed": seed})
+    recipe = recipes.settings("cifar10")
+    settings = common.changed(recipe.train, **{**OWN, **FAMILIES[name], "model": name, "seed": seed})
     data = dataset.open_dataset(folder, "pixels")
     feed, held = (feeding.Feed([(data, split)], settings.memory) for split in ("train", "validation"))
     normalizer = json.loads((folder / "normalizer.json").read_text())
     if name.startswith("applications/"):
         normalizer = {"method": "none", "offset": [0.0], "scale": [1.0]}
-    plan = augmentation.Policy(**recipe.augment.model_dump())
+    plan = common.policy(recipe.augment)
     how = models.architecture(settings, data.image_shape, normalizer)
 
     def fresh():
@@ -90,7 +96,7 @@ def fit(name: str, folder: Path, budget: float, seed: int) -> dict:
     history, _ = train.fit(classifier, feed, held, plan, settings.model_copy(update={"epochs": epochs}))
     seconds = time.monotonic() - start
     return {
-        "optimizer": settings.optimizer,
+        "optimizer": settings.optimizer.name,
         "parameters": classifier.count_params(),
         "multiply_adds": models.multiply_adds(classifier),
         "epochs": epochs,

@@ -30,13 +30,12 @@ DISTINCT, SIDES, TIMES, WARM = 10_000, (32, 64, 128), (1, 5, 50), 5
 
 def measure(side: int, times: int, seconds: float) -> dict:
     """Train for a while; give images a second, peak memory and whether the set was streamed."""
-    from kiln import params
-    from kiln.modalities.image import augmentation
     from kiln.networks import models
+    from kiln.params import recipes
     from kiln.training import feeding
     from stages import train
 
-    recipe = params.load(common.ROOT / "recipes/cifar10.yaml")
+    recipe = recipes.settings("cifar10")
     settings = recipe.train.model_copy(update={"batch_size": 128, "epochs": 100})
     shape = (side, side, 3)
     with tempfile.TemporaryDirectory() as scratch:
@@ -50,7 +49,7 @@ def measure(side: int, times: int, seconds: float) -> dict:
             marks.append(time.perf_counter())
             return len(marks) > WARM + 1 and marks[-1] - marks[WARM] > seconds
 
-        run = train.Run(classifier, feed, augmentation.Policy(**recipe.augment.model_dump()), settings)
+        run = train.Run(classifier, feed, common.policy(recipe.augment), settings)
         stream.train_until(run, enough)
     steps = len(marks) - 1 - WARM
     return {
