@@ -91,6 +91,15 @@ def write(recipe: Recipe) -> str:
     return "\n".join([*recipe.header, *lines]) + "\n"
 
 
+def settings(name: str) -> schema.Params:
+    """Give the settings of a recipe, as those of a file.
+
+    Raises:
+        UserError: there is no such recipe.
+    """
+    return settings_of(read(name).values)
+
+
 def settings_of(values: Mapping[str, Any]) -> schema.Params:
     """Give the settings of a whole params file that has these values, and else the defaults.
 

@@ -40,12 +40,12 @@ model.fit(pixels[held:], labels[held:], epochs=1, validation_data=(pixels[:held]
 KILN = """
 import tempfile
 from pathlib import Path
-from kiln import params
+from kiln.params import recipes
 from kiln.modalities.image import augmentation
 from kiln.networks import registry
 from kiln.store import dataset
 from kiln.training import feeding, loop
-recipe = params.load(Path("recipes/cifar10-article.yaml"))
+recipe = recipes.settings("cifar10-article")
 settings = recipe.train.model_copy(update={"epochs": 1})
 plan = augmentation.Policy(**recipe.augment.model_dump())
 normalizer = {"method": "minmax", "offset": [0.0] * 3, "scale": [255.0] * 3}

@@ -62,7 +62,8 @@ def main() -> None:
                 seconds.append(time.perf_counter() - start)
             print(f"{name}: {2 * IMAGES / statistics.median(seconds):,.0f} views of 32x32x3 a second")
         base = params.load(ROOT / "params.yaml").train
-        settings = base.model_copy(update={"model": "fast_cnn", "batch_size": 512, "epochs": 1 + 3 * turns})
+        fast = base.model.model_copy(update={"name": "fast_cnn"})
+        settings = base.model_copy(update={"model": fast, "batch_size": 512, "epochs": 1 + 3 * turns})
         normalizer = {"method": "minmax", "offset": [0.0] * 3, "scale": [255.0] * 3}
         keras.utils.set_random_seed(0)
         how = registry.architecture(settings, (32, 32, 3), normalizer)

@@ -81,7 +81,9 @@ def clean(count: int, names: list[str], contents: list[bytes], with_labels: bool
             (project / name).symlink_to(ROOT / name)
         yaml = YAML()
         settings = yaml.load((ROOT / "params.yaml").read_text())
-        settings["fetch"].update(source="parquet", path=str(project / "images.parquet"))
+        settings["fetch"].update(
+            source={"name": "parquet"}, path=str(project / "images.parquet"), image={"column": "auto"}
+        )
         if not with_labels:
             settings["clean"].update(label_error="keep", outlier="keep")
         with (project / "params.yaml").open("w") as file:

@@ -10,6 +10,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from kiln import params  # noqa: E402
+from kiln.modalities.image import augmentation  # noqa: E402
 from kiln.store import dataset  # noqa: E402
 
 # The article's network and how it compiles it; needs `from keras import Sequential, layers, losses`.
@@ -23,6 +25,23 @@ model = Sequential([
 ])
 model.compile("adam", losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
 """
+
+
+def policy(settings: params.Augment) -> augmentation.Policy:
+    """Give the augmentation policy of the augment section."""
+    return augmentation.Policy(settings.mode, settings.views, **settings.parts["image"].model_dump())
+
+
+def changed(settings: params.Train, **changes) -> params.Train:
+    """Change the train section: ``optimizer="muon"`` is the name of that group, ``model_width=2.0`` a knob of one."""
+    content = settings.model_dump()
+    for key, value in changes.items():
+        group, _, name = key.partition("_") if key.partition("_")[0] in ("model", "optimizer") else (key, "", "name")
+        if isinstance(content.get(group), dict):
+            content[group][name or "name"] = value
+        else:
+            content[key] = value
+    return params.Train(**content)
 
 
 def unpack(archive: Path) -> dict[str, np.ndarray]:

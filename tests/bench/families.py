@@ -49,14 +49,14 @@ FAMILIES = {
 
 def fit(name: str, folder: Path, budget: float, seed: int) -> dict:
     """Train one family within the budget (seconds); give the line of it."""
-    from kiln import params
     from kiln.modalities.image import augmentation
     from kiln.networks import costs, registry
     from kiln.networks.backend import keras
+    from kiln.params import recipes
     from kiln.store import dataset
     from kiln.training import feeding, loop
 
-    recipe = params.load(common.ROOT / "recipes/cifar10.yaml")
+    recipe = recipes.settings("cifar10")
     settings = recipe.train.model_copy(update={**OWN, **FAMILIES[name], "model": name, "seed": seed})
     data = dataset.open_dataset(folder, "pixels")
     feed, held = (feeding.Feed([(data, split)], settings.memory) for split in ("train", "validation"))

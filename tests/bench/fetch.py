@@ -71,7 +71,8 @@ def peak(write, count: int) -> float:
         write(source, count)
         yaml = YAML()
         settings = yaml.load((ROOT / "params.yaml").read_text())
-        settings["fetch"].update(source="parquet" if write is as_parquet else "images", path=str(source))
+        kind = "parquet" if write is as_parquet else "images"
+        settings["fetch"].update(source={"name": kind}, path=str(source), image={"column": "auto"})
         with (project / "params.yaml").open("w") as file:
             yaml.dump(settings, file)
         done = subprocess.run([sys.executable, "-c", MEASURE], cwd=project, capture_output=True, text=True)

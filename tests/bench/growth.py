@@ -20,7 +20,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import common
 import ledger
 import memory
 import stream
@@ -30,12 +29,12 @@ DISTINCT, SIDES, TIMES, WARM = 10_000, (32, 64, 128), (1, 5, 50), 5
 
 def measure(side: int, times: int, seconds: float) -> dict:
     """Train for a while; give images a second, peak memory and whether the set was streamed."""
-    from kiln import params
     from kiln.modalities.image import augmentation
     from kiln.networks import registry
+    from kiln.params import recipes
     from kiln.training import feeding, loop
 
-    recipe = params.load(common.ROOT / "recipes/cifar10.yaml")
+    recipe = recipes.settings("cifar10")
     settings = recipe.train.model_copy(update={"batch_size": 128, "epochs": 100})
     shape = (side, side, 3)
     with tempfile.TemporaryDirectory() as scratch:

@@ -18,6 +18,10 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from kiln.params import recipes  # noqa: E402
+
 STAGES = ("fetch", "clean", "augment", "normalize", "train", "evaluate", "report")
 # Runs a stage in this process and says which part of its time SHA-256 takes.
 TIMED = """
@@ -61,7 +65,7 @@ def shares(folder: Path, archive: Path | None) -> None:
     if archive:
         yaml = YAML()
         path = folder / "params.yaml"
-        content = yaml.load((folder / "recipes/cifar10.yaml").read_text())
+        content = yaml.load(recipes.write(recipes.read("cifar10")))
         content["fetch"]["path"], content["train"]["epochs"] = str(archive.resolve()), 1
         with path.open("w") as file:
             yaml.dump(content, file)

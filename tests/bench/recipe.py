@@ -29,6 +29,8 @@ from common import ROOT
 from ruamel.yaml import YAML
 
 from kiln.core import files
+from kiln.params import knobs, recipes
+from kiln.params.renames import RENAMED
 
 SCRATCH = Path(__file__).resolve().parent / "scratch"
 BEAT = 5  # seconds between two notes of the time: what a kill may leave uncounted
@@ -65,7 +67,7 @@ def measured(command: list[str], folder: Path, note: Callable[[float], None]) ->
 
 def contents(project: Path) -> dict[str, bytes]:
     """Read what a run depends on beside params and images: the code, and people's verdicts on images."""
-    paths = [project / "data/corrections.csv", *project.glob("stages/**/*")]
+    paths = [project / "data/corrections.csv", *project.glob("stages/**/*"), *project.glob("kiln/**/*")]
     found = [path for path in paths if path.is_file() and "__pycache__" not in path.parts]
     return {path.relative_to(project).as_posix(): path.read_bytes() for path in found}
 
@@ -104,13 +106,32 @@ def run(params: dict, scratch: Path) -> tuple[dict[str, tuple[float, float]], di
     return costs, json.loads((scratch / "metrics/metrics.json").read_text())
 
 
+def flat(params: dict) -> dict[str, object]:
+    """Give all knobs by the keys that they had when the first lines were measured, without groups and parts.
+
+    Knobs that the chosen kinds do not have stood in every file with their defaults.
+    """
+    before = {new: old for old, new in RENAMED.items() if "plateau" not in old}
+    values = {}
+    for key, field in knobs().items():
+        value = params
+        for step in key.split("."):
+            value = value.get(step, {}) if isinstance(value, dict) else value
+        values[before.get(key, key)] = field.default if value == {} else value
+    return values
+
+
 def digest(params: dict) -> str:
     """Name what decides about the accuracy: eight hex digits of the params up to train.
 
     Without fetch.path and train.seed; and a key that came or changed after lines
     were measured, where it changes nothing, as it was then.
     """
-    deciding = {name: dict(params[name]) for name in ("fetch", "clean", "augment", "normalize", "train")}
+    deciding = {name: {} for name in ("fetch", "clean", "augment", "normalize", "train")}
+    for key, value in flat(params).items():
+        section, _, name = key.partition(".")
+        if section in deciding:
+            deciding[section][name] = value
     deciding["seed"] = params["seed"]
     del deciding["fetch"]["path"], deciding["train"]["seed"]
     if not deciding["train"]["precise_norm"]:
@@ -148,14 +169,15 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     options = parser.parse_args()
     yaml = YAML(typ="safe", pure=True)
-    params = yaml.load(options.recipe)
+    kept = options.recipe.parent.name == "recipes"
+    text = recipes.write(recipes.read(options.recipe.stem)) if kept else options.recipe.read_text()
+    params = yaml.load(text)
     for change in options.changes:
         key, value = change.split("=", 1)
-        section, name = key.split(".")
-        params[section][name] = yaml.load(value)
+        *groups, name = key.split(".")
+        functools.reduce(dict.__getitem__, groups, params)[name] = yaml.load(value)
     # Where the data lie makes no difference; what else was changed does.
     told = " ".join(change for change in options.changes if not change.startswith("fetch.path="))
-    kept = options.recipe.parent.name == "recipes"
     for seed in options.seeds:
         key = {"recipe": options.recipe.stem, "changes": told, "params": digest(params), "seed": seed}
         if kept and (line := ledger.find("recipes", **key)):

@@ -50,13 +50,13 @@ model.fit(
 
 KILN = """
 from pathlib import Path
-from kiln import params
+from kiln.params import recipes
 from kiln.modalities.image import augmentation
 from kiln.networks import registry
 from kiln.store import dataset
 from kiln.training import feeding, loop
 from kiln.networks.backend import keras
-recipe = params.load(Path("recipes/cifar10.yaml"))
+recipe = recipes.settings("cifar10")
 settings = recipe.train.model_copy(update={"width": 0.5, "batch_size": 128, "lr": 0.12, "epochs": 1, "seed": seed})
 data = dataset.open_dataset(Path(scratch, "data"), "pixels")
 feeds = [feeding.Feed([(data, split)], settings.memory) for split in ("train", "test")]

@@ -1,14 +1,20 @@
 import re
 import tracemalloc
 from itertools import pairwise
+from typing import Annotated
 
 import pytest
 from makers.projects import ROOT
+from pydantic import Field, TypeAdapter
 from ruamel.yaml import YAML
 
 from kiln import params
 from kiln.core.errors import UserError
+from kiln.networks import applications, models
+from kiln.params import recipes
+from kiln.params.train import Model
 
+NET = {"name": "applications/MobileNet"}
 TEXT = (ROOT / "params.yaml").read_text()
 
 
@@ -41,10 +47,10 @@ def test_numbers_are_read_by_yaml_1_2_and_floats_are_floats(load, written, meant
         (r"^  lr: \S+", "  lrr: 1", "train.lrr", "did you mean train.lr?"),
         (r"^  epochs: \S+", "  epochs: -1", "train.epochs", "greater than or equal to 1"),
         (r"^  epochs: \S+", "  epochs: 2.5", "train.epochs", "2.5"),
-        (r"^  nesterov: \S+", "  nesterov: no", "train.nesterov", "'no'"),
-        (r"^  optimizer: \S+", "  optimizer: adm", "train.optimizer", "'adam', 'adamw', 'sgd', 'lion' or 'muon'"),
-        (r"^  url: \S+", "  url: [secret]", "fetch.url", "should be a valid string"),
-        (r"^  sha256: \S+", "  sha256: abc", "fetch.sha256", "64 hexadecimal digits"),
+        (r"^  precise_norm: \S+", "  precise_norm: no", "train.precise_norm", "'no'"),
+        (r"name: adam\b", "name: adm", "train.optimizer.name", "'adam', 'adamw', 'sgd', 'lion' or 'muon'"),
+        (r"name: digits", "name: images, url: [secret]", "fetch.source.url", "should be a valid string"),
+        (r"name: digits", "name: images, sha256: abc", "fetch.source.sha256", "64 hexadecimal digits"),
         (
             r"^  near_duplicate: \S+",
             "  near_duplicate: remove",
@@ -62,15 +68,37 @@ def test_numbers_are_read_by_yaml_1_2_and_floats_are_floats(load, written, meant
         (r"^seed: 0", '"a\\\\nb": 1\nseed: 0', "params.yaml", "there is no key 'a\\nb'"),
         (r"^seed: 0", f"{'x' * 900}: 1\nseed: 0", "params.yaml", "xxx..."),
         (r"^train:", "train:\nx:", "train", "None, but should hold `key: value` lines"),
-        (r"^  decay_factor:", "  plateau_factor:", "train.plateau_factor", "was renamed to train.decay_factor"),
-        (r"^  decay_epochs:", "  plateau_patience:", "train.plateau_patience", "was renamed to train.decay_epochs"),
-        (r"^  image_size: \S+", "  image_size: [0, 8]", "clean.image_size", "1 to 1024"),
-        (r"^  image_size: \S+", "  image_size: [8]", "clean.image_size", "[height, width]"),
-        (r"^  label_column: \S+", "  label_column: [cat]", "fetch.label_column", "a list of different names"),
-        (r"^  label_column: \S+", "  label_column: [cat, cat]", "fetch.label_column", "one for each class"),
-        (r"^  label_column: \S+", "  label_column: [1, 2]", "fetch.label_column", "the name of a column"),
-        (r"^  label_column: \S+", "  label_column: ''", "fetch.label_column", "the name of a column"),
-        (r"^  channels: \S+", "  channels: 2", "clean.channels", "1 or 3"),
+        (r"^  lr: \S+", "  lr: 1\n  clip_at: 2", "train.clip_at", "was renamed to train.clip.at"),
+        (r"^inputs: .*", "inputs: {}", "inputs", "should name one or several parts"),
+        (r"^inputs: .*", "inputs: {Image: image}", "inputs", "small letters, digits and _"),
+        (r"^inputs: .*", "inputs: {source: image}", "inputs", "other part names than source"),
+        (r"^inputs: .*", "inputs: {image: odour}", "inputs", "a modality for each part: image"),
+        (
+            r"name: adam\b",
+            "name: adam, momentm: 1",
+            "train.optimizer.momentm",
+            "did you mean train.optimizer.momentum?",
+        ),
+        (r"name: adam\b", "name: adam, momentum: 2", "train.optimizer.momentum", "less than 1"),
+        (r"^    min_side: \S+", "    min_side: 8\n    min_sides: 8", "clean.image.min_sides", "clean.image.min_side?"),
+        (r"^  optimizer: .*", "  optimizer: sgd", "train.optimizer", "set train.optimizer.name"),
+        (r"^    size: \S+", "    size: [0, 8]", "clean.image.size", "1 to 1024"),
+        (r"^    size: \S+", "    size: [8]", "clean.image.size", "[height, width]"),
+        (
+            r"name: digits",
+            "name: manifest, label_column: [cat]",
+            "fetch.source.label_column",
+            "a list of different names",
+        ),
+        (
+            r"name: digits",
+            "name: manifest, label_column: [cat, cat]",
+            "fetch.source.label_column",
+            "one for each class",
+        ),
+        (r"name: digits", "name: manifest, label_column: [1, 2]", "fetch.source.label_column", "the name of a column"),
+        (r"name: digits", "name: manifest, label_column: ''", "fetch.source.label_column", "the name of a column"),
+        (r"^    channels: \S+", "    channels: 2", "clean.image.channels", "1 or 3"),
         (r"^  path: \S+", "  path: ../photos", "fetch.path", "absolute"),
         (r"^train:", "trian:", "trian", "did you mean train?"),
         (r"^seed: 0", "seed: -1", "seed", "greater than or equal to 0"),
@@ -89,14 +117,12 @@ def test_a_wrong_value_ends_in_one_sentence_that_names_the_key(load, old, new, k
     ("changes", "says"),
     [
         (
-            {"precise_norm": True, "weights": "a.h5", "weights_sha256": "0" * 64},
+            {"precise_norm": True, "model": {**NET, "weights": "a.h5", "weights_sha256": "0" * 64}},
             "train.precise_norm computes statistics anew, but a body with trained",
         ),
-        ({"schedule": "one_cycle", "warmup": 1.0}, "train.warmup is above 0, but one_cycle warms up by itself"),
-        ({"warmup": 20.0}, "train.warmup should be less than epochs"),
-        ({"weight_decay": 0.1}, "train.weight_decay is above 0, which adam has no place for: choose adamw"),
-        ({"weights": "a.h5"}, "train.weights needs weights_sha256"),
-        ({"frozen_epochs": 1}, "train.frozen_epochs freezes trained weights, but weights is empty"),
+        ({"schedule": {"name": "cosine", "warmup": 20.0}}, "train.schedule.warmup should be less than epochs"),
+        ({"model": {**NET, "weights": "a.h5"}}, "train.model.weights needs weights_sha256"),
+        ({"model": {**NET, "frozen_epochs": 1}}, "train.model.frozen_epochs freezes trained weights, but weights is"),
     ],
 )
 def test_keys_that_disagree_end_in_one_sentence(tmp_path, changes, says):
@@ -110,18 +136,72 @@ def test_keys_that_disagree_end_in_one_sentence(tmp_path, changes, says):
 
 
 def test_one_hot_columns_are_a_list(load):
-    assert load(r"^  label_column: \S+", "  label_column: [cat, dog]").fetch.label_column == ["cat", "dog"]
+    given = load(r"source: .*", "source: {name: manifest, label_column: [cat, dog]}\n  image: {column: auto}")
+    assert given.fetch.source.label_column == ["cat", "dog"]
 
 
 def test_a_missing_key_is_named(load):
-    with pytest.raises(UserError, match=r"train\.seed is missing"):
+    with pytest.raises(UserError, match=r"missing: train\.seed: run `kiln recipe --update`"):
         load(r"^  seed: 0.*\n", "")
 
 
-def test_a_renamed_key_is_not_said_to_be_missing_too(load):
-    with pytest.raises(UserError) as error:
-        load(r"^  decay_factor:", "  plateau_factor:")
-    assert "missing" not in str(error.value)
+def test_an_older_file_is_told_how_to_get_up_to_date(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("seed: 0\ntrain: {optimizer: adam}\n")
+    with pytest.raises(UserError, match=r"earlier version of Kiln: run `kiln recipe --update`"):
+        params.load(path)
+
+
+def test_another_kind_needs_its_name_alone(load, capsys):
+    chosen = load(r"name: adam\b", "name: sgd").train.optimizer
+    assert (chosen.name, chosen.momentum, chosen.nesterov) == ("sgd", 0.9, True)
+
+
+def test_knobs_of_another_kind_have_no_effect_and_are_named(load, tmp_path, capsys):
+    plain = params.load(ROOT / "params.yaml")
+    path = tmp_path / "params.yaml"
+    assert load(r"name: adam\b", "name: adam, momentum: 0.5, side_lr: 1.0") == plain
+    assert capsys.readouterr().err == ""
+    settings = params.load(path, uses="train")
+    assert params.resolved(settings) == params.resolved(plain)
+    assert params.resolved(settings)["train"]["optimizer"] == {"name": "adam"}
+    keys = "train.optimizer.momentum, train.optimizer.side_lr"
+    assert capsys.readouterr().err == f"train: no effect with train.optimizer.name: adam: {keys}\n"
+    params.load(path, uses="fetch")
+    assert capsys.readouterr().err == ""
+
+
+def test_each_part_has_the_knobs_of_its_modality(tmp_path):
+    content = YAML(typ="safe", pure=True).load(TEXT)
+    content["inputs"] = {"front": "image", "copy": "image"}
+    for section in ("clean", "augment", "normalize", "evaluate"):
+        content[section]["front"] = content[section].pop("image")
+        content[section]["copy"] = dict(content[section]["front"])
+    content["clean"]["copy"]["min_side"] = 99
+    path = tmp_path / "params.yaml"
+    YAML(typ="safe", pure=True).dump(content, path)
+    clean = params.load(path).clean
+    assert [clean.parts[name].min_side for name in ("front", "copy")] == [8, 99]
+    del content["clean"]["copy"]["min_side"], content["augment"]["front"]
+    YAML(typ="safe", pure=True).dump(content, path)
+    with pytest.raises(UserError, match=r"missing: clean\.copy\.min_side, augment\.front: run"):
+        params.load(path)
+
+
+def test_a_source_of_no_table_needs_no_columns(load):
+    assert not load(r"name: digits", "name: images").fetch.needs_parts
+    with pytest.raises(UserError, match=r"missing: fetch\.image: run"):
+        load(r"name: digits", "name: parquet")
+
+
+def test_the_knobs_of_a_network_are_those_that_its_family_has():
+    for name, entry in models.ZOO.items():
+        knobs = set(Model.knobs_of(name))
+        has = {"depth": bool(entry.depths), "patch": name == "vit", "activation": entry.activation is not None}
+        has |= {"normalization": entry.normalization is not None, "width": True, "dropout": True, "weights": False}
+        assert {key: key in knobs for key in has} == has, name
+    published = {"name", "dropout", "weights", "weights_sha256", "frozen_epochs", "thaw_factor"}
+    assert all(set(Model.knobs_of(name)) == published for name in applications.names())
 
 
 @pytest.mark.parametrize(
@@ -213,32 +293,30 @@ def test_no_params_file(tmp_path):
         params.load(tmp_path / "params.yaml")
 
 
-def test_every_key_has_a_comment():
-    for line in TEXT.splitlines():
-        if re.match(r"\s*\w+: \S", line):
-            assert re.search(r" # .{10,}", line), line
+def test_every_knob_has_a_default_that_it_allows_and_says_what_it_may_be():
+    for key, field in params.knobs().items():
+        kind = Annotated[field.annotation, Field(), *field.metadata]
+        TypeAdapter(kind, config={"strict": True}).validate_python(field.default)
+        assert len(recipes.describe(field)) > 4, key
 
 
-def test_the_schema_holds_no_defaults():
-    for name, section in params.Params.model_fields.items():
-        assert section.is_required(), name
-        for key, field in getattr(section.annotation, "model_fields", {}).items():
-            assert field.is_required(), f"{name}.{key}"
+def test_known_keys_hold_those_of_the_file():
+    def keys(content, prefix=""):
+        for name, value in content.items():
+            yield f"{prefix}{name}"
+            if isinstance(value, dict) and f"{prefix}{name}" not in params.knobs():
+                yield from keys(value, f"{prefix}{name}.")
 
-
-def test_known_keys_are_those_of_the_file():
-    content = YAML(typ="safe", pure=True).load(TEXT)
-    keys = set(content) | {f"{s}.{k}" for s, inner in content.items() if isinstance(inner, dict) for k in inner}
-    assert set(params.known_keys()) == keys
+    assert set(keys(YAML(typ="safe", pure=True).load(TEXT))) <= set(params.known_keys())
 
 
 @pytest.mark.parametrize(
     "written",
-    ["[hunter2]", "http://me:hunter2@h/x\n  url: http://me:hunter2@h/y", "!!int http://me:hunter2@h/x"],
+    ["[hunter2]", "http://me:hunter2@h/x, url: http://me:hunter2@h/y", "!!int http://me:hunter2@h/x"],
 )
 def test_an_address_is_not_repeated_since_it_may_hold_a_password(load, written):
     with pytest.raises(UserError) as caught:
-        load(r"^  url: \S+", f"  url: {written}")
+        load(r"name: digits}", f"name: images, url: {written}}}")
     assert "hunter2" not in str(caught.value)
 
 
@@ -255,10 +333,13 @@ def test_an_address_is_not_repeated_since_it_may_hold_a_password(load, written):
         ("https://[hunter2/x.zip", "cannot be read as one"),
     ],
 )
-@pytest.mark.parametrize("key", ["url", "weights"])
-def test_an_address_with_a_secret_is_refused_since_git_would_keep_it(load, key, address, says):
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("name: digits", "name: images, url:"), ("name: article_cnn.*", "name: applications/VGG16\n    weights:")],
+)
+def test_an_address_with_a_secret_is_refused_since_git_would_keep_it(load, old, new, address, says):
     with pytest.raises(UserError, match=says) as caught:
-        load(rf"^  {key}: \S+", f"  {key}: {address}")
+        load(old, f"{new} '{address}'")
     assert "hunter2" not in str(caught.value)
 
 
@@ -272,4 +353,4 @@ def test_an_address_with_a_secret_is_refused_since_git_would_keep_it(load, key, 
     ],
 )
 def test_an_address_without_a_secret_passes(load, address):
-    assert load(r"^  url: \S+", f"  url: {address}").fetch.url == address
+    assert load(r"name: digits", f"name: images, url: '{address}'").fetch.source.url == address

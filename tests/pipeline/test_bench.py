@@ -1,9 +1,12 @@
+import copy
 import json
 import re
 
 import pytest
 from makers.projects import ROOT
 from ruamel.yaml import YAML
+
+from kiln.params import recipes
 
 
 @pytest.fixture
@@ -98,20 +101,28 @@ def test_a_line_stays_valid_by_all_params_that_decide_about_the_accuracy(bench):
     ledger, _ = bench
     import recipe
 
-    params = YAML(typ="safe").load(ROOT / "recipes/cifar10.yaml")
+    def params_of(name):
+        return YAML(typ="safe").load(recipes.write(recipes.read(name)))
+
+    for name in ("cifar10-best", "cifar10-10k"):
+        assert ledger.find("recipes", recipe=name, changes="", params=recipe.digest(params_of(name)), seed=0)
+    params = params_of("cifar10")
     before = recipe.digest(params)
     assert ledger.find("recipes", recipe="cifar10", changes="", params=before, seed=0)
     params["fetch"]["path"], params["train"]["seed"] = "elsewhere", 7
     assert recipe.digest(params) == before
-    for section, key, value in (
-        ("train", "precise_norm", True),
-        ("clean", "near_duplicate", "drop"),
-        ("clean", "near_duplicate_score", 0.8),
-        ("clean", "label_error", "drop"),
-        ("clean", "range", [0, 4095]),
-        ("clean", "metadata", "drop"),
+    for section, part, key, value in (
+        ("train", None, "precise_norm", True),
+        ("train", "optimizer", "momentum", 0.7),
+        ("clean", None, "near_duplicate", "drop"),
+        ("clean", "image", "near_duplicate_score", 0.8),
+        ("clean", None, "label_error", "drop"),
+        ("clean", "image", "range", [0, 4095]),
+        ("clean", "image", "metadata", "drop"),
     ):
-        assert recipe.digest({**params, section: {**params[section], key: value}}) != before, key
+        changed = copy.deepcopy(params)
+        (changed[section][part] if part else changed[section])[key] = value
+        assert recipe.digest(changed) != before, key
 
 
 def test_the_spread_is_that_of_the_seeds(bench):
