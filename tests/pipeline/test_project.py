@@ -71,16 +71,6 @@ def test_requirements_are_pinned_by_hash_and_name_no_index(name):
         assert re.match(r"[a-z0-9.-]+==\S+", block) and "--hash=sha256:" in block, block[:60]
 
 
-@pytest.mark.parametrize("page", ["SECURITY.md", "README.md", "docs/recovery.md"])
-def test_the_tests_that_are_named_exist(page):
-    text = (ROOT / page).read_text()
-    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text)
-    assert named
-    for file, function in named:
-        assert (ROOT / file).is_file(), file
-        assert not function or f"def {function}(" in (ROOT / file).read_text(), function
-
-
 @pytest.mark.parametrize("stamp", [None, ".ready", ".ready-gpu"])
 def test_make_keeps_to_what_was_set_up(tmp_path, stamp):
     for name in ("Makefile", "requirements.txt", "requirements-gpu.txt"):
