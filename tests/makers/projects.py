@@ -1,10 +1,14 @@
 """Scratch copies of the project with git and DVC."""
 
+import contextlib
+import io
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 from ruamel.yaml import YAML
 
@@ -32,6 +36,11 @@ class Project:
         project = cls.__new__(cls)
         project._settle(folder)
         return project
+
+    def copy(self, folder: Path) -> "Project":
+        """Copy it whole, with its git repository and DVC's cache."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return type(self).at(folder)
 
     def _settle(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,6 +73,23 @@ class Project:
         """Run a stage or command without DVC."""
         module = f"stages.{name}" if name in STAGES else f"kiln.commands.{name}"
         return self.run(sys.executable, "-m", module, *arguments, check=check)
+
+    def call(self, main: Callable[[], None], *arguments: str) -> subprocess.CompletedProcess:
+        """Run a stage's or command's ``main`` in this process, as if it were started here: no interpreter to start."""
+        stdout, stderr, code = io.StringIO(), io.StringIO(), 0
+        with (
+            contextlib.chdir(self.folder),
+            mock.patch.dict(os.environ, self.environment, clear=True),
+            mock.patch.object(sys, "argv", [main.__module__, *map(str, arguments)]),
+            contextlib.redirect_stdout(stdout),
+            contextlib.redirect_stderr(stderr),
+        ):
+            try:
+                main()
+            except SystemExit as end:
+                code = end.code if isinstance(end.code, int) else 1
+                print(end.code if isinstance(end.code, str) else "", file=stderr, end="")
+        return subprocess.CompletedProcess(sys.argv, code, stdout.getvalue(), stderr.getvalue())
 
     def commit(self, message: str) -> None:
         self.run("git", "add", "-A")
