@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from makers.effort import full
 from makers.projects import ROOT
 
 from kiln.core import entry, lifetime
@@ -81,7 +82,7 @@ def stopped(process: subprocess.Popen, number: int) -> tuple[int, str]:
     return process.returncode, said
 
 
-@pytest.mark.parametrize(("number", "names"), [(2, COMMANDS), (15, ["predict"]), (1, ["predict"])])
+@pytest.mark.parametrize(("number", "names"), [(2, ["train"]), *full((2, COMMANDS), (15, ["train"]), (1, ["train"]))])
 def test_a_signal_while_libraries_are_imported_is_one_sentence(tmp_path, number, names):
     copy_code(tmp_path)
     (tmp_path / "kiln/__init__.py").write_text(WAITS)
@@ -111,7 +112,7 @@ wait("after")
 
 
 @pytest.mark.parametrize(
-    ("place", "more"), [("before", ""), ("within", "; its output was not published"), ("after", "")]
+    ("place", "more"), [("within", "; its output was not published"), *full(("before", ""), ("after", ""))]
 )
 def test_a_signal_before_within_and_after_main_is_one_sentence(tmp_path, place, more):
     copy_code(tmp_path)

@@ -44,8 +44,8 @@ EVIL = "<img src=x onerror=alert(1)>"
 
 
 @pytest.fixture(scope="module")
-def html(trained):
-    return (trained.folder / "metrics/report.html").read_text()
+def html(small):
+    return (small.folder / "metrics/report.html").read_text()
 
 
 def test_the_page_needs_and_runs_nothing(html):
@@ -73,8 +73,8 @@ def test_the_page_shows_every_section_without_code(html):
     assert "sections.answer(evidence)" not in html
 
 
-def test_the_metrics_are_finite_scalars_under_fixed_keys(trained):
-    metrics = json.loads((trained.folder / "metrics/metrics.json").read_text())
+def test_the_metrics_are_finite_scalars_under_fixed_keys(small):
+    metrics = json.loads((small.folder / "metrics/metrics.json").read_text())
     flat = pd.json_normalize(metrics).iloc[0]
     names = ("images", *figures.FIGURES)  # ten classes have every figure
     keys = {f"{split}.{name}" for split in ("train", "validation", "test") for name in names}
@@ -163,8 +163,8 @@ def test_validation_and_test_that_differ_by_more_than_chance_are_told():
     assert "Accuracy differs" not in sections.data(evidence(accuracy=(0.91, 0.90)))
 
 
-def test_the_files_for_git_are_small(trained):
-    for path in (trained.folder / "metrics").rglob("*"):
+def test_the_files_for_git_are_small(small):
+    for path in (small.folder / "metrics").rglob("*"):
         assert path.is_dir() or path.name == "report.html" or path.stat().st_size < 100_000
 
 
@@ -199,11 +199,11 @@ def test_the_kernel_logs_nothing(tmp_path, capfd):
     assert "<main>" in report.render(template, "x") and capfd.readouterr().err == ""
 
 
-def test_a_failing_cell_fails_the_stage_and_publishes_nothing(trained, tmp_path):
+def test_a_failing_cell_fails_the_stage_and_publishes_nothing(small, tmp_path):
     folder = tmp_path / "copy"
     project = Project(folder)
     shutil.rmtree(folder / "metrics")
-    shutil.copytree(trained.folder / "data", folder / "data", dirs_exist_ok=True)
+    shutil.copytree(small.folder / "data", folder / "data", dirs_exist_ok=True)
     notebook = folder / "stages/report.ipynb"
     content = json.loads(notebook.read_text())
     content["cells"][3]["source"] = ["1 / 0"]
