@@ -122,6 +122,7 @@ for name in ("fast_cnn", "vit", "applications/MobileNet"):
 """
 
 
+@pytest.mark.full
 def test_networks_train_where_operations_must_be_deterministic():
     """On a CPU: what lacks a seed is refused here too; what lacks a kernel on a GPU cannot be seen."""
     paths = f"{ROOT / 'tests'}{os.pathsep}{ROOT}"

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from makers.datasets import whole
+from makers.effort import examples, full
 from makers.images import noise, png
 from makers.photographs import crowd, photographs
 from makers.pngs import put_in
@@ -122,7 +123,7 @@ def examined(facts, near, monkeypatch, **policy) -> clean.Examined:
 ACTION = st.sampled_from(["drop", "flag", "keep"])
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(120), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(  # found by chance: an image near the second of two exact copies, which the search never sees
     rows=[("a", None, None)] * 2 + [("a", None, "u")] * 2,
     splitless=False,
@@ -216,8 +217,10 @@ def test_training_copies_of_test_decoding_go_by_policy_but_exact_ones_always(pol
         assert near["detail"][[0, 5]].tolist() == ["copy of a test image", "copy of a copy of a test image"]
 
 
-@pytest.mark.parametrize("policy", ["drop", "leaks", "flag", "keep"])
-@pytest.mark.parametrize("given", [False, True])
+CROWDS = [(given, policy) for given in (True, False) for policy in ("leaks", "drop", "flag", "keep")]
+
+
+@pytest.mark.parametrize(("given", "policy"), [CROWDS[0], *full(*CROWDS[1:])])
 def test_crowds_of_copies_stay_together_through_the_real_search(given, policy):
     pictures, size = photographs(160), 20
     crowds = [crowd(image, size, np.random.default_rng(n)) for n, image in enumerate(pictures[:3])]
