@@ -26,7 +26,7 @@ REST = ".AbCdEfGhIjKlMnOpQrSt_-.tmp"
 
 
 def doctor_says(project, *arguments, code: int, quick: bool = True) -> str:
-    done = project.call(doctor.main, *arguments, *(["--quick"] if quick else []))
+    done = project.call("doctor", *arguments, *(["--quick"] if quick else []))
     assert done.returncode == code and not done.stderr, (done.returncode, done.stdout, done.stderr)
     return done.stdout
 

@@ -1,12 +1,12 @@
 """Scratch copies of the project with git and DVC."""
 
 import contextlib
+import importlib
 import io
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
@@ -14,6 +14,11 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ("fetch", "clean", "augment", "normalize", "train", "evaluate", "report")
+
+
+def module_of(name: str) -> str:
+    """Name the module of a stage or command."""
+    return f"stages.{name}" if name in STAGES else f"kiln.commands.{name}"
 
 
 class Project:
@@ -71,16 +76,19 @@ class Project:
 
     def stage(self, name: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
         """Run a stage or command without DVC."""
-        module = f"stages.{name}" if name in STAGES else f"kiln.commands.{name}"
-        return self.run(sys.executable, "-m", module, *arguments, check=check)
+        return self.run(sys.executable, "-m", module_of(name), *arguments, check=check)
 
-    def call(self, main: Callable[[], None], *arguments: str) -> subprocess.CompletedProcess:
-        """Run a stage's or command's ``main`` in this process, as if it were started here: no interpreter to start."""
+    def call(self, name: str, *arguments: str) -> subprocess.CompletedProcess:
+        """Run a stage or command in this process, as if it were started here: there is no interpreter to start.
+
+        A ``UserError`` is raised as such: only the process makes a sentence of it.
+        """
+        main = importlib.import_module(module_of(name)).main
         stdout, stderr, code = io.StringIO(), io.StringIO(), 0
         with (
             contextlib.chdir(self.folder),
             mock.patch.dict(os.environ, self.environment, clear=True),
-            mock.patch.object(sys, "argv", [main.__module__, *map(str, arguments)]),
+            mock.patch.object(sys, "argv", [name, *map(str, arguments)]),
             contextlib.redirect_stdout(stdout),
             contextlib.redirect_stderr(stderr),
         ):

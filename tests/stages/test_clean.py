@@ -389,13 +389,13 @@ def small(project):
     (source / "a/copy.png").write_bytes(png(ord("a") * 100))
     (source / "b/text.jpg").write_text("no image")
     project.set(fetch__source="images")
-    project.stage("fetch")
+    project.call("fetch")
     return project
 
 
 def test_the_stage_lists_what_it_sets_aside(small):
     (small.folder / "data/corrections.csv").write_text("id,label\na/1.png,b\nb/2.png,\n")
-    done = small.stage("clean")
+    done = small.call("clean")
     assert "15 of 18 images as 8x8 gray" in done.stdout and "; 1 label corrected" in done.stdout
     assert "set aside: 1 left_out, 1 undecodable, 1 exact_duplicate" in done.stdout
     gone = pd.read_parquet(small.folder / "data/clean/set_aside.parquet").set_index("id")
@@ -422,14 +422,13 @@ def test_the_stage_lists_what_it_sets_aside(small):
 
 def test_a_dry_run_writes_nothing(small):
     before = {*small.folder.rglob("*")}
-    done = small.stage("clean", "--dry-run")
+    done = small.call("clean", "--dry-run")
     assert {*small.folder.rglob("*")} - before <= {small.folder / "data/.clean.lock"}
     assert "undecodable                  1         0" in done.stdout
     assert "a/copy.png  (a)  see a/0.png" in done.stdout
     # The same sentence as the real run, whatever it tells.
-    assert (
-        done.stdout.splitlines()[-1].replace("clean would say: ", "clean: ") in small.stage("clean").stdout.splitlines()
-    )
+    said = done.stdout.splitlines()[-1].replace("clean would say: ", "clean: ")
+    assert said in small.call("clean").stdout.splitlines()
 
 
 def test_a_dry_run_tells_what_the_run_would(monkeypatch):
@@ -447,6 +446,7 @@ def test_a_dry_run_tells_what_the_run_would(monkeypatch):
     assert said.splitlines()[-1].startswith("clean would stop: class ill has no image left for train")
 
 
+@pytest.mark.full
 def test_twice_the_same_bytes(small):
     small.stage("clean")
     first = {path: path.read_bytes() for path in (small.folder / "data/clean").rglob("*") if path.is_file()}

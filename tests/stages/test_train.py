@@ -245,6 +245,7 @@ def test_mixed_precision_trains(handful, precision):
     assert history["lr"].iloc[-1] == pytest.approx(chosen.lr)
 
 
+@pytest.mark.full
 def test_the_head_learns_first_then_the_body_at_its_own_rate(tmp_path):
     data = feed(tmp_path, shape=(32, 32, 3))
     none = {"method": "none", "offset": [0.0] * 3, "scale": [1.0] * 3}
