@@ -38,7 +38,7 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(config, items):
     """Choose by the tier; keep together what shares a module's fixture, so that it is made once."""
     named = tuple(argument for argument in config.args if "::" in argument)
-    left = [item for item in items if not (_wanted(item, config.getoption("tier")) or _is_named(item, named))]
+    left = [item for item in items if not (is_wanted(item, config.getoption("tier")) or is_named(item, named))]
     if left:
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if item not in set(left)]
@@ -51,7 +51,8 @@ def pytest_collection_modifyitems(config, items):
     items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 
-def _wanted(item, tier: str) -> bool:
+def is_wanted(item, tier: str) -> bool:
+    """Whether a tier runs a test."""
     full = item.get_closest_marker("full") is not None
     if tier == "test":
         return not full
@@ -65,5 +66,7 @@ def _shares_a_fixture(item) -> bool:
     )
 
 
-def _is_named(item, named: tuple[str, ...]) -> bool:
-    return any(item.nodeid == name.removeprefix("./") or item.nodeid.startswith(f"{name}[") for name in named)
+def is_named(item, named: tuple[str, ...]) -> bool:
+    """Whether a test, its parametrised function or its class is named on the command line."""
+    names = [name.removeprefix("./") for name in named]
+    return any(item.nodeid == name or item.nodeid.startswith((f"{name}[", f"{name}::")) for name in names)
