@@ -41,8 +41,8 @@ def small(tmp_path_factory):
     """
 
     def reproduce(project: Project) -> None:
-        project.set(fetch__limit=20, train__width=0.25, train__epochs=1)
-        project.set(evaluate__resamples=100, evaluate__mistakes=2, evaluate__robustness_images=20)
+        project.set(fetch__limit=20, train__model__width=0.25, train__epochs=1)
+        project.set(evaluate__resamples=100, evaluate__mistakes=2, evaluate__robustness_samples=20)
         project.set(compare={"floors": {"test.accuracy": 0.01}, "drops": {"test.accuracy": 0.02, "test.f1": 0.02}})
         project.dvc("repro")
         project.commit("small")

@@ -56,7 +56,8 @@ def run(main: Callable[[], None], name: str, output: Path | None = None) -> None
     except UserError as error:
         sys.exit(f"{name}: {error}")
     except lifetime.Stopped as stop:
-        print(f"{name}: stopped by {stop}; its output was not published", file=sys.stderr)
+        lost = "; its output was not published" if output else ""
+        print(f"{name}: stopped by {stop}{lost}", file=sys.stderr)
         sys.exit(stop.code)
     except BrokenPipeError:
         # Who read it, such as `head`, has enough. The interpreter would complain again when it flushes.
@@ -74,7 +75,7 @@ def run(main: Callable[[], None], name: str, output: Path | None = None) -> None
             sys.exit(
                 f"{name}: the backend has no deterministic GPU kernel for a layer of this network: set "
                 "TF_DETERMINISTIC_OPS=0 in the environment to go without, where two runs may differ in their last "
-                "bits, or choose another train.model"
+                "bits, or choose another train.model.name"
             )
         if not any(words in str(error) for words in _EXHAUSTED):
             raise

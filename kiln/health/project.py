@@ -14,6 +14,8 @@ import psutil
 from kiln.core import git
 from kiln.core.errors import UserError
 
+FIX = "run with --fix"
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -48,9 +50,13 @@ def is_dvc(words: list[str]) -> bool:
 
 
 def stage_of(words: list[str]) -> str | None:
-    """The stage or command of Kiln that a command line runs."""
-    found = (re.fullmatch(r"stages\.(\w+)", word) for word in words)
-    return next((match[1] for match in found if match), None)
+    """The stage or command of Kiln that a command line runs: ``python -m stages.train``, ``.venv/bin/kiln doctor``."""
+    for before, word, after in zip(["", *words], words, [*words[1:], ""], strict=False):
+        if stage := re.fullmatch(r"stages\.(\w+)", word):
+            return stage[1]
+        if (before, word) == ("-m", "kiln") or word.endswith("bin/kiln"):
+            return after or None
+    return None
 
 
 @dataclass(frozen=True)

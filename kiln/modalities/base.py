@@ -61,6 +61,14 @@ class Exhibit(NamedTuple):
     kind: str
     content: bytes
 
+    @property
+    def suffix(self) -> str:
+        """The suffix of a file that holds it."""
+        return _SUFFIXES[self.kind]
+
+
+_SUFFIXES = {"picture": ".png"}
+
 
 class Copies(NamedTuple):
     """Pairs of samples that show the same, and how alike they had to be.
@@ -120,32 +128,52 @@ class Storage(Protocol):
         """Open what was spooled, as a memory map where possible."""
 
 
-class Modality(Protocol):
-    """What Kiln must know of a modality.
+class FileKinds(Protocol):
+    """What sources must know of a modality's files.
 
     Attributes:
         name: as in ``inputs``, and of the folder.
         noun: what a sample of it is called in sentences.
         extensions: of file names, lower case, with the dot.
-        checks: reason -> check, in the order in which they are made.
-        slices: the measures by which test samples are sliced -> title.
-        corruptions: name -> corruption.
+        refused: extension -> what such files are, which begin like files that are read, but are not.
+        usual_formats: what to convert other files to, for sentences.
+        remedies: kind of file, as ``formats.sniff`` names it -> what to do about it.
+        columns: usual names of its column in Parquet.
     """
 
     name: str
     noun: str
     extensions: frozenset[str]
-    checks: Mapping[str, Check]
-    slices: Mapping[str, str]
-    corruptions: Mapping[str, Corruption]
-
-    # Files and values
+    refused: Mapping[str, str]
+    usual_formats: str
+    remedies: Mapping[str, str]
+    columns: tuple[str, ...]
 
     def reads(self, head: bytes) -> bool:
         """Tell by a file's first ``formats.HEAD`` bytes whether it is of a kind that is decoded."""
 
     def encode(self, value) -> bytes:
         """Make a file of a value, for sources that hold arrays."""
+
+
+class Modality(FileKinds, Protocol):
+    """What Kiln must know of a modality, besides its files.
+
+    Attributes:
+        facts: the names of what ``decode`` says of a sample as it came.
+        notes_reason: the reason of findings about what is wrong beside the value.
+        checks: reason -> check, in the order in which they are made.
+        slices: measure by which test samples are sliced -> (title, name of its lowest part, of its highest).
+        corruptions: name -> corruption.
+    """
+
+    facts: tuple[str, ...]
+    notes_reason: str
+    checks: Mapping[str, Check]
+    slices: Mapping[str, tuple[str, str, str]]
+    corruptions: Mapping[str, Corruption]
+
+    # Files and values
 
     def settle(self, contents: Iterable[Sequence[bytes]], settings) -> Conversion:
         """Choose the conversion of a set of samples, by their contents where the settings say ``auto``."""
@@ -183,13 +211,20 @@ class Modality(Protocol):
     def augment(self, settings, values: np.ndarray, keys: np.ndarray, view: int) -> np.ndarray:
         """Make one view of each value; the same key (uint64 [N]) and view make the same."""
 
-    def mix(self, values: np.ndarray, others: np.ndarray, shares: np.ndarray) -> np.ndarray:
-        """Blend values with others by the shares (float [N]) of the former (mixup)."""
-
-    def paste(
-        self, values: np.ndarray, others: np.ndarray, shares: np.ndarray, places: np.ndarray
+    def mix(
+        self, values: np.ndarray, blends: np.ndarray, shares: np.ndarray, draws: Mapping[str, np.ndarray]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Put a part of each other value in (cutmix); return values and the shares that are left of the former."""
+        """Mix each value with the next one, the last with the first.
+
+        Args:
+            values: of a batch, [N, ...].
+            blends: bool [N]: whether to blend (mixup), else to paste a part of the other in (cutmix).
+            shares: float [N]: of each value itself.
+            draws: name -> uniform numbers [N] in [0, 1), for places.
+
+        Returns:
+            New values, and the shares that are left of each value itself.
+        """
 
     # The normaliser, fitted on train alone
 
@@ -206,6 +241,9 @@ class Modality(Protocol):
 
     def layer(self, inputs: Any, fitted: Mapping) -> Any:
         """Apply the network's first layers to a Keras input of raw values."""
+
+    def wants_test_views(self, settings: Any) -> bool:
+        """Tell by the part's knobs of evaluate whether predictions are averaged over views on test."""
 
     def test_views(self, values: np.ndarray) -> list[np.ndarray]:
         """Give the views whose predictions may be averaged on test: the values themselves first."""
@@ -224,20 +262,32 @@ class Modality(Protocol):
     def preview(self, value: np.ndarray) -> Exhibit:
         """Show a value small, for lists."""
 
-    def sheet(self, values: np.ndarray, columns: int) -> Exhibit:
-        """Show many values in rows of ``columns``."""
+    def sheet(self, rows: Sequence[np.ndarray], columns: int) -> Exhibit:
+        """Show many values, row by row; a row may hold fewer than ``columns``."""
 
 
-class Explained(NamedTuple):
-    """What an explanation may ask of a network.
+class FeatureMaps(NamedTuple):
+    """What a network has made of some samples before it ends in logits.
 
     Attributes:
-        predict: values [N, ...] -> probabilities, float32 [N, classes].
-        network: the Keras model, for those that look inside.
+        values: float32 [N, height, width, channels].
+        compute_logits: values of that shape [M, ...] -> logits [M, classes].
+        batch: how many values are to be computed at a time.
     """
 
-    predict: Callable[[np.ndarray], np.ndarray]
-    network: Any
+    values: np.ndarray
+    compute_logits: Callable[[np.ndarray], np.ndarray]
+    batch: int
+
+
+class Explained(Protocol):
+    """What an explanation may ask of a network about a part of some samples."""
+
+    def predict(self, row: int, changed: np.ndarray) -> np.ndarray:
+        """Predict a sample with other values of the part, [M, ...]: probabilities, float32 [M, classes]."""
+
+    def compute_maps(self) -> FeatureMaps | None:
+        """Compute the last feature maps of all samples; None where the network has none that tell something."""
 
 
 @dataclass(frozen=True)
@@ -312,3 +362,8 @@ class Part:
     def to_json(self) -> dict:
         """Give modality and conversion, for a manifest."""
         return {"modality": self.modality.name, "conversion": self.conversion.to_json()}
+
+
+def qualify(parts: Mapping[str, Part], part: str, name: str) -> str:
+    """Name a measure, a check or a knob of a part: by itself where there is one part, else ``part.name``."""
+    return name if len(parts) == 1 else f"{part}.{name}"

@@ -15,9 +15,9 @@ from makers.comparisons import HOSTILE, hostile
 from makers.effort import full
 from makers.projects import ROOT, Project
 
-from kiln.commands import compare
 from kiln.core.errors import UserError
-from kiln.evaluation import comparison
+from kiln.evaluation import comparison, revisions
+from kiln.reporting import verdict
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def finished(trained, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def published(small, tmp_path_factory):
-    """The same of the small pipeline, for all that compares no figures."""
+    """The same of the small pipeline, for all that compares no metrics."""
     return publish(small, tmp_path_factory.mktemp("published") / "project")
 
 
@@ -77,7 +77,7 @@ def pull_request(project: Project) -> tuple[int, str, str]:
     # The first line is the whole verdict, and the only one.
     first = text.partition("\n")[0]
     assert first.startswith("**May not be merged:** " if done.returncode else "**May be merged:** ")
-    assert first.endswith(compare.MARK) and len(re.findall(r"\bmerged\b", text)) == text.count(compare.MARK) == 1
+    assert first.endswith(verdict.MARK) and len(re.findall(r"\bmerged\b", text)) == text.count(verdict.MARK) == 1
     assert not project.run("git", "status", "--porcelain", "comment.md").stdout
     return done.returncode, text, done.stderr
 
@@ -99,7 +99,7 @@ def test_another_seed_is_within_noise_by_the_predictions_in_the_cache(finished, 
     finished.run("git", "switch", "-q", reseeded)
     try:
         finished.dvc("checkout", "-q")
-        done = finished.stage("compare")
+        done = finished.kiln("compare")
     finally:
         finished.run("git", "switch", "-q", "main")
         finished.dvc("checkout", "-q")
@@ -112,7 +112,7 @@ def test_another_seed_is_within_noise_by_the_predictions_in_the_cache(finished, 
 def test_predictions_of_another_commit_are_not_taken_for_the_present_ones(finished, hurt):
     finished.run("git", "switch", "-q", hurt)  # and no dvc checkout: main's predictions lie there
     try:
-        done = finished.stage("compare", "main", check=False)
+        done = finished.kiln("compare", "main", check=False)
     finally:
         finished.run("git", "switch", "-q", "main")
     assert done.returncode == 1
@@ -126,7 +126,7 @@ def test_a_base_that_is_damaged_is_no_fault_of_the_present(published, tmp_path):
     (project.folder / "params.yaml").write_text("a: [")
     project.commit("broken")
     project.run("git", "switch", "-q", "main")
-    done = project.stage("compare", "broken", check=False)
+    done = project.kiln("compare", "broken", check=False)
     assert done.returncode == 0 and "Traceback" not in done.stderr
 
 
@@ -135,7 +135,7 @@ def test_a_table_with_marks_of_a_conflict_is_one_sentence(published, tmp_path):
     path = project.folder / "metrics/plots/history.csv"
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines[:3], "<<<<<<< HEAD", *lines[3:]]) + "\n")
-    done = project.stage("compare", "main", check=False)
+    done = project.kiln("compare", "main", check=False)
     assert done.returncode == 1 and "history.csv in the working tree is damaged" in done.stderr
 
 
@@ -150,11 +150,11 @@ def test_a_table_with_marks_of_a_conflict_is_one_sentence(published, tmp_path):
 def test_a_file_of_other_bytes_or_columns_is_one_sentence(tmp_path, monkeypatch, path, old, new, said):
     shutil.copytree(ROOT / "metrics", tmp_path / "metrics")
     monkeypatch.chdir(tmp_path)
-    assert compare.working_tree().metrics["test.images"] > 0
+    assert revisions.working_tree().metrics["test.images"] > 0
     damaged = tmp_path / "metrics" / path
     damaged.write_bytes(damaged.read_bytes().replace(old, new, 1))
     with pytest.raises(UserError, match=said):
-        compare.working_tree()
+        revisions.working_tree()
 
 
 @pytest.mark.full
@@ -237,21 +237,21 @@ def test_the_comment_lies_where_the_caller_stands_and_no_old_one_is_left(publish
 def test_a_comment_is_cut_at_a_line_and_its_verdict_never(letters):
     reasons = [f"{HOSTILE[0]} {'r' * 300} {number}" for number in range(40)]
     found = dataclasses.replace(hostile(), unfit=("dvc.lock is not current",), failures=reasons)
-    whole_text = compare.describe(found)
-    text = compare.comment(whole_text + "a line\n" * (letters // 7))
+    whole_text = verdict.describe(found)
+    text = verdict.comment(whole_text + "a line\n" * (letters // 7))
     first, _, rest = text.partition("\n")
-    assert first == f"{whole_text.partition(chr(10))[0]} {compare.MARK}"
+    assert first == f"{whole_text.partition(chr(10))[0]} {verdict.MARK}"
     assert "dvc.lock is not current" in first and all(f"{'r' * 300} {number}" in first for number in range(40))
     assert len(text) <= 65_536 and ("The rest is left out here" in rest) == bool(letters)
     assert set(rest.partition("a line")[2].split("\n")[:-3]) <= {"", "a line"}
-    assert len(compare.comment("x" * 100_000)) > 100_000  # a verdict beyond all measure is left whole
+    assert len(verdict.comment("x" * 100_000)) > 100_000  # a verdict beyond all measure is left whole
 
 
 def test_the_workflows_find_the_comment_and_leave_no_old_verdict():
     for name in (".github/workflows/pipeline.yml", ".gitlab-ci.yml"):
         text = (ROOT / name).read_text()
-        assert text.count(compare.MARK) == 2
-        assert f"**May not be merged:** the job ended before the comparison, see its log {compare.MARK}" in text
+        assert text.count(verdict.MARK) == 2
+        assert f"**May not be merged:** the job ended before the comparison, see its log {verdict.MARK}" in text
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_metrics_that_are_missing_or_damaged_are_red(published, damage, said, tm
 @pytest.mark.full
 def test_a_page_side_by_side_loads_nothing(finished, hurt, tmp_path):
     project = clone(finished, hurt, tmp_path / "clone")
-    done = project.stage("compare", "origin/main", "--html", "page.html", check=False)
+    done = project.kiln("compare", "origin/main", "--html", "page.html", check=False)
     assert done.returncode == 1
     page = (project.folder / "page.html").read_text()
     assert page.count('class="matrix"') == 2 and "May not be merged" in page
@@ -292,14 +292,14 @@ def test_a_page_side_by_side_loads_nothing(finished, hurt, tmp_path):
     [(["nowhere"], "there is no commit 'nowhere'"), *full((["--", "--output=x"], "there is no commit '--output=x'"))],
 )
 def test_a_base_that_is_none_is_one_sentence(published, arguments, said):
-    done = published.stage("compare", *arguments, check=False)
+    done = published.kiln("compare", *arguments, check=False)
     assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
     assert not (published.folder / "x").exists()
 
 
 def bare(published, folder) -> Project:
     """A copy without .git, as from a tarball."""
-    for name in ("stages", "metrics"):
+    for name in ("kiln", "metrics"):
         shutil.copytree(published.folder / name, folder / name)
     shutil.copy(ROOT / "params.yaml", folder)
     project = Project.at(folder)
@@ -308,7 +308,7 @@ def bare(published, folder) -> Project:
 
 
 def said(project: Project, *arguments: str) -> str:
-    done = project.stage("compare", *arguments, check=False)
+    done = project.kiln("compare", *arguments, check=False)
     assert done.returncode == 1 and "Traceback" not in done.stderr and done.stderr.count("\n") == 1
     return done.stderr
 
@@ -355,9 +355,9 @@ def test_a_shallow_clone_says_so_and_its_remedy_helps(finished, hurt, tmp_path):
             texts.append(said(project, "origin/main"))
         for text in texts:
             assert "this clone is shallow" in text
-            assert f"`{compare.UNSHALLOW}`" in text
-        project.run("sh", "-c", compare.UNSHALLOW)
-        assert "test.accuracy went from" in project.stage("compare", check=False).stdout
+            assert f"`{revisions.UNSHALLOW}`" in text
+        project.run("sh", "-c", revisions.UNSHALLOW)
+        assert "test.accuracy went from" in project.kiln("compare", check=False).stdout
 
 
 def test_branches_without_a_commit_in_common_are_called_so(published, tmp_path):
@@ -372,7 +372,7 @@ def test_branches_without_a_commit_in_common_are_called_so(published, tmp_path):
 def test_a_worktree_compares_as_its_clone(finished, hurt, tmp_path):
     project = clone(finished, hurt, tmp_path / "clone")
     project.run("git", "worktree", "add", "-q", str(tmp_path / "tree"), "origin/main")
-    done = Project.at(tmp_path / "tree").stage("compare")
+    done = Project.at(tmp_path / "tree").kiln("compare")
     assert done.stdout.startswith("**May be merged:**")
 
 
@@ -399,7 +399,7 @@ class Tags(HTMLParser):
         self.tags.add(tag)
 
 
-def grouped(**changes) -> compare.Comparison:
+def grouped(**changes) -> revisions.Comparison:
     """A comparison of 600 test images in 20 groups; ``changes`` replace parts of it."""
     found = hostile()
     counts = {"test.images": 600, "test.units": 20}
@@ -408,29 +408,29 @@ def grouped(**changes) -> compare.Comparison:
 
 
 def test_groups_are_said_with_the_test_that_knows_them():
-    text = compare.describe(grouped(test=comparison.McNemar(1, 30, 0.5, units=20)))
+    text = verdict.describe(grouped(test=comparison.McNemar(1, 30, 0.5, units=20)))
     assert "the exact sign-flip test over 20 groups of 600 images" in text and "p = 0.5" in text
     assert "1 that the base got right is wrong now" in text
     assert "The intervals resample 20 groups of 600 images." in text
-    assert "groups" not in compare.describe(hostile())
-    assert "The intervals resample 20 groups" in compare.side_by_side(grouped())
+    assert "groups" not in verdict.describe(hostile())
+    assert "The intervals resample 20 groups" in verdict.side_by_side(grouped())
 
 
 def test_intervals_of_an_earlier_base_are_said_to_be_others():
     found = grouped()
     del found.base.metrics["test.units"]
-    text = compare.describe(found)
-    assert "Those of the base are of an earlier Kiln" in text and "earlier" not in compare.describe(grouped())
+    text = verdict.describe(found)
+    assert "Those of the base are of an earlier Kiln" in text and "earlier" not in verdict.describe(grouped())
 
 
 def test_equal_accuracies_and_an_empty_gate_are_called_so():
     found = grouped(failures=[])
     same = [dataclasses.replace(change, now=change.base, beyond=False) for change in found.listed]
-    text = compare.describe(dataclasses.replace(found, listed=same))
+    text = verdict.describe(dataclasses.replace(found, listed=same))
     assert "Test accuracy is 50.00% as before, within test-sample noise" in text
     assert "sets no floor and no largest drop" in text
     found.now.params["compare"] = {"floors": {"test.accuracy": 0.1}, "drops": {}}
-    assert "every floor and largest drop of `compare` in params.yaml is kept" in compare.describe(found)
+    assert "every floor and largest drop of `compare` in params.yaml is kept" in verdict.describe(found)
 
 
 def test_a_drop_that_could_not_be_checked_is_not_said_to_be_kept():
@@ -438,7 +438,7 @@ def test_a_drop_that_could_not_be_checked_is_not_said_to_be_kept():
     found.now.params["compare"] = {"drops": {"test.accuracy": 0.9, "test.f|": 0.1}}
     for base in (found.base, None):
         part = dataclasses.replace(found, base=base, listed=found.listed if base else [])
-        text = compare.describe(part)
+        text = verdict.describe(part)
         assert "that can be checked is kept. Not checked" in text
         unchecked = "test.f&#124;" if base else "test.accuracy, test.f&#124;"
         assert f"has no such figure: the drop of {unchecked}." in text
@@ -447,12 +447,12 @@ def test_a_drop_that_could_not_be_checked_is_not_said_to_be_kept():
 def test_classes_that_one_side_lacks_were_not_compared():
     found = grouped(failures=[])
     found = dataclasses.replace(found, base=dataclasses.replace(found.base, classes=found.base.classes.head(3)))
-    assert "Recall and precision of 3 classes were compared" in compare.describe(found)
+    assert "Recall and precision of 3 classes were compared" in verdict.describe(found)
 
 
 def test_a_figure_that_is_neither_better_nor_worse_has_changed():
     change = comparison.Change("test_calibrated.temperature", 1.0, 3.0, True)
-    assert compare._judged(change) == "changed, beyond noise"
+    assert verdict._judged(change) == "changed, beyond noise"
 
 
 def test_predictions_of_an_earlier_kiln_are_read(monkeypatch):
@@ -470,11 +470,11 @@ def test_predictions_of_an_earlier_kiln_are_read(monkeypatch):
                 return io.BytesIO(content)
 
         monkeypatch.setattr("dvc.api.DVCFileSystem", Stored)
-        assert compare.predictions(None).columns.tolist() == [name for name in wanted if name != "probability"]
+        assert revisions.predictions(None).columns.tolist() == [name for name in wanted if name != "probability"]
 
 
 def test_names_do_no_harm_in_markdown():
-    text = compare.describe(hostile())
+    text = verdict.describe(hostile())
     assert "<" not in text.replace("&lt;", "")
     assert "onerror=alert(1)" in text and "日本語" in text
     for word in ("a|b", "`c`", "[d]", "@someone", "f" * 100):
@@ -485,7 +485,7 @@ def test_names_do_no_harm_in_markdown():
 
 
 def test_names_do_no_harm_on_the_page():
-    page = compare.side_by_side(hostile())
+    page = verdict.side_by_side(hostile())
     assert "<img src=x" not in page
     allowed = ["html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "p", "section", "div", "figure"]
     allowed += ["table", "thead", "tbody", "tr", "th", "td", "caption", "img"]

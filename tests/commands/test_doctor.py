@@ -16,8 +16,9 @@ import pytest
 from makers.effort import full
 from ruamel.yaml import YAML
 
-from kiln.commands import doctor
 from kiln.core.errors import UserError
+from kiln.health import examination, installation, traces
+from kiln.health import project as health
 
 DAY = 86400
 PACKAGES = functools.cache(importlib.metadata.packages_distributions)
@@ -142,25 +143,25 @@ def test_a_project_that_has_been_reproduced_is_silent(small):
 
 
 def test_it_imports_neither_keras_nor_pandas(project):
-    code = "import sys, kiln.commands.doctor; print([n for n in ('keras', 'tensorflow', 'pandas') if n in sys.modules])"
-    assert project.run(sys.executable, "-c", code).stdout.strip() == "[]"
+    code = "import sys, kiln.health.examination; print({'keras', 'tensorflow', 'pandas'}.intersection(sys.modules))"
+    assert project.run(sys.executable, "-c", code).stdout.strip() == "set()"
 
 
 def test_outside_of_a_project_it_says_where_to_run_it(project):
     (project.folder / ".dvc").rename(project.folder / "elsewhere")
-    done = project.stage("doctor", check=False)
+    done = project.kiln("doctor", check=False)
     assert done.returncode == 1 and "run it in the project's root folder" in done.stderr
 
 
 def test_on_windows_it_says_what_to_use(monkeypatch, project):
-    monkeypatch.setattr(doctor.sys, "platform", "win32")
+    monkeypatch.setattr(health.sys, "platform", "win32")
     with pytest.raises(UserError, match="work in WSL"):
-        doctor.open_project(project.folder)
+        health.open_project(project.folder)
 
 
 def test_settings_of_dvc_that_are_not_readable_are_named(project):
     (project.folder / ".dvc/config.local").write_text("[core\n")
-    done = project.stage("doctor", check=False)
+    done = project.kiln("doctor", check=False)
     assert done.returncode == 1 and ".dvc/config.local is not readable" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -169,7 +170,7 @@ def test_settings_of_dvc_that_are_not_readable_are_named(project):
 def test_settings_of_dvc_in_the_home_are_named_where_they_stop_it(project, tmp_path, content):
     file = write(tmp_path / "config", content)
     project.environment["DVC_GLOBAL_CONFIG_DIR"] = str(tmp_path)
-    done = project.stage("doctor", check=False)
+    done = project.kiln("doctor", check=False)
     assert done.returncode == 1 and done.stderr.startswith(f"doctor: {file} is not readable, so DVC stops: ")
     assert len(done.stderr.splitlines()) == 1
 
@@ -261,7 +262,7 @@ def test_entries_of_the_dead_go_and_those_of_the_living_stay(project, sleeper):
 
 @pytest.mark.parametrize("pid", [-1, 2**22 + 1, 2**70])
 def test_a_number_that_no_process_has_is_dead(pid):
-    assert not doctor.alive(pid)
+    assert not traces.alive(pid)
 
 
 def test_the_table_is_mended_only_under_its_lock(project):
@@ -460,7 +461,7 @@ def test_a_killed_experiment_and_the_stage_that_outlives_it(project):
         assert process.is_running()
     finally:
         process.kill()
-    wait_for(lambda: not doctor.alive(process.pid), "end of the stage")
+    wait_for(lambda: not traces.alive(process.pid), "end of the stage")
     assert "a `dvc exp run` was killed, and git is on no branch" in doctor_says(project, code=1)
     assert "repaired: `git diff params.yaml` shows what it had set" in doctor_says(project, "--fix", code=0)
     assert project.run("git", "symbolic-ref", "HEAD").stdout.strip() == "refs/heads/main"
@@ -537,19 +538,21 @@ def test_packages_and_python_are_compared_with_what_is_pinned(project):
     pyproject = project.folder / "pyproject.toml"
     pyproject.write_text(pyproject.read_text().replace(">=3.11,<3.14", ">=3.99"))
     said = doctor_says(project, code=1)
-    assert f"tqdm {doctor.installed('tqdm')}, not 99." in said and "no-such-package missing, not 1.0" in said
+    assert f"tqdm {installation.installed('tqdm')}, not 99." in said and "no-such-package missing, not 1.0" in said
     assert "pywin32" not in said
     assert "this is Python 3." in said and ">=3.99" in said
 
 
 def test_the_gpu_build_is_compared_with_its_own_pins(project, monkeypatch):
-    here = doctor.Project(project.folder, {})
-    pinned = doctor.pins(project.folder / "requirements.txt") | doctor.pins(project.folder / "requirements-gpu.txt")
-    monkeypatch.setattr(doctor, "installed", lambda name: None if name == "tensorflow-cpu" else pinned[name])
-    assert not list(doctor.packages(here))
+    here = health.Project(project.folder, {})
+    pinned = installation.pins(project.folder / "requirements.txt") | installation.pins(
+        project.folder / "requirements-gpu.txt"
+    )
+    monkeypatch.setattr(installation, "installed", lambda name: None if name == "tensorflow-cpu" else pinned[name])
+    assert not list(installation.packages(here))
     other = pinned | {"tensorflow-cpu": None, "tensorflow": "0"}
-    monkeypatch.setattr(doctor, "installed", other.get)
-    (finding,) = doctor.packages(here)
+    monkeypatch.setattr(installation, "installed", other.get)
+    (finding,) = installation.packages(here)
     assert "tensorflow 0, not 2." in finding.what
 
 
@@ -573,7 +576,7 @@ def test_a_folder_that_others_can_enter_is_closed(project):
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         folder = Path(name) / "site"
-        if doctor.is_private(Path(name).parent):
+        if installation.is_private(Path(name).parent):
             pytest.skip("this machine's folder for temporary files is private")
         project.environment["DVC_SITE_CACHE_DIR"] = str(folder)
         project.dvc("status", check=False)
@@ -620,19 +623,19 @@ def test_checkpoints_are_listed_and_deleted_after_a_fortnight(project):
 
 
 def test_a_full_disk_is_named(project, monkeypatch):
-    here = doctor.Project(project.folder, {"cache": {"dir": "/no/such/cache"}})
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 10**9 - 1}))
-    assert any("has 1,000 MB left" in finding.what for finding in doctor.disk(here))
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 10**9}))
-    assert not list(doctor.disk(here))
+    here = health.Project(project.folder, {"cache": {"dir": "/no/such/cache"}})
+    monkeypatch.setattr(installation.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 10**9 - 1}))
+    assert any("has 1,000 MB left" in finding.what for finding in installation.disk(here))
+    monkeypatch.setattr(installation.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 10**9}))
+    assert not list(installation.disk(here))
 
 
-def test_a_repair_that_fails_is_told_and_left(capsys):
+def test_a_repair_that_fails_is_told_and_left():
     def fail() -> str:
         raise PermissionError(13, "Permission denied", "/cache/file")
 
-    assert doctor.tell(doctor.Finding("a", "b", "c", fail), fix=True)
-    assert capsys.readouterr().out == "a: b; could not be repaired: [Errno 13] Permission denied: '/cache/file'\n"
+    said, left = examination.treat(health.Finding("a", "b", "c", fail), fix=True)
+    assert left and said == "could not be repaired: [Errno 13] Permission denied: '/cache/file'"
 
 
 def test_a_backend_of_keras_that_is_none_is_told(project, tmp_path):
@@ -650,7 +653,7 @@ def test_a_backend_of_keras_that_is_none_is_told(project, tmp_path):
 def test_what_is_set_for_other_programs_is_named(project, tmp_path):
     write(tmp_path / "matplotlib/matplotlibrc")
     project.environment |= {"MPLBACKEND": "TkAgg", "ONEDNN_VERBOSE": "0", "XDG_CONFIG_HOME": str(tmp_path)}
-    said = project.stage("doctor", "--quick").stdout  # whose start leaves them out
+    said = project.kiln("doctor", "--quick").stdout  # whose start leaves them out
     assert "the environment sets MPLBACKEND, ONEDNN_VERBOSE: Kiln leaves that out" in said
     assert f"{tmp_path}/matplotlib/matplotlibrc is there" in said
 
@@ -765,7 +768,7 @@ def test_letters_beyond_ascii_in_the_path_are_told(project, tmp_path, name):
 
 
 def test_a_low_limit_of_open_files_is_told(project):
-    command = f"ulimit -n {{}}; exec {sys.executable} -m kiln.commands.doctor --quick"
+    command = f"ulimit -n {{}}; exec {sys.executable} -m kiln doctor --quick"
     done = project.run("bash", "-c", command.format(64), check=False)
     assert done.returncode == 1 and "only 64 files may be open at once" in done.stdout and not done.stderr
     assert not project.run("bash", "-c", command.format("-S 64")).stdout

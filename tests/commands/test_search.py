@@ -1,9 +1,8 @@
 import pytest
-from makers.effort import full
 from optuna import distributions
 
-from kiln.commands import search
 from kiln.core.errors import UserError
+from kiln.experiments import search
 
 
 @pytest.mark.parametrize(
@@ -86,18 +85,18 @@ def test_the_same_history_gives_the_same_next_trial_and_another_seed_another():
 def test_a_search_goes_on_where_it_stopped_and_leaves_the_tree_as_it_was(small, tmp_path):
     project = small.copy(tmp_path / "project")
     words = ("train.lr=log(1e-4..1e-2)", "train.optimizer=adam,sgd")
-    first = project.stage("search", *words, "--trials", "1")
+    first = project.kiln("search", *words, "--trials", "1")
     assert "search-1: validation.accuracy" in first.stdout and "best of 1: search-1" in first.stdout
-    second = project.stage("search", *words, "--trials", "2")
+    second = project.kiln("search", *words, "--trials", "2")
     assert "search-2: train.lr=" in second.stdout and "search-1: train.lr=" not in second.stdout
     assert "best of 2: search-" in second.stdout
     last = second.stdout.splitlines()[-1]
     assert "commit your edits, then `dvc exp apply search-" in last and "git stash apply refs/exps/apply/stash" in last
     assert not project.run("git", "status", "--porcelain").stdout
-    again = project.stage("search", *words, "--trials", "2")
+    again = project.kiln("search", *words, "--trials", "2")
     assert "train.lr=" not in again.stdout and "best of 2" in again.stdout
     project.set(train__lr=0.5)
-    refused = project.stage("search", *words, check=False)
+    refused = project.kiln("search", *words, check=False)
     assert refused.returncode == 1 and "params.yaml has changes that are not committed" in refused.stderr
 
 
@@ -105,16 +104,14 @@ def test_a_search_goes_on_where_it_stopped_and_leaves_the_tree_as_it_was(small, 
     ("arguments", "said"),
     [
         (["train.lr=1..2", "--metric", "test.accuracy"], "is no figure to choose by"),
-        *full(
-            (["train.lr=1..2", "--metric", "validation.nothing"], "is no figure to choose by"),
-            (["train.lr=1..2", "--name", "a b"], "letters, digits and hyphens"),
-            (["train.lrr=1..2"], "there is no param train.lrr"),
-            (["train.lr=1..2", "--trials", "0"], "--trials 0: at least 1"),
-        ),
+        (["train.lr=1..2", "--metric", "validation.nothing"], "is no figure to choose by"),
+        (["train.lr=1..2", "--name", "a b"], "letters, digits and hyphens"),
+        (["train.lrr=1..2"], "there is no param train.lrr"),
+        (["train.lr=1..2", "--trials", "0"], "--trials 0: at least 1"),
     ],
 )
 def test_the_command_line_is_checked_before_any_work(small, arguments, said):
-    done = small.stage("search", *arguments, check=False)
+    done = small.kiln("search", *arguments, check=False)
     assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
 
 
@@ -123,7 +120,7 @@ def test_a_figure_that_the_metrics_lack_is_one_sentence(monkeypatch):
     monkeypatch.setattr(search, "run_trial", lambda *_: True)
     space = dict([search.parse("train.lr=0.1..1")])
     with pytest.raises(UserError, match=r"s-1 has no validation\.top5_accuracy: name a figure"):
-        search.search(space, "s", "validation.top5_accuracy", 2, 0)
+        search.run_trials(space, "s", "validation.top5_accuracy", 2, 0)
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def hostile(tmp_path):
 def prepared(tmp_path_factory):
     """A project whose data is ready for training, with little of everything."""
     project = Project(tmp_path_factory.mktemp("prepared"))
-    project.set(train__epochs=1, evaluate__resamples=100, evaluate__robustness_images=20, evaluate__mistakes=2)
+    project.set(train__epochs=1, evaluate__resamples=100, evaluate__robustness_samples=20, evaluate__mistakes=2)
     project.set(report__title="Ziffern — größer", fetch__limit=30)
     for stage in ("fetch", "clean", "augment", "normalize"):
         project.stage(stage)
@@ -201,7 +201,8 @@ def test_the_backend_is_that_of_the_variable_then_of_the_file(monkeypatch, tmp_p
 @pytest.mark.parametrize("command", ["train", *full("evaluate", "predict", "models")])
 def test_a_backend_that_is_none_is_one_sentence(project, command):
     project.environment["KERAS_BACKEND"] = "theano"
-    done = project.stage(command, check=False)
+    run = project.stage if command in STAGES else project.kiln
+    done = run(command, *["x.png"] * (command == "predict"), check=False)
     assert done.returncode == 1 and done.stderr.startswith(f"{command}: KERAS_BACKEND is 'theano', but should be")
     assert len(done.stderr.splitlines()) == 1 and not done.stdout
 

@@ -140,7 +140,7 @@ def test_dvc_that_is_killed_at_random_moments_loses_nothing(reproduced):
         wait_for(lambda: not stages_in(folder), 20)
         assert broken_cache_files(reproduced) == []
         # DVC writes its lock in place, and a kill may cut it off.
-        reproduced.stage("doctor", "--quick", "--fix", check=False)
+        reproduced.kiln("doctor", "--quick", "--fix", check=False)
     reproduced.dvc("repro")
     assert (folder / "dvc.lock").read_bytes() == lock
     assert contents(folder / "data/model") == expected
@@ -164,7 +164,7 @@ def test_a_search_that_is_asked_to_stop_leaves_git_on_its_branch(small, tmp_path
     project = small.copy(tmp_path / "copy")
     project.set(train__epochs=5000)
     project.commit("a long training")
-    process = start(project, sys.executable, "-m", "kiln.commands.search", "train.lr=0.001..0.01", "--trials", "1")
+    process = start(project, sys.executable, "-m", "kiln", "search", "train.lr=0.001..0.01", "--trials", "1")
     wait_for(lambda: any("stages.train" in part for one in stages_in(project.folder) for part in one.cmdline()))
     time.sleep(5)  # so that it trains
     process.send_signal(signal.SIGTERM)

@@ -138,14 +138,15 @@ from pathlib import Path
 import numpy as np
 from stages import train
 from kiln.core import entry
-step = train.Run._train_step
+from kiln.training import loop
+step = loop.Run._train_step
 def starved(run, *batch):
     if run.step == 2:
         batch = [np.repeat(part, 1000, axis=0) for part in batch]
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + {megabytes}_000_000,) * 2)
     step(run, *batch)
-train.Run._train_step = starved
+loop.Run._train_step = starved
 entry.run(train.main, "train", train.OUTPUT)
 """
     before = contents(copy.folder / "data/model")

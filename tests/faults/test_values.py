@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from makers.images import noise, png
 from makers.projects import ROOT
+from makers.records import record
 
 from kiln.core import files
 from kiln.core.errors import UserError
 from kiln.networks import backend
-from kiln.sources import records
 from kiln.store import dataset
 from stages import augment, clean, evaluate, normalize, train
 
@@ -149,7 +149,7 @@ def test_evaluate_asks_for_the_model_that_is_not_there(here):
 def raw(folder, rows) -> None:
     """Write data/raw of (label, split, content), and an empty list of corrections."""
     listed = [
-        records.Record(f"{label}/{number}", label, split, None, content, None)
+        record(f"{label}/{number}", label, split, None, content, None)
         for number, (label, split, content) in enumerate(rows)
     ]
     with files.publish(folder / "data/raw") as raw_folder:

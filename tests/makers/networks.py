@@ -1,6 +1,6 @@
 """Small networks of the zoo."""
 
-from kiln.networks import models
+from kiln.networks import registry
 from kiln.networks.backend import keras
 from makers.settings import settings
 
@@ -12,11 +12,11 @@ def classifier(name="article_cnn", shape=(8, 8, 1), classes=4, normalizer=None, 
     if normalizer is None:
         normalizer = {"method": "standard", "offset": [100.0] * shape[2], "scale": [50.0] * shape[2]}
     keras.utils.set_random_seed(0)
-    how = models.architecture(settings(model=name, **changes), shape, normalizer)
-    return models.build(how, shape, classes, normalizer, precision)
+    how = registry.architecture(settings(model=name, **changes), shape, normalizer)
+    return registry.build(how, shape, classes, normalizer, precision)
 
 
 def smallest(name: str) -> dict:
     """Settings that make a model cheap to build."""
-    depths = models.ZOO[name].depths
+    depths = registry.ZOO[name].depths
     return {**({"depth": min(depths)} if depths else {}), "width": 1 / 3 if name == "vit" else 0.25}

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -16,9 +17,18 @@ ROOT = Path(__file__).resolve().parents[2]
 STAGES = ("fetch", "clean", "augment", "normalize", "train", "evaluate", "report")
 
 
-def module_of(name: str) -> str:
-    """Name the module of a stage or command."""
-    return f"stages.{name}" if name in STAGES else f"kiln.commands.{name}"
+def configure(folder: Path, **changes) -> None:
+    """Edit values of a folder's params.yaml, or else of the default one: ``configure(folder, train__lr=0.1)``."""
+    yaml, path = YAML(), folder / "params.yaml"
+    content = yaml.load((path if path.exists() else ROOT / "params.yaml").read_text())
+    for key, value in changes.items():
+        *groups, name = key.split("__")
+        place = content
+        for group in groups:
+            place = place.setdefault(group, {})
+        place[name] = value
+    with path.open("w") as file:
+        yaml.dump(content, file)
 
 
 class Project:
@@ -75,15 +85,18 @@ class Project:
         return self.run("dvc", *arguments, check=check)
 
     def stage(self, name: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
-        """Run a stage or command without DVC."""
-        return self.run(sys.executable, "-m", module_of(name), *arguments, check=check)
+        """Run a stage without DVC."""
+        return self.run(sys.executable, "-m", f"stages.{name}", *arguments, check=check)
 
     def call(self, name: str, *arguments: str) -> subprocess.CompletedProcess:
         """Run a stage or command in this process, as if it were started here: there is no interpreter to start.
 
         A ``UserError`` is raised as such: only the process makes a sentence of it.
         """
-        main = importlib.import_module(module_of(name)).main
+        if name in STAGES:
+            main = importlib.import_module(f"stages.{name}").main
+        else:
+            main = partial(importlib.import_module(f"kiln.commands.{name}").command.main, standalone_mode=False)
         stdout, stderr, code = io.StringIO(), io.StringIO(), 0
         with (
             contextlib.chdir(self.folder),
@@ -99,20 +112,14 @@ class Project:
                 print(end.code if isinstance(end.code, str) else "", file=stderr, end="")
         return subprocess.CompletedProcess(sys.argv, code, stdout.getvalue(), stderr.getvalue())
 
+    def kiln(self, *words: str, check: bool = True) -> subprocess.CompletedProcess:
+        """Run a command of Kiln by the code of the project."""
+        return self.run(sys.executable, "-m", "kiln", *words, check=check)
+
     def commit(self, message: str) -> None:
         self.run("git", "add", "-A")
         self.run("git", "commit", "-q", "--allow-empty", "-m", message)
 
     def set(self, **changes) -> None:
-        """Edit values of params.yaml: ``set(train__lr=0.1)``."""
-        yaml = YAML()
-        path = self.folder / "params.yaml"
-        content = yaml.load(path.read_text())
-        for key, value in changes.items():
-            section, _, name = key.partition("__")
-            if name:
-                content[section][name] = value
-            else:
-                content[section] = value
-        with path.open("w") as file:
-            yaml.dump(content, file)
+        """Edit values of params.yaml: ``set(train__lr=0.1, train__optimizer__name="sgd")``."""
+        configure(self.folder, **changes)

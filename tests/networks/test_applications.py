@@ -13,7 +13,7 @@ from makers.images import noise
 from makers.settings import settings
 
 from kiln.evaluation import explanations
-from kiln.networks import applications, models
+from kiln.networks import applications, registry
 from kiln.networks.backend import keras
 
 NONE = {"method": "none", "offset": [0.0] * 3, "scale": [1.0] * 3}
@@ -62,12 +62,12 @@ def test_trained_weights_give_the_features_of_kerass_own_network(name, tmp_path,
     pixels = np.stack([noise(seed, *shape) for seed in range(2)])
     trained = {"weights": str(path), "weights_sha256": "0" * 64}
     keras.utils.set_random_seed(0)
-    how = models.architecture(settings(model=f"{applications.PREFIX}{name}", **trained), shape, NONE)
-    made = models.build(how, shape, 4, NONE)
+    how = registry.architecture(settings(model=f"{applications.PREFIX}{name}", **trained), shape, NONE)
+    made = registry.build(how, shape, 4, NONE)
     body = made.get_layer(applications.BODY)
     write_like_the_published(body, path)
     body.set_weights([np.zeros_like(weight) for weight in body.get_weights()])
-    models.prepare(made, pixels, path)
+    registry.prepare(made, pixels, path)
     found = np.asarray(explanations.features(made)(pixels))
     del made, body
     keras.backend.clear_session()

@@ -4,29 +4,44 @@ import numpy as np
 import pytest
 from makers.effort import full
 from makers.images import noise
-from makers.networks import NONE, classifier, smallest
 from makers.projects import ROOT
 from makers.settings import settings
 
-from kiln.commands import models as command
+from kiln.commands.models import command
 from kiln.core.errors import UserError
 from kiln.modalities.image.conversion import Conversion
-from kiln.networks import applications, artifact, fast, models
+from kiln.networks import adjusting, applications, artifact, costs, fast, prediction, registry
 from kiln.networks.backend import keras
 
 PLAIN = {"method": "standard", "offset": [100.0], "scale": [50.0]}
-LEFT = sorted({*models.ZOO} - {"article_cnn", "fast_cnn", "vit"})
+NONE = {"method": "none", "offset": [0.0] * 3, "scale": [1.0] * 3}
+LEFT = sorted({*registry.ZOO} - {"article_cnn", "fast_cnn", "vit"})
 SMALL = {"width": 0.25}
 
 
-@pytest.mark.parametrize("name", sorted(models.ZOO))
+def classifier(name="article_cnn", shape=(8, 8, 1), classes=4, normalizer=None, precision="float32", **changes):
+    """Build a model on seed 0."""
+    if normalizer is None:
+        normalizer = {"method": "standard", "offset": [100.0] * shape[2], "scale": [50.0] * shape[2]}
+    keras.utils.set_random_seed(0)
+    how = registry.architecture(settings(model=name, **changes), shape, normalizer)
+    return registry.build(how, shape, classes, normalizer, precision)
+
+
+def smallest(name: str) -> dict:
+    """Settings that make a model cheap to build."""
+    depths = registry.ZOO[name].depths
+    return {**({"depth": min(depths)} if depths else {}), "width": 1 / 3 if name == "vit" else 0.25}
+
+
+@pytest.mark.parametrize("name", sorted(registry.ZOO))
 @pytest.mark.parametrize(
     ("shape", "classes"),
     [((17, 40, 3), 3), *full(((8, 8, 1), 2), ((32, 32, 3), 10), ((64, 64, 1), 100), ((224, 224, 3), 1000))],
 )
 def test_every_model_builds_at_any_size(name, shape, classes):
     made = classifier(name, shape, classes, **smallest(name))
-    probabilities = models.probabilities(made, np.stack([noise(i, *shape) for i in range(3)]))
+    probabilities = prediction.probabilities(made, np.stack([noise(i, *shape) for i in range(3)]))
     assert probabilities.shape == (3, classes)
     assert probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
@@ -75,11 +90,11 @@ def test_wide_resnets_are_as_published():
 
 def test_multiply_adds_by_hand():
     # 30*30*27*32 + 13*13*288*64 + 4*4*576*64 + 1024*64 + 64*10
-    assert models.multiply_adds(classifier("article_cnn", (32, 32, 3), 10)) == 4_548_608
+    assert costs.multiply_adds(classifier("article_cnn", (32, 32, 3), 10)) == 4_548_608
     # 4 patches of 2x2 of one channel to 64; a block of 4 T d d + 2 T T d and 8 T d d; the head
     how = {"depth": 2, "width": 1 / 3, "patch": 4}
     block = 4 * 4 * 64 * 64 + 2 * 4 * 4 * 64 + 8 * 4 * 64 * 64
-    assert models.multiply_adds(classifier("vit", (8, 8, 1), 4, **how)) == 4 * 16 * 64 + 2 * block + 64 * 4
+    assert costs.multiply_adds(classifier("vit", (8, 8, 1), 4, **how)) == 4 * 16 * 64 + 2 * block + 64 * 4
 
 
 @pytest.mark.parametrize("activation", ["tanh", *full("sigmoid", "relu", "gelu", "silu")])
@@ -103,25 +118,24 @@ def test_width_scales_and_dropout_drops():
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"model": "resnet", "depth": 21}, r"train\.depth is 21, but resnet has one of: auto, 20, 32, 44, 56, 110"),
-        ({"model": "lenet5", "depth": 5}, r"train\.depth is 5, but lenet5 has no such choice: set it to 'auto'"),
-        ({"model": "vgg", "patch": 4}, r"train\.patch is 4, but vgg has no such choice"),
-        ({"model": "vit", "patch": 9}, r"train\.patch is 9, more than the 8 pixels of a side"),
-        ({"model": "vit", "normalization": "batch"}, r"train\.normalization is 'batch', but vit has no such choice"),
-        ({"model": "vgg", "weights": "a", "weights_sha256": "0" * 64}, r"train\.weights is given, but vgg has no such"),
-        ({"model": "applications/VGG16"}, r"normalize\.method is standard, but applications/VGG16 brings"),
-        ({"model": "articl_cnn"}, r"train\.model is 'articl_cnn'.*article_cnn.*did you mean article_cnn"),
+        (
+            {"model": "resnet", "depth": 21},
+            r"train\.model\.depth is 21, but resnet has one of: auto, 20, 32, 44, 56",
+        ),
+        ({"model": "vit", "patch": 9}, r"train\.model\.patch is 9, more than the 8 pixels of a side"),
+        ({"model": "applications/VGG16"}, r"normalize\.image\.method is standard, but applications/VGG16 brings"),
+        ({"model": "articl_cnn"}, r"train\.model\.name is 'articl_cnn'.*article_cnn.*did you mean article_cnn"),
         ({"model": "applications/ResNet5"}, r"did you mean applications/ResNet50"),
     ],
 )
 def test_what_a_model_cannot_have_is_refused(changes, says):
     with pytest.raises(UserError, match=says):
-        models.architecture(settings(**changes), (8, 8, 1), PLAIN)
+        registry.architecture(settings(**changes), (8, 8, 1), PLAIN)
 
 
 def test_decoding_too_small_for_a_model_are_refused_with_the_size_it_takes():
     with pytest.raises(UserError, match=r"vgg takes images of 8x8 pixels at least, not 4x9"):
-        models.architecture(settings(model="vgg"), (4, 9, 1), PLAIN)
+        registry.architecture(settings(model="vgg"), (4, 9, 1), PLAIN)
     with pytest.raises(UserError, match=r"applications/VGG16 takes images of 32x32 pixels at least, not 8x8"):
         classifier("applications/VGG16", normalizer={"method": "none", "offset": [0.0], "scale": [1.0]})
 
@@ -130,18 +144,18 @@ def test_decoding_too_small_for_a_model_are_refused_with_the_size_it_takes():
 def test_gray_images_and_published_networks(tmp_path):
     gray = {"method": "none", "offset": [0.0], "scale": [1.0]}
     made = classifier("applications/MobileNetV3Small", (32, 32, 1), 5, gray)
-    assert models.probabilities(made, np.stack([noise(0, 32, 32)])).shape == (1, 5)
+    assert prediction.probabilities(made, np.stack([noise(0, 32, 32)])).shape == (1, 5)
     # Trained weights go into the body, and a file of another network is refused.
     path = tmp_path / "body.weights.h5"
     made.get_layer(applications.BODY).save_weights(path)
     pretrained = {"weights": str(path), "weights_sha256": "0" * 64}
     again = classifier("applications/MobileNetV3Small", (32, 32, 3), 5, NONE, **pretrained)
-    models.prepare(again, np.zeros((1, 32, 32, 3), np.uint8), path)
+    registry.prepare(again, np.zeros((1, 32, 32, 3), np.uint8), path)
     bodies = [model.get_layer(applications.BODY).get_weights() for model in (made, again)]
     assert all((a == b).all() for a, b in zip(*bodies, strict=True))
     other = classifier("applications/MobileNet", (32, 32, 3), 5, NONE, **pretrained)
     with pytest.raises(UserError, match=r"body\.weights\.h5 does not fit train\.model applications_MobileNet"):
-        models.prepare(other, np.zeros((1, 32, 32, 3), np.uint8), path)
+        registry.prepare(other, np.zeros((1, 32, 32, 3), np.uint8), path)
 
 
 def test_published_networks_get_the_pixels_that_they_were_trained_on():
@@ -158,30 +172,27 @@ def test_published_networks_get_the_pixels_that_they_were_trained_on():
 
 def test_the_body_freezes_and_thaws():
     made = classifier("applications/MobileNetV3Small", (32, 32, 3), 5, NONE)
-    models.freeze(made, True, pretrained=False)
+    adjusting.freeze(made, True, pretrained=False)
     assert [weight.path for weight in made.trainable_weights] == ["logits/kernel", "logits/bias"]
-    models.freeze(made, False, pretrained=False)
+    adjusting.freeze(made, False, pretrained=False)
     assert len(made.trainable_weights) > 50
     assert {"gamma", "beta"} <= {weight.name for weight in made.trainable_weights}
-    models.freeze(made, False, pretrained=True)
+    adjusting.freeze(made, False, pretrained=True)
     assert len(made.trainable_weights) > 20
     assert not {"gamma", "beta"} & {weight.name for weight in made.trainable_weights}
 
 
 def test_the_command_lists_every_model_with_its_size_and_cost(monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["models"])
     monkeypatch.chdir(ROOT)
-    command.main()
+    command.main([], standalone_mode=False)
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
-    assert lines.keys() >= {*models.ZOO, "And"}
+    assert lines.keys() >= {*registry.ZOO, "And"}
     assert "122,570" in lines["article_cnn"] and "4.5 M" in lines["article_cnn"]
     assert "11, 13, 16" in lines["vgg"]
-    monkeypatch.setattr("sys.argv", ["models", "lenet5", "--channels", "1", "--image-size", "28", "28"])
-    command.main()
+    command.main(["lenet5", "--channels", "1", "--image-size", "28", "28"], standalone_mode=False)
     assert "61,706" in capsys.readouterr().out
-    monkeypatch.setattr("sys.argv", ["models", "lenet"])
     with pytest.raises(UserError, match="did you mean lenet5"):
-        command.main()
+        command.main(["lenet"], standalone_mode=False)
 
 
 def test_whitened_patches_are_uncorrelated_and_of_one_size():
@@ -198,7 +209,7 @@ def test_whitened_patches_are_uncorrelated_and_of_one_size():
 def test_fast_cnn_starts_from_the_training_images_and_keeps_that():
     made = classifier("fast_cnn", (8, 8, 1), **SMALL)
     pixels = np.stack([noise(i) for i in range(20)])
-    models.prepare(made, pixels, None)
+    registry.prepare(made, pixels, None)
     kernel = np.asarray(made.get_layer("whiten").kernel)
     assert kernel == pytest.approx(np.concatenate([kernel[..., :4], -kernel[..., :4]], axis=-1)) and kernel[
         ..., :4
@@ -209,7 +220,7 @@ def test_fast_cnn_starts_from_the_training_images_and_keeps_that():
 def test_large_images_are_whitened_as_the_filters_see_them():
     made = classifier("fast_cnn", (128, 128, 1), **SMALL)
     pixels = np.stack([noise(seed, 128, 128) for seed in range(3)])
-    models.prepare(made, pixels, None)
+    registry.prepare(made, pixels, None)
     shrunk = pixels.reshape(3, 64, 2, 64, 2, 1).mean(axis=(2, 4))
     expected = fast.whitening_filters((shrunk - 100.0) / 50)
     kernel = np.asarray(made.get_layer("whiten").kernel)
@@ -238,9 +249,9 @@ def test_the_first_layers_normalise_raw_pixels(method):
 def test_logits_are_those_of_the_probabilities():
     made = classifier()
     pixels = np.stack([noise(i) for i in range(4)])
-    logits = models.logits_of(made).predict_on_batch(pixels)
+    logits = prediction.logits_of(made).predict_on_batch(pixels)
     np.testing.assert_allclose(
-        np.asarray(keras.ops.softmax(logits)), models.probabilities(made, pixels), rtol=1e-5, atol=1e-7
+        np.asarray(keras.ops.softmax(logits)), prediction.probabilities(made, pixels), rtol=1e-5, atol=1e-7
     )
 
 
@@ -252,7 +263,9 @@ def test_mixed_precision_keeps_weights_and_probabilities_whole():
     whole = classifier("fast_cnn", **SMALL)
     whole.set_weights(made.get_weights())
     pixels = np.stack([noise(i) for i in range(4)])
-    np.testing.assert_allclose(models.probabilities(made, pixels), models.probabilities(whole, pixels), atol=0.02)
+    np.testing.assert_allclose(
+        prediction.probabilities(made, pixels), prediction.probabilities(whole, pixels), atol=0.02
+    )
 
 
 def test_dropout_is_drawn_by_the_seed_given():
@@ -260,7 +273,7 @@ def test_dropout_is_drawn_by_the_seed_given():
     pixels = np.stack([noise(i) for i in range(4)])
 
     def drawn(seed):
-        models.reseed(made, seed)
+        adjusting.reseed(made, seed)
         return np.asarray(made(pixels, training=True))
 
     assert (drawn(1) == drawn(1)).all()
@@ -288,14 +301,14 @@ def test_no_layer_epoch_or_step_draws_what_another_drew():
     made, ones = stochastic(), np.ones((1, 4, 4, 32), np.float32)
     seen = set()
     for epoch in range(2):
-        models.reseed(made, 0, "dropout", epoch)
+        adjusting.reseed(made, 0, "dropout", epoch)
         for _ in range(10):
             seen |= {np.asarray(drawn).tobytes() for drawn in made(ones, training=True)}
     assert len(seen) == 2 * 10 * len(made.outputs)
 
 
 @pytest.mark.parametrize(
-    "name", [*sorted(models.ZOO), *full("applications/EfficientNetB0", "applications/ConvNeXtTiny")]
+    "name", [*sorted(registry.ZOO), *full("applications/EfficientNetB0", "applications/ConvNeXtTiny")]
 )
 def test_every_network_draws_from_streams_that_a_checkpoint_holds(name):
     if "/" in name:
@@ -305,7 +318,7 @@ def test_every_network_draws_from_streams_that_a_checkpoint_holds(name):
     pixels = np.stack([noise(i, *shape) for i in range(4)])
 
     def drawn(seed):
-        models.reseed(made, seed)
+        adjusting.reseed(made, seed)
         return np.asarray(made(pixels, training=True))
 
     # What Keras draws without a stream of the layer's own would differ each time.
@@ -320,7 +333,7 @@ def test_statistics_anew_are_those_of_all_images_whatever_they_were_before():
     pixels = np.stack([noise(i) for i in range(12)])
     seen = np.asarray(keras.Model(made.input, norm.input)(pixels))
     norm.moving_mean.assign(np.full(norm.moving_mean.shape, 1e6))
-    models.renormalize(made, [pixels[:8], pixels[8:]])
+    adjusting.renormalize(made, [pixels[:8], pixels[8:]])
     assert np.asarray(norm.moving_mean) == pytest.approx(seen.mean(axis=(0, 1, 2)), abs=1e-5)
     assert np.asarray(norm.moving_variance) == pytest.approx(seen.var(axis=(0, 1, 2)), rel=1e-4)
     assert norm.momentum == 0.6
@@ -329,7 +342,7 @@ def test_statistics_anew_are_those_of_all_images_whatever_they_were_before():
 def test_statistics_anew_are_those_without_dropout():
     made = classifier("mlp", normalization="batch", dropout=0.5, **SMALL)
     pixels = np.stack([noise(i) for i in range(12)])
-    models.renormalize(made, [pixels])
+    adjusting.renormalize(made, [pixels])
     norm = made.get_layer("dense2_norm")
     seen = np.asarray(keras.Model(made.input, norm.input)(pixels))
     assert np.asarray(norm.moving_mean) == pytest.approx(seen.mean(axis=0), abs=1e-5)
@@ -337,28 +350,28 @@ def test_statistics_anew_are_those_without_dropout():
 
 
 def test_batch_normalisation_is_found_in_a_network_within_too():
-    assert models.normalizes(classifier("fast_cnn", **SMALL))
-    assert not models.normalizes(classifier("vit", width=1 / 3))
-    assert models.normalizes(classifier("applications/MobileNet", (32, 32, 3), 4, NONE))
-    assert not models.normalizes(classifier("applications/VGG16", (32, 32, 3), 4, NONE))
+    assert adjusting.normalizes(classifier("fast_cnn", **SMALL))
+    assert not adjusting.normalizes(classifier("vit", width=1 / 3))
+    assert adjusting.normalizes(classifier("applications/MobileNet", (32, 32, 3), 4, NONE))
+    assert not adjusting.normalizes(classifier("applications/VGG16", (32, 32, 3), 4, NONE))
 
 
 @pytest.mark.full
 def test_frozen_statistics_stay():
     made = classifier("applications/MobileNet", (32, 32, 3), 4, NONE)
-    models.freeze(made, False, pretrained=True)
+    adjusting.freeze(made, False, pretrained=True)
     # Figures that would come back rounded from a computation.
     norm = made.get_layer("body").get_layer("conv1_bn")
     norm.moving_mean.assign(np.full(norm.moving_mean.shape, 1e6 + 0.125))
     norm.moving_variance.assign(np.full(norm.moving_variance.shape, 0.3))
     before = made.get_weights()
-    models.renormalize(made, [np.stack([noise(i, 32, 32, 3) for i in range(4)])])
+    adjusting.renormalize(made, [np.stack([noise(i, 32, 32, 3) for i in range(4)])])
     assert all((a == b).all() for a, b in zip(before, made.get_weights(), strict=True))
 
 
 def save(folder, name="article_cnn", **changes) -> artifact.Classifier:
     folder.mkdir(exist_ok=True)
-    how = models.architecture(settings(model=name, **changes), (8, 8, 1), PLAIN)
+    how = registry.architecture(settings(model=name, **changes), (8, 8, 1), PLAIN)
     made = artifact.Classifier(classifier(name, **changes), list("abcd"), Conversion(8, 8, 1, "crop"))
     artifact.save(folder, made, how, PLAIN)
     return made
@@ -370,7 +383,7 @@ def test_a_saved_model_predicts_the_same(name, tmp_path):
     loaded = artifact.load(tmp_path)
     pixels = np.stack([noise(i) for i in range(5)])
     assert (loaded.classes, loaded.conversion) == (made.classes, made.conversion)
-    assert (models.probabilities(loaded.model, pixels) == models.probabilities(made.model, pixels)).all()
+    assert (prediction.probabilities(loaded.model, pixels) == prediction.probabilities(made.model, pixels)).all()
 
 
 def test_saving_twice_gives_the_same_bytes(tmp_path):
@@ -419,3 +432,8 @@ def test_a_description_that_lies_is_one_sentence(tmp_path, changes, says):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     with pytest.raises(UserError, match=says):
         artifact.load(tmp_path)
+
+
+def test_the_model_is_built_on_the_seed():
+    one, two = (classifier().get_weights() for _ in range(2))
+    assert all((a == b).all() for a, b in zip(one, two, strict=True))

@@ -22,7 +22,7 @@ def mine(inputs, classes, how):
 
 def add_a_network(project: Project) -> None:
     (project.folder / "kiln/networks/mine.py").write_text(MINE)
-    models = project.folder / "kiln/networks/models.py"
+    models = project.folder / "kiln/networks/registry.py"
     text = models.read_text().replace(
         "import applications, classic, fast,", "import applications, classic, fast, mine,"
     )
@@ -56,8 +56,8 @@ def queued(small, tmp_path_factory):
     queue(project, "grid", "train.lr=0.001,0.01", "train.epochs=1")
     add_a_network(project)
     write_photos(folder / "photos", per_class=8)
-    network = ("train.model=mine", "train.epochs=1")
-    photos = ("fetch.source=images", "fetch.path=photos", "fetch.limit=0", "train.batch_size=8")
+    network = ("train.model.name=mine", "train.epochs=1")
+    photos = ("fetch.source.name=images", "fetch.path=photos", "fetch.limit=0", "train.batch_size=8")
     queue(project, "network-unknown", *network)
     queue(project, "photos-unknown", *photos)
     project.run("git", "add", "stages", "photos")
@@ -113,4 +113,4 @@ def test_an_experiment_becomes_a_branch(queued, tmp_path):
     queued.run("git", "clone", "-q", "-b", "better-lr", queued.folder, tmp_path / "clone")
     clone = Project.at(tmp_path / "clone")
     assert "| train.lr | 0.002 | 0.01 |" in " ".join(clone.dvc("params", "diff", "origin/main", "--md").stdout.split())
-    assert "train.lr" in clone.stage("compare", "origin/main", check=False).stdout
+    assert "train.lr" in clone.kiln("compare", "origin/main", check=False).stdout

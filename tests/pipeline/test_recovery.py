@@ -26,7 +26,7 @@ def project(small, tmp_path):
 @pytest.mark.full
 def test_a_merge_conflict_in_the_results_is_resolved_by_reproducing(project):
     project.run("git", "switch", "-q", "-c", "theirs")
-    project.set(evaluate__flip=True)
+    project.set(evaluate__image__flip=True)
     project.dvc("repro", "-q")
     project.commit("theirs")
     project.run("git", "switch", "-q", "main")
@@ -63,7 +63,7 @@ def test_an_experiment_changes_one_line_and_gives_the_bytes_of_an_edit_by_hand(p
 
 @pytest.mark.full
 def test_edits_that_apply_undid_come_back(project):
-    code, params_ = project.folder / "kiln/networks/models.py", project.folder / "params.yaml"
+    code, params_ = project.folder / "kiln/networks/registry.py", project.folder / "params.yaml"
     project.dvc("exp", "run", "-q", "-n", "one", "-S", "report.title=One")
     project.run("git", "checkout", "-q", ".")
     edited = code.read_text() + SCRATCH
@@ -72,7 +72,7 @@ def test_edits_that_apply_undid_come_back(project):
     code.write_text(edited)
     project.dvc("exp", "apply", "-q", "one")
     assert code.read_text() != edited  # why the recipe is needed
-    assert "kiln/networks/models.py" in project.run("sh", "-c", look).stdout
+    assert "kiln/networks/registry.py" in project.run("sh", "-c", look).stdout
     project.run("sh", "-c", back)
     assert code.read_text() == edited and "title: One " in params_.read_text()
 
@@ -90,13 +90,13 @@ def test_edits_that_apply_undid_come_back(project):
     assert (code.read_text(), params_.read_text()) == (edited, before)
     assert (project.folder / "stages/new.py").read_text() == "new"
     changed = project.run("git", "status", "--porcelain").stdout.split("\n")
-    assert changed == [" M params.yaml", " M kiln/networks/models.py", "?? stages/new.py", ""]
+    assert changed == [" M params.yaml", " M kiln/networks/registry.py", "?? stages/new.py", ""]
 
     # Twice in a row, so that the reference names other edits.
     project.dvc("exp", "apply", "-q", "one")
     project.dvc("exp", "apply", "-q", "one")
     lost = [line.split()[0] for line in project.run("sh", "-c", find).stdout.splitlines() if "dvc-exp-apply" in line]
-    assert any(SCRATCH in project.run("git", "show", f"{one}:kiln/networks/models.py").stdout for one in lost)
+    assert any(SCRATCH in project.run("git", "show", f"{one}:kiln/networks/registry.py").stdout for one in lost)
 
 
 @pytest.mark.full

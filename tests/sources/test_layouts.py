@@ -109,13 +109,13 @@ def test_sets_are_read(tmp_path, monkeypatch, capsys, files, found, skipped):
     assert {reason: about["files"] for reason, about in summary["skipped"].items()} == skipped
     assert cleaned(tmp_path)[0].classes == ["cat", "dog"]
     said = capsys.readouterr().out
-    assert f"cat {found.get((None, 'cat'), 20)}, dog " in said and said.count("\n") == 2
+    assert f"cat ({found.get((None, 'cat'), 20)}), dog " in said and said.count("\n") == 2
 
 
 @pytest.mark.parametrize(
     ("files", "says"),
     [
-        ({f"train/{label}.{n}.jpg": png(n) for label in ("cat", "dog") for n in range(3)}, "images directly in train"),
+        ({f"train/{label}.{n}.jpg": png(n) for label in ("cat", "dog") for n in range(3)}, "files directly in train"),
         (images_in("cat", "cat ", "dog"), "'cat' and 'cat '|'cat ' and 'cat'"),
         (images_in("cat", "dog") | {f"iphone/{n}.heic": HEIC for n in range(8)}, r"class iphone .* 8 \.heic \(HEIC\)"),
         (dict.fromkeys(images_in("cat", "dog"), POINTER), "Git LFS pointer.*git lfs pull"),
@@ -206,7 +206,7 @@ def test_rows_without_a_label_are_counted(tmp_path, monkeypatch):
 
 def test_rows_with_paths_alone_are_named(tmp_path, monkeypatch):
     source = parquet(tmp_path / "x.parquet", [0, 1] * 6, with_bytes=False)
-    with pytest.raises(UserError, match="12 rows hold no image, only its path"):
+    with pytest.raises(UserError, match="12 rows hold only a path, not the content"):
         run(tmp_path, monkeypatch, source, "parquet")
 
 

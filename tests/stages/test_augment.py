@@ -35,7 +35,7 @@ def test_augmentation_differ_from_each_other_and_with_the_seed(tmp_path):
 def test_online_and_off_write_no_views(project):
     project.call("fetch")
     project.call("clean")
-    off = {"augment__mode": "offline", **{f"augment__{strength}": 0 for strength in OFF}}
+    off = {"augment__mode": "offline", **{f"augment__image__{strength}": 0 for strength in OFF}}
     for told, changes in {"online": {"augment__mode": "online"}, "off": off}.items():
         project.set(**changes)
         done = project.call("augment")

@@ -13,6 +13,7 @@ from makers.images import noise, png
 from makers.photographs import crowd, photographs
 from makers.pngs import put_in
 from makers.projects import ROOT
+from makers.records import record
 from makers.tiffs import tiff
 
 from kiln import params
@@ -21,7 +22,6 @@ from kiln.core.errors import UserError
 from kiln.modalities.image import copies
 from kiln.modalities.image.conversion import Conversion
 from kiln.quality import findings, splits
-from kiln.sources.records import Record
 from kiln.store import dataset
 from stages import clean
 
@@ -30,7 +30,7 @@ NO_VERDICTS = pd.DataFrame({"id": [], "label": []}, dtype=object)
 
 
 def spooled(tmp_path, contents: list[bytes], max_pixels: int = 10**6) -> tuple[pd.DataFrame, np.ndarray]:
-    records = [Record(str(i), "a", None, None, content, None) for i, content in enumerate(contents)]
+    records = [record(str(i), "a", None, None, content, None) for i, content in enumerate(contents)]
     shutil.rmtree(tmp_path / "raw", ignore_errors=True)
     dataset.write(tmp_path / "raw", [(None, dataset.raw_table(records))], "raw")
     raw = dataset.open_dataset(tmp_path / "raw", "raw")
@@ -295,7 +295,7 @@ def test_a_budget_for_what_is_set_aside(monkeypatch):
 
 
 def raw_of(tmp_path, contents: list[bytes]) -> dataset.Dataset:
-    records = [Record(str(i), "ab"[i % 2], None, None, content, None) for i, content in enumerate(contents)]
+    records = [record(str(i), "ab"[i % 2], None, None, content, None) for i, content in enumerate(contents)]
     shutil.rmtree(tmp_path / "raw", ignore_errors=True)
     dataset.write(tmp_path / "raw", [(None, dataset.raw_table(records))], "raw")
     return dataset.open_dataset(tmp_path / "raw", "raw")

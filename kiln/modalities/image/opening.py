@@ -13,9 +13,10 @@ import numpy as np
 from PIL import Image
 
 from kiln.core import formats, parallel
-from kiln.core.formats import HEIF_PLUGIN, READ, sniff
+from kiln.core.formats import sniff
 from kiln.modalities.base import TooLarge, Undecodable
-from kiln.modalities.image import deep, levels, metadata, tiffs
+from kiln.modalities.image import deep, levels, metadata, tiff_values, tiffs
+from kiln.modalities.image.formats import HEIF_PLUGIN, READ
 
 _PLUGINS = {"JPEG 2000": "JPEG2000", "HEIC": "HEIF"}
 MAX_PIXELS = 100_000_000
@@ -155,7 +156,7 @@ class _ByOpenCV:
     def values(self) -> tuple[np.ndarray, np.ndarray | None]:
         """As of ``_ByPillow``, and where there is nothing: bool [height, width], or None."""
         try:
-            return tiffs.values(self.content, self.layout)
+            return tiff_values.values(self.content, self.layout)
         except tiffs.Broken:
             raise Undecodable(f"{self.layout.name}: broken, truncated or of a kind that is not read") from None
 
@@ -197,7 +198,7 @@ def open_image(content: bytes, max_pixels: int = MAX_PIXELS) -> _ByPillow | _ByO
         raise Refused(f"{layout.name}: {_NOT_READ}")
     try:
         if content[:4] == b"MM\0+":  # which Pillow does not know
-            content = tiffs.bare(content, layout)
+            content = tiff_values.bare(content, layout)
         return _ByPillow(content, kind, _opened(content, kind, max_pixels), layout)
     except (_Unidentified, tiffs.Broken):
         raise Refused(f"{layout.name}: {_NOT_READ}") from None
@@ -259,7 +260,9 @@ def _eight_bits(
     """Scale deep values, as ``values`` gives them, where whole numbers reach up to ``most``."""
     if within is None:
         if values.dtype.kind == "f" or (values.size and not 0 <= values.min() <= values.max() <= most):
-            raise Refused(f"{name}: its values have no agreed range, give clean.range or save it with 8 or 16 bits")
+            raise Refused(
+                f"{name}: its values have no agreed range, give clean.image.range or save it with 8 or 16 bits"
+            )
         within = (0, most)
     shades, opacity = split_opacity(values)
     scaled = levels.scale(shades, within)

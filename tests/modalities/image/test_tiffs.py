@@ -9,7 +9,7 @@ from makers.tiffs import tiff
 from PIL import Image
 
 from kiln.modalities import base
-from kiln.modalities.image import decoding, tiffs
+from kiln.modalities.image import decoding, tiff_values, tiffs
 from kiln.modalities.image.conversion import Conversion
 
 GENERATOR = np.random.default_rng(0)
@@ -229,7 +229,7 @@ def test_the_bare_file_has_the_same_picture():
             buffer = io.BytesIO()
             image.save(buffer, "TIFF", **options)
             content = buffer.getvalue()
-            again = Image.open(io.BytesIO(tiffs.bare(content, tiffs.layout(content))))
+            again = Image.open(io.BytesIO(tiff_values.bare(content, tiffs.layout(content))))
             assert (np.asarray(again.convert("RGB")) == np.asarray(image.convert("RGB"))).all()
 
 
