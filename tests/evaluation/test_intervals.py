@@ -3,9 +3,9 @@ import tracemalloc
 import numpy as np
 import pytest
 from makers.effort import full
+from makers.predictions import patients
 from scipy import stats
 from sklearn import metrics
-from test_proportions import patients
 
 from kiln.core import figures, scores
 from kiln.evaluation import comparison, intervals, proportions, resampling

@@ -4,8 +4,8 @@ import shutil
 
 import pandas as pd
 import pytest
+from makers.pages import Tags
 from makers.projects import Project
-from test_rendering import Tags
 
 from kiln.core import figures
 from kiln.modalities.image import corruptions

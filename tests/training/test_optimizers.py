@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 from makers.effort import full
+from makers.networks import one_weight
 from makers.settings import settings
 
 from kiln.networks import prediction
@@ -13,14 +14,8 @@ from kiln.networks.backend import keras
 from kiln.training import losses, muon, optimizers
 
 
-def network(**options) -> keras.Model:
-    """One weight of 0 and one bias of 0."""
-    inputs = keras.Input((1,))
-    return keras.Model(inputs, keras.layers.Dense(1, kernel_initializer="zeros", name="logits", **options)(inputs))
-
-
 def step(gradient: list[float], steps: int = 1, start: float = 0.0, **changes) -> np.ndarray:
-    made = network()
+    made = one_weight()
     made.set_weights([np.full((1, 1), start), np.full(1, start)])
     optimizer = optimizers.build_optimizer(settings(**{"lr": 1.0, "clip": "none", **changes}), made)
     optimizer.build(made.trainable_variables)
@@ -55,7 +50,7 @@ def test_every_optimizer_clips(optimizer):
 
 def test_lion_clips():
     # It takes the sign alone, of 0.9 momentum and 0.1 gradient: a cut gradient shows in the step after it.
-    made = network()
+    made = one_weight()
     optimizer = optimizers.build_optimizer(settings(optimizer="lion", lr=1.0, clip="value", clip_at=1.0), made)
     optimizer.build(made.trainable_variables)
     for gradient in (100.0, -1.0):
