@@ -35,7 +35,8 @@ def load_inputs() -> tuple[dataset.Dataset, dataset.Dataset, views.Plan, dict]:
 
 def main() -> None:
     """Train on data/clean/ and its views into data/model/."""
-    settings = params.load(uses="train").train
+    everything = params.load(uses="train")
+    settings = everything.train
     registry.check(settings.model.name)
     clean, augmented, plan, fitted = load_inputs()
 
@@ -61,6 +62,8 @@ def main() -> None:
         files.write_csv(folder / "history.csv", history)
         described = summary.summarize(folder, classifier, settings, train.rows, history, kept)
         files.write_json(folder / "summary.json", described)
+        # What DVC knows train to depend on; another section would be out of date where it alone changed.
+        files.write_json(folder / "params.json", {"train": params.resolved(everything)["train"]})
     keeper.clear()
     print(f"train: epoch {kept} kept, validation accuracy {history['validation_accuracy'][kept - 1]:.2%}")
 

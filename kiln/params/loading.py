@@ -28,7 +28,7 @@ MAX_ALIASES = 30
 _MOST_SHOWN = 5
 # What git leaves of a merge that it could not make; none can begin a line of YAML that holds keys.
 _MERGE = re.compile(rb"^(<{7}|={7}|>{7}|[|]{7})(?=[ \r\n]|\Z)", re.M)
-_SECRETS = ("fetch.source.url", "train.model.weights")  # a URL may hold a password
+SECRETS = ("fetch.source.url", "train.model.weights")  # a URL may hold a password
 UPDATE = "run `kiln recipe --update`"
 
 
@@ -86,19 +86,27 @@ def check(content: Mapping, path: Path = PATH) -> Params:
     """
     if "inputs" not in content and any(_has(content, key) for key in RENAMED):
         raise UserError(f"{path} has the keys of an earlier version of Kiln: {UPDATE} to bring it up to date")
-    inputs = schema.DEFAULT_INPUTS
-    try:
-        inputs = schema.check_inputs(content.get("inputs", inputs))
-    except ValueError as error:
-        raise UserError(f"{path}: inputs is {_shown(content['inputs'])}, but {error}") from None
+    inputs = checked_inputs(content, path)
     try:
         settings = schema.model_for(inputs).model_validate(content)
     except ValidationError as error:
-        raise UserError(_sentences(error, path, schema.known_keys(inputs))) from None
+        raise user_error(error, path, inputs) from None
     if missing := _missing(settings, ""):
         more = f"; and {len(missing) - _MOST_SHOWN} more" if len(missing) > _MOST_SHOWN else ""
         raise UserError(f"{path}: missing: {', '.join(missing[:_MOST_SHOWN])}{more}: {UPDATE}, which adds the defaults")
     return settings
+
+
+def checked_inputs(content: Mapping, path: Path) -> dict[str, str]:
+    """Give the parts that a params file names; the usual one where it names none.
+
+    Raises:
+        UserError: a name or a modality is not allowed.
+    """
+    try:
+        return schema.check_inputs(content.get("inputs", schema.DEFAULT_INPUTS))
+    except ValueError as error:
+        raise UserError(f"{path}: inputs is {_shown(content['inputs'])}, but {error}") from None
 
 
 def _has(content: Mapping, key: str) -> bool:
@@ -185,10 +193,12 @@ def _shown(value: Any) -> str:
         return "a number of thousands of digits"
 
 
-def _sentences(error: ValidationError, path: Path, known: list[str]) -> str:
-    errors = error.errors(include_url=False)
+def user_error(error: ValidationError, path: Path, inputs: Mapping[str, str]) -> UserError:
+    """Turn pydantic's error into one sentence: the first keys, what is allowed, and the nearest key that exists."""
+    errors, known = error.errors(include_url=False), schema.known_keys(inputs)
     shown = [f"{path}: {_sentence(one, known)}" for one in errors[:_MOST_SHOWN]]
-    return "; ".join(shown) + (f"; and {len(errors) - _MOST_SHOWN} more" if len(errors) > _MOST_SHOWN else "")
+    more = f"; and {len(errors) - _MOST_SHOWN} more" if len(errors) > _MOST_SHOWN else ""
+    return UserError("; ".join(shown) + more)
 
 
 def _key(error: Mapping, known: list[str]) -> str:
@@ -219,4 +229,4 @@ def _sentence(error: Mapping, known: list[str]) -> str:
     allowed = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if isinstance(error["input"], Mapping) and error["type"] == "value_error":
         return f"{key}.{allowed}"
-    return f"{key} {allowed}" if key in _SECRETS else f"{key} is {_shown(error['input'])}, but {allowed}"
+    return f"{key} {allowed}" if key in SECRETS else f"{key} is {_shown(error['input'])}, but {allowed}"

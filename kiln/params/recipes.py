@@ -119,7 +119,7 @@ def _lines(section: Section, recipe: Recipe, prefix: str) -> list[str]:
     lines = []
     for name, field in fields_of(section).items():
         key = f"{prefix}{name}"
-        inner = getattr(section, f"part_{name}" if field.alias else name)
+        inner = value_of(section, name, field)
         if not isinstance(inner, Section):
             reason = recipe.reasons.get(key)
             comment = "; ".join(filter(None, [describe(field), reason and f"changed: {reason}"]))
@@ -144,6 +144,11 @@ def fields_of(section: Section) -> dict[str, FieldInfo]:
     return fields
 
 
+def value_of(section: Section, name: str, field: FieldInfo) -> Any:
+    """Give a key's value, or the section or group that it holds."""
+    return getattr(section, f"part_{name}" if field.alias else name)
+
+
 def _on_one_line(section: Section, recipe: Recipe, key: str) -> str | None:
     """Write a small group in braces, unless its values have reasons or DVC's writer would break the line."""
     values, comments = {}, []
@@ -164,7 +169,7 @@ def _on_one_line(section: Section, recipe: Recipe, key: str) -> str | None:
 
 def _leaves_of(section: Section, prefix: str):
     for name, field in fields_of(section).items():
-        inner = getattr(section, f"part_{name}" if field.alias else name)
+        inner = value_of(section, name, field)
         if isinstance(inner, Section):
             yield from _leaves_of(inner, f"{prefix}{name}.")
         else:
@@ -191,7 +196,7 @@ def dump(value: Mapping, depth: int) -> str:
     """Write one key as DVC's writer would at that depth, what is below it in braces."""
     content = CommentedMap(value)
     for name, inner in value.items():
-        content[name] = _in_braces(inner)
+        content[name] = in_braces(inner)
     for _ in range(depth):
         content = CommentedMap({"x": content})
     text = StringIO()
@@ -199,11 +204,12 @@ def dump(value: Mapping, depth: int) -> str:
     return text.getvalue().split("x:\n")[-1].rstrip("\n")
 
 
-def _in_braces(value: Any) -> Any:
+def in_braces(value: Any) -> Any:
+    """Give a value as ruamel writes it on one line."""
     if isinstance(value, Mapping):
-        braces = CommentedMap({name: _in_braces(inner) for name, inner in value.items()})
+        braces = CommentedMap({name: in_braces(inner) for name, inner in value.items()})
     elif isinstance(value, list):
-        braces = CommentedSeq(map(_in_braces, value))
+        braces = CommentedSeq(map(in_braces, value))
     else:
         return value
     braces.fa.set_flow_style()

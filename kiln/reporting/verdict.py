@@ -6,8 +6,8 @@ its reasons, and as a page with both states side by side.
 
 from collections.abc import Sequence
 
-from kiln.core import figures, markdown
-from kiln.evaluation import comparison
+from kiln.core import markdown, phrases
+from kiln.evaluation import comparison, metrics
 from kiln.evaluation.revisions import CONFUSION, HISTORY, Comparison, State
 from kiln.reporting import charts, rendering, sections
 
@@ -43,7 +43,7 @@ def _verdict(found: Comparison) -> str:
         names = ", ".join(markdown.plain(key, None) for key in unchecked)
         return (
             "**May be merged:** every floor and largest drop of `compare` in params.yaml that can be checked is kept. "
-            f"Not checked, since the base has no such figure: the drop of {names}."
+            f"Not checked, since the base has no such metric: the drop of {names}."
         )
     return "**May be merged:** every floor and largest drop of `compare` in params.yaml is kept."
 
@@ -51,13 +51,13 @@ def _verdict(found: Comparison) -> str:
 def _accuracy(found: Comparison) -> str:
     change = next(change for change in found.listed if change.key == "test.accuracy")
     verdict = {True: ", beyond test-sample noise", False: ", within test-sample noise", None: ""}[change.beyond]
-    moved = f"is {figures.percent(change.now, 2)} as before"
+    moved = f"is {phrases.percent(change.now, 2)} as before"
     if change.base != change.now:
-        moved = f"went from {figures.span(change.base, change.now, 2)}"
+        moved = f"went from {phrases.span(change.base, change.now, 2)}"
     if found.test:
         test = "McNemar's exact test"
         if found.test.units:
-            tested = figures.grouped(found.test.units, int(found.now.metrics["test.images"]))
+            tested = phrases.grouped(found.test.units, int(found.now.metrics["test.images"]))
             test = f"the exact sign-flip test over {tested}, which for single images is McNemar's"
         how = (
             f"the same test images were predicted by both: {found.test.lost:,} that the base got right "
@@ -76,7 +76,7 @@ def _resampled(found: Comparison) -> str:
     units, images = (int(found.now.metrics[f"test.{name}"]) for name in ("units", "images"))
     parts = []
     if units < images:
-        parts.append(f"The intervals resample {figures.grouped(units, images)}.")
+        parts.append(f"The intervals resample {phrases.grouped(units, images)}.")
     if "test.units" not in found.base.metrics:
         parts.append("Those of the base are of an earlier Kiln: they take each image for independent.")
     return "".join(f"{part} " for part in parts)
@@ -86,7 +86,7 @@ def describe(found: Comparison) -> str:
     """Write the comparison as Markdown, the verdict in its first line, safe whatever names params and classes have."""
     parts = [_verdict(found), "", f"## Kiln: compared with {found.base_name}", ""]
     if found.unfit:
-        parts += ["The figures are those of the files as they lie here, which no `dvc repro` vouches for.", ""]
+        parts += ["The metrics are those of the files as they are here; no `dvc repro` confirms them.", ""]
     if not found.base:
         parts += [f"{found.base_name} has no metrics that can be compared.", ""]
         return "\n".join(parts)
@@ -100,19 +100,19 @@ def describe(found: Comparison) -> str:
     parts += ["### Data", ""]
     rows = [(change.key, change.base, change.now, _signed(change)) for change in data]
     parts += [markdown.table(("count", "base", "now", "difference"), rows) if rows else "No count changed.", ""]
-    parts += ["### Figures", ""]
+    parts += ["### Metrics", ""]
     rows = [
-        (change.key, figures.better(change.key) or "", change.base, change.now, _signed(change), _judged(change))
+        (change.key, metrics.direction(change.key) or "", change.base, change.now, _signed(change), _judged(change))
         for change in moved
         if change not in data
     ]
-    header = ("figure", "better", "base", "now", "difference", "test-sample noise")
+    header = ("metric", "better", "base", "now", "difference", "test-sample noise")
     parts += [markdown.table(header, rows) if rows else "None of those that both have changed.", ""]
     classes = comparison.classes_changed(found.base.classes, found.now.classes)
     if classes:
         parts += ["### Classes that changed beyond noise", ""]
         rows = [(name, figure, base, now, f"{now - base:+.6g}") for name, figure, base, now in classes[:LISTED]]
-        parts += [markdown.table(("class", "figure", "base", "now", "difference"), rows), ""]
+        parts += [markdown.table(("class", "metric", "base", "now", "difference"), rows), ""]
         more = f"The first {LISTED} of {len(classes)} are listed. " if len(classes) > LISTED else ""
         tried = f"Recall and precision of {_shared(found):,} classes were compared, each by its own 95 % intervals"
         parts += [f"{more}{tried}: with many, some differ so by chance alone.", ""]
@@ -153,7 +153,7 @@ def _show_state(title: str, state: State) -> dict:
         "charts": charts.draw_history(state.tables[HISTORY]),
         "metrics": [
             (name.replace("_", " "), *(state.metrics.get(f"{split}.{name}") for split in splits))
-            for name in figures.FIGURES
+            for name in metrics.SPLIT_METRICS
         ],
         "classes": names,
         "matrix": sections.count_pairs(state.tables[CONFUSION], names) if len(names) <= LISTED else None,

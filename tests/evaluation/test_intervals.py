@@ -7,8 +7,9 @@ from makers.predictions import patients
 from scipy import stats
 from sklearn import metrics
 
-from kiln.core import figures, scores
+from kiln.core import scores
 from kiln.evaluation import comparison, intervals, proportions, resampling
+from kiln.evaluation.metrics import SPLIT_METRICS
 
 
 def sample(rows: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -69,7 +70,7 @@ def mostly_right(wrong: int, images: int = 360, classes: int = 10) -> dict[str, 
 
 def test_no_interval_is_a_point_where_every_image_is_right():
     found = mostly_right(0)
-    for name in figures.FIGURES:
+    for name in SPLIT_METRICS:
         low, high = found[f"test.{name}_ci95.low"], found[f"test.{name}_ci95.high"]
         assert high - low > 0.005 and low <= found[f"test.{name}"] <= high, name
     assert found["test.f1_ci95.low"] == pytest.approx(proportions.wilson(360, 360)[0], abs=1e-3)

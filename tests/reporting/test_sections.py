@@ -14,8 +14,7 @@ from makers.projects import ROOT
 from ruamel.yaml import YAML
 
 from kiln import params
-from kiln.core import figures
-from kiln.evaluation import calibration, curves, scoring, slices
+from kiln.evaluation import calibration, curves, metrics, scoring, slices
 from kiln.quality import findings
 from kiln.reporting import card, charts, rendering, sections
 from kiln.reporting.evidence import Evidence
@@ -44,7 +43,7 @@ def make_evidence(labels, predictions, units=None, confidence: float = 0.9, **ch
         for row in np.flatnonzero(~right)
     ]
     columns = ["id", "label", "prediction", "probability", "image", "occlusion", "grad_cam", "neighbours"]
-    train = {name: test[name] for name in ("images", *figures.FIGURES) if name in test}
+    train = {name: test[name] for name in ("images", *metrics.SPLIT_METRICS) if name in test}
     robust = [("none", "none", *([right.mean()] * 3)), ("noise", "medium", *([right.mean()] * 3))]
     parts = {
         "settings": params.Params.model_validate(YAML(typ="safe").load(ROOT / "params.yaml")),
@@ -263,44 +262,6 @@ def test_a_corruption_that_costs_nothing_hurts_not_most():
     ).assign(low=[0.9, 0.4, 0.4], high=[1, 0.6, 0.6])
     text = show("summary", make_evidence([0, 1, 2] * 20, [0, 1, 2] * 20, robustness=table))
     assert "noise and blur hurt most: 50.0% right" in text
-
-
-@pytest.mark.parametrize(
-    ("share", "shown"),
-    [
-        (3e-49, "<0.000001%"),
-        (1 - 1e-12, ">99.999999%"),
-        (1, "100%"),
-        (0.99996, "99.996%"),
-        (0.5, "50.0%"),
-        (0, "0.0%"),
-        (0.00001, "0.001%"),
-        (0.9996, "99.96%"),
-    ],
-)
-def test_a_share_is_not_rounded_to_all_or_nothing(share, shown):
-    assert figures.percent(share) == shown
-
-
-def test_numbers_and_ranges_keep_what_tells_them_apart():
-    assert figures.span(0.99951, 0.99954) == "99.951% to 99.954%"
-    assert figures.span(0.5, 0.75) == "50.0% to 75.0%"
-    assert [figures.number(value) for value in (1, 0.5, 0.99999, 0, 1e-6)] == [
-        "1.0000",
-        "0.5000",
-        "0.99999",
-        "0.0000",
-        "1e-06",
-    ]
-    assert [figures.plural(count, "class", "classes") for count in (1, 2, 1000)] == [
-        "1 class",
-        "2 classes",
-        "1,000 classes",
-    ]
-
-
-def test_names_are_listed_as_in_a_sentence():
-    assert [figures.joined(list(names)) for names in ("a", "ab", "abc")] == ["a", "a and b", "a, b and c"]
 
 
 def test_copies_that_stay_across_splits_stand_in_the_first_lines():

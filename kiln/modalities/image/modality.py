@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kiln.modalities.base import ArrayStorage, Copies, Decoded, Exhibit, Explained
+from kiln.modalities.base import Copies, Decoded, Exhibit, Explained
 from kiln.modalities.image import (
     augmentation,
     checks,
@@ -21,9 +21,11 @@ from kiln.modalities.image import (
     opening,
     pictures,
     settling,
+    wording,
 )
 from kiln.modalities.image.conversion import Conversion
 from kiln.modalities.image.formats import ImageFiles
+from kiln.modalities.storage import ArrayStorage
 from kiln.params.image import Augment, Clean, Evaluate, Normalize
 
 
@@ -34,6 +36,9 @@ class Image(ImageFiles):
     notes_reason = "metadata"
     slices, checks = checks.SLICES, checks.CHECKS  # at once: here the second name hides the module
     corruptions = corruptions.CORRUPTIONS
+    finding_sentences = wording.FINDINGS
+    values_sentence = wording.VALUES
+    explanations = wording.EXPLANATIONS
 
     def settle(self, contents: Iterable[Sequence[bytes]], settings: Clean) -> Conversion:
         """Choose size, channels and range where they are ``auto``; see ``settling``."""
@@ -97,6 +102,10 @@ class Image(ImageFiles):
     def describe(self, statistics: np.ndarray, train: np.ndarray) -> dict:
         """Describe a split's channels against train's; see ``normalizer.describe``."""
         return normalizer.describe(statistics, train)
+
+    def name_dimensions(self, count: int) -> list[str]:
+        """Name the channels."""
+        return wording.name_channels(count)
 
     def layer(self, inputs: Any, fitted: Mapping) -> Any:
         """Apply the normaliser to raw pixels, a Keras tensor of uint8."""
