@@ -23,8 +23,8 @@ MOVED := $(shell if [ -e $(BIN)/dvc ]; then \
 	$(BIN)/python -I -S -c '' && [ "$$(cd "$$named" && pwd -P)" = "$$(cd $(VENV) && pwd -P)" ] || echo moved; \
 	fi 2>/dev/null)
 
-# A file of tests stays with one worker, so that what its tests share is made once.
-WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile
+# Tests that share a module's fixture stay with one worker (tests/tiers.py), the others go where there is time.
+WORKERS := --numprocesses auto --maxprocesses 4 --dist loadgroup
 
 define SHOW
 import json, pandas
@@ -37,10 +37,10 @@ endef
 export SHOW
 
 .DEFAULT_GOAL := help
-.PHONY: help setup settle remake repro test faults lint bench lock clean
+.PHONY: help setup settle remake repro test test-all faults lint bench lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: settle $(READY) ## make .venv with the pinned requirements and the command kiln (GPU=1: with CUDA)
 
@@ -71,11 +71,14 @@ repro: setup ## run the pipeline; ends with the metrics and the report's path
 	@echo; python -c "$$SHOW"
 	@echo "report: $(CURDIR)/metrics/report.html"
 
-test: setup ## run the tests
+test: setup ## run the quick tests: all units, one of each kind of process (6 minutes)
 	@pytest $(WORKERS)
 
+test-all: setup ## run what `make test` leaves: ssh, browser, queue, long property runs (half an hour)
+	@pytest $(WORKERS) --tier full
+
 faults: setup ## kill, fill, corrupt and fuzz everything at length (most of an hour)
-	@KILN_FAULTS=all pytest tests/faults tests/networks/test_applications.py
+	@KILN_FAULTS=all pytest --tier all tests/faults tests/networks/test_applications.py
 
 lint: setup ## check format and style
 	@ruff format --check .

@@ -36,18 +36,37 @@ def pytest_configure(config):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    tier = config.getoption("tier")
-    if tier == "all":
-        return
+    """Choose by the tier; keep together what shares a module's fixture, so that it is made once."""
     named = tuple(argument for argument in config.args if "::" in argument)
-    left, chosen = [], []
-    for item in items:
-        full = item.get_closest_marker("full") is not None
-        wanted = not full if tier == "test" else full or hypothesis.is_hypothesis_test(getattr(item, "obj", None))
-        (chosen if wanted or _is_named(item, named) else left).append(item)
-    config.hook.pytest_deselected(items=left)
-    items[:] = chosen
+    left = [item for item in items if not (is_wanted(item, config.getoption("tier")) or is_named(item, named))]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in set(left)]
+    if not hasattr(config, "workerinput"):
+        return
+    together = [item for item in items if _shares_a_fixture(item)]
+    for item in together:
+        item.add_marker(pytest.mark.xdist_group(item.location[0]))
+    # First, since a group that starts late has one worker busy while the others are done.
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 
-def _is_named(item, named: tuple[str, ...]) -> bool:
-    return any(item.nodeid == name.removeprefix("./") or item.nodeid.startswith(f"{name}[") for name in named)
+def is_wanted(item, tier: str) -> bool:
+    """Whether a tier runs a test."""
+    full = item.get_closest_marker("full") is not None
+    if tier == "test":
+        return not full
+    return tier == "all" or full or hypothesis.is_hypothesis_test(getattr(item, "obj", None))
+
+
+def _shares_a_fixture(item) -> bool:
+    fixtures = getattr(item, "_fixtureinfo", None)
+    return fixtures is not None and any(
+        definitions[-1].scope == "module" for definitions in fixtures.name2fixturedefs.values()
+    )
+
+
+def is_named(item, named: tuple[str, ...]) -> bool:
+    """Whether a test, its parametrised function or its class is named on the command line."""
+    names = [name.removeprefix("./") for name in named]
+    return any(item.nodeid == name or item.nodeid.startswith((f"{name}[", f"{name}::")) for name in names)

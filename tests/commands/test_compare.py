@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from makers.comparisons import HOSTILE, hostile
+from makers.effort import full
 from makers.projects import ROOT, Project
 
 from kiln.core.errors import UserError
@@ -21,10 +22,18 @@ from kiln.reporting import verdict
 
 @pytest.fixture(scope="module")
 def finished(trained, tmp_path_factory):
-    """The trained project on its branch main, committed, with a clone's bare origin beside it."""
-    folder = tmp_path_factory.mktemp("compare") / "project"
-    shutil.copytree(trained.folder, folder, symlinks=True)
-    project = Project.at(folder)
+    """The default pipeline's results on main, with a clone's bare origin beside it."""
+    return publish(trained, tmp_path_factory.mktemp("compare") / "project")
+
+
+@pytest.fixture(scope="module")
+def published(small, tmp_path_factory):
+    """The same of the small pipeline, for all that compares no metrics."""
+    return publish(small, tmp_path_factory.mktemp("published") / "project")
+
+
+def publish(made: Project, folder) -> Project:
+    project = made.copy(folder)
     project.commit("main")
     project.run("git", "clone", "-q", "--bare", str(folder), str(folder.parent / "origin.git"))
     project.run("git", "remote", "add", "origin", str(folder.parent / "origin.git"))
@@ -73,6 +82,7 @@ def pull_request(project: Project) -> tuple[int, str, str]:
     return done.returncode, text, done.stderr
 
 
+@pytest.mark.full
 def test_a_param_that_hurts_is_red_and_said_to_be_beyond_noise(finished, hurt, tmp_path):
     code, text, errors = pull_request(clone(finished, hurt, tmp_path / "clone"))
     assert code == 1
@@ -84,6 +94,7 @@ def test_a_param_that_hurts_is_red_and_said_to_be_beyond_noise(finished, hurt, t
     assert "dvc.lock is not current" not in text
 
 
+@pytest.mark.full
 def test_another_seed_is_within_noise_by_the_predictions_in_the_cache(finished, reseeded):
     finished.run("git", "switch", "-q", reseeded)
     try:
@@ -97,6 +108,7 @@ def test_another_seed_is_within_noise_by_the_predictions_in_the_cache(finished, 
     assert "| train.seed | 0 | 1 |" in done.stdout
 
 
+@pytest.mark.full
 def test_predictions_of_another_commit_are_not_taken_for_the_present_ones(finished, hurt):
     finished.run("git", "switch", "-q", hurt)  # and no dvc checkout: main's predictions lie there
     try:
@@ -107,8 +119,9 @@ def test_predictions_of_another_commit_are_not_taken_for_the_present_ones(finish
     assert "beyond test-sample noise: by the two intervals" in done.stdout
 
 
-def test_a_base_that_is_damaged_is_no_fault_of_the_present(finished, tmp_path):
-    project = clone(finished, "main", tmp_path / "clone")
+@pytest.mark.full
+def test_a_base_that_is_damaged_is_no_fault_of_the_present(published, tmp_path):
+    project = clone(published, "main", tmp_path / "clone")
     project.run("git", "switch", "-q", "-c", "broken")
     (project.folder / "params.yaml").write_text("a: [")
     project.commit("broken")
@@ -117,8 +130,8 @@ def test_a_base_that_is_damaged_is_no_fault_of_the_present(finished, tmp_path):
     assert done.returncode == 0 and "Traceback" not in done.stderr
 
 
-def test_a_table_with_marks_of_a_conflict_is_one_sentence(finished, tmp_path):
-    project = clone(finished, "main", tmp_path / "clone")
+def test_a_table_with_marks_of_a_conflict_is_one_sentence(published, tmp_path):
+    project = clone(published, "main", tmp_path / "clone")
     path = project.folder / "metrics/plots/history.csv"
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines[:3], "<<<<<<< HEAD", *lines[3:]]) + "\n")
@@ -144,6 +157,7 @@ def test_a_file_of_other_bytes_or_columns_is_one_sentence(tmp_path, monkeypatch,
         revisions.working_tree()
 
 
+@pytest.mark.full
 def test_a_remote_gives_the_predictions_to_a_fresh_clone(finished, reseeded, tmp_path):
     for name in ("main", reseeded):
         finished.run("git", "switch", "-q", name)
@@ -160,8 +174,8 @@ def test_a_remote_gives_the_predictions_to_a_fresh_clone(finished, reseeded, tmp
     assert "McNemar's exact test" in text and "**May be merged:**" in text
 
 
-def test_a_stale_lock_is_red(finished, tmp_path):
-    project = clone(finished, "main", tmp_path / "clone")
+def test_a_stale_lock_is_red(published, tmp_path):
+    project = clone(published, "main", tmp_path / "clone")
     project.set(train__lr=0.5)
     project.commit("forgot to reproduce")
     code, text, errors = pull_request(project)
@@ -170,8 +184,9 @@ def test_a_stale_lock_is_red(finished, tmp_path):
     assert "no `dvc repro` confirms them" in text and "dvc.lock is not current" in errors
 
 
-def test_figures_that_were_edited_by_hand_are_red(finished, tmp_path):
-    project = clone(finished, "main", tmp_path / "clone")
+@pytest.mark.full
+def test_figures_that_were_edited_by_hand_are_red(published, tmp_path):
+    project = clone(published, "main", tmp_path / "clone")
     path = project.folder / "metrics/metrics.json"
     path.write_text(re.sub(r'"accuracy": 0\.\d+', '"accuracy": 0.999999', path.read_text()))
     project.commit("better")
@@ -187,28 +202,29 @@ def program(folder, name: str, text: str) -> str:
     return f"{folder}{os.pathsep}"
 
 
-def test_a_dvc_that_cannot_start_is_red_with_its_cause(finished, tmp_path):
-    project = clone(finished, "main", tmp_path / "clone")
+def test_a_dvc_that_cannot_start_is_red_with_its_cause(published, tmp_path):
+    project = clone(published, "main", tmp_path / "clone")
     said = "ERROR: configuration error - <b> **all is well** [x](http://e)"
     before = program(tmp_path / "bin", "dvc", f"echo '{said}' >&2; exit 251")
-    project.environment["PATH"] = before + finished.environment["PATH"]
+    project.environment["PATH"] = before + published.environment["PATH"]
     code, text, _ = pull_request(project)
     first = text.partition("\n")[0]
     assert code == 1 and "dvc cannot tell whether dvc.lock is current: configuration error - " in first
     assert "<b>" not in first and first.count("**") == 2
 
 
-def test_a_comparison_that_cannot_start_is_red_with_all_reasons(finished, tmp_path):
-    project = clone(finished, "main", tmp_path / "clone")
+@pytest.mark.full
+def test_a_comparison_that_cannot_start_is_red_with_all_reasons(published, tmp_path):
+    project = clone(published, "main", tmp_path / "clone")
     project.set(train__lr=0.5)
-    project.environment["PATH"] = program(tmp_path / "bin", "python", "exit 3") + finished.environment["PATH"]
+    project.environment["PATH"] = program(tmp_path / "bin", "python", "exit 3") + published.environment["PATH"]
     code, text, _ = pull_request(project)
     assert code == 3
     assert re.match(r".* dvc.lock is not current \(.*would run\): .*; the comparison broke off, see the log", text)
 
 
-def test_the_comment_lies_where_the_caller_stands_and_no_old_one_is_left(finished, tmp_path):
-    project = clone(finished, "main", tmp_path / "clone")
+def test_the_comment_lies_where_the_caller_stands_and_no_old_one_is_left(published, tmp_path):
+    project = clone(published, "main", tmp_path / "clone")
     (project.folder / "comment.md").write_text("**May be merged:** an hour ago")
     command = [str(project.folder / ".ci/pull-request"), "nowhere", "comment.md"]
     for folder in (tmp_path, project.folder):
@@ -242,13 +258,15 @@ def test_the_workflows_find_the_comment_and_leave_no_old_verdict():
     ("damage", "said"),
     [
         (None, "metrics/metrics.json is missing"),
-        ('{"test": {"accuracy": NaN}}', "holds NaN, which is no figure"),
-        ('{"test": {"accuracy": 1}}', "lacks train.images and"),
-        ('{"test": {"accur', "is cut off or no JSON"),
+        *full(
+            ('{"test": {"accuracy": NaN}}', "holds NaN, which is no figure"),
+            ('{"test": {"accuracy": 1}}', "lacks train.images and"),
+            ('{"test": {"accur', "is cut off or no JSON"),
+        ),
     ],
 )
-def test_metrics_that_are_missing_or_damaged_are_red(finished, damage, said, tmp_path):
-    project = clone(finished, "main", tmp_path / "clone")
+def test_metrics_that_are_missing_or_damaged_are_red(published, damage, said, tmp_path):
+    project = clone(published, "main", tmp_path / "clone")
     path = project.folder / "metrics/metrics.json"
     path.unlink()
     if damage:
@@ -259,6 +277,7 @@ def test_metrics_that_are_missing_or_damaged_are_red(finished, damage, said, tmp
     assert said in errors and said in text and "May be merged" not in text
 
 
+@pytest.mark.full
 def test_a_page_side_by_side_loads_nothing(finished, hurt, tmp_path):
     project = clone(finished, hurt, tmp_path / "clone")
     done = project.kiln("compare", "origin/main", "--html", "page.html", check=False)
@@ -270,18 +289,18 @@ def test_a_page_side_by_side_loads_nothing(finished, hurt, tmp_path):
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(["nowhere"], "there is no commit 'nowhere'"), (["--", "--output=x"], "there is no commit '--output=x'")],
+    [(["nowhere"], "there is no commit 'nowhere'"), *full((["--", "--output=x"], "there is no commit '--output=x'"))],
 )
-def test_a_base_that_is_none_is_one_sentence(finished, arguments, said):
-    done = finished.kiln("compare", *arguments, check=False)
+def test_a_base_that_is_none_is_one_sentence(published, arguments, said):
+    done = published.kiln("compare", *arguments, check=False)
     assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
-    assert not (finished.folder / "x").exists()
+    assert not (published.folder / "x").exists()
 
 
-def bare(finished, folder) -> Project:
+def bare(published, folder) -> Project:
     """A copy without .git, as from a tarball."""
     for name in ("kiln", "metrics"):
-        shutil.copytree(finished.folder / name, folder / name)
+        shutil.copytree(published.folder / name, folder / name)
     shutil.copy(ROOT / "params.yaml", folder)
     project = Project.at(folder)
     project.environment["GIT_CEILING_DIRECTORIES"] = str(folder.parent)
@@ -294,8 +313,8 @@ def said(project: Project, *arguments: str) -> str:
     return done.stderr
 
 
-def test_git_says_itself_what_is_wrong(finished, tmp_path):
-    project = bare(finished, tmp_path / "project")
+def test_git_says_itself_what_is_wrong(published, tmp_path):
+    project = bare(published, tmp_path / "project")
     assert "git: not a git repository (or any of the parent directories): .git: run it in your clone" in said(project)
     project.run("git", "init", "-q")
     assert "there is no commit yet to compare with: `git add -A`, then `git commit`" in said(project)
@@ -311,8 +330,8 @@ def test_git_says_itself_what_is_wrong(finished, tmp_path):
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may give files away")
-def test_a_clone_of_another_user_is_told_with_the_command_that_helps(finished, tmp_path):
-    project = clone(finished, "main", tmp_path / "clone")
+def test_a_clone_of_another_user_is_told_with_the_command_that_helps(published, tmp_path):
+    project = clone(published, "main", tmp_path / "clone")
     subprocess.run(["chown", "-R", "65534:65534", project.folder], check=True)
     project.environment.pop("SUDO_UID", None)
     remedy = f"git config --global --add safe.directory {project.folder}"
@@ -324,6 +343,7 @@ def test_a_clone_of_another_user_is_told_with_the_command_that_helps(finished, t
     assert f"{remedy} <!--" in html.unescape(first)
 
 
+@pytest.mark.full
 def test_a_shallow_clone_says_so_and_its_remedy_helps(finished, hurt, tmp_path):
     origin = (finished.folder.parent / "origin.git").as_uri()
     for depth in (["--depth", "1"], ["--depth", "1", "--no-single-branch"]):
@@ -340,14 +360,15 @@ def test_a_shallow_clone_says_so_and_its_remedy_helps(finished, hurt, tmp_path):
         assert "test.accuracy went from" in project.kiln("compare", check=False).stdout
 
 
-def test_branches_without_a_commit_in_common_are_called_so(finished, tmp_path):
-    project = clone(finished, "main", tmp_path / "clone")
+def test_branches_without_a_commit_in_common_are_called_so(published, tmp_path):
+    project = clone(published, "main", tmp_path / "clone")
     project.run("git", "switch", "-q", "--orphan", "alone")
     project.run("git", "checkout", "-q", "main", "--", ".")
     project.commit("alone")
     assert "no commit is known from which this branch left the main one: name one" in said(project)
 
 
+@pytest.mark.full
 def test_a_worktree_compares_as_its_clone(finished, hurt, tmp_path):
     project = clone(finished, hurt, tmp_path / "clone")
     project.run("git", "worktree", "add", "-q", str(tmp_path / "tree"), "origin/main")
@@ -355,6 +376,7 @@ def test_a_worktree_compares_as_its_clone(finished, hurt, tmp_path):
     assert done.stdout.startswith("**May be merged:**")
 
 
+@pytest.mark.full
 def test_a_base_that_git_cannot_read_is_not_taken_for_one_without_metrics(finished, hurt, tmp_path):
     project = clone(finished, hurt, tmp_path / "clone")
     digest = project.run("git", "rev-parse", "origin/main:metrics/metrics.json").stdout.strip()

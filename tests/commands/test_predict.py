@@ -20,18 +20,18 @@ PLAIN = {"method": "none", "offset": [0.0], "scale": [1.0]}
 
 
 @pytest.fixture(scope="module")
-def digits(trained, tmp_path_factory):
+def digits(small, tmp_path_factory):
     folder = tmp_path_factory.mktemp("digits")
-    table = pq.read_table(trained.folder / "data/raw/00000.parquet").slice(0, 300).to_pylist()
+    table = pq.read_table(small.folder / "data/raw/00000.parquet").slice(0, 300).to_pylist()
     for row in table:
         (folder / f"{row['id']}.png").write_bytes(row["image"]["bytes"])
     return folder
 
 
-def test_predictions_are_those_of_evaluate(trained, digits):
+def test_predictions_are_those_of_evaluate(small, digits):
     paths = sorted(digits.glob("*.png"))
-    done = trained.kiln("predict", "--json", *paths)
-    evaluated = pq.read_table(trained.folder / "data/evaluation/predictions.parquet").to_pandas().set_index("id")
+    done = small.kiln("predict", "--json", *paths)
+    evaluated = pq.read_table(small.folder / "data/evaluation/predictions.parquet").to_pandas().set_index("id")
     rows = json.loads(done.stdout)
     assert [row["path"] for row in rows] == [str(path) for path in paths]
     for path, row in zip(paths, rows, strict=True):
@@ -40,12 +40,14 @@ def test_predictions_are_those_of_evaluate(trained, digits):
         assert list(row["probabilities"].values()) == pytest.approx(list(expected["probabilities"]), abs=1e-5)
 
 
+@pytest.mark.full
 def test_text_names_the_likeliest_first(trained, digits):
     done = trained.kiln("predict", digits / "0.png")
     assert done.stdout.startswith(f"{digits}/0.png: 0 ")
     assert len(done.stdout.splitlines()) == 1
 
 
+@pytest.mark.full
 def test_flip_averages_with_the_mirror_image(trained, digits, tmp_path):
     ImageOps.mirror(Image.open(digits / "2.png")).save(tmp_path / "mirrored.png")
     done = trained.kiln("predict", "--json", "--flip", digits / "2.png", tmp_path / "mirrored.png")
@@ -68,45 +70,48 @@ def photos(digits, tmp_path):
     return tmp_path
 
 
-def test_good_files_are_classified_beside_bad_ones(trained, photos):
+@pytest.mark.full
+def test_good_files_are_classified_beside_bad_ones(small, photos):
     bad = {
         "none.png": "it does not exist",
         "text.jpg": "not an image of a known format",
         "empty": "holds no image file",
     }
     paths = [photos / name for name in ("a.png", *bad, "z.png")]
-    done = trained.kiln("predict", *paths, check=False)
+    done = small.kiln("predict", *paths, check=False)
     assert done.returncode == 1
     assert [line.partition(": ")[0] for line in done.stdout.splitlines()] == [str(paths[0]), str(paths[-1])]
     for line, (name, says) in zip(done.stderr.splitlines(), bad.items(), strict=True):
         assert line.startswith(f"predict: {photos / name}: ") and says in line
-    done = trained.kiln("predict", "--json", *paths, check=False)
+    done = small.kiln("predict", "--json", *paths, check=False)
     assert done.returncode == 1 and done.stderr == "predict: 3 files could not be read\n"
     rows = json.loads(done.stdout)
     assert [row["path"] for row in rows] == [str(path) for path in paths]
     assert ["prediction" in row for row in rows] == [True, False, False, False, True]
     for row, says in zip(rows[1:-1], bad.values(), strict=True):
         assert set(row) == {"path", "error"} and says in row["error"]
-    done = trained.kiln("predict", "--json", photos / "deep")
+    done = small.kiln("predict", "--json", photos / "deep")
     assert not done.stderr and len(json.loads(done.stdout)) == 2
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("arguments", [[], ["--json"]])
-def test_a_reader_that_has_enough_or_is_none_is_no_fault(trained, photos, arguments):
+def test_a_reader_that_has_enough_or_is_none_is_no_fault(small, photos, arguments):
     command = f"{sys.executable} -m kiln predict {' '.join(arguments)} {photos}"
-    headed = trained.run("bash", "-c", f"set -o pipefail; {command} 2>&1 | head -n 1", check=False)
+    headed = small.run("bash", "-c", f"set -o pipefail; {command} 2>&1 | head -n 1", check=False)
     assert headed.returncode == 1 and len(headed.stdout.splitlines()) == 1, headed
-    closed = trained.run("bash", "-c", f"{command} >&-", check=False)
+    closed = small.run("bash", "-c", f"{command} >&-", check=False)
     assert closed.returncode == 1 and "could not be read" in closed.stderr + "could not be read" * (not arguments)
     assert "Traceback" not in closed.stderr and closed.stderr.startswith("predict: ")
-    deaf = trained.run("bash", "-c", f"{command} 2>&-", check=False)
+    deaf = small.run("bash", "-c", f"{command} 2>&-", check=False)
     assert deaf.returncode == 1 and "predict: " not in deaf.stdout
 
 
-def test_folders_and_standard_input_name_files(trained, photos):
+@pytest.mark.full
+def test_folders_and_standard_input_name_files(small, photos):
     lines = f"{photos / 'z.png'}\r\n\n{photos / 'deep'}\n".encode()
     command = [sys.executable, "-m", "kiln", "predict", "-", str(photos / "deep")]
-    done = subprocess.run(command, cwd=trained.folder, env=trained.environment, input=lines, capture_output=True)
+    done = subprocess.run(command, cwd=small.folder, env=small.environment, input=lines, capture_output=True)
     assert done.returncode == 0, done.stderr
     named = [line.partition(b": ")[0].decode() for line in done.stdout.splitlines()]
     assert named == [str(photos / name) for name in ("z.png", *["deep/b.PNG", "deep/er/c.png"] * 2)]

@@ -1,7 +1,4 @@
-import shutil
-
 import pytest
-from makers.projects import Project
 from optuna import distributions
 
 from kiln.core.errors import UserError
@@ -84,12 +81,9 @@ def test_the_same_history_gives_the_same_next_trial_and_another_seed_another():
     assert len(search.study(outside, space, "maximize", 0).trials) == 3
 
 
-def test_a_search_goes_on_where_it_stopped_and_leaves_the_tree_as_it_was(trained, tmp_path):
-    folder = tmp_path / "project"
-    shutil.copytree(trained.folder, folder, symlinks=True)
-    project = Project.at(folder)
-    project.set(train__epochs=1, evaluate__robustness_images=0, evaluate__mistakes=0, evaluate__resamples=100)
-    project.commit("quick")
+@pytest.mark.full
+def test_a_search_goes_on_where_it_stopped_and_leaves_the_tree_as_it_was(small, tmp_path):
+    project = small.copy(tmp_path / "project")
     words = ("train.lr=log(1e-4..1e-2)", "train.optimizer=adam,sgd")
     first = project.kiln("search", *words, "--trials", "1")
     assert "search-1: validation.accuracy" in first.stdout and "best of 1: search-1" in first.stdout
@@ -116,8 +110,8 @@ def test_a_search_goes_on_where_it_stopped_and_leaves_the_tree_as_it_was(trained
         (["train.lr=1..2", "--trials", "0"], "--trials 0: at least 1"),
     ],
 )
-def test_the_command_line_is_checked_before_any_work(trained, arguments, said):
-    done = trained.kiln("search", *arguments, check=False)
+def test_the_command_line_is_checked_before_any_work(small, arguments, said):
+    done = small.kiln("search", *arguments, check=False)
     assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from makers.effort import full
 from makers.projects import ROOT
 
 from kiln import cli
@@ -84,7 +85,7 @@ def stopped(process: subprocess.Popen, number: int) -> tuple[int, str]:
     return process.returncode, said
 
 
-@pytest.mark.parametrize(("number", "stages"), [(2, STAGES), (15, ["train"]), (1, ["train"])])
+@pytest.mark.parametrize(("number", "stages"), [(15, ["train"]), *full((2, STAGES), (1, ["train"]))])
 def test_a_signal_while_libraries_are_imported_is_one_sentence(tmp_path, number, stages):
     copy_code(tmp_path)
     (tmp_path / "kiln/core/errors.py").write_text(WAITS)  # what every stage and command imports
@@ -119,7 +120,7 @@ wait("after")
 
 
 @pytest.mark.parametrize(
-    ("place", "more"), [("before", ""), ("within", "; its output was not published"), ("after", "")]
+    ("place", "more"), [("within", "; its output was not published"), *full(("before", ""), ("after", ""))]
 )
 def test_a_signal_before_within_and_after_main_is_one_sentence(tmp_path, place, more):
     copy_code(tmp_path)

@@ -1,7 +1,7 @@
 import numpy as np
 from makers.datasets import source
 from makers.images import noise
-from test_scoring import LABELS, PROBABILITIES
+from makers.predictions import LABELS, PROBABILITIES
 
 from kiln.evaluation import exhibits
 

@@ -1,6 +1,7 @@
 import cv2
 import numpy as np
 import pytest
+from makers.effort import full
 from makers.images import noise
 from makers.settings import settings
 
@@ -79,7 +80,7 @@ def test_borders_that_are_added_shift_no_map():
 
 def test_grad_cam_in_pieces_is_the_same(monkeypatch):
     shape = (16, 16, 3)
-    how = registry.architecture(settings(model="resnet", depth=20), shape, PLAIN)
+    how = registry.architecture(settings(model="article_cnn"), shape, PLAIN)
     classifier = registry.build(how, shape, 4, PLAIN)
     pixels = np.stack([noise(seed, *shape) for seed in range(2)])
     whole = explanations.grad_cam(classifier, pixels, np.array([0, 1]))
@@ -94,7 +95,10 @@ def test_grad_cam_in_pieces_is_the_same(monkeypatch):
 # At 64 pixels the last maps have some places; at 32 MobileNet's and ConvNeXt's have one, and earlier ones are shown.
 @pytest.mark.parametrize(
     ("name", "side"),
-    [("MobileNet", 64), ("MobileNet", 32), ("VGG16", 64), ("ConvNeXtTiny", 32), ("ResNet50V2", 64), ("Xception", 71)],
+    [
+        ("MobileNet", 32),
+        *full(("MobileNet", 64), ("VGG16", 64), ("ConvNeXtTiny", 32), ("ResNet50V2", 64), ("Xception", 71)),
+    ],
 )
 def test_published_networks_have_a_grad_cam(name, side):
     shape = (side, side, 3)
@@ -104,7 +108,7 @@ def test_published_networks_have_a_grad_cam(name, side):
     assert cams.shape == (1, side, side) and np.isfinite(cams).all()
 
 
-@pytest.mark.parametrize("name", ["mlp", "article_cnn", "fast_cnn", "vit", "resnet", "lenet5"])
+@pytest.mark.parametrize("name", ["mlp", "article_cnn", "fast_cnn", *full("vit", "resnet", "lenet5")])
 def test_every_family_is_explained(name):
     shape = (16, 16, 3)
     how = registry.architecture(settings(model=name), shape, PLAIN)

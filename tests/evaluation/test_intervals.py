@@ -2,9 +2,10 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from makers.effort import full
+from makers.predictions import patients
 from scipy import stats
 from sklearn import metrics
-from test_proportions import patients
 
 from kiln.core import scores
 from kiln.evaluation import comparison, intervals, proportions, resampling
@@ -28,6 +29,7 @@ def test_classes_share_the_units_that_a_mean_over_them_has():
         assert found[f"{name}_ci95"]["low"] <= found["accuracy_ci95"]["low"] + 1e-9, name
 
 
+@pytest.mark.full
 def test_macro_f1_covers_where_the_images_of_a_patient_are_right_together():
     generator, held, tries = np.random.default_rng(7), 0, 150
     for _ in range(tries):
@@ -96,7 +98,7 @@ def test_few_errors_against_none_are_within_noise(name):
     assert comparison.by_intervals(none, mostly_right(12), f"test.{name}")
 
 
-@pytest.mark.parametrize("images", [20, 100, 360, 1000, 10_000])
+@pytest.mark.parametrize("images", [20, 360, *full(100, 1000, 10_000)])
 def test_by_intervals_an_accuracy_is_beyond_noise_only_where_the_exact_test_says_so(images):
     def side(wrong: int) -> dict[str, float]:
         low, high = proportions.wilson(images - wrong, images)
@@ -112,7 +114,7 @@ def test_by_intervals_an_accuracy_is_beyond_noise_only_where_the_exact_test_says
 
 
 @pytest.mark.parametrize(
-    ("images", "classes", "right"), [(50, 2, 0.99), (50, 10, 0.8), (50, 100, 0.8), (200, 10, 0.95)]
+    ("images", "classes", "right"), [(50, 2, 0.99), *full((50, 10, 0.8), (50, 100, 0.8), (200, 10, 0.95))]
 )
 def test_macro_f1_covers(images, classes, right):
     generator, held, tries = np.random.default_rng(0), 0, 150
@@ -186,6 +188,7 @@ def test_every_figure_is_finite_whatever_classes_are_missing(labels):
     assert figures["auc_ci95"]["low"] >= 0
 
 
+@pytest.mark.full
 def test_bootstrap_agrees_with_scipy():
     labels, probabilities = sample(400, 3)
     predictions = probabilities.argmax(axis=1)
@@ -203,6 +206,7 @@ def test_bootstrap_agrees_with_scipy():
         assert tuple(figures[f"{name}_ci95"].values()) == pytest.approx(tuple(expected), abs=0.01)
 
 
+@pytest.mark.full
 def test_the_areas_interval_agrees_with_a_full_bootstrap():
     labels, probabilities = sample(200, 2, seed=1)
     figures, _ = intervals.scored(labels, probabilities, 2000, np.random.default_rng(0))

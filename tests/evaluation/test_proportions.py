@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from makers.predictions import patients
 from scipy import stats
 
 from kiln.evaluation import proportions
@@ -45,13 +46,6 @@ def test_the_interval_of_a_share_knows_units():
     # Twenty patients of thirty images, all right, are twenty that are.
     low, high = proportions.share(np.ones(600, bool), np.repeat(np.arange(20), 30))
     assert (low, high) == pytest.approx((float(proportions.wilson(20, 20)[0]), 1))
-
-
-def patients(units: int, uneven: float, share: float, alike: float, generator) -> tuple[np.ndarray, np.ndarray]:
-    size = np.maximum(1, generator.lognormal(3.2, uneven, units)).astype(int) if uneven else np.full(units, 30)
-    unit = np.repeat(np.arange(units), size)
-    spread = 1 / alike - 1
-    return generator.random(len(unit)) < generator.beta(share * spread, (1 - share) * spread, units)[unit], unit
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,10 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from makers.predictions import LABELS, PROBABILITIES
 from scipy.special import softmax
 
 from kiln.evaluation import scoring
-
-LABELS = np.array([0, 1, 2, 1], np.int32)
-PROBABILITIES = np.array([[0.8, 0.1, 0.1], [0.7, 0.2, 0.1], [0.0, 0.1, 0.9], [0.05, 0.0, 0.95]], np.float32)
 
 
 def test_score_by_hand():

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from makers.datasets import FLIPS, PLAIN, feed
-from makers.effort import ALL
+from makers.effort import ALL, full
 from makers.networks import classifier
 from makers.settings import settings
 
@@ -53,7 +53,7 @@ MUON = {
 MIXED = {"optimizer": "sgd", "precision": "mixed_float16", "model": {"precision": "mixed_float16"}}
 SEVERAL = {"name": "vit", "model": {"width": 1 / 3, "depth": 2, "patch": 4, "dropout": 0.3}}  # layers that draw
 # Steps, of three an epoch: 1 is within one, 3 at its end, 5 before the last, smaller batch of the next.
-FEW = [(1, RESTART), (2, SEVERAL), (3, BEST), (5, MUON)]
+FEW = [(3, BEST), *full((1, RESTART), (2, SEVERAL), (5, MUON))]
 EVERY = [(steps, how) for steps in (1, 3, 5) for how in ({}, PLATEAU, BEST, RESTART, MUON, MIXED, SEVERAL)]
 
 
@@ -109,7 +109,7 @@ def test_a_stop_during_validation_keeps_the_weights_that_train(tmp_path, monkeyp
     stopped_and_taken_up_again(data, tmp_path, monkeypatch, weights, history)
 
 
-@pytest.mark.parametrize("keep", ["last", "best"])
+@pytest.mark.parametrize("keep", ["best", *full("last")])
 @pytest.mark.parametrize("where", ["renormalize", "validate"])
 def test_a_stop_while_statistics_are_computed_anew(tmp_path, monkeypatch, where, keep):
     data = feed(tmp_path)

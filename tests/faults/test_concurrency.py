@@ -9,9 +9,9 @@ from makers.projects import Project
 
 
 @pytest.fixture
-def reproduced(trained, tmp_path):
+def reproduced(small, tmp_path):
     """A copy of the reproduced project, cache and all."""
-    return Project.at(shutil.copytree(trained.folder, tmp_path / "copy", symlinks=True))
+    return small.copy(tmp_path / "copy")
 
 
 def output(project) -> str:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from makers.effort import ALL
+from makers.effort import ALL, full
 from makers.processes import contents
 from makers.projects import STAGES, Project
 
@@ -47,9 +47,9 @@ exit $code
 
 
 @pytest.fixture
-def copy(trained, tmp_path):
+def copy(small, tmp_path):
     """A copy of the reproduced project without DVC's cache."""
-    return Project.at(shutil.copytree(trained.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("cache")))
+    return Project.at(shutil.copytree(small.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("cache")))
 
 
 def run_with_little_room(project, stage: str, free_kb: int, then: str = ":") -> subprocess.CompletedProcess:
@@ -79,14 +79,14 @@ def outputs(project) -> dict[str, str]:
 
 
 @needs_mounts
-@pytest.mark.parametrize("stage", STAGES if ALL else ["clean", "train"])
+@pytest.mark.parametrize("stage", STAGES if ALL else ["clean", *full("train")])
 def test_a_full_disk_is_one_sentence_and_the_old_output_stays(copy, stage):
     sentence = told(run_with_little_room(copy, stage, free_kb=4), stage)
     assert re.search("the disk is full: free some space|but its disk has only .* MB left: free some space", sentence)
 
 
 @needs_mounts
-@pytest.mark.parametrize("stage", ["clean", "train", "report"] if ALL else ["report"])
+@pytest.mark.parametrize("stage", ["clean", "train", "report"] if ALL else full("report"))
 def test_a_read_only_folder_is_one_sentence(copy, stage):
     where = "metrics" if stage == "report" else "data"
     done = run_with_little_room(copy, stage, 99999, then=f"mount -o remount,bind,ro {where}")
@@ -128,6 +128,7 @@ entry.run(main, "{stage}", module.OUTPUT)
     assert "out of memory: use smaller images or batches, or a larger machine" in told(done, stage)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("megabytes", [1, 10, 100] if ALL else [100])
 def test_out_of_memory_within_tensorflow_ends_in_a_sentence(copy, megabytes):
     # Not before it has all its threads: it may wait for ever for one that the limit keeps it from starting.

@@ -1,10 +1,15 @@
 """Scratch copies of the project with git and DVC."""
 
+import contextlib
+import importlib
+import io
 import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+from unittest import mock
 
 from ruamel.yaml import YAML
 
@@ -47,6 +52,11 @@ class Project:
         project._settle(folder)
         return project
 
+    def copy(self, folder: Path) -> "Project":
+        """Copy it whole, with its git repository and DVC's cache."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return type(self).at(folder)
+
     def _settle(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -75,9 +85,32 @@ class Project:
         return self.run("dvc", *arguments, check=check)
 
     def stage(self, name: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
-        """Run a stage or command without DVC."""
-        module = f"stages.{name}" if name in STAGES else f"kiln.commands.{name}"
-        return self.run(sys.executable, "-m", module, *arguments, check=check)
+        """Run a stage without DVC."""
+        return self.run(sys.executable, "-m", f"stages.{name}", *arguments, check=check)
+
+    def call(self, name: str, *arguments: str) -> subprocess.CompletedProcess:
+        """Run a stage or command in this process, as if it were started here: there is no interpreter to start.
+
+        A ``UserError`` is raised as such: only the process makes a sentence of it.
+        """
+        if name in STAGES:
+            main = importlib.import_module(f"stages.{name}").main
+        else:
+            main = partial(importlib.import_module(f"kiln.commands.{name}").command.main, standalone_mode=False)
+        stdout, stderr, code = io.StringIO(), io.StringIO(), 0
+        with (
+            contextlib.chdir(self.folder),
+            mock.patch.dict(os.environ, self.environment, clear=True),
+            mock.patch.object(sys, "argv", [name, *map(str, arguments)]),
+            contextlib.redirect_stdout(stdout),
+            contextlib.redirect_stderr(stderr),
+        ):
+            try:
+                main()
+            except SystemExit as end:
+                code = end.code if isinstance(end.code, int) else 1
+                print(end.code if isinstance(end.code, str) else "", file=stderr, end="")
+        return subprocess.CompletedProcess(sys.argv, code, stdout.getvalue(), stderr.getvalue())
 
     def kiln(self, *words: str, check: bool = True) -> subprocess.CompletedProcess:
         """Run a command of Kiln by the code of the project."""

@@ -124,6 +124,7 @@ for name in ("fast_cnn", "vit", "applications/MobileNet"):
 """
 
 
+@pytest.mark.full
 def test_networks_train_where_operations_must_be_deterministic():
     """On a CPU: what lacks a seed is refused here too; what lacks a kernel on a GPU cannot be seen."""
     paths = os.pathsep.join(str(ROOT / name) for name in ("", "tests", "tests/networks", "tests/training"))

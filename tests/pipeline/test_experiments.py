@@ -1,13 +1,14 @@
 """Experiments in daily use: a queue with a grid, compared, kept as a branch."""
 
 import json
-import shutil
 import time
 
 import pytest
 from makers.images import write_photos
 from makers.projects import Project
 from ruamel.yaml import YAML
+
+pytestmark = pytest.mark.full  # a queue of five experiments
 
 MINE = '''"""A network of one's own."""
 from kiln.networks.parts import head, layers, model
@@ -48,18 +49,15 @@ def wait_for_the_queue(project: Project) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def queued(trained, tmp_path_factory):
+def queued(small, tmp_path_factory):
     """A project whose queue has run: a grid, and a new network and new photos before and after `git add`."""
-    folder = tmp_path_factory.mktemp("queued")
-    shutil.copytree(trained.folder, folder, dirs_exist_ok=True)
-    project = Project.at(folder)
-    project.set(evaluate__robustness_samples=0, evaluate__mistakes=0, evaluate__resamples=100)
-    project.commit("quick")
+    project = small.copy(tmp_path_factory.mktemp("queued") / "project")
+    folder = project.folder
     queue(project, "grid", "train.lr=0.001,0.01", "train.epochs=1")
     add_a_network(project)
     write_photos(folder / "photos", per_class=8)
     network = ("train.model.name=mine", "train.epochs=1")
-    photos = ("fetch.source.name=images", "fetch.path=photos", "train.batch_size=8")
+    photos = ("fetch.source.name=images", "fetch.path=photos", "fetch.limit=0", "train.batch_size=8")
     queue(project, "network-unknown", *network)
     queue(project, "photos-unknown", *photos)
     project.run("git", "add", "stages", "photos")

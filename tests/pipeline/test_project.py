@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from dvc.config import Config
+from makers.effort import full
 from makers.projects import ROOT, STAGES, Project
 from ruamel.yaml import YAML
 
@@ -213,7 +214,7 @@ def test_git_set_up_for_other_projects_changes_no_byte_and_hides_nothing(tmp_pat
     assert (clone.folder / "params.yaml").read_bytes() == (project.folder / "params.yaml").read_bytes()
 
 
-NAMES = ["plain", "o'neil, & sons #1", 'a "b"', "josé"]
+NAMES = ["o'neil, & sons #1", *full("plain", 'a "b"', "josé")]
 
 
 @pytest.mark.parametrize("name", NAMES)

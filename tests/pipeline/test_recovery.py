@@ -18,24 +18,12 @@ def recipe(heading: str) -> list[list[str]]:
     return [[re.split(r"\s+# ", line)[0] for line in block.splitlines()] for block in blocks]
 
 
-@pytest.fixture(scope="module")
-def quick(trained, tmp_path_factory):
-    """A reproduced and committed project whose last stages take seconds."""
-    folder = tmp_path_factory.mktemp("recovery") / "project"
-    shutil.copytree(trained.folder, folder, symlinks=True)
-    project = Project.at(folder)
-    project.set(evaluate__robustness_samples=0, evaluate__mistakes=0, evaluate__resamples=100)
-    project.dvc("repro", "-q")
-    project.commit("quick")
-    return project
-
-
 @pytest.fixture
-def project(quick, tmp_path):
-    shutil.copytree(quick.folder, tmp_path / "project", symlinks=True)
-    return Project.at(tmp_path / "project")
+def project(small, tmp_path):
+    return small.copy(tmp_path / "project")
 
 
+@pytest.mark.full
 def test_a_merge_conflict_in_the_results_is_resolved_by_reproducing(project):
     project.run("git", "switch", "-q", "-c", "theirs")
     project.set(evaluate__image__flip=True)
@@ -73,6 +61,7 @@ def test_an_experiment_changes_one_line_and_gives_the_bytes_of_an_edit_by_hand(p
     assert (project.folder / "metrics/report.html").read_bytes() == report
 
 
+@pytest.mark.full
 def test_edits_that_apply_undid_come_back(project):
     code, params_ = project.folder / "kiln/networks/registry.py", project.folder / "params.yaml"
     project.dvc("exp", "run", "-q", "-n", "one", "-S", "report.title=One")
@@ -110,6 +99,7 @@ def test_edits_that_apply_undid_come_back(project):
     assert any(SCRATCH in project.run("git", "show", f"{one}:kiln/networks/registry.py").stdout for one in lost)
 
 
+@pytest.mark.full
 def test_a_model_of_another_version(project, tmp_path):
     project.dvc("remote", "add", "-q", "-d", "store", str(tmp_path / "store"))
     project.commit("remote")

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from makers.effort import examples
 
 from kiln.core.components import components
 from kiln.core.errors import UserError
@@ -178,7 +179,7 @@ def test_further_groups_of_mixed_labels_move_few():
 UNIT = st.dictionaries(st.sampled_from("abc"), st.sampled_from([1, 2, 5, 30]), min_size=1)
 
 
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=examples(100), derandomize=True)
 @given(st.lists(UNIT, min_size=1, max_size=6), st.integers(0, 9), st.randoms(use_true_random=False))
 def test_the_draw_is_as_good_as_the_best_of_all(units, seed, order):
     """All ways to divide a few units: none has fewer classes absent, none brings their shares much nearer."""
@@ -209,7 +210,7 @@ def test_the_draw_is_as_good_as_the_best_of_all(units, seed, order):
     assert worst(mine) <= worst(images[equal]).min() + 0.35
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(100))
 @given(
     st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from([None, "p", "q", "r"])), min_size=1, max_size=60),
     st.integers(0, 9),

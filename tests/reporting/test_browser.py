@@ -9,7 +9,7 @@ import subprocess
 import pandas as pd
 import pytest
 from makers.comparisons import hostile
-from makers.projects import ROOT, Project
+from makers.projects import ROOT
 
 from kiln.core import files
 from kiln.reporting import publication, verdict
@@ -19,7 +19,10 @@ AXE = ROOT / ".axe/axe.min.js"
 POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
 SERIOUS = ("serious", "critical")
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
+pytestmark = [
+    pytest.mark.full,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium"),
+]
 
 
 def asked(page: str, script: str, folder, width: int = 1280, dark: bool = False):
@@ -86,8 +89,7 @@ def test_a_printed_page_shows_what_is_folded(pages, tmp_path):
 
 
 def test_the_page_of_dvc_plots_runs_nothing_from_class_names(trained, tmp_path):
-    shutil.copytree(trained.folder, tmp_path / "project")
-    project = Project.at(tmp_path / "project")
+    project = trained.copy(tmp_path / "project")
     path = project.folder / "metrics/plots/per_class.csv"
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     table.loc[0, "class"] = "</script><script>document.documentElement.lang = 'run'</script>"

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
-from test_rendering import EVIL
-from test_sections import UNEVEN, some_evidence
+from makers.evidence import UNEVEN, some_evidence
+from makers.pages import EVIL
 
 from kiln.core import files
 from kiln.reporting import publication

@@ -2,38 +2,14 @@
 
 import re
 from html import unescape
-from html.parser import HTMLParser
 
 import jinja2
 import pytest
+from makers.pages import EVIL, Tags
 
 from kiln.core import markdown
 from kiln.reporting import charts, rendering
 
-
-class Tags(HTMLParser):
-    """Collects the tags of a page and what they may load or run."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.tags, self.sources, self.handlers, self.alts, self.texts = [], [], [], [], []
-        self.feed(text)
-
-    def handle_data(self, data):
-        self.texts.append(data)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        for name, value in attrs:
-            if name in ("src", "href"):
-                self.sources.append(value)
-            if name.startswith("on"):
-                self.handlers.append(name)
-            if name == "alt":
-                self.alts.append(value)
-
-
-EVIL = "<img src=x onerror=alert(1)>"
 PICTURE = {"kind": "picture", "content": b""}
 NAMES = [
     "bird's nest",

@@ -8,9 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from makers.evidence import UNEVEN, some_evidence
+from makers.pages import EVIL
 from makers.projects import ROOT
 from ruamel.yaml import YAML
-from test_rendering import EVIL
 
 from kiln import params
 from kiln.evaluation import calibration, curves, metrics, scoring, slices
@@ -272,37 +273,6 @@ def test_copies_that_stay_across_splits_stand_in_the_first_lines():
     leaky.clean["leaks_kept"] = 1
     assert "1 copy of test or validation images stays" in show("summary", leaky)
     assert "3 found, 2 set aside" in show("findings", leaky)
-
-
-UNEVEN = [
-    {"split": "validation", "class": "ill", "images": 0, "expected": 0.9},
-    {"split": "test", "class": "ill", "images": 0, "expected": 2.4},
-    {"split": "test", "class": EVIL, "images": 30, "expected": 12.1},
-]
-
-
-def some_evidence(uneven=(), accuracy=(0.9, 0.9), effective=(1000.0, 1000.0), given="test") -> SimpleNamespace:
-    """As much of the evidence as the data section and the metrics of clean need."""
-    sides = ("validation", "test")
-    makers = {name: "given by the source" if name == given else "drawn by Kiln from train" for name in sides}
-    clean = {
-        "conversion": {"height": 8, "width": 8, "channels": 1},
-        "splits": {split: {"ill": 2, EVIL: 5} for split in ("train", *sides)},
-        "split_makers": {"train": "given by the source, less what Kiln drew", **makers},
-        "effective": dict(zip(sides, effective, strict=True)),
-        "uneven": list(uneven),
-        "sampled": ["ill"],
-        **dict.fromkeys(("images", "kept", "corrected", "leaks", "leaks_kept"), 1),
-        "set_aside": {},
-        "flagged": {},
-    }
-    return SimpleNamespace(
-        clean=clean,
-        fetch={"images": 9, "skipped": {}, "notes": {}},
-        samples=b"",
-        scores={side: {"accuracy": share} for side, share in zip(sides, accuracy, strict=True)},
-        train=dict.fromkeys(("parameters", "multiply_adds", "megabytes", "epochs"), 1),
-    )
 
 
 def test_the_data_section_says_who_made_the_splits_and_what_they_lack():

@@ -2,7 +2,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from makers.images import png
-from tabled import IMAGES, face, laid, parquet, picture, told
+from makers.tables import IMAGES, face, laid, parquet, picture, told
 
 from kiln.core.errors import UserError
 from kiln.sources import classnames, columns, records

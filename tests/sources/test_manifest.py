@@ -8,7 +8,7 @@ import pytest
 from makers.images import png
 from makers.projects import STAGES
 from makers.records import record
-from tabled import IMAGES, LIST, face, folder, laid, manifest, told
+from makers.tables import IMAGES, LIST, face, folder, laid, manifest, told
 
 from kiln.core.errors import UserError
 from kiln.modalities.image.pictures import encode_png

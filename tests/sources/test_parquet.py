@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 from makers.images import png
 from makers.records import PARTS, record
-from tabled import face, folder, manifest, parquet, picture, settings
+from makers.tables import face, folder, manifest, parquet, picture, settings
 
 from kiln.core.errors import UserError
 from kiln.sources import parquet as parquets

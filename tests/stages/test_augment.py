@@ -33,12 +33,12 @@ def test_augmentation_differ_from_each_other_and_with_the_seed(tmp_path):
 
 
 def test_online_and_off_write_no_views(project):
-    project.stage("fetch")
-    project.stage("clean")
+    project.call("fetch")
+    project.call("clean")
     off = {"augment__mode": "offline", **{f"augment__image__{strength}": 0 for strength in OFF}}
     for told, changes in {"online": {"augment__mode": "online"}, "off": off}.items():
         project.set(**changes)
-        done = project.stage("augment")
+        done = project.call("augment")
         assert f"augment: {told}; 0 views of" in done.stdout
         assert not list((project.folder / "data/augmented").rglob("*.parquet"))
         assert (project.folder / "data/augmented/policy.json").is_file()

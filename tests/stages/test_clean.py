@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from makers.datasets import whole
+from makers.effort import examples, full
 from makers.images import noise, png
 from makers.photographs import crowd, photographs
 from makers.pngs import put_in
@@ -122,7 +123,7 @@ def examined(facts, near, monkeypatch, **policy) -> clean.Examined:
 ACTION = st.sampled_from(["drop", "flag", "keep"])
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(120), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(  # found by chance: an image near the second of two exact copies, which the search never sees
     rows=[("a", None, None)] * 2 + [("a", None, "u")] * 2,
     splitless=False,
@@ -216,8 +217,10 @@ def test_training_copies_of_test_decoding_go_by_policy_but_exact_ones_always(pol
         assert near["detail"][[0, 5]].tolist() == ["copy of a test image", "copy of a copy of a test image"]
 
 
-@pytest.mark.parametrize("policy", ["drop", "leaks", "flag", "keep"])
-@pytest.mark.parametrize("given", [False, True])
+CROWDS = [(given, policy) for given in (True, False) for policy in ("leaks", "drop", "flag", "keep")]
+
+
+@pytest.mark.parametrize(("given", "policy"), [CROWDS[0], *full(*CROWDS[1:])])
 def test_crowds_of_copies_stay_together_through_the_real_search(given, policy):
     pictures, size = photographs(160), 20
     crowds = [crowd(image, size, np.random.default_rng(n)) for n, image in enumerate(pictures[:3])]
@@ -386,13 +389,13 @@ def small(project):
     (source / "a/copy.png").write_bytes(png(ord("a") * 100))
     (source / "b/text.jpg").write_text("no image")
     project.set(fetch__source="images")
-    project.stage("fetch")
+    project.call("fetch")
     return project
 
 
 def test_the_stage_lists_what_it_sets_aside(small):
     (small.folder / "data/corrections.csv").write_text("id,label\na/1.png,b\nb/2.png,\n")
-    done = small.stage("clean")
+    done = small.call("clean")
     assert "15 of 18 images as 8x8 gray" in done.stdout and "; 1 label corrected" in done.stdout
     assert "set aside: 1 left_out, 1 undecodable, 1 exact_duplicate" in done.stdout
     gone = pd.read_parquet(small.folder / "data/clean/set_aside.parquet").set_index("id")
@@ -419,14 +422,13 @@ def test_the_stage_lists_what_it_sets_aside(small):
 
 def test_a_dry_run_writes_nothing(small):
     before = {*small.folder.rglob("*")}
-    done = small.stage("clean", "--dry-run")
+    done = small.call("clean", "--dry-run")
     assert {*small.folder.rglob("*")} - before <= {small.folder / "data/.clean.lock"}
     assert "undecodable                  1         0" in done.stdout
     assert "a/copy.png  (a)  see a/0.png" in done.stdout
     # The same sentence as the real run, whatever it tells.
-    assert (
-        done.stdout.splitlines()[-1].replace("clean would say: ", "clean: ") in small.stage("clean").stdout.splitlines()
-    )
+    said = done.stdout.splitlines()[-1].replace("clean would say: ", "clean: ")
+    assert said in small.call("clean").stdout.splitlines()
 
 
 def test_a_dry_run_tells_what_the_run_would(monkeypatch):
@@ -444,6 +446,7 @@ def test_a_dry_run_tells_what_the_run_would(monkeypatch):
     assert said.splitlines()[-1].startswith("clean would stop: class ill has no image left for train")
 
 
+@pytest.mark.full
 def test_twice_the_same_bytes(small):
     small.stage("clean")
     first = {path: path.read_bytes() for path in (small.folder / "data/clean").rglob("*") if path.is_file()}

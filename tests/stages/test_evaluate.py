@@ -14,6 +14,7 @@ from kiln.networks import artifact
 from kiln.store import dataset
 
 
+@pytest.mark.full
 def test_mirror_images_are_scored_where_asked_for(trained, tmp_path):
     for name in ("clean", "model"):
         shutil.copytree(trained.folder / "data" / name, tmp_path / "data" / name)
@@ -30,8 +31,8 @@ def test_mirror_images_are_scored_where_asked_for(trained, tmp_path):
     assert scored["test_flipped"]["accuracy"] < plain["test"]["accuracy"]
 
 
-def test_the_stages_files_agree_with_each_other(trained):
-    folder = trained.folder / "data/evaluation"
+def test_the_stages_files_agree_with_each_other(small):
+    folder = small.folder / "data/evaluation"
     summary = files.read_json(folder / "summary.json")
     predicted = pq.read_table(folder / "predictions.parquet").to_pandas()
     for split, rows in predicted.groupby("split"):
@@ -54,6 +55,7 @@ def test_the_stages_files_agree_with_each_other(trained):
     assert (mistakes["probability"].diff().dropna() <= 0).all()
 
 
+@pytest.mark.full
 def test_the_trained_model_gets_worse_with_the_strength_of_a_corruption(trained):
     folder = trained.folder / "data/evaluation"
     table, summary = pd.read_csv(folder / "robustness.csv"), files.read_json(folder / "summary.json")
@@ -68,12 +70,12 @@ def test_the_trained_model_gets_worse_with_the_strength_of_a_corruption(trained)
     assert summary["robustness"]["mean"] == pytest.approx(table["accuracy"][1:].mean(), rel=1e-5)
 
 
-def test_the_gap_is_train_less_test_and_the_temperature_comes_from_validation(trained):
-    summary = files.read_json(trained.folder / "data/evaluation/summary.json")
+def test_the_gap_is_train_less_test_and_the_temperature_comes_from_validation(small):
+    summary = files.read_json(small.folder / "data/evaluation/summary.json")
     assert summary["gap"]["accuracy"] == pytest.approx(
         summary["train"]["accuracy"] - summary["test"]["accuracy"], abs=1e-5
     )
-    table = pq.read_table(trained.folder / "data/evaluation/predictions.parquet").to_pandas()
+    table = pq.read_table(small.folder / "data/evaluation/predictions.parquet").to_pandas()
     validation = table[table["split"] == "validation"]
     classes = sorted(table["label"].unique())
     labels = validation["label"].map(classes.index).to_numpy()
@@ -81,8 +83,8 @@ def test_the_gap_is_train_less_test_and_the_temperature_comes_from_validation(tr
     assert summary["test_calibrated"]["temperature"] == pytest.approx(expected, rel=1e-4)
 
 
-def test_the_logits_are_those_behind_the_probabilities(trained):
-    folder = trained.folder / "data"
+def test_the_logits_are_those_behind_the_probabilities(small):
+    folder = small.folder / "data"
     data, classifier = dataset.open_dataset(folder / "clean", "pixels"), artifact.load(folder / "model")
     found = predictions.predict_split(classifier, data, "validation")
     assert softmax(predictions.predict_logits(classifier, data, "validation"), axis=1) == pytest.approx(
@@ -90,8 +92,8 @@ def test_the_logits_are_those_behind_the_probabilities(trained):
     )
 
 
-def test_a_model_of_other_classes_is_refused(trained, tmp_path):
-    project = Project.at(shutil.copytree(trained.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("cache")))
+def test_a_model_of_other_classes_is_refused(small, tmp_path):
+    project = Project.at(shutil.copytree(small.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("cache")))
     folder = project.folder / "data/model"
     described = files.read_json(folder / "model.json")
     described["classes"] = [f"{name}!" for name in described["classes"]]

@@ -51,6 +51,7 @@ def test_the_users_folder_is_packed_byte_for_byte(project):
         assert row["label"] == row["id"].split("/")[0]
 
 
+@pytest.mark.full
 def test_twice_the_same_bytes(project):
     project.stage("fetch")
     first = (project.folder / "data/raw/manifest.json").read_bytes()

@@ -49,9 +49,9 @@ def test_description():
 
 
 def test_only_train_is_fitted(project):
-    project.stage("fetch")
-    project.stage("clean")
-    project.stage("normalize")
+    project.call("fetch")
+    project.call("clean")
+    project.call("normalize")
     data = dataset.open_dataset(project.folder / "data/clean", "pixels")
     fitted = files.read_json(project.folder / "data/normalized/normalizer.json")
     pixels = whole(data, "train").pixels

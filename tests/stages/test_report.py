@@ -4,16 +4,16 @@ import shutil
 
 import pandas as pd
 import pytest
+from makers.pages import Tags
 from makers.projects import Project
-from test_rendering import Tags
 
 from kiln.modalities.image import corruptions
 from kiln.quality import findings
 
 
 @pytest.fixture(scope="module")
-def html(trained):
-    return (trained.folder / "metrics/report.html").read_text()
+def html(small):
+    return (small.folder / "metrics/report.html").read_text()
 
 
 def test_the_page_needs_and_runs_nothing(html):
@@ -41,8 +41,8 @@ def test_the_page_shows_every_section_without_code(html):
     assert "sections.summary(evidence)" not in html
 
 
-def test_the_metrics_are_finite_scalars_under_fixed_keys(trained):
-    metrics = json.loads((trained.folder / "metrics/metrics.json").read_text())
+def test_the_metrics_are_finite_scalars_under_fixed_keys(small):
+    metrics = json.loads((small.folder / "metrics/metrics.json").read_text())
     flat = pd.json_normalize(metrics).iloc[0]
     names = ("images", *metrics.SPLIT_METRICS)  # ten classes have every figure
     keys = {f"{split}.{name}" for split in ("train", "validation", "test") for name in names}
@@ -60,16 +60,16 @@ def test_the_metrics_are_finite_scalars_under_fixed_keys(trained):
     assert all(isinstance(value, int | float) and math.isfinite(value) for value in flat)
 
 
-def test_the_files_for_git_are_small(trained):
-    for path in (trained.folder / "metrics").rglob("*"):
+def test_the_files_for_git_are_small(small):
+    for path in (small.folder / "metrics").rglob("*"):
         assert path.is_dir() or path.name == "report.html" or path.stat().st_size < 100_000
 
 
-def test_a_failing_cell_fails_the_stage_and_publishes_nothing(trained, tmp_path):
+def test_a_failing_cell_fails_the_stage_and_publishes_nothing(small, tmp_path):
     folder = tmp_path / "copy"
     project = Project(folder)
     shutil.rmtree(folder / "metrics")
-    shutil.copytree(trained.folder / "data", folder / "data", dirs_exist_ok=True)
+    shutil.copytree(small.folder / "data", folder / "data", dirs_exist_ok=True)
     notebook = folder / "stages/report.ipynb"
     content = json.loads(notebook.read_text())
     content["cells"][3]["source"] = ["1 / 0"]

@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from test_optimizers import network
+from makers.networks import one_weight
 
 from kiln.networks.backend import keras
 from kiln.training.averaging import Average
 
 
 def averaged(restart: bool) -> tuple[Average, keras.Model, list[float]]:
-    made, own = network(), []
+    made, own = one_weight(), []
     average = Average(made, 0.2, 2, restart)
     for value in (1.0, 2.0, 3.0, 4.0):
         made.set_weights([np.full((1, 1), value), np.zeros(1)])
@@ -30,7 +30,7 @@ def test_the_average_by_hand():
 
 
 def test_without_decay_nothing_is_averaged():
-    made = network()
+    made = one_weight()
     average = Average(made, 0.0)
     made.set_weights([np.ones((1, 1)), np.ones(1)])
     average.step_ended()

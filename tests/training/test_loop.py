@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from makers.effort import full
 from makers.images import noise
 from makers.networks import classifier, smallest
 from makers.settings import OFF, settings
@@ -46,15 +47,17 @@ def fit(data: Feed, plan=NO_POLICY, validation=None, name="article_cnn", model=N
     [
         {},
         {"loss": "squared_error"},
-        {"optimizer": "sgd", "lr": 0.05},
-        {"optimizer": "adamw", "weight_decay": 0.01},
-        {"optimizer": "lion", "lr": 0.001},
         {"optimizer": "muon", "lr": 0.02, "side_lr": 0.005},
-        {"schedule": "plateau"},
-        {"schedule": "one_cycle", "lr": 0.005},
-        {"label_smoothing": 0.1, "class_weight": "balanced"},
-        {"ema": 0.9},
         {"ema": 0.5, "ema_every": 5, "ema_restart": True},
+        *full(
+            {"optimizer": "sgd", "lr": 0.05},
+            {"optimizer": "adamw", "weight_decay": 0.01},
+            {"optimizer": "lion", "lr": 0.001},
+            {"schedule": "plateau"},
+            {"schedule": "one_cycle", "lr": 0.005},
+            {"label_smoothing": 0.1, "class_weight": "balanced"},
+            {"ema": 0.9},
+        ),
     ],
     ids=str,
 )
@@ -64,7 +67,7 @@ def test_a_handful_is_learnt_by_heart(handful, changes):
     assert history["validation_accuracy"].iloc[-1] == 1
 
 
-@pytest.mark.parametrize("name", sorted(registry.ZOO))
+@pytest.mark.parametrize("name", ["fast_cnn", *full(*sorted({*registry.ZOO} - {"fast_cnn"}))])
 def test_every_model_learns_a_handful_and_comes_back_from_disk(name, tmp_path):
     data = feed(tmp_path, shape=(16, 16, 1))
     model = {**smallest(name), "dropout": 0.0, **({"depth": 2} if name == "vit" else {})}
@@ -104,7 +107,7 @@ def test_the_epochs_loss_is_the_mean_over_its_images(handful):
     assert history["validation_loss"][0] == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["article_cnn", "fast_cnn", "mlp"])
+@pytest.mark.parametrize("name", ["mlp", *full("article_cnn", "fast_cnn")])
 def test_the_same_seed_gives_the_same_weights(handful, name):
     model = {"width": 0.25, "dropout": 0.3}
     more = {"name": name, "model": model, "mixup": 0.5, "plan": FLIPS}
@@ -113,7 +116,7 @@ def test_the_same_seed_gives_the_same_weights(handful, name):
     assert any((a != b).any() for a, b in zip(one, three, strict=True))
 
 
-@pytest.mark.parametrize("monitor", ["loss", "accuracy", "f1"])
+@pytest.mark.parametrize("monitor", ["f1", *full("loss", "accuracy")])
 def test_early_stopping_keeps_the_best_weights(tmp_path, monitor):
     data, elsewhere = feed(tmp_path), feed(tmp_path, shift=1)  # what it learns is wrong there
     made, history, kept = fit(
@@ -152,7 +155,7 @@ def test_the_averaged_weights_are_validated_and_kept(handful):
     assert any((a != b).any() for a, b in zip(made.get_weights(), plain.get_weights(), strict=True))
 
 
-@pytest.mark.parametrize("keep", ["last", "best"])
+@pytest.mark.parametrize("keep", ["best", *full("last")])
 def test_statistics_of_normalisation_are_computed_anew_without_views(handful, keep):
     how = {"name": "fast_cnn", "model": {"width": 0.25}, "plan": FLIPS, "keep": keep, "batch_size": 13}
     made, _, _ = fit(handful, **how, precise_norm=True)
@@ -187,7 +190,7 @@ def test_new_statistics_are_the_same_of_a_streamed_set(handful, tmp_path):
         assert a == pytest.approx(b, abs=1e-4)
 
 
-@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("precision", ["mixed_float16", *full("mixed_bfloat16")])
 def test_mixed_precision_trains(handful, precision):
     made = classifier(precision=precision)
     chosen = settings(**{**PLAIN, "epochs": 60, "batch_size": 13, "clip": "global_norm", "precision": precision})
@@ -196,6 +199,7 @@ def test_mixed_precision_trains(handful, precision):
     assert history["lr"].iloc[-1] == pytest.approx(chosen.lr)
 
 
+@pytest.mark.full
 def test_the_head_learns_first_then_the_body_at_its_own_rate(tmp_path):
     data = feed(tmp_path, shape=(32, 32, 3))
     none = {"method": "none", "offset": [0.0] * 3, "scale": [1.0] * 3}

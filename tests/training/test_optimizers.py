@@ -1,9 +1,12 @@
 """Optimisers against hand-worked numbers."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
+from makers.effort import full
+from makers.networks import one_weight
 from makers.settings import settings
 
 from kiln.networks import prediction
@@ -11,14 +14,8 @@ from kiln.networks.backend import keras
 from kiln.training import losses, muon, optimizers
 
 
-def network(**options) -> keras.Model:
-    """One weight of 0 and one bias of 0."""
-    inputs = keras.Input((1,))
-    return keras.Model(inputs, keras.layers.Dense(1, kernel_initializer="zeros", name="logits", **options)(inputs))
-
-
 def step(gradient: list[float], steps: int = 1, start: float = 0.0, **changes) -> np.ndarray:
-    made = network()
+    made = one_weight()
     made.set_weights([np.full((1, 1), start), np.full(1, start)])
     optimizer = optimizers.build_optimizer(settings(**{"lr": 1.0, "clip": "none", **changes}), made)
     optimizer.build(made.trainable_variables)
@@ -53,7 +50,7 @@ def test_every_optimizer_clips(optimizer):
 
 def test_lion_clips():
     # It takes the sign alone, of 0.9 momentum and 0.1 gradient: a cut gradient shows in the step after it.
-    made = network()
+    made = one_weight()
     optimizer = optimizers.build_optimizer(settings(optimizer="lion", lr=1.0, clip="value", clip_at=1.0), made)
     optimizer.build(made.trainable_variables)
     for gradient in (100.0, -1.0):
@@ -150,7 +147,7 @@ def test_a_shortcut_past_the_normalisation_counts():
     assert optimizers.normed_kernels(keras.Model(inputs, keras.layers.Add()([x, y]))) == []
 
 
-@pytest.mark.parametrize("name", ["article_cnn", "vgg", "alexnet", "resnet", "fast_cnn", "wide_resnet"])
+@pytest.mark.parametrize("name", ["article_cnn", "fast_cnn", *full("vgg", "alexnet", "resnet", "wide_resnet")])
 def test_what_is_kept_at_a_norm_may_have_any_length(name):
     from makers.networks import classifier, smallest
 
@@ -171,10 +168,19 @@ def test_what_is_kept_at_a_norm_may_have_any_length(name):
         kernels[path].assign(own)
 
 
-def kernels_after(name: str, decay: float) -> dict[str, np.ndarray]:
+def two_layers() -> keras.Model:
+    """A convolution that a normalisation follows, and one that none does."""
+    keras.utils.set_random_seed(0)
+    return chain(convolution("normed"), keras.layers.BatchNormalization(), convolution("free"), shape=(16, 16, 3))
+
+
+def of_the_zoo(name: str) -> keras.Model:
     from makers.networks import classifier, smallest
 
-    made = prediction.logits_of(classifier(name, (16, 16, 3), 3, **smallest(name)))
+    return prediction.logits_of(classifier(name, (16, 16, 3), 3, **smallest(name)))
+
+
+def kernels_after(made: keras.Model, decay: float) -> dict[str, np.ndarray]:
     chosen = settings(optimizer="muon", weight_decay=decay, lr=0.05, clip="none")
     made.compile(optimizers.build_optimizer(chosen, made), losses.cross_entropy)
     generator = np.random.default_rng(0)
@@ -184,12 +190,12 @@ def kernels_after(name: str, decay: float) -> dict[str, np.ndarray]:
     return {v.path: np.asarray(v) for v in made.trainable_variables if v.path.endswith("kernel")}
 
 
-@pytest.mark.parametrize("name", ["fast_cnn", "wide_resnet"])
+@pytest.mark.parametrize("name", ["two layers", *full("fast_cnn", "wide_resnet")])
 def test_weight_decay_shortens_every_kernel_that_muon_does_not_keep_at_a_norm(name):
-    from makers.networks import classifier, smallest
-
-    normed = optimizers.normed_kernels(classifier(name, (16, 16, 3), 3, **smallest(name)))
-    free, decayed = kernels_after(name, 0.0), kernels_after(name, 2.0)
+    build = two_layers if name == "two layers" else partial(of_the_zoo, name)
+    normed = optimizers.normed_kernels(build())
+    assert normed
+    free, decayed = kernels_after(build(), 0.0), kernels_after(build(), 2.0)
     for path in free:
         ratio = np.linalg.norm(decayed[path]) / np.linalg.norm(free[path])
         assert ratio == pytest.approx(1, abs=0.05) if path in normed else ratio < 0.9, path

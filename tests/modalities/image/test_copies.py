@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from makers.effort import examples, full
 from makers.images import noise
 from makers.photographs import crowd, photographs, things
 from PIL import Image
@@ -48,7 +49,7 @@ def found(pixels: np.ndarray) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("copy", [shifted, encoded, brighter, mirrored, cropped])
-@pytest.mark.parametrize("shape", [(32, 32), (48, 64)])
+@pytest.mark.parametrize("shape", [(48, 64), *full(((32, 32),))])
 def test_every_kind_of_copy_is_found_and_nothing_else(copy, shape):
     originals = photographs(40, *shape)
     pixels = np.concatenate([originals, np.stack([copy(image) for image in originals[:10]])])
@@ -113,7 +114,7 @@ def test_only_usable_rows_of_a_memory_map_are_paired_the_same_with_any_workers(t
     assert copies.find(mapped, usable, seed=0).pairs.equals(first)
 
 
-@pytest.mark.parametrize("side", [32, 64])
+@pytest.mark.parametrize("side", [32, *full(64)])
 def test_things_of_one_kind_on_one_ground_are_no_copies_but_copies_of_them_are(side):
     originals = things(150, side)
     kinds = np.repeat([shifted, darker, mirrored], 10)
@@ -156,6 +157,7 @@ def test_dark_things_of_one_kind_are_no_copies():
     assert found(pixels) == []
 
 
+@pytest.mark.full
 def test_coarse_copies_of_alike_screens_are_found():
     generator = np.random.default_rng(0)
     screens = []
@@ -180,7 +182,7 @@ def test_a_border_that_is_given_stands():
     assert len(lenient.pairs) and lenient.border == 0.5 and lenient.pairs["score"].min() >= 0.5
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(15))
 @given(st.lists(st.integers(2, 60), min_size=1, max_size=3), st.integers(0, 1000))
 def test_crowds_of_copies_are_found_whole(sizes, seed):
     generator = np.random.default_rng(seed)

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from makers.images import png
-from makers.projects import ROOT
-from makers.records import PARTS
 
 from kiln import params
 from kiln.sources import containers, records
 from kiln.sources import manifest as manifests
 from kiln.sources import parquet as parquets
+from makers.images import png
+from makers.projects import ROOT
+from makers.records import PARTS
 
 FETCH = params.load(ROOT / "params.yaml").fetch
 
