@@ -1,6 +1,7 @@
 """Settings of the default params, with changes."""
 
 from kiln import params
+from kiln.params import schema
 from makers.projects import ROOT
 
 BASE = params.load(ROOT / "params.yaml").train
@@ -11,3 +12,13 @@ def settings(**changes) -> params.Train:
 
 
 OFF = {"rotate": 0, "scale": 0, "crop": 0, "flip": 0, "brightness": 0, "contrast": 0, "cutout": 0}
+
+
+def clean_settings(*inputs: str, **changes) -> params.Clean:
+    """The clean section's defaults for parts of modality image, with changes: ``image__min_side=4`` of one part."""
+    inputs = inputs or ("image",)
+    content = {name: {} for name in inputs}
+    for key, value in changes.items():
+        part, _, name = key.rpartition("__")
+        (content[part] if part else content)[name] = value
+    return schema.model_for(dict.fromkeys(inputs, "image")).model_fields["clean"].annotation(**content)
