@@ -1,5 +1,9 @@
 """Settings of the default params, with changes."""
 
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
 from kiln import params
 from kiln.params import schema
 from makers.projects import ROOT
@@ -22,3 +26,17 @@ def clean_settings(*inputs: str, **changes) -> params.Clean:
         part, _, name = key.rpartition("__")
         (content[part] if part else content)[name] = value
     return schema.model_for(dict.fromkeys(inputs, "image")).model_fields["clean"].annotation(**content)
+
+
+def configure(folder: Path, **changes) -> None:
+    """Write the default params.yaml to a folder, with changes: ``augment__image__flip=0.5``."""
+    yaml = YAML()
+    content = yaml.load((ROOT / "params.yaml").read_text())
+    for key, value in changes.items():
+        *sections, name = key.split("__")
+        place = content
+        for section in sections:
+            place = place[section]
+        place[name] = value
+    with (folder / "params.yaml").open("w") as file:
+        yaml.dump(content, file)
