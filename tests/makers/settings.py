@@ -1,5 +1,6 @@
 """Settings of the default params, with changes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -28,10 +29,15 @@ def clean_settings(*inputs: str, **changes) -> params.Clean:
     return schema.model_for(dict.fromkeys(inputs, "image")).model_fields["clean"].annotation(**content)
 
 
-def configure(folder: Path, **changes) -> None:
-    """Write the default params.yaml to a folder, with changes: ``augment__image__flip=0.5``."""
+def configure(folder: Path, inputs: Sequence[str] = ("image",), **changes) -> None:
+    """Write the default params.yaml to a folder, of parts of modality image, with changes: ``clean__image__size=8``."""
     yaml = YAML()
     content = yaml.load((ROOT / "params.yaml").read_text())
+    content["inputs"] = dict.fromkeys(inputs, "image")
+    for name, section in content.items():
+        if name != "inputs" and isinstance(section, dict) and "image" in section:
+            knobs = section.pop("image")
+            section.update({part: dict(knobs) for part in inputs})
     for key, value in changes.items():
         *sections, name = key.split("__")
         place = content
