@@ -51,7 +51,7 @@ def show_views(data: dataset.Dataset, plan: views.Plan, seed: int) -> dict[str, 
 
 def main() -> None:
     """Augment the train split of data/clean/ by the augment section of params.yaml."""
-    everything = params.load()
+    everything = params.load(uses="augment")
     settings, seed = everything.augment, everything.seed
     files.verify(SOURCE)
     data = dataset.open_dataset(SOURCE, "clean")

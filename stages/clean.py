@@ -67,7 +67,7 @@ def save(
 def main() -> None:
     """Clean data/raw/ into data/clean/, or say what that would do."""
     dry_run = wants_dry_run()
-    everything = params.load()
+    everything = params.load(uses="clean")
     settings, seed = everything.clean, everything.seed
     files.verify(SOURCE)
     raw, verdicts = dataset.open_dataset(SOURCE, "raw"), corrections.read()

@@ -64,7 +64,7 @@ def save(tables: dict[str, pd.DataFrame], predicted: pa.Table, shown: pa.Table, 
 
 def main() -> None:
     """Evaluate data/model/ on data/clean/."""
-    everything = params.load()
+    everything = params.load(uses="evaluate")
     settings, seed = everything.evaluate, everything.seed
     data, classifier = load_inputs()
 
@@ -73,11 +73,11 @@ def main() -> None:
     labels, units = test["labels"], predictions.number_units(test["units"])
     scored, per_class = scoring.score(labels, test["probabilities"], data.classes, settings.resamples, seed, units)
     flipped = None
-    if settings.flip:
+    if any(part.modality.wants_test_views(settings.parts[name]) for name, part in data.parts.items()):
         both = predictions.predict_split(classifier, data, "test", average_views=True)["probabilities"]
         flipped, _ = scoring.score(labels, both, data.classes, settings.resamples, seed, units)
     summary = scoring.summarize(outputs, scored, flipped)
-    used = min(settings.robustness_images, len(labels))
+    used = min(settings.robustness_samples, len(labels))
     first = robustness.read_first(data, "test", used)
     corrupted = robustness.score_corrupted(classifier, first, labels[:used], units[:used], seed)
     if used:

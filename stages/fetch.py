@@ -13,7 +13,7 @@ OUTPUT = Path("data/raw")
 
 def main() -> None:
     """Fetch the source of params.yaml's fetch section."""
-    everything = params.load()
+    everything = params.load(uses="fetch")
     parts, surprises = list(everything.inputs), Surprises()
     summary = summaries.Summary(surprises)
     records = reading.read(everything.fetch, everything.inputs, everything.seed, surprises)

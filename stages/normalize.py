@@ -23,7 +23,7 @@ def count(data: dataset.Dataset, split: str) -> dict:
 
 def main() -> None:
     """Fit and describe; the values stay as they are, the model's first layer applies the map."""
-    settings = params.load().normalize
+    settings = params.load(uses="normalize").normalize
     files.verify(SOURCE)
     data = dataset.open_dataset(SOURCE, "clean")
     counts = {split: count(data, split) for split in dataset.SPLITS}

@@ -35,11 +35,12 @@ def load_inputs() -> tuple[dataset.Dataset, dataset.Dataset, views.Plan, dict]:
 
 def main() -> None:
     """Train on data/clean/ and its views into data/model/."""
-    settings = params.load().train
-    registry.check(settings.model)
+    everything = params.load(uses="train")
+    settings = everything.train
+    registry.check(settings.model.name)
     clean, augmented, plan, fitted = load_inputs()
 
-    how, weights = registry.settle(settings, clean.parts, fitted), pretrained.find_weights(settings)
+    how, weights = registry.settle(settings, clean.parts, fitted), pretrained.find_weights(settings.model)
     keras.utils.set_random_seed(settings.seed)
     precision = backend.precision(settings.precision)
     classifier = registry.build(how, clean.parts, len(clean.classes), fitted, precision)
@@ -49,7 +50,8 @@ def main() -> None:
     train = Feed([(clean, "train"), (augmented, "train")], settings.memory)
     validation = Feed([(clean, "validation")], settings.memory)
     registry.prepare(classifier, train.first(registry.ADAPT_IMAGES), weights)
-    print(f"train: {settings.model} of {classifier.count_params():,} parameters on {train.rows:,} samples, {precision}")
+    size = f"{classifier.count_params():,} parameters"
+    print(f"train: {settings.model.name} of {size} on {train.rows:,} samples, {precision}")
 
     keeper = checkpoint.Keeper(checkpoint.FOLDER / checkpoint.identity(settings, INPUTS, precision), console.say)
     print_epoch = console.epoch_printer(settings.epochs)
@@ -60,6 +62,8 @@ def main() -> None:
         files.write_csv(folder / "history.csv", history)
         described = summary.summarize(folder, classifier, settings, train.rows, history, kept)
         files.write_json(folder / "summary.json", described)
+        # What DVC knows train to depend on; another section would be out of date where it alone changed.
+        files.write_json(folder / "params.json", {"train": params.resolved(everything)["train"]})
     keeper.clear()
     print(f"train: epoch {kept} kept, validation accuracy {history['validation_accuracy'][kept - 1]:.2%}")
 

@@ -1,4 +1,4 @@
-"""``kiln models``: the models that train.model can name."""
+"""``kiln models``: the models that train.model.name can be."""
 
 import click
 
@@ -11,7 +11,7 @@ import click
 def command(names: tuple[str, ...], image_size: tuple[int, int], channels: int, classes: int) -> None:
     """List models: size, cost, when to choose which.
 
-    NAME is a value of train.model, by default all but those of keras.applications.
+    NAME is a value of train.model.name, by default all but those of keras.applications.
     """
     from kiln import params
     from kiln.core import entry
@@ -21,10 +21,12 @@ def command(names: tuple[str, ...], image_size: tuple[int, int], channels: int, 
         settings, shape = params.load().train, (*image_size, channels)
         for name in names:
             registry.check(name)
-        print(f"Images of {shape[0]}x{shape[1]}x{shape[2]}, {classes} classes; train.depth and width change them.\n")
+        print(
+            f"Images of {shape[0]}x{shape[1]}x{shape[2]}, {classes} classes; train.model.depth and width change them.\n"
+        )
         print(catalogue.table([catalogue.row(name, settings, shape, classes) for name in names or registry.ZOO]))
         if not names:
-            print(f"\nAnd {applications.PREFIX}<Name>, with or without trained weights (train.weights):")
+            print(f"\nAnd {applications.PREFIX}<Name>, with or without trained weights (train.model.weights):")
             print(catalogue.others())
 
     entry.run(list_models, "models")

@@ -24,7 +24,7 @@ def command(paths: tuple[str, ...], in_json: bool, flip: bool, model: Path) -> N
     in order; or - for paths on standard input, one per line. What cannot be read is
     reported on standard error, with exit code 1 at the end.
     """
-    from kiln.core import entry, figures
+    from kiln.core import entry, phrases
     from kiln.deployment import predictor
     from kiln.networks import artifact
 
@@ -33,6 +33,6 @@ def command(paths: tuple[str, ...], in_json: bool, flip: bool, model: Path) -> N
         listed = predictor.listed(paths, getattr(sys.stdin, "buffer", ()))
         results = predictor.classify(classifier, listed, flip)
         if failed := predictor.print_results(results, classifier.classes, in_json):
-            sys.exit(f"predict: {figures.plural(failed, 'file')} could not be read" if in_json else 1)
+            sys.exit(f"predict: {phrases.plural(failed, 'file')} could not be read" if in_json else 1)
 
     entry.run(predict, "predict")

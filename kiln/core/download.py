@@ -42,10 +42,10 @@ class Keys:
         deadline: holds the seconds for everything; None where they are fixed.
     """
 
-    url: str = "fetch.url"
-    sha256: str = "fetch.sha256"
+    url: str = "fetch.source.url"
+    sha256: str = "fetch.source.sha256"
     path: str = "fetch.path"
-    deadline: str | None = "fetch.deadline"
+    deadline: str | None = "fetch.source.deadline"
 
 
 @dataclass(frozen=True)
@@ -246,7 +246,7 @@ def _ask(session, task: _Task, path: Path, tag: str | None):
 
 
 def _receive(task: _Task, response, path: Path) -> bool:
-    """Write what comes; tell whether it is all."""
+    """Write what arrives; return whether it is complete."""
     from urllib3.exceptions import HTTPError
 
     going_on = response.status_code == 206

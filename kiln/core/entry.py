@@ -75,7 +75,7 @@ def run(main: Callable[[], None], name: str, output: Path | None = None) -> None
             sys.exit(
                 f"{name}: the backend has no deterministic GPU kernel for a layer of this network: set "
                 "TF_DETERMINISTIC_OPS=0 in the environment to go without, where two runs may differ in their last "
-                "bits, or choose another train.model"
+                "bits, or choose another train.model.name"
             )
         if not any(words in str(error) for words in _EXHAUSTED):
             raise

@@ -1,25 +1,28 @@
-"""Test images to look at: the surest mistakes and some right ones, with what speaks for the prediction."""
+"""Test samples to look at: the surest mistakes and some right ones, with what speaks for the prediction."""
+
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
 
-from kiln.evaluation import explanations
-from kiln.modalities.image import pictures
+from kiln.evaluation.neighbours import Neighbours, find_neighbours
+from kiln.modalities.base import Part
 from kiln.networks import artifact
+from kiln.networks.explained import PartNetwork
 from kiln.store import dataset
 
 RIGHT_SHOWN = 4  # exhibits that are classified rightly
+_SHOWN = {"part": pa.string(), "title": pa.string(), "kind": pa.string(), "content": pa.binary()}
+SHOWN = pa.list_(pa.struct(_SHOWN))
 SCHEMA = pa.schema(
     {
         "id": pa.string(),
         "label": pa.string(),
         "prediction": pa.string(),
         "probability": pa.float64(),
-        "image": pa.binary(),
-        "occlusion": pa.binary(),
-        "grad_cam": pa.binary(),
+        "shown": SHOWN,
         "neighbours": pa.list_(
-            pa.struct({"id": pa.string(), "label": pa.string(), "cosine": pa.float64(), "image": pa.binary()})
+            pa.struct({"id": pa.string(), "label": pa.string(), "cosine": pa.float64(), "shown": SHOWN})
         ),
     }
 )
@@ -47,59 +50,75 @@ def choose_rows(labels: np.ndarray, probabilities: np.ndarray, mistakes: int) ->
     return np.append(surest_mistakes(labels, probabilities, mistakes), right)
 
 
-def read_rows(data: dataset.Dataset, split: str, rows: np.ndarray) -> np.ndarray:
-    """Read some rows of a split, in the order of ``rows``: uint8 [M, H, W, C]."""
-    found, start = np.empty((len(rows), *data.image_shape), np.uint8), 0
+def read_rows(data: dataset.Dataset, split: str, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Read some rows of a split, in the order of ``rows``: part -> values [M, ...]."""
+    chosen = {name: part.storage.empty(len(rows)) for name, part in data.parts.items()}
+    start = 0
     for batch in data.batches(split):
-        here = (rows >= start) & (rows < start + len(batch.ids))
-        found[here] = batch.pixels[rows[here] - start]
-        start += len(batch.ids)
-    return found
+        here = (rows >= start) & (rows < start + len(batch))
+        for name, values in batch.parts.items():
+            chosen[name][here] = values[rows[here] - start]
+        start += len(batch)
+    return chosen
 
 
 def make_exhibits(
     classifier: artifact.Classifier, data: dataset.Dataset, output: dict[str, np.ndarray], rows: np.ndarray
 ) -> pa.Table:
-    """Show test images, where the model looks, and the training images that it takes for most alike.
+    """Show test samples, where the model looks, and the training samples that it takes for most alike.
 
     Args:
         classifier: the model.
         data: clean's.
         output: of ``predict_split`` on test.
-        rows: of the images.
+        rows: of the samples.
 
     Returns:
-        id, label, prediction, probability, image (PNG), occlusion (PNG), grad_cam (PNG, or null),
-        neighbours (a list of id, label, cosine, image).
+        id, label, prediction, probability, shown (part, title, kind, content: of the sample itself with the title
+        "sample", then of its explanations), neighbours (a list of id, label, cosine, shown).
     """
+    if not len(rows):
+        return SCHEMA.empty_table()
     names, probabilities = np.array(data.classes, dtype=object), output["probabilities"][rows]
-    pixels, predicted = read_rows(data, "test", rows), probabilities.argmax(axis=1)
-    cams = alike = None
-    if len(rows):
-        cams = explanations.grad_cam(classifier.model, pixels, predicted)
-        alike = explanations.neighbours(classifier.model, pixels, data.batches("train"))
-    parts = []
-    for place, (image, index) in enumerate(zip(pixels, predicted, strict=True)):
-        parts.append(
+    values, predicted = read_rows(data, "test", rows), probabilities.argmax(axis=1)
+    near = find_neighbours(classifier, values, data.batches("train"))
+    explained = {
+        name: part.modality.explain(PartNetwork(classifier, name, values), values[name], predicted)
+        for name, part in data.parts.items()
+    }
+    exhibits = []
+    for place, row in enumerate(rows):
+        shown = show_sample(data.parts, {name: array[place] for name, array in values.items()})
+        for name, parts in explained.items():
+            shown += [{"part": name, "title": title, **exhibit._asdict()} for title, exhibit in parts[place].items()]
+        exhibits.append(
             {
-                "id": str(output["ids"][rows[place]]),
-                "label": names[output["labels"][rows[place]]],
-                "prediction": names[index],
-                "probability": float(probabilities[place, index]),
-                "image": pictures.encode_png(image),
-                "occlusion": explanations.picture(image, explanations.occlusion(classifier.model, image, index)),
-                "grad_cam": None if cams is None else explanations.picture(image, cams[place]),
-                "neighbours": [
-                    {
-                        "id": str(name),
-                        "label": names[label],
-                        "cosine": float(cosine),
-                        "image": pictures.encode_png(near),
-                    }
-                    for name, label, cosine, near in zip(
-                        alike.ids[place], alike.labels[place], alike.cosines[place], alike.pixels[place], strict=True
-                    )
-                ],
+                "id": str(output["ids"][row]),
+                "label": names[output["labels"][row]],
+                "prediction": names[predicted[place]],
+                "probability": float(probabilities[place, predicted[place]]),
+                "shown": shown,
+                "neighbours": list_neighbours(near, place, data.parts, names),
             }
         )
-    return pa.Table.from_pylist(parts, SCHEMA)
+    return pa.Table.from_pylist(exhibits, SCHEMA)
+
+
+def show_sample(parts: Mapping[str, Part], values: Mapping[str, np.ndarray]) -> list[dict]:
+    """Show each part of a sample: part, title, kind, content."""
+    return [
+        {"part": name, "title": "sample", **part.modality.show(values[name])._asdict()} for name, part in parts.items()
+    ]
+
+
+def list_neighbours(near: Neighbours, place: int, parts: Mapping[str, Part], names: np.ndarray) -> list[dict]:
+    """List the neighbours of a sample, the nearest first."""
+    return [
+        {
+            "id": str(near.ids[place, number]),
+            "label": names[near.labels[place, number]],
+            "cosine": float(near.cosines[place, number]),
+            "shown": show_sample(parts, {name: array[place, number] for name, array in near.parts.items()}),
+        }
+        for number in range(near.ids.shape[1])
+    ]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from kiln.core import progress, randomness
-from kiln.evaluation import intervals
+from kiln.evaluation import proportions
 from kiln.modalities.base import STRENGTHS, Part, qualify
 from kiln.networks import artifact
 from kiln.store import dataset
@@ -70,7 +70,7 @@ def score_corrupted(
     table = []
     for name, (_, _, strength, amount), said in zip(named, cases if len(labels) else [], predicted, strict=False):
         right = np.concatenate(said) == labels
-        table.append((f"{name}, {strength}", name, strength, amount, right.mean(), *intervals.share(right, units)))
+        table.append((f"{name}, {strength}", name, strength, amount, right.mean(), *proportions.share(right, units)))
     return pd.DataFrame(table, columns=["case", "corruption", "strength", "amount", "accuracy", "low", "high"])
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from kiln.core import figures, randomness
+from kiln.core import phrases, randomness
 from kiln.evaluation import calibration, intervals
 
 SEEN = ("train", "validation")
@@ -83,13 +83,13 @@ def describe(summary: dict) -> str:
     """One line of what was found."""
     test, interval = summary["test"], summary["test"]["accuracy_ci95"]
     parts = [
-        f"test accuracy {figures.percent(test['accuracy'], 2)} on {figures.plural(test['images'], 'image')}, "
-        f"95 % interval {figures.span(interval['low'], interval['high'], 2)}"
+        f"test accuracy {phrases.percent(test['accuracy'], 2)} on {phrases.plural(test['images'], 'image')}, "
+        f"95 % interval {phrases.span(interval['low'], interval['high'], 2)}"
     ]
     if test["units"] < test["images"]:
-        parts[0] += f" by {figures.grouped(test['units'], test['images'])}"
+        parts[0] += f" by {phrases.grouped(test['units'], test['images'])}"
     if "test_flipped" in summary:
-        parts.append(f"{figures.percent(summary['test_flipped']['accuracy'], 2)} with mirror images")
+        parts.append(f"{phrases.percent(summary['test_flipped']['accuracy'], 2)} with mirror images")
     if "robustness" in summary:
-        parts.append(f"{figures.percent(summary['robustness']['mean'], 2)} when corrupted")
+        parts.append(f"{phrases.percent(summary['robustness']['mean'], 2)} when corrupted")
     return "; ".join(parts)

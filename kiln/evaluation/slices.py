@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from kiln.evaluation import intervals
+from kiln.evaluation import proportions
 from kiln.modalities.base import Part, qualify
 
 PARTS = 4
@@ -73,7 +73,7 @@ def table(
         units: int [N], the same for images that belong together.
 
     Returns:
-        about, slice, images, accuracy, low, high (95 % interval, of ``intervals.share``); slices without
+        about, slice, images, accuracy, low, high (95 % interval, of ``proportions.share``); slices without
         images are left out.
     """
     parts = []
@@ -88,7 +88,7 @@ def table(
     for about, part, chosen in parts:
         images = int(chosen.sum())
         if images:
-            rows.append((about, part, images, right[chosen].mean(), *intervals.share(right[chosen], units[chosen])))
+            rows.append((about, part, images, right[chosen].mean(), *proportions.share(right[chosen], units[chosen])))
     return pd.DataFrame(rows, columns=["about", "slice", "images", "accuracy", "low", "high"])
 
 

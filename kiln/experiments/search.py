@@ -19,9 +19,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from kiln import params
-from kiln.core import figures, git, lifetime
+from kiln.core import git, lifetime
 from kiln.core.errors import UserError
-from kiln.evaluation import comparison
+from kiln.evaluation import comparison, metrics
 
 TRACKED = ("params.yaml", "dvc.lock", "metrics")
 
@@ -40,7 +40,7 @@ def parse(text: str):
     key, equals, space = text.partition("=")
     if not equals or not space:
         raise UserError(f"{text!r} says nothing to search: write KEY=LOW..HIGH, KEY=log(LOW..HIGH) or KEY=ONE,TWO")
-    if key not in params.known_keys() or "." not in key:
+    if key not in params.knobs():
         raise UserError(f"there is no param {key} to search: name one of params.yaml, such as train.lr")
     inner = re.fullmatch(r"log\((.*)\)", space)
     ends = (inner[1] if inner else space).split("..")
@@ -195,7 +195,7 @@ def run_trials(space: Mapping, name: str, metric: str, trials: int, seed: int) -
     Raises:
         UserError: three trials in a row failed.
     """
-    maximize = figures.better(metric) == "higher"
+    maximize = metrics.direction(metric) == "higher"
     failed = 0
     while len(done := history(name, metric)) < trials:
         trial = study(done, space, "maximize" if maximize else "minimize", seed + 1000 * failed).ask(dict(space))
@@ -229,7 +229,7 @@ def search(space: Sequence[str], name: str, metric: str, trials: int, seed: int)
     Raises:
         UserError: something asked for is not possible, or three trials in a row failed.
     """
-    if not metric.startswith("validation.") or not figures.better(metric):
+    if not metric.startswith("validation.") or not metrics.direction(metric):
         raise UserError(f"{metric} is no figure to choose by: name one of validation, as validation.log_loss")
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", name):
         raise UserError(f"--name {name!r}: letters, digits and hyphens, a letter first")
@@ -242,5 +242,5 @@ def search(space: Sequence[str], name: str, metric: str, trials: int, seed: int)
     finally:
         restore()
     values = {number: value for number, (_, value) in done.items()}
-    choose = max if figures.better(metric) == "higher" else min
+    choose = max if metrics.direction(metric) == "higher" else min
     return choose(values, key=values.get), values

@@ -8,7 +8,6 @@ outside of that folder knows what a pixel is.
 A part's *values* are an array whose first axis is the samples.
 """
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +69,26 @@ class Exhibit(NamedTuple):
 _SUFFIXES = {"picture": ".png"}
 
 
+def read_exhibits(folder: Path) -> dict[str, Exhibit]:
+    """Read exhibits that were written to files named after their parts: part -> exhibit, sorted."""
+    kinds = {suffix: kind for kind, suffix in _SUFFIXES.items()}
+    return {path.stem: Exhibit(kinds[path.suffix], path.read_bytes()) for path in sorted(folder.iterdir())}
+
+
+class Explanation(NamedTuple):
+    """What an explanation is, for the report.
+
+    Attributes:
+        alt: what the exhibit shows, after the sample's id.
+        reading: a sentence on how it is read.
+        absence: a sentence for where a network has none.
+    """
+
+    alt: str
+    reading: str
+    absence: str
+
+
 class Copies(NamedTuple):
     """Pairs of samples that show the same, and how alike they had to be.
 
@@ -100,11 +119,14 @@ class Conversion(Protocol):
         """Give the fields, for a manifest; ``Modality.read_conversion`` reads them back."""
 
     def describe(self) -> str:
-        """Describe the form in a few words, such as ``32x32 RGB``."""
+        """Describe the form in a few words, for the terminal, such as ``32x32 RGB``."""
+
+    def spell_out(self) -> str:
+        """Describe the form for a sentence of the report, such as ``32 x 32 pixels, RGB``."""
 
 
 class Storage(Protocol):
-    """How the values of a part lie in memory, in Parquet and on disk; see ``ArrayStorage``."""
+    """How the values of a part lie in memory, in Parquet and on disk; see ``storage.ArrayStorage``."""
 
     column: pa.DataType
     bytes_per_sample: int
@@ -165,6 +187,9 @@ class Modality(FileKinds, Protocol):
         checks: reason -> check, in the order in which they are made.
         slices: measure by which test samples are sliced -> (title, name of its lowest part, of its highest).
         corruptions: name -> corruption.
+        finding_sentences: reason, of ``notes_reason`` and ``checks`` -> what was seen, with {score} or {detail}.
+        values_sentence: what the networks' inputs are, for the report.
+        explanations: title, as ``explain`` gives it -> what it is and how it is read.
     """
 
     facts: tuple[str, ...]
@@ -172,6 +197,9 @@ class Modality(FileKinds, Protocol):
     checks: Mapping[str, Check]
     slices: Mapping[str, tuple[str, str, str]]
     corruptions: Mapping[str, Corruption]
+    finding_sentences: Mapping[str, str]
+    values_sentence: str
+    explanations: Mapping[str, Explanation]
 
     # Files and values
 
@@ -235,12 +263,22 @@ class Modality(FileKinds, Protocol):
         """Fit the normaliser: JSON."""
 
     def describe(self, statistics: Any, train: Any) -> dict:
-        """Describe a split against train: JSON, with ``shift``: a list of distances."""
+        """Describe a split against train.
+
+        Returns:
+            JSON: lists of one number per dimension, among them ``shift``, the distance from train.
+        """
+
+    def name_dimensions(self, count: int) -> list[str]:
+        """Name the dimensions of ``describe``; an only one has no name."""
 
     # The network and what it makes of a value
 
     def layer(self, inputs: Any, fitted: Mapping) -> Any:
         """Apply the network's first layers to a Keras input of raw values."""
+
+    def wants_test_views(self, settings: Any) -> bool:
+        """Tell by the part's knobs of evaluate whether predictions are averaged over views on test."""
 
     def test_views(self, values: np.ndarray) -> list[np.ndarray]:
         """Give the views whose predictions may be averaged on test: the values themselves first."""
@@ -263,66 +301,28 @@ class Modality(FileKinds, Protocol):
         """Show many values, row by row; a row may hold fewer than ``columns``."""
 
 
-class Explained(NamedTuple):
-    """What an explanation may ask of a network.
+class FeatureMaps(NamedTuple):
+    """What a network has made of some samples before it ends in logits.
 
     Attributes:
-        predict: values [N, ...] -> probabilities, float32 [N, classes].
-        network: the Keras model, for those that look inside.
+        values: float32 [N, height, width, channels].
+        compute_logits: values of that shape [M, ...] -> logits [M, classes].
+        batch: how many values are to be computed at a time.
     """
 
-    predict: Callable[[np.ndarray], np.ndarray]
-    network: Any
+    values: np.ndarray
+    compute_logits: Callable[[np.ndarray], np.ndarray]
+    batch: int
 
 
-@dataclass(frozen=True)
-class ArrayStorage:
-    """Values that are arrays of one shape, stored as fixed-size binary in C order."""
+class Explained(Protocol):
+    """What an explanation may ask of a network about a part of some samples."""
 
-    shape: tuple[int, ...]
-    dtype: type
+    def predict(self, row: int, changed: np.ndarray) -> np.ndarray:
+        """Predict a sample with other values of the part, [M, ...]: probabilities, float32 [M, classes]."""
 
-    @property
-    def bytes_per_sample(self) -> int:
-        """Bytes of one value."""
-        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
-
-    @property
-    def column(self) -> pa.DataType:
-        """The Parquet column's type."""
-        return pa.binary(self.bytes_per_sample)
-
-    def empty(self, count: int) -> np.ndarray:
-        """Allocate: [count, *shape]."""
-        return np.empty((count, *self.shape), self.dtype)
-
-    def stack(self, values: Sequence[np.ndarray | None]) -> np.ndarray:
-        """Put values into one array; None becomes zeros."""
-        stacked = np.zeros((len(values), *self.shape), self.dtype)
-        for row, value in enumerate(values):
-            if value is not None:
-                stacked[row] = value
-        return stacked
-
-    def pack(self, values: np.ndarray) -> pa.Array:
-        """Make a column, without a copy where the values lie in C order."""
-        buffer = pa.py_buffer(np.ascontiguousarray(values, self.dtype))
-        return pa.Array.from_buffers(self.column, len(values), [None, buffer])
-
-    def unpack(self, column: pa.ChunkedArray) -> np.ndarray:
-        """Read a column, without a copy where it is one chunk."""
-        array = column.combine_chunks()
-        width = self.bytes_per_sample
-        flat = np.frombuffer(array.buffers()[1], np.uint8, len(array) * width, array.offset * width)
-        return flat.view(self.dtype).reshape(len(array), *self.shape)
-
-    def spool(self, values: np.ndarray, file) -> None:
-        """Append to a file; not by ``tofile``, which forgets why it failed."""
-        file.write(np.ascontiguousarray(values))
-
-    def open_spool(self, path: Path, count: int) -> np.ndarray:
-        """Map a file of ``count`` values into memory, read only."""
-        return np.memmap(path, self.dtype, "r", shape=(count, *self.shape))
+    def compute_maps(self) -> FeatureMaps | None:
+        """Compute the last feature maps of all samples; None where the network has none that tell something."""
 
 
 @dataclass(frozen=True)

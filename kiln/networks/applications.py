@@ -76,8 +76,8 @@ def build(inputs, classes: int, how: Architecture):
             raise
         height, width = smallest.groups()
         raise UserError(
-            f"train.model {how.model} takes images of {height}x{width} pixels at least, not "
-            f"{inputs.shape[1]}x{inputs.shape[2]}: set clean.image_size to [{height}, {width}] or choose another model"
+            f"train.model.name {how.model} takes images of {height}x{width} pixels at least, not "
+            f"{inputs.shape[1]}x{inputs.shape[2]}: set clean.image.size to [{height}, {width}] or choose another model"
         ) from None
     if how.pretrained and re.fullmatch(r"EfficientNetB\d", name):
         body = _scaled_as_published(body)
@@ -116,6 +116,6 @@ def load_weights(classifier: keras.Model, path: Path) -> None:
     except (ValueError, OSError, KeyError, UserWarning) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"{path} does not fit train.model {classifier.name}: give the weights of that very network "
+            f"{path} does not fit train.model.name {classifier.name}: give the weights of that very network "
             f"without its top ({reason})"
         ) from None

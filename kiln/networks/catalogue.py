@@ -1,6 +1,9 @@
-"""The models that train.model can name: size, cost, when to choose which."""
+"""The models that train.model.name can be: size, cost, when to choose which."""
 
 from kiln import params
+from kiln.modalities import registry as modalities
+from kiln.modalities.base import Part
+from kiln.modalities.image.conversion import Conversion
 from kiln.networks import applications, costs, registry
 
 PLAIN = {"method": "none", "offset": [0.0], "scale": [1.0]}
@@ -12,10 +15,10 @@ def row(name: str, settings: params.Train, image_shape: tuple[int, int, int], cl
     Raises:
         UserError: there is no such model, or the images are too small for it.
     """
-    own = {"width": 1.0, "weights": "", "weights_sha256": "", "frozen_epochs": 0}
-    own |= dict.fromkeys(("depth", "patch", "activation", "normalization", "dropout"), "auto")
-    how = registry.architecture(settings.model_copy(update={**own, "model": name}), image_shape, PLAIN)
-    network = registry.build(how, image_shape, classes, PLAIN)
+    chosen = settings.model_copy(update={"model": type(settings.model)(name=name)})
+    parts = {"image": Part("image", modalities.get("image"), Conversion(*image_shape, "crop"))}
+    how = registry.settle(chosen, parts, {"image": PLAIN})
+    network = registry.build(how, parts, classes, {"image": PLAIN})
     entry_of = registry.ZOO.get(name)
     depths = ", ".join(map(str, sorted(entry_of.depths))) if entry_of else ""
     advice = entry_of.choose if entry_of else "a published network, to start from trained weights"

@@ -2,7 +2,7 @@
 
 To add a network, write a function of (inputs, classes, architecture) that
 returns the logits in a file of ``kiln/networks/``, decorate it with ``@model``
-and import that file here; its name is then a value of train.model.
+and import that file here; its name is then a value of train.model.name.
 """
 
 import difflib
@@ -18,6 +18,7 @@ from kiln.networks import applications, classic, fast, residual, transformer
 from kiln.networks.backend import keras
 from kiln.networks.parts import ZOO, Architecture
 from kiln.params import Train
+from kiln.params.train import Model
 
 layers = keras.layers
 ADAPT_IMAGES = 5000  # training images that a first layer may be fitted to
@@ -25,7 +26,7 @@ FAMILIES = (classic, residual, transformer, fast)  # importing them fills the zo
 
 
 def known() -> list[str]:
-    """Every name that train.model can have."""
+    """Every name that train.model.name can have."""
     return [*ZOO, *applications.names()]
 
 
@@ -46,27 +47,25 @@ def architecture(settings: Train, image_shape: tuple[int, ...], normalizer: dict
         UserError: the model is unknown, a setting is not for it, or the images
             are too small for it.
     """
-    name = settings.model
+    settings = settings.model
+    name = settings.name
     check(name)
     if name.startswith(applications.PREFIX):
         if normalizer["method"] != "none":
             raise UserError(
-                f"params.yaml: normalize.method is {normalizer['method']}, but {name} brings a normalisation of its "
-                "own: set it to none"
+                f"params.yaml: normalize.image.method is {normalizer['method']}, but {name} brings a normalisation of "
+                "its own: set it to none"
             )
-        _refuse(settings, name, ("width", "depth", "patch", "activation", "normalization"))
         dropout = 0.2 if settings.dropout == "auto" else settings.dropout
         return Architecture(name, 1.0, None, None, None, None, dropout, bool(settings.weights))
     entry = ZOO[name]
-    _refuse(settings, name, ("weights",))
     own = {"activation": entry.activation, "normalization": entry.normalization}
-    _refuse(settings, name, [key for key, value in own.items() if value is None])
     chosen = {key: value if getattr(settings, key) == "auto" else getattr(settings, key) for key, value in own.items()}
     side = min(image_shape[:2])
     if side < entry.smallest:
         raise UserError(
-            f"train.model {name} takes images of {entry.smallest}x{entry.smallest} pixels at least, not "
-            f"{image_shape[0]}x{image_shape[1]}: set clean.image_size to "
+            f"train.model.name {name} takes images of {entry.smallest}x{entry.smallest} pixels at least, not "
+            f"{image_shape[0]}x{image_shape[1]}: set clean.image.size to "
             f"[{entry.smallest}, {entry.smallest}] or choose another model"
         )
     return Architecture(
@@ -80,42 +79,27 @@ def architecture(settings: Train, image_shape: tuple[int, ...], normalizer: dict
     )
 
 
-_AUTOMATIC = {"width": 1.0, "weights": ""}
-
-
-def _refuse(settings: Train, name: str, keys) -> None:
-    for key in keys:
-        value, automatic = getattr(settings, key), _AUTOMATIC.get(key, "auto")
-        if value != automatic:
-            shown = "given" if key == "weights" else repr(value)  # a URL may hold a password
-            raise UserError(
-                f"params.yaml: train.{key} is {shown}, but {name} has no such choice: set it to {automatic!r}"
-            )
-
-
-def _depth(settings: Train, name: str) -> int | None:
+def _depth(settings: Model, name: str) -> int | None:
     depths = ZOO[name].depths
     if not depths:
-        _refuse(settings, name, ["depth"])
         return None
     if settings.depth == "auto":
         return depths[0]
     if settings.depth not in depths:
         raise UserError(
-            f"params.yaml: train.depth is {settings.depth}, but {name} has one of: auto, "
+            f"params.yaml: train.model.depth is {settings.depth}, but {name} has one of: auto, "
             f"{', '.join(map(str, sorted(depths)))}"
         )
     return settings.depth
 
 
-def _patch(settings: Train, name: str, image_shape: tuple[int, int, int]) -> int | None:
+def _patch(settings: Model, name: str, image_shape: tuple[int, ...]) -> int | None:
     if name != "vit":
-        _refuse(settings, name, ["patch"])
         return None
     side = transformer.patch_side(image_shape) if settings.patch == "auto" else settings.patch
     if side > min(image_shape[:2]):
         raise UserError(
-            f"params.yaml: train.patch is {side}, more than the {min(image_shape[:2])} pixels of a side: lower it"
+            f"params.yaml: train.model.patch is {side}, more than the {min(image_shape[:2])} pixels of a side: lower it"
         )
     return side
 
@@ -132,7 +116,7 @@ def check(name: str) -> None:
     names = applications.names() if published else [*ZOO, f"{applications.PREFIX}<Name>"]
     near = difflib.get_close_matches(name, known(), n=1)
     raise UserError(
-        f"params.yaml: train.model is {name!r}, but should be one of: {', '.join(names)}"
+        f"params.yaml: train.model.name is {name!r}, but should be one of: {', '.join(names)}"
         + (f"; did you mean {near[0]}?" if near else "")
     )
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from kiln.core.errors import UserError
-from kiln.core.figures import plural
+from kiln.core.phrases import plural
 from kiln.store import dataset
 
 # A class is far off its share beyond this fraction of it, and beyond chance where the source made the split.

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from kiln.core.errors import UserError
-from kiln.core.figures import plural
+from kiln.core.phrases import plural
 from kiln.quality import balance, findings
 from kiln.quality.examination import Examined
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from kiln.core.errors import UserError
-from kiln.core.figures import plural
+from kiln.core.phrases import plural
 from kiln.modalities.base import Part, qualify
 from kiln.params import Clean
 from kiln.quality import findings

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from kiln.core.errors import UserError
-from kiln.core.figures import plural
+from kiln.core.phrases import plural
 from kiln.modalities.base import Part
 from kiln.quality import balance, findings
 from kiln.quality.budget import check_budget, check_classes
@@ -35,8 +35,8 @@ def summarize(examined: Examined, counts: pd.DataFrame, parts: Mapping[str, Part
         images (samples of the source), kept, corrected, leaks, leaks_kept,
         near_duplicate_score (part -> the least score of a near-duplicate);
         set_aside and flagged (reason -> samples, every reason); by_class (the same
-        two, reason -> class -> samples); parts (name -> modality, conversion and
-        its description), splits (split -> class -> samples), split_makers (split
+        two, reason -> class -> samples); parts (name -> modality, conversion, its description
+        and noun), splits (split -> class -> samples), split_makers (split
         -> who made it), effective (split -> how many independent samples it is
         worth at least), uneven (classes that are absent from a split or far off
         their share, as ``balance.list_uneven`` lists them), sampled.
@@ -55,16 +55,18 @@ def summarize(examined: Examined, counts: pd.DataFrame, parts: Mapping[str, Part
         "set_aside": dropped["total"],
         "flagged": flagged["total"],
         "by_class": {"set_aside": dropped["by_class"], "flagged": flagged["by_class"]},
-        "parts": {
-            name: {**part.to_json(), "description": part.conversion.describe(), "noun": part.modality.noun}
-            for name, part in parts.items()
-        },
+        "parts": {name: _describe_part(part) for name, part in parts.items()},
         "splits": {split: {name: int(n) for name, n in counts[split].items()} for split in dataset.SPLITS},
         "split_makers": balance.describe_makers(examined.drawn),
         "effective": balance.count_effective(kept["split"], kept["unit"]),
         "uneven": balance.list_uneven(kept, kept["unit"], examined.drawn),
         "sampled": sampled,
     }
+
+
+def _describe_part(part: Part) -> dict:
+    words = {"description": part.conversion.describe(), "sentence": part.conversion.spell_out()}
+    return {**part.to_json(), **words, "noun": part.modality.noun}
 
 
 def describe(summary: dict) -> str:

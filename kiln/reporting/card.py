@@ -8,9 +8,9 @@ import math
 
 import pandas as pd
 
-from kiln.core.figures import FIGURES, number, percent
+from kiln.core.phrases import number, percent
 from kiln.evaluation import calibration
-from kiln.modalities.image import wording
+from kiln.evaluation.metrics import SPLIT_METRICS
 from kiln.reporting.evidence import Evidence
 
 SHOWN = ("accuracy", "balanced_accuracy", "f1", "log_loss", "ece")
@@ -27,10 +27,10 @@ def gather(evidence: Evidence) -> dict:
         "title": settings.report.title,
         "intended_use": settings.report.intended_use,
         **{name: evidence.train[name] for name in ("model", "parameters", "multiply_adds", "megabytes")},
-        "conversion": wording.describe_conversion(clean["conversion"]),
+        "conversion": "; ".join(about["sentence"] for about in clean["parts"].values()),
         "classes": list(clean["splits"]["train"]),
         "fetched": clean["images"],
-        "source": settings.fetch.source,
+        "source": settings.fetch.source.name,
         "splits": [(split, sum(counts.values())) for split, counts in clean["splits"].items()],
         "makers": clean["split_makers"],
         **{
@@ -53,7 +53,7 @@ def gather(evidence: Evidence) -> dict:
 def _tabulate_metric(name: str, scores: dict) -> tuple[str, str, str, str]:
     test = scores["test"]
     ends = " to ".join(number(test[f"{name}_ci95"][end]) for end in ("low", "high"))
-    return FIGURES[name][0], number(test[name]), ends, number(scores["train"][name])
+    return SPLIT_METRICS[name][0], number(test[name]), ends, number(scores["train"][name])
 
 
 def _tabulate_weakest(weak: pd.DataFrame) -> list[tuple[str, int, str, str]]:

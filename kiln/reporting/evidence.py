@@ -1,4 +1,4 @@
-"""The evidence that the report shows: what the stages left, read once."""
+"""The evidence that the report shows: the stages' outputs, read once."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +9,13 @@ import pyarrow.parquet as pq
 
 from kiln import params
 from kiln.core import files
+from kiln.modalities.base import Exhibit, read_exhibits
 
 # What the report reads of each folder; the rest need not be in this clone.
 READ = {
     "raw": ("manifest.json", "summary.json"),
-    "clean": ("evidence.parquet", "manifest.json", "samples.png", "set_aside.parquet", "summary.json"),
-    "augmented": ("samples.png", "summary.json"),
+    "clean": ("evidence.parquet", "manifest.json", "set_aside.parquet", "summary.json"),
+    "augmented": ("summary.json",),
     "normalized": ("summary.json",),
     "model": ("history.csv", "model.json", "summary.json"),
     "evaluation": (
@@ -36,9 +37,9 @@ class Evidence:
     clean: dict
     set_aside: pd.DataFrame
     evidence: pd.DataFrame
-    samples: bytes
+    samples: dict[str, Exhibit]
     augment: dict
-    views: bytes
+    views: dict[str, Exhibit]
     normalize: dict
     train: dict
     history: pd.DataFrame
@@ -71,9 +72,9 @@ def load_evidence(data: Path = Path("data")) -> Evidence:
         clean=files.read_json(data / "clean/summary.json"),
         set_aside=pq.read_table(data / "clean/set_aside.parquet").to_pandas(),
         evidence=pq.read_table(data / "clean/evidence.parquet").to_pandas().astype(object).replace({np.nan: None}),
-        samples=(data / "clean/samples.png").read_bytes(),
+        samples=read_exhibits(data / "clean/samples"),
         augment=files.read_json(data / "augmented/summary.json"),
-        views=(data / "augmented/samples.png").read_bytes(),
+        views=read_exhibits(data / "augmented/samples"),
         normalize=files.read_json(data / "normalized/summary.json"),
         train=files.read_json(data / "model/summary.json"),
         history=frame("model/history.csv"),

@@ -1,4 +1,4 @@
-"""Run the report's notebook, and keep what its cells show."""
+"""Run the report's notebook and keep what its cells show."""
 
 import os
 import tempfile
@@ -12,7 +12,7 @@ from traitlets.config import Config
 
 from kiln.core.errors import UserError
 
-OPEN_FILES = 70  # of a kernel and its sockets at most; where there are too few, they fail without a word
+OPEN_FILES = 70  # of a kernel and its sockets at most; with fewer they fail without a message
 
 
 def run_notebook(template: Path) -> str:
@@ -31,7 +31,7 @@ def run_notebook(template: Path) -> str:
 
 
 def _execute(template: Path, scratch: Path) -> nbformat.NotebookNode:
-    # The kernel and nbconvert's templates read and write nothing of the user's own Jupyter set-up.
+    # The kernel and nbconvert's templates read and write nothing of the user's Jupyter set-up.
     folders = dict.fromkeys((f"JUPYTER_{name}_DIR" for name in ("CONFIG", "DATA", "RUNTIME")), str(scratch))
     os.environ.update({**folders, "IPYTHONDIR": str(scratch), "JUPYTER_PREFER_ENV_PATH": "1"})
     os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
@@ -49,7 +49,7 @@ def _execute(template: Path, scratch: Path) -> nbformat.NotebookNode:
     except PapermillExecutionError as error:
         first = error.source.strip().splitlines()[0]
         raise UserError(
-            f"{template}: the cell `{first}` failed with {error.ename}: {error.evalue}: mend it or delete it"
+            f"{template}: the cell `{first}` failed with {error.ename}: {error.evalue}: fix it or delete it"
         ) from None
     return nbformat.read(scratch / "report.ipynb", as_version=4)
 

@@ -1,4 +1,4 @@
-"""What report publishes for git beside the page: metrics, and tables for plots."""
+"""What the report publishes for git besides the page: metrics and tables for plots."""
 
 from collections import Counter
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from kiln.core import figures, markdown
+from kiln.core import markdown, phrases
 
 
 def _trust(text: str) -> Markup:
@@ -19,14 +19,14 @@ TEMPLATES = Path(__file__).parent / "templates"
 FILTERS = {
     "base64": lambda content: base64.b64encode(content).decode(),
     "cell": lambda value: _trust(markdown.plain(value)),
-    "grouped": lambda test: figures.grouped(test["units"], test["images"]),
-    "joined": figures.joined,
+    "grouped": lambda test: phrases.grouped(test["units"], test["images"]),
+    "joined": phrases.joined,
     "markdown_table": lambda header, rows: _trust(markdown.table(header, rows)),
-    "number": figures.number,
+    "number": phrases.number,
     "one_line": lambda text: _trust(" ".join(text.split())),
-    "percent": figures.percent,
-    "plural": figures.plural,
-    "span": lambda ends: figures.span(ends["low"], ends["high"]),
+    "percent": phrases.percent,
+    "plural": phrases.plural,
+    "span": lambda ends: phrases.span(ends["low"], ends["high"]),
     "thousands": "{:,}".format,
 }
 

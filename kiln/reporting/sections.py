@@ -4,19 +4,30 @@ The sentences stand in ``templates/``: those of ``findings`` in ``templates/find
 """
 
 import platform
+from collections.abc import Mapping
 from importlib import metadata
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from kiln.core.figures import FIGURES, number, percent, span
-from kiln.modalities.image import wording
+from kiln.core.phrases import number, percent, span
+from kiln.evaluation.metrics import SPLIT_METRICS
+from kiln.modalities import registry as modalities
+from kiln.modalities.base import Exhibit
 from kiln.reporting import card as model_card
 from kiln.reporting import charts
 from kiln.reporting.evidence import Evidence
 from kiln.store.dataset import SPLITS
 
+_FINDINGS = {
+    "left_out": "Left out by a correction",
+    "conflicting_labels": "The same content under two labels",
+    "exact_duplicate": "The same content twice",
+    "near_duplicate": "Copies: correlation {score:.3f}",
+    "label_error": "Label suspect: quality {score:.2f}",
+    "outlier": "Unlike its class: {score:.1f} deviations from the median",
+}
 MATRIX_CLASSES = 30
 LISTED = 50
 CHANCE = 0.01  # p-value below which two accuracies are said to differ
@@ -80,18 +91,18 @@ def _find_worst_corruption(robustness_: pd.DataFrame) -> dict | None:
 
 
 def data(evidence: Evidence) -> dict:
-    """The images: counts per class and split, samples, where splits differ, what fetch passed over."""
+    """The images: counts per class and split, samples, where splits differ, what fetch skipped."""
     clean, splits = evidence.clean, evidence.clean["splits"]
     names = list(splits["train"])
     return {
         "fetched": evidence.fetch["images"],
-        "conversion": wording.describe_conversion(clean["conversion"]),
+        "conversion": describe_parts(clean["parts"]),
         "splits": list(SPLITS),
         "classes": len(names),
         "listed": LISTED,
         "counts": [[name, *(splits[split].get(name, 0) for split in SPLITS)] for name in names[:LISTED]],
         "totals": [sum(splits[split].values()) for split in SPLITS],
-        "samples": show_picture(evidence.samples),
+        "samples": show_parts(evidence.samples),
         "sampled": clean["sampled"],
         "makers": clean["split_makers"],
         "uneven": [
@@ -105,9 +116,16 @@ def data(evidence: Evidence) -> dict:
     }
 
 
-def show_picture(content: bytes) -> dict:
-    """Give a picture (PNG) as an exhibit, which templates show by its kind."""
-    return {"kind": "picture", "content": content}
+def describe_parts(parts: dict) -> str:
+    """Describe what samples are converted to, for a sentence: 8 x 8 pixels, gray."""
+    if len(parts) == 1:
+        return next(iter(parts.values()))["sentence"]
+    return "; ".join(f"{name}: {about['sentence']}" for name, about in parts.items())
+
+
+def show_parts(exhibits: dict[str, Exhibit]) -> list[dict]:
+    """Give the exhibits of a sample's parts as templates show them: part, kind, content."""
+    return [{"part": part, **exhibit._asdict()} for part, exhibit in exhibits.items()]
 
 
 def compare_shares(first: tuple[float, float], second: tuple[float, float]) -> float:
@@ -129,7 +147,7 @@ def compare_shares(first: tuple[float, float], second: tuple[float, float]) -> f
 def _compare_splits(evidence: Evidence) -> dict | None:
     """Compare accuracy on validation and test; None where chance explains the difference."""
     clean, pair = evidence.clean, ("validation", "test")
-    # Images of a group are not independent, so they count for what they are worth at least.
+    # Images of a group are not independent, so the effective number of images counts.
     sides = [(evidence.scores[split]["accuracy"], clean["effective"][split]) for split in pair]
     p = compare_shares(*sides)
     if p >= CHANCE:
@@ -140,7 +158,7 @@ def _compare_splits(evidence: Evidence) -> dict | None:
 
 def findings(evidence: Evidence) -> dict:
     """What cleaning set aside and flagged: counts, then the worst of each reason as exhibits."""
-    clean, gone = evidence.clean, evidence.set_aside
+    clean, gone, inputs = evidence.clean, evidence.set_aside, evidence.settings.inputs
     unseen = gone[gone["reason"].isin(["undecodable", "too_large"])].head(LISTED)
     copies = clean["set_aside"]["near_duplicate"] + clean["flagged"]["near_duplicate"]
     return {
@@ -152,10 +170,10 @@ def findings(evidence: Evidence) -> dict:
         "leaks": clean["leaks"],
         "leaks_kept": clean["leaks_kept"],
         "corrected": clean["corrected"],
-        "copies_score": clean["near_duplicate_score"] if copies else None,
+        "copies_score": min(clean["near_duplicate_score"].values()) if copies else None,
         "unreadable": [(row.id, row.label, _spell(row.reason), row.detail) for row in unseen.itertuples()],
         "worst": {
-            _spell(reason).capitalize(): [_show_finding(row) for row in worst.to_dict("records")]
+            _spell(reason).capitalize(): [_show_finding(row, inputs) for row in worst.to_dict("records")]
             for reason, worst in evidence.evidence.groupby("reason", sort=False)
         },
     }
@@ -165,31 +183,43 @@ def _spell(reason: str) -> str:
     return reason.replace("_", " ")
 
 
-def _show_finding(row: dict) -> dict:
+def _show_finding(row: dict, inputs: Mapping[str, str]) -> dict:
     names = ("id", "label", "split", "suggestion", "other", "other_label", "other_split")
     return {
         **{name: row[name] for name in names},
-        "what": wording.describe_finding(row["reason"], row["score"], row["detail"]),
+        "what": describe_finding(row, inputs),
         "set_aside": row["action"] == "drop",
-        "shown": show_picture(row["image"]),
-        "other_shown": show_picture(row["other_image"]) if row["other_image"] else None,
+        "shown": list(row["shown"]),
+        "other_shown": [] if row["other_shown"] is None else list(row["other_shown"]),
     }
+
+
+def describe_finding(row: dict, inputs: Mapping[str, str]) -> str:
+    """Describe what a check saw in a sample: Blurry: sharpness 0.12."""
+    sentences = dict(_FINDINGS)
+    for part, modality in inputs.items():
+        own = modalities.get(modality).finding_sentences
+        sentences |= {reason if len(inputs) == 1 else f"{part}.{reason}": text for reason, text in own.items()}
+    return sentences[row["reason"]].format(score=row["score"], detail=row["detail"])
 
 
 def augmentation(evidence: Evidence) -> dict:
     """Whether views are made, when, and samples of them."""
     names = ("active", "mode", "views")
-    return {**{name: evidence.augment[name] for name in names}, "samples": show_picture(evidence.views)}
+    return {**{name: evidence.augment[name] for name in names}, "samples": show_parts(evidence.views)}
 
 
 def normalization(evidence: Evidence) -> dict:
-    """The splits' values: mean, deviation, median and shift, per channel."""
-    rows = []
-    for split, measured in evidence.normalize["splits"].items():
-        for index, channel in enumerate(wording.name_channels(len(measured["mean"]))):
-            name = f"{split}, {channel}" if channel else split
-            rows.append((name, *(float(measured[key][index]) for key in ("mean", "std", "median", "shift"))))
-    return {"method": evidence.normalize["method"], "values": wording.VALUES, "rows": rows}
+    """The splits' values, part by part: mean, deviation, median and shift, per dimension."""
+    parts = []
+    for part, about in evidence.normalize["parts"].items():
+        modality, rows = modalities.get(evidence.settings.inputs[part]), []
+        for split, measured in about["splits"].items():
+            for index, dimension in enumerate(modality.name_dimensions(len(measured["mean"]))):
+                name = f"{split}, {dimension}" if dimension else split
+                rows.append((name, *(float(measured[key][index]) for key in ("mean", "std", "median", "shift"))))
+        parts.append({"method": about["method"], "scale": modality.values_sentence, "rows": rows})
+    return {"parts": parts}
 
 
 def learning(evidence: Evidence) -> dict:
@@ -202,7 +232,7 @@ def metrics(evidence: Evidence) -> dict:
     """Every metric on every split, with intervals on test."""
     scores, test = evidence.scores, evidence.scores["test"]
     rows = []
-    for name, (title, better) in FIGURES.items():
+    for name, (title, better) in SPLIT_METRICS.items():
         if name not in test:
             continue
         row = [f"{title}, {better} is better", *(float(scores[split][name]) for split in SPLITS), _ends(test, name)]
@@ -228,7 +258,9 @@ def calibration(evidence: Evidence) -> dict:
     test, after, frame = evidence.scores["test"], evidence.scores["test_calibrated"], evidence.reliability
     return {
         "temperature": model_card.judge_temperature(after),
-        "rows": [(FIGURES[name][0], float(test[name]), float(after[name])) for name in ("log_loss", "brier", "ece")],
+        "rows": [
+            (SPLIT_METRICS[name][0], float(test[name]), float(after[name])) for name in ("log_loss", "brier", "ece")
+        ],
         "chart": charts.draw_reliability(
             frame["confidence"].tolist(), frame["accuracy"].tolist(), "Reliability on test"
         ),
@@ -305,8 +337,8 @@ def mistakes(evidence: Evidence) -> dict:
     shown = evidence.exhibits
     test = evidence.scores["test"]
     return {
-        "explained": [_show_prediction(row) for row in shown[shown["label"] != shown["prediction"]].itertuples()],
-        "grad_cam": not shown["grad_cam"].isna().all(),
+        "explained": _show_predictions(shown[shown["label"] != shown["prediction"]], evidence.settings.inputs),
+        "reading": _read_explanations(shown, evidence.settings.inputs),
         "images": test["images"],
         "all_right": test["accuracy"] == 1,
     }
@@ -315,20 +347,39 @@ def mistakes(evidence: Evidence) -> dict:
 def successes(evidence: Evidence) -> dict:
     """A few images that the model is rightly sure of, shown in the same way."""
     shown = evidence.exhibits
-    return {"explained": [_show_prediction(row) for row in shown[shown["label"] == shown["prediction"]].itertuples()]}
+    right = shown[shown["label"] == shown["prediction"]]
+    return {"explained": _show_predictions(right, evidence.settings.inputs)}
 
 
-def _show_prediction(row) -> dict:
+def _read_explanations(shown: pd.DataFrame, inputs: Mapping[str, str]) -> list[str]:
+    """Say how the explanations of the exhibits are read, and which there are none of."""
+    given = {(one["part"], one["title"]) for exhibits in shown["shown"] for one in exhibits}
+    return [
+        about.reading if (part, title) in given else about.absence
+        for part, modality in inputs.items()
+        for title, about in modalities.get(modality).explanations.items()
+    ]
+
+
+def _show_predictions(exhibits: pd.DataFrame, inputs: Mapping[str, str]) -> list[dict]:
+    return [_show_prediction(row, inputs) for row in exhibits.itertuples()]
+
+
+def _show_prediction(row, inputs: Mapping[str, str]) -> dict:
     return {
         **{name: getattr(row, name) for name in ("id", "label", "prediction", "probability")},
-        "shown": show_picture(row.image),
-        "occlusion": show_picture(row.occlusion),
-        "grad_cam": show_picture(row.grad_cam) if row.grad_cam else None,
+        "shown": [{**one, "alt": _describe_exhibit(one, row, inputs)} for one in row.shown],
         "neighbours": [
-            {**{name: one[name] for name in ("id", "label", "cosine")}, "shown": show_picture(one["image"])}
+            {**{name: one[name] for name in ("id", "label", "cosine")}, "shown": list(one["shown"])}
             for one in row.neighbours
         ],
     }
+
+
+def _describe_exhibit(one: dict, row, inputs: Mapping[str, str]) -> str:
+    if one["title"] == "sample":
+        return f"label {row.label}, prediction {row.prediction}"
+    return modalities.get(inputs[one["part"]]).explanations[one["title"]].alt
 
 
 def card(evidence: Evidence) -> dict:

@@ -6,8 +6,8 @@ its reasons, and as a page with both states side by side.
 
 from collections.abc import Sequence
 
-from kiln.core import figures, markdown
-from kiln.evaluation import comparison
+from kiln.core import markdown, phrases
+from kiln.evaluation import comparison, metrics
 from kiln.evaluation.revisions import CONFUSION, HISTORY, Comparison, State
 from kiln.reporting import charts, rendering, sections
 
@@ -51,13 +51,13 @@ def _verdict(found: Comparison) -> str:
 def _accuracy(found: Comparison) -> str:
     change = next(change for change in found.listed if change.key == "test.accuracy")
     verdict = {True: ", beyond test-sample noise", False: ", within test-sample noise", None: ""}[change.beyond]
-    moved = f"is {figures.percent(change.now, 2)} as before"
+    moved = f"is {phrases.percent(change.now, 2)} as before"
     if change.base != change.now:
-        moved = f"went from {figures.span(change.base, change.now, 2)}"
+        moved = f"went from {phrases.span(change.base, change.now, 2)}"
     if found.test:
         test = "McNemar's exact test"
         if found.test.units:
-            tested = figures.grouped(found.test.units, int(found.now.metrics["test.images"]))
+            tested = phrases.grouped(found.test.units, int(found.now.metrics["test.images"]))
             test = f"the exact sign-flip test over {tested}, which for single images is McNemar's"
         how = (
             f"the same test images were predicted by both: {found.test.lost:,} that the base got right "
@@ -76,7 +76,7 @@ def _resampled(found: Comparison) -> str:
     units, images = (int(found.now.metrics[f"test.{name}"]) for name in ("units", "images"))
     parts = []
     if units < images:
-        parts.append(f"The intervals resample {figures.grouped(units, images)}.")
+        parts.append(f"The intervals resample {phrases.grouped(units, images)}.")
     if "test.units" not in found.base.metrics:
         parts.append("Those of the base are of an earlier Kiln: they take each image for independent.")
     return "".join(f"{part} " for part in parts)
@@ -102,7 +102,7 @@ def describe(found: Comparison) -> str:
     parts += [markdown.table(("count", "base", "now", "difference"), rows) if rows else "No count changed.", ""]
     parts += ["### Figures", ""]
     rows = [
-        (change.key, figures.better(change.key) or "", change.base, change.now, _signed(change), _judged(change))
+        (change.key, metrics.direction(change.key) or "", change.base, change.now, _signed(change), _judged(change))
         for change in moved
         if change not in data
     ]
@@ -153,7 +153,7 @@ def _show_state(title: str, state: State) -> dict:
         "charts": charts.draw_history(state.tables[HISTORY]),
         "metrics": [
             (name.replace("_", " "), *(state.metrics.get(f"{split}.{name}") for split in splits))
-            for name in figures.FIGURES
+            for name in metrics.SPLIT_METRICS
         ],
         "classes": names,
         "matrix": sections.count_pairs(state.tables[CONFUSION], names) if len(names) <= LISTED else None,

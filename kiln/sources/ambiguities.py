@@ -8,8 +8,8 @@ from kiln.core.errors import UserError
 from kiln.sources.names import SPLIT_NAMES, folded, is_plain, split_words, tidy, words
 from kiln.sources.tree import Steps, Top, is_filler, or_give, path_of, paths_of, role, short, some, what_lies_where
 
-ARRANGE = "arrange the images as <class>/... or as <split>/<class>/..., with nothing beside"
-NO_CLASSES = "make one folder for each class, or list paths and labels in a table (fetch.source: manifest)"
+ARRANGE = "arrange the files as <class>/... or as <split>/<class>/..., with nothing beside"
+NO_CLASSES = "make one folder for each class, or list paths and labels in a table (fetch.source.name: manifest)"
 # Of sets for detection and segmentation, which have no classes of whole images.
 _PICTURES = frozenset(["image", "images", "img", "imgs", "jpeg", "original", "originals", "photos", "pictures", "rgb"])
 _MARKINGS = frozenset(["annotation", "annotations", "boxes", "contours", "depth", "gt", "label", "labels", "mask"])
@@ -22,10 +22,10 @@ class NoClasses(UserError):
 
 
 def no_classes(source: Path, paths: list[Steps]) -> NoClasses:
-    """Build the error for folders that hold images, but no classes."""
+    """Build the error for folders that hold samples, but no classes."""
     where = ", ".join(path_of(path[:-1], path[-1]) for path in paths[:5])
     return NoClasses(
-        f"{source} holds images directly in {where}, with no class folders there, so no image in a class folder "
+        f"{source} holds files directly in {where}, with no class folders there, so no file in a class folder "
         f"to learn from: {NO_CLASSES}"
     )
 
@@ -70,14 +70,14 @@ def refuse_nested(path: Steps, classes: Mapping[str, Top], source: Path) -> None
     telling = sorted(name for name in classes if role(name) and is_plain(name))
     if any(classes[name].folders for name in telling) or len(telling) == len(classes) > 1:
         raise UserError(
-            f"{source}: {paths_of(path, telling)} are called like splits, but lie within the split "
+            f"{source}: {paths_of(path, telling)} have the names of splits, but lie within the split "
             f"{path_of(path[:-1], path[-1])}: put them beside it, or set fetch.path to where they lie alone; if "
             f"{short(telling[0])} is a class, rename it"
         )
 
 
 def refuse_inner(prefix: Steps, tops: Mapping[str, Top], source: Path) -> None:
-    """Refuse a folder that holds splits and others, or splits and images.
+    """Refuse a folder that holds splits and others, or splits and samples.
 
     Raises:
         UserError: the splits would be lost.
@@ -92,7 +92,7 @@ def refuse_inner(prefix: Steps, tops: Mapping[str, Top], source: Path) -> None:
 
 
 def refuse_mixed(prefix: Steps, tops: Mapping[str, Top], telling: list[str], source: Path) -> None:
-    """Refuse folders of which some are called like splits and others not, unless all of them look like classes.
+    """Refuse folders of which some have the names of splits and others not, unless all of them look like classes.
 
     Raises:
         UserError: a split may be among them.
@@ -134,15 +134,15 @@ def refuse_alike(prefix: Steps, tops: Mapping[str, Top], source: Path) -> None:
                 if len(shared[other]) > 1:
                     raise UserError(
                         f"{source}: its folders {some(tops)} hold the same folders ({some(shared[other])}), as "
-                        "splits do, but their names tell none: if they are splits, call them train, validation and "
-                        "test; if they are classes, put the images directly into them, or use a table (fetch.source: "
-                        "manifest)"
+                        "splits do, but their names do not say which: if they are splits, call them train, validation "
+                        "and test; if they are classes, put the files directly into them, or use a table "
+                        "(fetch.source.name: manifest)"
                         f"{or_give(source, prefix, [other, name])}"
                     )
 
 
 def refuse_uneven(prefix: Steps, tops: Mapping[str, Top], source: Path) -> None:
-    """Refuse a folder of folders beside one of images.
+    """Refuse a folder of folders beside one of samples.
 
     Raises:
         UserError: there are both, so that the classes may lie on either level.
@@ -153,5 +153,5 @@ def refuse_uneven(prefix: Steps, tops: Mapping[str, Top], source: Path) -> None:
         raise UserError(
             f"{source}: {what_lies_where(prefix, tops, [nested[0], flat[0]])}, so the classes may lie on either level: "
             f"if they lie in {path_of(prefix, nested[0])},{or_give(source, prefix, nested[:1], '')}; if "
-            f"{short(nested[0])} is a class, put its images directly into it"
+            f"{short(nested[0])} is a class, put its files directly into it"
         )

@@ -52,22 +52,24 @@ _MAX_GLOBALS = 100
 _MEASURED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # Bit of a zip's member: its name is UTF-8. Numbers of the systems that write its members: DOS, NTFS and VFAT.
 _UTF8, _WINDOWS = 0x800, (0, 6, 10, 11, 14)
-_AS_UTF8 = "name in a zip that does not tell its encoding, read as UTF-8"
-_AS_LATIN = "name in a zip that does not tell its encoding, read as Latin-1 by guess"
-_AS_CP437 = "name in a zip that does not tell its encoding, read as code page 437 by guess"
+_AS_UTF8 = "name in a zip that does not declare its encoding, read as UTF-8"
+_AS_LATIN = "name in a zip that does not declare its encoding, read as Latin-1 by guess"
+_AS_CP437 = "name in a zip that does not declare its encoding, read as code page 437 by guess"
 # What people give by mistake, and what to do.
 _REMEDIES = {
     "RAR": "a RAR archive: unpack it, and give the folder",
     "7z": "a 7z archive: unpack it, and give the folder",
     "zstd": "compressed by zstd: unpack it, and give the folder",
     "HTML": "a web page, as servers send in place of a file, such as one to log in: download the file again",
-    "Git LFS pointer": "a Git LFS pointer, which stands for the file: run `git lfs pull` where it lies",
-    "DVC pointer": "a pointer of DVC: run `dvc pull` where it lies, and give the file or folder that it names",
-    "Parquet": "Parquet: set fetch.source to parquet",
+    "Git LFS pointer": "a Git LFS pointer in place of the file: run `git lfs pull` where it lies",
+    "DVC pointer": "a DVC pointer: run `dvc pull` where it lies, and give the file or folder that it names",
+    "Parquet": "Parquet: set fetch.source.name to parquet",
     "zip": "a zip archive without its end, or one part of several: download or copy it again, whole",
-    **dict.fromkeys(["gzip", "bzip2", "xz"], "compressed, though no tar: unpack it, and give the folder of the images"),
-    "text": "text: for a table of paths and labels set fetch.source to manifest, fetch.path to the folder that holds "
-    "it, and fetch.manifest to its name",
+    **dict.fromkeys(
+        ["gzip", "bzip2", "xz"], "compressed, but not a tar archive: unpack it, and give the folder of the samples"
+    ),
+    "text": "text: for a table of paths and labels set fetch.source.name to manifest, fetch.path to the folder that "
+    "holds it, and fetch.source.manifest to its name",
     "JSON": "JSON, as servers send in place of a file: look into it, and download the file again",
     "empty file": "an empty file: download or copy it again",
 }
@@ -95,7 +97,7 @@ def open_zip(archive: Path, skipped: Tally) -> Container:
         if info.flag_bits & 1:
             raise UserError(f"{archive} is encrypted ({name[:80]!a}): give an archive without a password")
         if info.compress_type not in _MEASURED:
-            raise UserError(f"{archive} is not compressed by deflate, as zips are ({name[:80]!a}): pack it anew")
+            raise UserError(f"{archive} is not compressed by deflate, as zips are ({name[:80]!a}): pack it again")
         own = back or (info.create_system in _WINDOWS and "/" not in name and guess != _AS_CP437)
         # info.is_dir() fails on an empty name before Python 3.12.
         if name.endswith(("/", "\\") if own else "/"):
@@ -123,7 +125,7 @@ def open_zip(archive: Path, skipped: Tally) -> Container:
 
 
 def _decoded(info: zipfile.ZipInfo) -> tuple[str, str | None]:
-    """Give a member's name, and how its encoding was guessed where the archive does not tell it."""
+    """Give a member's name, and how its encoding was guessed where the archive does not declare it."""
     name = info.filename
     # A name that differs comes from a field of its own, in UTF-8.
     if name.isascii() or info.flag_bits & _UTF8 or not info.orig_filename.startswith(name):
@@ -147,7 +149,7 @@ def open_tar(archive: Path, skipped: Tally) -> Container:
     """List a tar, compressed or not, in its own order, since a compressed one cannot seek.
 
     Raises:
-        UserError: the file is no tar, damaged or a bomb.
+        UserError: the file is not a tar archive, damaged or a bomb.
     """
     found, listing = Shelf(), Listing(skipped)
     for place, (info, _) in enumerate(_members(archive)):
@@ -201,6 +203,7 @@ def _members(archive: Path) -> Iterator[tuple[tarfile.TarInfo, Callable[[int | N
             _count(archive, number)
             if len(tar.pax_headers) > _MAX_GLOBALS:
                 raise _bomb(archive)
+            info.name = info.name.removeprefix("./")  # as `tar -c .` writes them, unlike tables
             yield info, lambda first, info=info: read(info, first)
             tar.members.clear()  # else it keeps every member that it has passed
             guard.allow(MAX_HEADER)
@@ -261,8 +264,8 @@ def _count(archive: Path, number: int) -> None:
 
 def _bomb(archive: Path) -> UserError:
     return UserError(
-        f"{archive} unpacks to far more than its size, or has headers beyond all measure, as made to fill the memory: "
-        "if you trust who made it, unpack it and give the folder"
+        f"{archive} looks like a decompression bomb (far more data than its size, or huge headers): "
+        "if you trust its source, unpack it and give the folder"
     )
 
 
@@ -291,4 +294,4 @@ def _readable(archive: Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
         what = f"{str(error) or type(error).__name__:.200}"  # some quote what they found at length
-        raise UserError(f"{archive} is a damaged archive ({what}): make it or copy it again") from None
+        raise UserError(f"{archive} is a damaged archive ({what}): create or download it again") from None

@@ -13,7 +13,7 @@ from kiln.sources.records import Tally
 # Why a label differs from what the source holds; one text for folders and tables.
 TIDIED = "class read without blanks at its ends or invisible characters, in one Unicode form"
 # Text that other tools write where there is no label; it may be a name as well.
-_DOUBTFUL = frozenset(["nan", "none", "null", "na", "n/a", "#n/a", "<na>", "-1"])
+_AMBIGUOUS = frozenset(["nan", "none", "null", "na", "n/a", "#n/a", "<na>", "-1"])
 # Labels are few, and rows many.
 tidied = lru_cache(4096)(tidy)
 # How systems name the copy of a folder.
@@ -21,7 +21,7 @@ _COPY = re.compile(r" \(\d+\)| ?[-_]? ?\b(copy|copia|copie|kopie)( \(?\d+\)?)?")
 
 
 class FolderClasses:
-    """The classes that have images: how their folders are called, and what they are called here."""
+    """The classes that have samples: names of their folders, and labels."""
 
     def __init__(self, source: Path):
         self.labels: dict[str, str] = {}
@@ -29,7 +29,7 @@ class FolderClasses:
         self._source, self._known = source, {}
 
     def add(self, spot: Spot) -> str:
-        """Give the label of an image.
+        """Give the label of a sample.
 
         Raises:
             UserError: the class has no name, or one that looks like another's.
@@ -88,7 +88,7 @@ class TableClasses:
                 f"{self._source} has the classes {visible(other)[:100]} and {visible(label)[:100]}, which differ only "
                 "by case, blanks or Unicode form: give one class one name"
             )
-        if other != label:  # Sets of handwriting tell a from A.
+        if other != label:  # Sets of handwriting distinguish a from A.
             self._notes.add("class that differs from another only by case or Unicode form", label)
-        if label.casefold() in _DOUBTFUL:
-            self._notes.add("class called like a missing label; leave the label empty if it is one", label)
+        if label.casefold() in _AMBIGUOUS:
+            self._notes.add("class name that may stand for a missing label; leave the label empty if it does", label)

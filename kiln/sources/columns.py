@@ -12,7 +12,7 @@ from kiln.sources.names import SPLIT_NAMES, split_words, tidy
 from kiln.sources.rows import listed, shown
 
 DEFAULT_COLUMNS = {"split": "split", "group": "group"}
-# Columns of yes and no that tell a split, as in fastai's tables.
+# Columns of yes and no that give a split, as in fastai's tables.
 FLAGS = {"is_valid": "validation", "is_test": "test"}
 _TRUTH = {"1": True, "1.0": True, "1,0": True, "true": True, "": False, "0": False, "0.0": False, "0,0": False} | {
     "false": False
@@ -65,14 +65,14 @@ class Columns(NamedTuple):
 
 
 def label_columns(settings: params.Fetch) -> tuple[str, ...]:
-    """Give fetch.label_column as a tuple of names."""
-    label = settings.label_column
+    """Give fetch.source.label_column as a tuple of names."""
+    label = settings.source.label_column
     return (label,) if isinstance(label, str) else tuple(label)
 
 
 def asked_column(settings: params.Fetch, part: str) -> str:
     """Give fetch.<part>.column: the name of a part's column, or auto."""
-    return getattr(settings, part).column if hasattr(settings, part) else settings.image_column
+    return settings.parts[part].column
 
 
 def find_columns(
@@ -110,11 +110,11 @@ def find_columns(
         raise UserError(f"{where} has the columns {' and '.join(flags)}: put train, validation or test into one")
     found = Columns(contents, labels, split or next(iter(flags), None), group)
     hinted = len(wanted) + len(labels)
-    wanted += [("fetch.label_column", name) for name in labels]
-    wanted += [("fetch.split_column", found.split), ("fetch.group_column", group)]
+    wanted += [("fetch.source.label_column", name) for name in labels]
+    wanted += [("fetch.source.split_column", found.split), ("fetch.source.group_column", group)]
     for number, (key, name) in enumerate(wanted):
         if name and names.count(name) > 1:
-            raise UserError(f"{where} has several columns {shown(name)}: give each a name of its own")
+            raise UserError(f"{where} has several columns {shown(name)}: give each a different name")
         if name and name not in names:
             help_ = hint(names) if number < hinted else ""
             raise UserError(f"{where} has no column {name}, but {listed(names)}: name it by {key}{help_}")
@@ -139,7 +139,7 @@ def hint_one_hot(columns: list[str]) -> str:
     """Say how columns that look one-hot are read, "" where there are none."""
     if not columns:
         return ""
-    return f"; {listed(columns)} look one-hot, which fetch.label_column: [{listed(columns)}] reads"
+    return f"; {listed(columns)} look one-hot, which fetch.source.label_column: [{listed(columns)}] reads"
 
 
 def read_meaning(row: Mapping[str, str], columns: Columns, where: str) -> tuple[str, str | None, str | None]:
@@ -153,7 +153,7 @@ def read_meaning(row: Mapping[str, str], columns: Columns, where: str) -> tuple[
     else:
         ones = [name for name in columns.labels if _yes(row[name], name, where)]
         if len(ones) > 1:
-            raise UserError(f"{where}: {listed(ones)} are 1 at once, but an image has one class: leave one of them")
+            raise UserError(f"{where}: {listed(ones)} are 1 at once, but a sample has one class: keep one of them")
         label = ones[0] if ones else ""
     split = _split(row[columns.split], columns.split, where) if columns.split else None
     return label, split, (tidy(row[columns.group]) or None) if columns.group else None
@@ -189,10 +189,10 @@ def check_types(schema: pa.Schema, kinds: Mapping[str, Kind], where: str) -> Non
         if extended or not any(check(kind) for check in allowed.checks):
             found = f"{field.type!s:.80}{' of an extension type' if extended else ''}"
             paths = allowed is BYTES and any(check(kind) for check in TEXT.checks)
-            other = "; for a table of paths set fetch.source to manifest" if paths else ""
+            other = "; for a table of paths set fetch.source.name to manifest" if paths else ""
             raise UserError(f"{where}: the column {shown(name)} is {found}, but should be {allowed.words}{other}")
 
 
 def none_labelled(rows: int, labels: tuple[str, ...], where: object) -> UserError:
     """Build the error for a table without a single label."""
-    return UserError(f"{where}: none of {rows:,} rows has a label in {listed(labels)}: set fetch.label_column")
+    return UserError(f"{where}: none of {rows:,} rows has a label in {listed(labels)}: set fetch.source.label_column")

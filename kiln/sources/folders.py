@@ -61,7 +61,7 @@ def note(places: Shelf, empty: Iterable[str], notes: Tally) -> None:
             notes.add("name that differs from another only by case or Unicode form", identity)
     for name, count in sorted(classes.items()):
         if count == 1:
-            notes.add("class with one image", name)
+            notes.add("class with one sample", name)
 
 
 def layout(container: Container, modality: FileKinds, surprises: Surprises, source: Path) -> Shelf:
@@ -82,7 +82,7 @@ def layout(container: Container, modality: FileKinds, surprises: Surprises, sour
 
     Raises:
         UserError: the folders can be read in several ways, two classes' names look
-            the same, a class has no image, or there are fewer than two classes.
+            the same, a class has no sample, or there are fewer than two classes.
     """
     selector = Selector(container, modality)
     folders = Shelf()
@@ -124,7 +124,7 @@ def layout(container: Container, modality: FileKinds, surprises: Surprises, sour
     if len(labels) < 2:
         raise _nothing(source, labels, surprises.skipped, modality, _table(container))
     for spot in sorted(beside - classes.spots, key=str):
-        surprises.notes.add("folder without an image, which makes no class", "/".join(filter(None, spot)))
+        surprises.notes.add("folder without a sample, which is not a class", "/".join(filter(None, spot)))
     for reason, name in (*found.notes, *classes.notes()):
         surprises.notes.add(reason, name)
     return places
@@ -158,23 +158,24 @@ def _refuse_links(container: Container, found: layouts.Layout, source: Path) -> 
 
 
 def _table(container: Container) -> str:
-    """Say which tables may list the images, if there are any."""
+    """Say which tables may list the samples, if there are any."""
     names = (name for name in container.names if name.lower().endswith(_LISTS) and not is_hidden(steps_of(name)))
     tables = dict.fromkeys(name.rsplit("/", 1)[-1][-60:] for name in names if _NO_LIST not in name.lower())
     if not tables:
         return ""
-    return f"; if {' or '.join([*tables][:2])} lists them, set fetch.source to manifest and fetch.manifest to its name"
+    named = " or ".join([*tables][:2])
+    return f"; if {named} lists them, set fetch.source.name to manifest and fetch.source.manifest to its name"
 
 
 def _nothing(source: Path, labels: list[str], skipped: Tally, modality: FileKinds, table: str) -> UserError:
-    found = f"only the class {labels[0][:80]}" if labels else "no image in a class folder"
+    found = f"only the class {labels[0][:80]}" if labels else "no file in a class folder"
     why = f" (skipped: {describe_skipped(skipped)})" if skipped.counts else ""
     ends = ("(text)", _BARE)
     beside = ("hidden", "outside of a class folder", "second file of one name", *DOCUMENTS)
     unread = [reason for reason in skipped.counts if not reason.startswith(beside) and not reason.endswith(ends)]
     remedy = f"{advise(unread, modality)}; else " if unread else ""
     return UserError(
-        f"{source} holds {found}{why}: {remedy}arrange images as <class>/<image> or <split>/<class>/<image>, two "
+        f"{source} holds {found}{why}: {remedy}arrange files as <class>/<file> or <split>/<class>/<file>, two "
         f"classes or more{table}"
     )
 

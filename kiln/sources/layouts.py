@@ -34,7 +34,7 @@ from kiln.sources.tree import (
 
 
 class Spot(NamedTuple):
-    """What the folders say of an image: split (or None), the class folder's name, and how many folders lead to it."""
+    """What the folders say of a sample: split (or None), the class folder's name, and how many folders lead to it."""
 
     split: str | None
     label: str
@@ -49,7 +49,7 @@ class Layout:
         prefix: steps of the folders that wrap everything.
         roots: first step below the prefix -> (steps of the folder that holds the classes, split); "" for any other.
         swapped: name of a folder within a class -> split, where the layout is ``<class>/<split>/...``.
-        unlabelled: first steps below the prefix whose images have no class.
+        unlabelled: first steps below the prefix whose samples have no class.
         notes: (reason, name) of what is worth knowing.
     """
 
@@ -90,7 +90,7 @@ def read(folders: Shelf, source: Path) -> Layout:
     ways is refused.
 
     Args:
-        folders: paths of those that hold images directly, with ``/``.
+        folders: paths of those that hold samples directly, with ``/``.
         source: where they lie, for errors.
 
     Raises:
@@ -138,14 +138,14 @@ def _splits(folders: Shelf, prefix: Steps, tops: Mapping[str, Top], source: Path
             what = " and ".join(sorted(named[name])) if len(named[name]) > 1 else "none of train, validation and test"
             raise UserError(
                 f"{source}: {path_of(prefix, name)} holds folders as splits do ({some(labelled[name][1])}), but its "
-                f"name tells {what}: rename it to train, validation or test, or take it out"
+                f"name says {what}: rename it to train, validation or test, or take it out"
             )
     others = any("test" in named[name] and not _is_eval(name) for name in labelled)
     splits = {name: "validation" if others and _is_eval(name) else next(iter(named[name])) for name in labelled}
     learned = {folded(label) for name, split in splits.items() if split == "train" for label in labelled[name][1]}
     for name, split in list(splits.items()):
         (_, classes) = labelled[name]
-        # One folder of a name that no class has: images to be classified, as some loaders want them.
+        # One folder of a name that no class has: samples to be classified, as some loaders want them.
         if learned and split != "train" and len(classes) == 1 and learned.isdisjoint(map(folded, classes)):
             del splits[name]
     bare = sorted(set(tops) - set(splits))

@@ -106,5 +106,5 @@ def read_whole(file: BinaryIO, name: object, first: int | None) -> bytes:
     while part := file.read(CHUNK):
         content += part
         if len(content) > MAX_FILE:
-            raise UserError(f"{name} has more than {MAX_FILE / 2**20:.0f} MiB, which no image has: take it out")
+            raise UserError(f"{name} has more than {MAX_FILE / 2**20:.0f} MiB, more than Kiln reads: take it out")
     return bytes(content)

@@ -22,7 +22,7 @@ def spelled(name: str) -> str:
 
 
 def refuse_foreign(name: str, source: object, where: str) -> None:
-    """Refuse an entry that can name no file of the source.
+    """Refuse an entry that cannot name a file of the source.
 
     Raises:
         UserError: it is an absolute path or an address; the sentence begins with ``where``.
@@ -35,7 +35,7 @@ def refuse_foreign(name: str, source: object, where: str) -> None:
             "as images/1.png"
         )
     if _ADDRESS.match(name):
-        raise UserError(f"{where}: {shown(name)} is an address: download the images and list their paths")
+        raise UserError(f"{where}: {shown(name)} is an address: download the files and list their paths")
 
 
 def at(folder: str, name: str, names: Shelf) -> str | None:
@@ -95,7 +95,7 @@ class Search:
         Args:
             folder: of the table.
             name: as the table has it.
-            split: that the table's name tells, if any.
+            split: that the table's name gives, if any.
         """
         path = _folded(posixpath.normpath(spelled(name)))
         whole = {_folded(posixpath.normpath(posixpath.join(base, spelled(name)))) for base in _around(folder)}

@@ -92,7 +92,7 @@ class _Samples:
         if None in splits.values() or len(set(splits.values())) < 2:
             return
         for identity, split in splits.items():
-            self._surprises.notes.add("split read from the image's folder", identity)
+            self._surprises.notes.add("split read from the file's folder", identity)
             self.places[identity] = self.places[identity]._replace(split=split)
 
     def check_groups(self) -> None:
@@ -108,7 +108,7 @@ def open_manifest(
     """Read the samples that a table, or several, in a folder or archive list.
 
     Tables are CSV (separated by comma, semicolon, tab or bar, as the header
-    tells), JSON lines or Parquet, with a column of paths for each part. Paths are
+    shows), JSON lines or Parquet, with a column of paths for each part. Paths are
     relative to the table, or to a folder around it, and stay within the container;
     one that lacks the extension or folders is completed where exactly one file
     fits. Where there is no split column, several tables are splits if their names
@@ -126,7 +126,7 @@ def open_manifest(
     Raises:
         UserError: the table or a file is missing, or a row contradicts another.
     """
-    splits = _tables(container, settings.manifest, path)
+    splits = _tables(container, settings.source.manifest, path)
     samples = _Samples(path, surprises)
     pending, number = [], 0
     for row, files in _labelled_rows(container, settings, parts, splits, surprises, path):
@@ -142,7 +142,7 @@ def open_manifest(
                     surprises.notes.add(_COMPLETED, f"{written}: {file}")
         samples.add(row, files)
     if not number:
-        raise UserError(f"{path}: {listed(splits)} lists no image: write a line for each below that of the columns")
+        raise UserError(f"{path}: {listed(splits)} lists nothing: write a line per sample below the column names")
     if not samples.places:
         raise none_labelled(number, label_columns(settings), path)
     if len(splits) == 1 and all(place.split is None for place in samples.places.values()):
@@ -229,15 +229,15 @@ def _labelled_rows(
 
 
 def _tables(container: Container, manifest: str, path: Path) -> dict[str, str | None]:
-    """Find the tables, with the split that a name tells where there are several.
+    """Find the tables, with the split that a name gives where there are several.
 
     Args:
         container: where to look.
-        manifest: fetch.manifest: a path, perhaps below further folders, or a pattern with * or ?.
+        manifest: fetch.source.manifest: a path, perhaps below further folders, or a pattern with * or ?.
         path: of the container, for errors.
 
     Raises:
-        UserError: there is none, or the names of some only tell a split.
+        UserError: there is none, or only some of them name a split.
     """
     asked = posixpath.normpath(locating.spelled(manifest))
     tables = [name for name in container.names if name == asked]
@@ -249,15 +249,17 @@ def _tables(container: Container, manifest: str, path: Path) -> dict[str, str | 
         there = (name for name in container.names if posixpath.splitext(name)[1].lower() in SUFFIXES)
         there = list(itertools.islice(there, 6))
         found = f", but {', '.join(map(shown, there[:5]))}{' and more' if len(there) > 5 else ''}" if there else ""
-        raise UserError(f"{path} holds no {shown(manifest)}{found}: set fetch.manifest to the table's name inside it")
+        raise UserError(
+            f"{path} holds no {shown(manifest)}{found}: set fetch.source.manifest to the table's name inside it"
+        )
     if len(tables) == 1:
         return dict.fromkeys(tables)
     splits = {name: split_of(name, f"{path}: {name}") for name in tables}
     if any(splits.values()) and not all(splits.values()):
         telling, silent = (next(name for name in tables if bool(splits[name]) is told) for told in (True, False))
         raise UserError(
-            f"{path} holds {len(tables)} tables {shown(manifest)}: the name of {shown(silent)} tells no split, while "
-            f"that of {shown(telling)} does: set fetch.manifest to one of them"
+            f"{path} holds {len(tables)} tables {shown(manifest)}: the name of {shown(silent)} names no split, while "
+            f"that of {shown(telling)} does: set fetch.source.manifest to one of them"
         )
     return splits
 
@@ -271,13 +273,13 @@ def _rows(
     split: str | None,
     where: str,
 ) -> Iterator[_Row]:
-    """Yield the rows of one table; ``split`` is what its name tells."""
+    """Yield the rows of one table; ``split`` is what its name gives."""
     candidates = {part: _usual_columns(part, alone=len(parts) == 1) for part in parts}
     schema = None
     if table.lower().endswith(PARQUET) or content.startswith(b"PAR1"):
         opened, schema = open_table(content, where)
     else:
-        known = {*label_columns(settings), settings.split_column, settings.group_column}
+        known = {*label_columns(settings), settings.source.split_column, settings.source.group_column}
         known.update(name for part, names in candidates.items() for name in (*names, asked_column(settings, part)))
         opened = open_text(content, table, known, where)
 
@@ -286,7 +288,7 @@ def _rows(
         rows = [word for word in words if word and locating.at(posixpath.dirname(table), word, container.names)]
         if rows:
             blanks = "" if rows[0] == words[rows[0]] else ", and commas in place of the blanks"
-            return f"; its first line seems to be an image's: put one with the names of the columns above it{blanks}"
+            return f"; its first line looks like data: put a line of column names above it{blanks}"
         alone = [name for name in names if names.count(name) == 1 and (schema is None or is_number(schema, name))]
         try:
             return hint_one_hot(find_one_hot(row for _, row in opened.rows(alone)))

@@ -20,7 +20,7 @@ SPLIT_NAMES = {
     "evaluation": "test",
     "holdout": "test",
 }
-# Words for images whose labels nobody has given.
+# Words for samples without labels.
 UNLABELLED = frozenset(
     ["inference", "pred", "preds", "predict", "prediction", "predictions", "unlabeled", "unlabelled"]
 )
@@ -44,7 +44,7 @@ def tidy(name: str) -> str:
 
 
 def folded(name: str) -> str:
-    """Give the form in which names are equal that look alike, or that some file systems do not tell apart.
+    """Give the form in which names are equal that look alike, or that some file systems take for the same.
 
     It has no case, no invisible characters, one kind of blank, and one Unicode
     form for composed and full-width letters, ligatures and the like.
@@ -74,10 +74,10 @@ def is_hidden(steps: Iterable[str]) -> bool:
 
 
 def split_words(name: str) -> set[str]:
-    """Find the splits that a name tells by its words.
+    """Find the splits that the words of a name give.
 
     Words end at whatever is no letter, and where camelCase begins one: ``mnist_test-00000``,
-    ``mnistTest2``, ``Hold-out`` and ``testset`` tell test, ``latest`` tells none.
+    ``mnistTest2``, ``Hold-out`` and ``testset`` give test, ``latest`` gives none.
     """
     return {SPLIT_NAMES[word] for word in words(name) if word in SPLIT_NAMES}
 
@@ -88,7 +88,7 @@ def is_plain(name: str) -> bool:
 
 
 def is_unlabelled(name: str) -> bool:
-    """Tell whether a name has a word for images without labels, such as ``pred``."""
+    """Tell whether a name has a word for samples without labels, such as ``pred``."""
     return not UNLABELLED.isdisjoint(words(name))
 
 
@@ -113,7 +113,7 @@ def split_of(name: str, where: str | None = None) -> str | None:
         found = sorted(split_words(step))
         if len(found) > 1 and where:
             raise UserError(
-                f"{where}: the name {step} tells several splits, {' and '.join(found)}: leave one of them in it, or "
+                f"{where}: the name {step} names several splits, {' and '.join(found)}: leave one of them in it, or "
                 "give the table a split column"
             )
         if len(found) == 1:

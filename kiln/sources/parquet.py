@@ -1,4 +1,4 @@
-"""Parquet: tables of paths for a manifest, and files that hold the images themselves."""
+"""Parquet: tables of paths for a manifest, and files that hold the samples themselves."""
 
 import json
 from collections import Counter
@@ -84,10 +84,10 @@ def _no_parquet(head: bytes) -> str:
     """Say what a file is that is not read as Parquet, and what to do."""
     kind = sniff(head)
     if kind in POINTERS:
-        return f"is a {kind}, which stands for the file: {POINTERS[kind]}"
+        return f"is a {kind} in place of the file: {POINTERS[kind]}"
     if kind and kind != "Parquet":
-        return f"is no Parquet file, but of the kind {kind}: copy or download it again, or unpack it if it is packed"
-    return "is no Parquet file, or a damaged one: copy it again"
+        return f"is not a Parquet file but of the kind {kind}: download it again, or unpack it if it is packed"
+    return "is not a valid Parquet file: download it again"
 
 
 def open_parquet(path: Path, settings: params.Fetch, parts: Mapping[str, FileKinds], surprises: Surprises) -> Source:
@@ -108,7 +108,7 @@ def open_parquet(path: Path, settings: params.Fetch, parts: Mapping[str, FileKin
 
     Raises:
         UserError: there is no Parquet, it lacks a column or all samples of a class,
-            a group lies in two splits, or names do not tell the splits.
+            a group lies in two splits, or names do not give the splits.
     """
     found = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
     files = [file for file in found if file == path or not is_hidden(file.relative_to(path).parts)]
@@ -206,7 +206,7 @@ class _Missing:
         raise UserError(
             f"{self._path}: {reasons} (such as {shown(self._examples[lost[0]])}), and nothing is left of "
             f"{listed(lost)}: write the Parquet with the files' bytes in it, or, where the files are at hand, set "
-            "fetch.source to manifest with a table of their paths"
+            "fetch.source.name to manifest with a table of their paths"
         )
 
 
@@ -220,7 +220,7 @@ def _rows(
 ) -> Iterator[tuple[Place, dict[str, object]]]:
     """Yield the rows of a file: place (the label as it stands there, "" for none), and the values of the parts.
 
-    ``telling`` is a file of the source whose name tells a split, if there is one.
+    ``telling`` is a file of the source whose name gives a split, if there is one.
     """
     with _parquet(file, str(file)) as parquet:
         columns = _find_columns(parquet, settings, parts, str(file))
@@ -229,7 +229,7 @@ def _rows(
         of_file = None if columns.split else split_of(name, str(file))
         if telling and not (columns.split or of_file):
             raise UserError(
-                f"{file}: its name tells no split, while that of {telling} does: put train, validation or test into "
+                f"{file}: its name names no split, while that of {telling} does: put train, validation or test into "
                 "each name or none, or give the tables a split column"
             )
         texts = columns.besides_contents()
@@ -274,7 +274,7 @@ def _class_name(label: int | None, names: list[str], where: str) -> str | None:
     if label is None or label == -1:
         return None
     if not 0 <= label < len(names):
-        raise UserError(f"{where} has the label {label}, but names are {len(names)}")
+        raise UserError(f"{where}: label {label} is out of range: the file names {len(names)} classes")
     return names[label]
 
 

@@ -36,7 +36,7 @@ def read(settings: params.Fetch, inputs: Mapping[str, str], seed: int, surprises
     Raises:
         UserError: nothing usable is there; the sentence says what was expected.
     """
-    check_inputs(settings.source, inputs)
+    check_inputs(settings.source.name, inputs)
     source = open_source(settings, inputs, locate(settings), surprises)
     wanted = choose(source.places(), settings.limit, seed) if settings.limit else None
     return refuse_pointers(source.records(wanted))
@@ -50,14 +50,14 @@ def check_inputs(source: str, inputs: Mapping[str, str]) -> None:
     """
     if len(inputs) > 1 and source not in TABLES:
         raise UserError(
-            f"inputs has the parts {', '.join(inputs)}, but fetch.source {source} gives one: set fetch.source "
+            f"inputs has the parts {', '.join(inputs)}, but fetch.source.name {source} gives one: set it "
             f"to {' or '.join(TABLES)}, where each part has a column"
         )
     part, modality = next(iter(inputs.items()))
     if source in PIXELS and modality != "image":
         raise UserError(
-            f"fetch.source {source} gives images, but inputs says that {part} is {modality}: set inputs to "
-            "{image: image}, or fetch.source to where yours lie"
+            f"fetch.source.name {source} gives images, but inputs says that {part} is {modality}: set inputs to "
+            "{image: image}, or fetch.source.name to where yours lie"
         )
 
 
@@ -96,25 +96,29 @@ def locate(settings: params.Fetch) -> Path:
     Raises:
         UserError: settings contradict each other, so that one would be ignored.
     """
-    kind, path, url = settings.source, Path(settings.path), settings.url
+    kind, path, url = settings.source.name, Path(settings.path), settings.source.url
     present = _present(path)
     if kind == "digits" or url:
-        reader = "fetch.source is digits, which reads no path" if kind == "digits" else "fetch.url is set"
+        reader = "fetch.source.name is digits, which reads no path" if kind == "digits" else "fetch.source.url is set"
         if kind == "digits" and url:
-            raise UserError("fetch.url is set, but fetch.source is digits: set fetch.source to what the URL gives")
+            raise UserError(
+                "fetch.source.url is set, but fetch.source.name is digits: set fetch.source.name to what the URL gives"
+            )
         if path != DEFAULT_FOLDER:
             raise UserError(f"fetch.path is set to {path}, but {reader}: choose one of them")
         if present:
-            remedy = "set fetch.source to images to use it" if kind == "digits" else "clear fetch.url to use it"
+            remedy = (
+                "set fetch.source.name to images to use it" if kind == "digits" else "clear fetch.source.url to use it"
+            )
             raise UserError(f"{path} holds {present[0]}, but {reader}: {remedy}, or empty {path}")
     if not url and kind in cifar.ARCHIVE and path == DEFAULT_FOLDER and not present:
         url = cifar.OFFICIAL + cifar.ARCHIVE[kind]
     if not url:
-        if settings.sha256:
-            raise UserError("fetch.sha256 is set, but nothing is downloaded: set fetch.url, or clear fetch.sha256")
+        if settings.source.sha256:
+            raise UserError("fetch.source.sha256 is set, but nothing is downloaded: set fetch.source.url, or clear it")
         return path
     known = cifar.SHA256.get(urlsplit(url).path.rsplit("/", 1)[-1], "")
-    return download.fetch(url, settings.sha256 or known, settings.deadline)
+    return download.fetch(url, settings.source.sha256 or known, settings.source.deadline)
 
 
 def _present(path: Path) -> list[str]:
@@ -124,7 +128,7 @@ def _present(path: Path) -> list[str]:
 
 
 def open_source(settings: params.Fetch, inputs: Mapping[str, str], path: Path, surprises: Surprises) -> Source:
-    """Open what lies at a path as the kind of source that fetch.source names.
+    """Open what lies at a path as the kind of source that fetch.source.name names.
 
     Args:
         settings: the fetch section.
@@ -135,7 +139,7 @@ def open_source(settings: params.Fetch, inputs: Mapping[str, str], path: Path, s
     Raises:
         UserError: it is something else, or damaged.
     """
-    kind = settings.source
+    kind = settings.source.name
     parts = {part: registry.get(modality) for part, modality in inputs.items()}
     part, modality = next(iter(parts.items()))
     if kind == "digits":
@@ -147,7 +151,7 @@ def open_source(settings: params.Fetch, inputs: Mapping[str, str], path: Path, s
     if kind == "manifest" and path.suffix.lower() in rows.SUFFIXES and not path.is_dir():
         raise UserError(
             f"fetch.path {path} is the table itself: set fetch.path to the folder that holds it and the files, so "
-            f"that new files are seen, and fetch.manifest to {path.name}"
+            f"that new files are seen, and fetch.source.manifest to {path.name}"
         )
     container = containers.open_container(path, surprises.skipped)
     surprises.notes.merge(container.notes)

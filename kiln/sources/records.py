@@ -1,4 +1,4 @@
-"""What every source gives: records of images, and what it passed over."""
+"""What every source gives: records of samples, and what it skipped."""
 
 import heapq
 from collections import Counter
@@ -45,7 +45,7 @@ class Record(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where an image belongs, without its content: id, label, split, group as in ``Record``."""
+    """Where a sample belongs, without its content: id, label, split, group as in ``Record``."""
 
     id: str
     label: str
@@ -55,7 +55,7 @@ class Place(NamedTuple):
 
 @dataclass
 class Tally:
-    """Things of one kind that a source held: a count and a few names a reason."""
+    """What a source holds besides: per reason, a count and a few names per reason."""
 
     counts: Counter = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
@@ -83,7 +83,7 @@ class Tally:
 
 @dataclass
 class Surprises:
-    """What was skipped, and what was taken but should be known."""
+    """What was skipped, and what was taken but is worth knowing."""
 
     skipped: Tally = field(default_factory=Tally)
     notes: Tally = field(default_factory=Tally)
@@ -93,7 +93,7 @@ class Source(NamedTuple):
     """A source that can be read twice.
 
     Attributes:
-        places: gives every image's place, in order, without reading pictures.
+        places: gives every sample's place, in order, without reading contents.
         records: gives the records of the ids that are wanted (None: of all), in
             the same order.
     """
@@ -109,7 +109,7 @@ class Groups:
         self._splits: dict[str, str] = {}
 
     def add(self, place: Place, where: str) -> None:
-        """Note where an image belongs; what names no split counts as train, as clean takes it.
+        """Note where a sample belongs; what names no split counts as train, as clean takes it.
 
         Raises:
             UserError: its group lies in another split, too; the sentence begins with ``where``.
@@ -123,14 +123,14 @@ class Groups:
 
 
 def choose(places: Iterable[Place], limit: int, seed: int) -> set[str]:
-    """Draw images for a quick try.
+    """Draw samples for a quick try.
 
-    Those of a lower limit are among those of a higher one, and images that come
+    Those of a lower limit are among those of a higher one, and samples that come
     to the source later displace few.
 
     Args:
-        places: of all images.
-        limit: images a class and split, at least 1.
+        places: of all samples.
+        limit: samples per class and split, at least 1.
         seed: of the draw.
 
     Returns:

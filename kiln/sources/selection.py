@@ -15,7 +15,7 @@ from kiln.sources.names import is_hidden
 from kiln.sources.records import POINTERS, Tally
 from kiln.sources.shelf import Shelf
 
-# What lies beside images and is never taken for one.
+# What lies beside samples and is never taken for one.
 _NOTES = frozenset(
     [".csv", ".html", ".ipynb", ".json", ".jsonl", ".log", ".md", ".tsv", ".txt", ".xml", ".yaml", ".yml"]
 )
@@ -35,7 +35,7 @@ MOST = 1000
 
 
 class Verdict(NamedTuple):
-    """Why a file is skipped (None: it is taken), and what it tells of its folder.
+    """Why a file is skipped (None: it is taken), and what follows for its folder.
 
     Attributes:
         reason: such as ``.heic (HEIC)``.
@@ -114,7 +114,7 @@ class Losses:
         """Refuse to lose a class.
 
         Args:
-            spots: (split, label) of the classes that have images.
+            spots: (split, label) of the classes that have samples.
 
         Raises:
             UserError: all files of one are skipped.
@@ -152,7 +152,7 @@ def advise(reasons: Iterable[str], modality: FileKinds) -> str:
     if any(reason.partition(" ")[0] in _ARCHIVES for reason in reasons):
         return f"archives within are not opened: unpack them, and give the folder or one that holds {modality.noun}s"
     if ".parquet" in reasons:
-        return f"to read {modality.noun}s that are in Parquet, set fetch.source to parquet"
+        return f"to read {modality.noun}s that are in Parquet, set fetch.source.name to parquet"
     if any(reason in _TABLES for reason in reasons):
         return f"take the {modality.noun}s out of these, as {modality.usual_formats} files"
     if any(reason in _VIDEOS for reason in reasons):

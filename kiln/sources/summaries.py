@@ -29,8 +29,8 @@ class Summary:
         most = dataset.MAX_CLASSES
         if len(self._counts) > most and len({label for _, label in self._counts}) > most:
             raise UserError(
-                f"the source gives more than {most:,} classes, which is all that Kiln handles: if the labels are names "
-                "of single samples, choose another fetch.label_column or arrange the folders by class"
+                f"the source gives more than {most:,} classes, the most that Kiln supports: if the labels are names "
+                "of single samples, choose another fetch.source.label_column or arrange the folders by class"
             )
 
     def check(self) -> None:

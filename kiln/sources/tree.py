@@ -21,8 +21,8 @@ class Top:
     """A folder as seen from the one that holds it.
 
     Attributes:
-        files: there are images directly in it.
-        folders: names of its folders that hold images, at whatever depth.
+        files: there are samples directly in it.
+        folders: names of its folders that hold samples, at whatever depth.
         deep: these hold folders, too.
     """
 
@@ -32,7 +32,7 @@ class Top:
 
 
 def below(folders: Shelf, path: Steps) -> dict[str, Top]:
-    """Find the folders directly in one that hold images, at whatever depth."""
+    """Find the folders directly in one that hold samples, at whatever depth."""
     tops: dict[str, Top] = {}
     start = "".join(f"{step}/" for step in path)
     for folder in folders:
@@ -60,7 +60,7 @@ def unwrap(folders: Shelf, path: Steps, inside: bool = False) -> tuple[Steps, di
 
 
 def role(name: str) -> set[str]:
-    """Give the splits that a name tells; ``pred`` and the like tell one of their own."""
+    """Give the splits that a name means; ``pred`` and the like mean a split of unlabelled samples."""
     words = split_words(tidy(name))
     return words or ({"pred"} if is_unlabelled(tidy(name)) else set())
 
@@ -96,7 +96,7 @@ def what_lies_where(prefix: Steps, tops: Mapping[str, Top], first: Iterable[str]
     return ", ".join(
         f"{path_of(prefix, name)} holds "
         + " and ".join(
-            ["images"] * tops[name].files
+            ["files"] * tops[name].files
             + [f"the folder{'s' * (len(tops[name].folders) > 1)} {some(tops[name].folders)}"] * bool(tops[name].folders)
         )
         for name in named

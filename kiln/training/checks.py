@@ -15,8 +15,8 @@ def check_norm(settings: params.Train, classifier: keras.Model) -> None:
     """
     if settings.precise_norm and not adjusting.normalizes(classifier):
         raise UserError(
-            f"params.yaml: train.precise_norm is true, but {settings.model} as it is set has no batch normalisation: "
-            "set it to false"
+            f"params.yaml: train.precise_norm is true, but {settings.model.name} as it is set has no batch "
+            "normalisation: set it to false"
         )
 
 
@@ -27,10 +27,11 @@ def list_warnings(settings: params.Train, classifier: keras.Model, precision: st
         warnings.append(
             f"this CPU emulates {precision}, many times slower than float32: set train.precision to mixed or float32"
         )
-    if settings.optimizer == "muon" and settings.weight_decay:
+    if settings.optimizer.name == "muon" and settings.optimizer.weight_decay:
         kept = len(optimizers.normed_kernels(classifier))
         if kept:
             warnings.append(
-                f"train.weight_decay leaves {kept} kernels alone: muon keeps their norm, as normalisation follows them"
+                f"train.optimizer.weight_decay leaves {kept} kernels alone: muon keeps their norm, as normalisation "
+                "follows them"
             )
     return warnings

@@ -39,7 +39,7 @@ class Run:
         self.sizes = equal_sizes(train.rows, settings.batch_size)
         self.steps = len(self.sizes)
         self.rate = schedules.LearningRate(settings, self.steps)
-        self.average = averaging.Average(classifier, settings.ema, settings.ema_every, settings.ema_restart)
+        self.average = averaging.Average(classifier, settings.ema.decay, settings.ema.every, settings.ema.restart)
         self.epoch, self.step, self.sums, self.rows = 0, 0, [0.0, 0.0], []
         self.best, self.kept, self.best_weights = None, 0, []
         self.frozen = None
@@ -56,8 +56,8 @@ class Run:
         settings = self.settings
         if self.step == 0:
             with lifetime.uninterrupted():
-                if self.epoch in (0, settings.frozen_epochs):
-                    self._compile(frozen=self.epoch < settings.frozen_epochs)
+                if self.epoch in (0, settings.model.frozen_epochs):
+                    self._compile(frozen=self.epoch < settings.model.frozen_epochs)
                 adjusting.reseed(self.classifier, settings.seed, "dropout", self.epoch)
         label = f"epoch {self.epoch + 1}/{settings.epochs}"
         fed = batches.epoch_batches(self.train, self.plan, settings, self.epoch, self.step)
@@ -68,7 +68,7 @@ class Run:
 
     def _compile(self, frozen: bool) -> None:
         self.frozen = frozen
-        adjusting.freeze(self.classifier, frozen, pretrained=bool(self.settings.weights))
+        adjusting.freeze(self.classifier, frozen, pretrained=bool(self.settings.model.weights))
         self.trainee.compile(
             optimizers.build_optimizer(self.settings, self.trainee),
             losses.LOSSES[self.settings.loss],
@@ -91,13 +91,13 @@ class Run:
     def _refuse_unless_finite(self, loss: float, what: str) -> None:
         if not math.isfinite(loss):
             raise UserError(
-                f"{what}, and no model is published: lower train.lr (now {self.settings.lr}), set train.clip to "
+                f"{what}, and no model is published: lower train.lr (now {self.settings.lr}), set train.clip.name to "
                 "global_norm, or train.precision to float32"
             )
 
     def _lr(self, step: int) -> float:
-        thawed = self.settings.frozen_epochs and self.epoch >= self.settings.frozen_epochs
-        return (self.settings.thaw_factor if thawed else 1.0) * self.rate.at(self.epoch * self.steps + step)
+        thawed = self.settings.model.frozen_epochs and self.epoch >= self.settings.model.frozen_epochs
+        return (self.settings.model.thaw_factor if thawed else 1.0) * self.rate.at(self.epoch * self.steps + step)
 
     def end_epoch(self, figures: dict[str, float]) -> None:
         """Add the epoch's row, and take note of its figures on validation.

@@ -66,26 +66,27 @@ def build_optimizer(settings: Train, network: keras.Model) -> keras.optimizers.O
         settings: the train section.
         network: what it is to train.
     """
-    normed = normed_kernels(network) if settings.optimizer == "muon" else []
-    options = {} if settings.clip == "none" else {_CLIP[settings.clip]: settings.clip_at}
-    if settings.weight_decay:
-        options["weight_decay"] = settings.weight_decay
-    if settings.optimizer == "sgd":
-        made = keras.optimizers.SGD(settings.lr, settings.momentum, settings.nesterov, **options)
-    elif settings.optimizer == "muon":
+    rule, clip = settings.optimizer, settings.clip
+    normed = normed_kernels(network) if rule.name == "muon" else []
+    options = {} if clip.name == "none" else {_CLIP[clip.name]: clip.at}
+    if rule.weight_decay:
+        options["weight_decay"] = rule.weight_decay
+    if rule.name == "sgd":
+        made = keras.optimizers.SGD(settings.lr, rule.momentum, rule.nesterov, **options)
+    elif rule.name == "muon":
         made = Muon(
             settings.lr,
-            settings.side_lr / settings.lr,
-            settings.momentum,
+            rule.side_lr / settings.lr,
+            rule.momentum,
             aside=("head/", "logits/", "positions/"),
             normed=normed,
             **options,
         )
     else:
         named = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW, "lion": keras.optimizers.Lion}
-        if settings.optimizer == "adamw":
-            options["weight_decay"] = settings.weight_decay  # Keras' default is not 0
-        made = named[settings.optimizer](settings.lr, **options)
+        if rule.name == "adamw":
+            options["weight_decay"] = rule.weight_decay  # Keras' default is not 0
+        made = named[rule.name](settings.lr, **options)
     spared = [v for v in network.trainable_variables if len(v.shape) < 2 or v.path in normed]
     made.exclude_from_weight_decay(spared, var_names=["bias", "beta", "gamma", "positions"])
     # Keras would see to it by itself only if the model had the policy, and not its layers alone.

@@ -2,22 +2,17 @@
 
 from pathlib import Path
 
-from kiln import params
 from kiln.core import download, files
 from kiln.core.errors import UserError
+from kiln.params.train import Model
 
 DEADLINE = 3600  # seconds for a download
-# What the sentences of a download call by the names of fetch.
-KEYS = {
-    "fetch.url": "train.weights",
-    "fetch.sha256": "train.weights_sha256",
-    "fetch.path": "train.weights",
-    "after fetch.deadline": "within an hour",
-    ", give it more seconds,": "",
-}
+_KEYS = download.Keys(
+    url="train.model.weights", sha256="train.model.weights_sha256", path="train.model.weights", deadline=None
+)
 
 
-def find_weights(settings: params.Train) -> Path | None:
+def find_weights(settings: Model) -> Path | None:
     """Find the file of trained weights: a path, or a URL that is downloaded once; checked by its sha256.
 
     Raises:
@@ -26,20 +21,14 @@ def find_weights(settings: params.Train) -> Path | None:
     if not settings.weights:
         return None
     if "://" in settings.weights:
-        try:
-            return download.fetch(settings.weights, settings.weights_sha256, DEADLINE)
-        except UserError as error:
-            said = str(error)
-            for theirs, ours in KEYS.items():
-                said = said.replace(theirs, ours)
-            raise UserError(said) from None
+        return download.fetch(settings.weights, settings.weights_sha256, DEADLINE, keys=_KEYS)
     path = Path(settings.weights)
     if not path.is_file():
-        raise UserError(f"train.weights: {path} does not exist: check the path")
+        raise UserError(f"train.model.weights: {path} does not exist: check the path")
     found = files.sha256(path)
     if found != settings.weights_sha256:
         raise UserError(
-            f"train.weights: {path} has the sha256 {found}, not train.weights_sha256: "
+            f"train.model.weights: {path} has the sha256 {found}, not train.model.weights_sha256: "
             "get the right file, or pin this one"
         )
     return path

@@ -1,4 +1,4 @@
-"""The learning rate, step by step, by the names of train.schedule."""
+"""The learning rate, step by step, by the names of train.schedule.name."""
 
 import math
 
@@ -19,7 +19,7 @@ class LearningRate:
     def __init__(self, settings: Train, steps: int):
         self.settings = settings
         self.steps = steps
-        self.warm = round(settings.warmup * steps)
+        self.warm = round(settings.schedule.warmup * steps)
         self.total = settings.epochs * steps - self.warm
         self.state = {"factor": 1.0, "best": None, "stalled": 0}
 
@@ -36,7 +36,7 @@ class LearningRate:
         - step: lr times decay_factor after every decay_epochs epochs
         - plateau: the same after decay_epochs epochs without a better validation loss
         """
-        lr, name = self.settings.lr, self.settings.schedule
+        lr, schedule, name = self.settings.lr, self.settings.schedule, self.settings.schedule.name
         if step < self.warm:
             return lr * (step + 1) / self.warm
         part = (step - self.warm) / self.total
@@ -50,16 +50,17 @@ class LearningRate:
             low = lr / 250_000
             return low + (lr - low) * (1 + math.cos(math.pi * (part - 0.3) / 0.7)) / 2
         if name == "step":
-            return lr * self.settings.decay_factor ** (step // self.steps // self.settings.decay_epochs)
+            return lr * schedule.decay_factor ** (step // self.steps // schedule.decay_epochs)
         return lr * self.state["factor"]
 
     def epoch_ended(self, validation_loss: float) -> None:
         """Take note of an epoch's validation loss; plateau lowers the rate when it stalls."""
-        if self.settings.schedule != "plateau":
+        schedule = self.settings.schedule
+        if schedule.name != "plateau":
             return
         if self.state["best"] is None or validation_loss < self.state["best"]:
             self.state.update(best=validation_loss, stalled=0)
             return
         self.state["stalled"] += 1
-        if self.state["stalled"] == self.settings.decay_epochs:
-            self.state.update(factor=self.state["factor"] * self.settings.decay_factor, stalled=0)
+        if self.state["stalled"] == schedule.decay_epochs:
+            self.state.update(factor=self.state["factor"] * schedule.decay_factor, stalled=0)

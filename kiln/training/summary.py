@@ -21,7 +21,7 @@ def summarize(
     """
     files_of_the_model = (folder / artifact.WEIGHTS, folder / artifact.DESCRIPTION)
     return {
-        "model": settings.model,
+        "model": settings.model.name,
         "parameters": int(classifier.count_params()),
         "multiply_adds": costs.multiply_adds(classifier),
         "megabytes": round(sum(path.stat().st_size for path in files_of_the_model) / 1e6, 3),

@@ -83,7 +83,7 @@ def hostile(tmp_path):
 def prepared(tmp_path_factory):
     """A project whose data is ready for training, with little of everything."""
     project = Project(tmp_path_factory.mktemp("prepared"))
-    project.set(train__epochs=1, evaluate__resamples=100, evaluate__robustness_images=20, evaluate__mistakes=2)
+    project.set(train__epochs=1, evaluate__resamples=100, evaluate__robustness_samples=20, evaluate__mistakes=2)
     project.set(report__title="Ziffern — größer", fetch__limit=30)
     for stage in ("fetch", "clean", "augment", "normalize"):
         project.stage(stage)

@@ -7,7 +7,6 @@ import pytest
 from makers.comparisons import whole_metrics
 from scipy import stats
 
-from kiln.core import figures
 from kiln.core.errors import UserError
 from kiln.evaluation import comparison
 
@@ -147,25 +146,6 @@ def test_intervals_that_are_far_apart_are_beyond_noise():
         assert comparison.by_intervals(base, now, "f") is beyond, value
         assert comparison.by_intervals(now, base, "f") is beyond, value
     assert comparison.by_intervals({"f": 1.0}, {"f": 2.0}, "f") is None
-
-
-@pytest.mark.parametrize(
-    ("key", "better"),
-    [
-        ("test.accuracy", "higher"),
-        ("train.log_loss", "lower"),
-        ("test_calibrated.ece", "lower"),
-        ("test_calibrated.temperature", None),
-        ("robustness.noise.mild", "higher"),
-        ("robustness.images", None),
-        ("clean.kept", None),
-        ("gap.accuracy", None),
-        ("model.megabytes", "lower"),
-        ("model.epochs", None),
-    ],
-)
-def test_which_way_is_better(key, better):
-    assert figures.better(key) == better
 
 
 def test_the_gate():

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kiln.evaluation import intervals, slices
+from kiln.evaluation import proportions, slices
 
 
 def facts(count: int, **columns) -> pd.DataFrame:
@@ -37,7 +37,7 @@ def test_known_accuracies():
     assert table["about"].unique().tolist() == ["brightness", "label doubted"]
     yes, no = table[table["about"] == "label doubted"].itertuples()
     assert (yes.images, yes.accuracy, no.images, no.accuracy) == (10, 0, 30, 1)
-    assert (no.low, no.high) == pytest.approx(intervals.wilson(30, 30))
+    assert (no.low, no.high) == pytest.approx(proportions.wilson(30, 30))
     assert table[table["about"] == "brightness"]["images"].sum() == 40
 
 

@@ -2,15 +2,14 @@
 
 import pandas as pd
 
-from kiln.core import figures
-from kiln.evaluation import comparison, revisions
+from kiln.evaluation import comparison, metrics, revisions
 
 HOSTILE = ["<img src=x onerror=alert(1)>", "a|b", "`c`", "[d](http://e)", "日本語", "f" * 200, "g\nh", "@someone #1"]
 
 
 def whole_metrics(**changes) -> dict[str, float]:
     found = dict.fromkeys(comparison.REQUIRED, 0.5)
-    for name in figures.FIGURES:
+    for name in metrics.SPLIT_METRICS:
         found |= {f"test.{name}": 0.5, f"test.{name}_ci95.low": 0.4, f"test.{name}_ci95.high": 0.6}
     return {**found, **{key.replace("__", "."): value for key, value in changes.items()}}
 

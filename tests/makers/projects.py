@@ -12,6 +12,20 @@ ROOT = Path(__file__).resolve().parents[2]
 STAGES = ("fetch", "clean", "augment", "normalize", "train", "evaluate", "report")
 
 
+def configure(folder: Path, **changes) -> None:
+    """Edit values of a folder's params.yaml, or else of the default one: ``configure(folder, train__lr=0.1)``."""
+    yaml, path = YAML(), folder / "params.yaml"
+    content = yaml.load((path if path.exists() else ROOT / "params.yaml").read_text())
+    for key, value in changes.items():
+        *groups, name = key.split("__")
+        place = content
+        for group in groups:
+            place = place.setdefault(group, {})
+        place[name] = value
+    with path.open("w") as file:
+        yaml.dump(content, file)
+
+
 class Project:
     """A scratch copy of the repository's files, committed to a git repository of its own."""
 
@@ -74,15 +88,5 @@ class Project:
         self.run("git", "commit", "-q", "--allow-empty", "-m", message)
 
     def set(self, **changes) -> None:
-        """Edit values of params.yaml: ``set(train__lr=0.1)``."""
-        yaml = YAML()
-        path = self.folder / "params.yaml"
-        content = yaml.load(path.read_text())
-        for key, value in changes.items():
-            section, _, name = key.partition("__")
-            if name:
-                content[section][name] = value
-            else:
-                content[section] = value
-        with path.open("w") as file:
-            yaml.dump(content, file)
+        """Edit values of params.yaml: ``set(train__lr=0.1, train__optimizer__name="sgd")``."""
+        configure(self.folder, **changes)

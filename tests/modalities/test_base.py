@@ -4,16 +4,16 @@ import pyarrow.parquet as pq
 import pytest
 from makers.samples import parts_of
 
-from kiln.modalities import base
+from kiln.modalities import base, storage
 
 STORAGES = [
-    base.ArrayStorage((4, 6, 3), np.uint8),
-    base.ArrayStorage((5,), np.float32),
-    base.ArrayStorage((), np.int16),
+    storage.ArrayStorage((4, 6, 3), np.uint8),
+    storage.ArrayStorage((5,), np.float32),
+    storage.ArrayStorage((), np.int16),
 ]
 
 
-def values_of(storage: base.ArrayStorage, count: int = 10) -> np.ndarray:
+def values_of(storage: storage.ArrayStorage, count: int = 10) -> np.ndarray:
     generator = np.random.default_rng(0)
     return generator.integers(0, 256, (count, *storage.shape)).astype(storage.dtype)
 

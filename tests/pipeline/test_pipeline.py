@@ -68,9 +68,9 @@ def test_a_param_concerns_its_own_stage_alone(short):
     changes = {
         "fetch": {"fetch__limit": 5},
         "clean": {"clean__test": 0.3},
-        "augment": {"augment__rotate": 5},
-        "normalize": {"normalize__method": "minmax"},
-        "train": {"train__ema": 0.9},
+        "augment": {"augment__image__rotate": 5},
+        "normalize": {"normalize__image__method": "minmax"},
+        "train": {"train__ema__decay": 0.9},
         "evaluate": {"evaluate__mistakes": 3},
         "report": {"report__title": "Another"},
     }
@@ -107,7 +107,7 @@ def test_an_experiment_runs_from_train_on_and_can_be_compared(short):
         ("+train.lrr=1", "params.yaml: there is no key train.lrr: did you mean train.lr?"),
         ("+trian.lr=1", "params.yaml: there is no key trian: did you mean train?"),
         ("train.precise_norm=true", "train.precise_norm is true, but article_cnn as it is set has no batch"),
-        ("train.model=resent", "params.yaml: train.model is 'resent', but should be one of: mlp, lenet5, article_cnn"),
+        ("train.model.name=resent", "params.yaml: train.model.name is 'resent', but should be one of: mlp, lenet5, "),
     ],
 )
 def test_a_wrong_param_ends_before_any_training(short, change, says):
@@ -147,7 +147,8 @@ def test_the_users_own_images(tmp_path):
     Image.fromarray(noise(1, 50, 50)[:, :, 0]).save(photos / "green/gray.png")
     Image.fromarray(noise(2, 60, 50, 4)).save(photos / "green/alpha.png")
     Image.fromarray(noise(3, 50, 50)[:, :, 0].astype("uint16") * 257).save(photos / "green/deep.png")
-    project.set(fetch__source="images", fetch__path=str(photos), train__epochs=4, train__batch_size=8, augment__views=1)
+    project.set(fetch__source__name="images", fetch__path=str(photos))
+    project.set(train__epochs=4, train__batch_size=8, augment__views=1)
     project.dvc("repro")
 
     gone = pq.read_table(project.folder / "data/clean/set_aside.parquet").to_pandas()
@@ -190,7 +191,8 @@ def test_a_set_as_kaggle_packs_it(tmp_path):
     project = Project(tmp_path / "scenes")
     scenes(tmp_path / "archive.zip")
     archive = str(tmp_path / "archive.zip")
-    project.set(fetch__source="images", fetch__path=archive, train__epochs=1, train__batch_size=8, augment__views=1)
+    project.set(fetch__source__name="images", fetch__path=archive)
+    project.set(train__epochs=1, train__batch_size=8, augment__views=1)
     done = project.dvc("repro")
     assert "fetch: 48 images of 3 classes: buildings 16, forest 16, sea 16; splits: test 12, train 36" in done.stdout
     assert "skipped: 5 in seg_pred, which has no class folders" in done.stdout

@@ -24,7 +24,7 @@ def quick(trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("recovery") / "project"
     shutil.copytree(trained.folder, folder, symlinks=True)
     project = Project.at(folder)
-    project.set(evaluate__robustness_images=0, evaluate__mistakes=0, evaluate__resamples=100)
+    project.set(evaluate__robustness_samples=0, evaluate__mistakes=0, evaluate__resamples=100)
     project.dvc("repro", "-q")
     project.commit("quick")
     return project
@@ -38,7 +38,7 @@ def project(quick, tmp_path):
 
 def test_a_merge_conflict_in_the_results_is_resolved_by_reproducing(project):
     project.run("git", "switch", "-q", "-c", "theirs")
-    project.set(evaluate__flip=True)
+    project.set(evaluate__image__flip=True)
     project.dvc("repro", "-q")
     project.commit("theirs")
     project.run("git", "switch", "-q", "main")

@@ -82,7 +82,7 @@ def test_a_printed_page_shows_what_is_folded(pages, tmp_path):
     command += [f"--user-data-dir={tmp_path / 'profile'}", f"--print-to-pdf={tmp_path / 'page.pdf'}"]
     subprocess.run([*command, (tmp_path / "page.html").as_uri()], capture_output=True, timeout=120, check=True)
     done = subprocess.run(["pdftotext", tmp_path / "page.pdf", "-"], capture_output=True, text=True, check=True)
-    assert "robustness_images: 1000" in done.stdout  # of params.yaml, in a fold
+    assert "robustness_samples: 1000" in done.stdout  # of params.yaml, in a fold
 
 
 def test_the_page_of_dvc_plots_runs_nothing_from_class_names(trained, tmp_path):

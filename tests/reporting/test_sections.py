@@ -13,8 +13,7 @@ from ruamel.yaml import YAML
 from test_rendering import EVIL
 
 from kiln import params
-from kiln.core import figures
-from kiln.evaluation import calibration, curves, scoring, slices
+from kiln.evaluation import calibration, curves, metrics, scoring, slices
 from kiln.quality import findings
 from kiln.reporting import card, charts, rendering, sections
 from kiln.reporting.evidence import Evidence
@@ -22,7 +21,7 @@ from kiln.reporting.evidence import Evidence
 CLASSES = ["a", "b", "c"]
 
 
-def made(labels, predictions, units=None, confidence: float = 0.9, **changes) -> Evidence:
+def make_evidence(labels, predictions, units=None, confidence: float = 0.9, **changes) -> Evidence:
     """Evidence of a test split of these labels and predictions; ``changes`` replace parts of it."""
     labels, predictions = np.array(labels), np.array(predictions)
     count, classes = len(labels), len(CLASSES)
@@ -43,7 +42,7 @@ def made(labels, predictions, units=None, confidence: float = 0.9, **changes) ->
         for row in np.flatnonzero(~right)
     ]
     columns = ["id", "label", "prediction", "probability", "image", "occlusion", "grad_cam", "neighbours"]
-    train = {name: test[name] for name in ("images", *figures.FIGURES) if name in test}
+    train = {name: test[name] for name in ("images", *metrics.SPLIT_METRICS) if name in test}
     robust = [("none", "none", *([right.mean()] * 3)), ("noise", "medium", *([right.mean()] * 3))]
     parts = {
         "settings": params.Params.model_validate(YAML(typ="safe").load(ROOT / "params.yaml")),
@@ -116,13 +115,13 @@ NAMES = ("summary", "data", "findings", "augmentation", "learning", "metrics", "
 NAMES += ("slices", "robustness", "mistakes", "successes", "card")
 
 
-RIGHT = made([0, 1, 2] * 20, [0, 1, 2] * 20)
-BY_CLASS = made([0] * 10 + [1] * 10 + [2] * 5, [0] * 10 + [0] * 10 + [2] * 5)
-EMPTY = made([0] * 10 + [1] * 10, [0] * 9 + [1] * 11)
-ONE = made([0, 1], [0, 0])
+RIGHT = make_evidence([0, 1, 2] * 20, [0, 1, 2] * 20)
+BY_CLASS = make_evidence([0] * 10 + [1] * 10 + [2] * 5, [0] * 10 + [0] * 10 + [2] * 5)
+EMPTY = make_evidence([0] * 10 + [1] * 10, [0] * 9 + [1] * 11)
+ONE = make_evidence([0, 1], [0, 0])
 
 
-LONE, LOST, WRONG = made([0], [0]), made([0], [1]), made([0, 1, 2] * 4, [1, 2, 0] * 4)
+LONE, LOST, WRONG = make_evidence([0], [0]), make_evidence([0], [1]), make_evidence([0, 1, 2] * 4, [1, 2, 0] * 4)
 
 
 @pytest.mark.parametrize("evidence", [RIGHT, BY_CLASS, EMPTY, ONE, LONE, LOST, WRONG])
@@ -141,7 +140,7 @@ def test_nothing_is_said_in_a_wrong_number_or_with_a_range_of_no_width(evidence)
 def test_names_of_classes_come_out_of_every_section_and_of_the_card_as_they_are(monkeypatch):
     names = ['bird\'s nest & "co"', "<img src=x onerror=alert(1)>", "a|b_*`c`"]
     monkeypatch.setattr(sys.modules[__name__], "CLASSES", names)
-    evidence = made([0, 1, 2] * 4, [1, 2, 0] * 4)
+    evidence = make_evidence([0, 1, 2] * 4, [1, 2, 0] * 4)
     page_ = "".join(rendering.fill_html(name, getattr(sections, name)(evidence)) for name in NAMES)
     card_ = rendering.fill_markdown("card", card.gather(evidence))
     assert "<img src=x" not in page_ + card_
@@ -169,13 +168,13 @@ def test_all_right_is_no_certainty_either():
 
 
 def test_mistakes_that_are_not_shown_are_not_said_to_be_none():
-    text = show("mistakes", made([0, 1], [0, 0], exhibits=ONE.exhibits.head(0)))
+    text = show("mistakes", make_evidence([0, 1], [0, 0], exhibits=ONE.exhibits.head(0)))
     assert "None" not in text and "Not shown: evaluate.mistakes is 0" in text
 
 
 def test_a_class_without_test_images_is_named():
     assert "; 1 class has no test image" in show("summary", EMPTY)
-    assert "Nothing is known of 1 class without a test image: c." in show("card", EMPTY)
+    assert "Nothing is known about 1 class without a test image: c." in show("card", EMPTY)
     assert "no image" in show("classes", EMPTY) and "no test image" in show("classes", EMPTY)
     assert "none predicted as it" in show("classes", BY_CLASS)
 
@@ -194,18 +193,18 @@ def test_one_image_rules_no_temperature_out():
 
 def test_where_no_copy_was_found_none_is_counted():
     clean = {**RIGHT.clean, "leaks": 0, "corrected": 0}
-    text = show("findings", made([0, 1], [0, 1], clean=clean))
+    text = show("findings", make_evidence([0, 1], [0, 1], clean=clean))
     assert "No copy of a given test or validation image was found" in text and "0 found" not in text
     assert "The worst of each" not in text  # there is no picture
 
 
-def test_where_nothing_is_flagged_copies_that_stay_are_told_still():
+def test_where_nothing_is_flagged_copies_that_stay_are_still_reported():
     clean = {**RIGHT.clean, "flagged": dict.fromkeys(RIGHT.clean["flagged"], 0), "leaks_kept": 3}
-    text = show("findings", made([0, 1], [0, 1], clean=clean))
+    text = show("findings", make_evidence([0, 1], [0, 1], clean=clean))
     assert "Nothing: no image was set aside and none flagged. Copies of given test" in text
     assert "3 found, 0 set aside" in text and "1 label was corrected" in text
     quiet = {**clean, "leaks": 0, "leaks_kept": 0, "corrected": 0}
-    assert show("findings", made([0, 1], [0, 1], clean=quiet)).endswith("none flagged.")
+    assert show("findings", make_evidence([0, 1], [0, 1], clean=quiet)).endswith("none flagged.")
 
 
 def test_accuracy_that_is_the_confidence_is_not_said_to_differ():
@@ -216,21 +215,21 @@ def test_accuracy_that_is_the_confidence_is_not_said_to_differ():
     )
 
 
-def test_equal_classes_are_not_told_apart():
-    alike = made([0, 1, 2] * 10, ([0, 1, 2] * 9) + [1, 2, 0])
+def test_equal_classes_are_not_ranked():
+    alike = make_evidence([0, 1, 2] * 10, ([0, 1, 2] * 9) + [1, 2, 0])
     assert "it finds 90.0% of every class" in show("summary", alike)
-    two = made([0, 1, 2] * 10, ([0, 1, 2] * 9) + [1, 2, 2])
+    two = make_evidence([0, 1, 2] * 10, ([0, 1, 2] * 9) + [1, 2, 2])
     assert "its 2 weakest classes, “a” among them, are found at 90.0%" in show("summary", two)
 
 
 def test_findings_are_counted():
     assert "made 1 finding on the others: a label" in show("summary", RIGHT)
     clean = {**RIGHT.clean, "flagged": dict.fromkeys(RIGHT.clean["flagged"], 0)}
-    assert "found nothing to flag" in show("summary", made([0, 1], [0, 1], clean=clean))
+    assert "found nothing to flag" in show("summary", make_evidence([0, 1], [0, 1], clean=clean))
 
 
 def test_groups_are_said_where_there_are_some():
-    groups = made([0, 1, 2] * 20, [0, 1, 2] * 20, units=np.repeat(np.arange(5), 12))
+    groups = make_evidence([0, 1, 2] * 20, [0, 1, 2] * 20, units=np.repeat(np.arange(5), 12))
     for name in ("summary", "metrics", "card"):
         assert "5 groups of 60 images" in show(name, groups), name
     assert "group" not in show("summary", RIGHT) and "60 images" in show("metrics", RIGHT)
@@ -242,15 +241,15 @@ def test_groups_are_said_where_there_are_some():
 
 
 def test_a_temperature_within_chance_of_1_is_not_called_too_sure():
-    honest = made([0] * 30, [0] * 27 + [1] * 3, confidence=0.89)
+    honest = make_evidence([0] * 30, [0] * 27 + [1] * 3, confidence=0.89)
     assert "neither too sure nor too cautious beyond chance" in show("calibration", honest)
     assert "neither too sure" in show("card", honest)
-    sure = made([0] * 30, [0] * 20 + [1] * 10, confidence=0.99)
+    sure = make_evidence([0] * 30, [0] * 20 + [1] * 10, confidence=0.99)
     assert "surer than it should be" in show("calibration", sure)
-    cautious = made([0] * 90, [0] * 90, confidence=0.6)
+    cautious = make_evidence([0] * 90, [0] * 90, confidence=0.6)
     text = show("calibration", cautious)
     assert "less sure than it could be" in text and "or less" in text
-    hopeless = made([0, 1, 2] * 4, [1, 2, 0] * 4, confidence=0.5)
+    hopeless = make_evidence([0, 1, 2] * 4, [1, 2, 0] * 4, confidence=0.5)
     assert "or more" in show("calibration", hopeless)
 
 
@@ -260,50 +259,12 @@ def test_a_corruption_that_costs_nothing_hurts_not_most():
     table = pd.DataFrame(
         {"corruption": ["none", "noise", "blur"], "strength": ["none", "medium", "medium"], "accuracy": [1, 0.5, 0.5]}
     ).assign(low=[0.9, 0.4, 0.4], high=[1, 0.6, 0.6])
-    text = show("summary", made([0, 1, 2] * 20, [0, 1, 2] * 20, robustness=table))
+    text = show("summary", make_evidence([0, 1, 2] * 20, [0, 1, 2] * 20, robustness=table))
     assert "noise and blur hurt most: 50.0% right" in text
 
 
-@pytest.mark.parametrize(
-    ("share", "shown"),
-    [
-        (3e-49, "<0.000001%"),
-        (1 - 1e-12, ">99.999999%"),
-        (1, "100%"),
-        (0.99996, "99.996%"),
-        (0.5, "50.0%"),
-        (0, "0.0%"),
-        (0.00001, "0.001%"),
-        (0.9996, "99.96%"),
-    ],
-)
-def test_a_share_is_not_rounded_to_all_or_nothing(share, shown):
-    assert figures.percent(share) == shown
-
-
-def test_numbers_and_ranges_keep_what_tells_them_apart():
-    assert figures.span(0.99951, 0.99954) == "99.951% to 99.954%"
-    assert figures.span(0.5, 0.75) == "50.0% to 75.0%"
-    assert [figures.number(value) for value in (1, 0.5, 0.99999, 0, 1e-6)] == [
-        "1.0000",
-        "0.5000",
-        "0.99999",
-        "0.0000",
-        "1e-06",
-    ]
-    assert [figures.plural(count, "class", "classes") for count in (1, 2, 1000)] == [
-        "1 class",
-        "2 classes",
-        "1,000 classes",
-    ]
-
-
-def test_names_are_listed_as_in_a_sentence():
-    assert [figures.joined(list(names)) for names in ("a", "ab", "abc")] == ["a", "a and b", "a, b and c"]
-
-
 def test_copies_that_stay_across_splits_stand_in_the_first_lines():
-    leaky = made([0, 1, 2], [0, 1, 2])
+    leaky = make_evidence([0, 1, 2], [0, 1, 2])
     assert "stay in the splits" not in show("summary", leaky)
     leaky.clean["leaks_kept"] = 2
     text = show("summary", leaky)
@@ -365,7 +326,7 @@ def test_two_proportions_are_as_often_wrong_as_they_say():
     assert 0.04 < wrong < 0.06
 
 
-def test_validation_and_test_that_differ_by_more_than_chance_are_told():
+def test_validation_and_test_that_differ_by_more_than_chance_are_reported():
     def said(**changes):
         found = sections.data(some_evidence(accuracy=(0.95, 0.85), **changes))
         html_ = " ".join(rendering.fill_html("data", found).split())
@@ -373,7 +334,7 @@ def test_validation_and_test_that_differ_by_more_than_chance_are_told():
 
     (sentence,) = said()
     assert sentence.startswith("Accuracy differs between validation, 95.0%, and test, 85.0%, by more than chance (p = ")
-    assert "do not come from one draw" in sentence
+    assert "They were not drawn from the same images" in sentence
     assert "Both were drawn from the same images" in said(given=None)[0]
     # As many images, but of a few patients: nothing is claimed.
     assert said(effective=(60.0, 60.0)) == []

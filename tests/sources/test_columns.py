@@ -54,7 +54,9 @@ def test_text_that_may_mean_no_label_is_a_name_and_noted_once(tmp_path):
     text = "path,label\nimages/a.png,nan\nimages/b.png,nan\nimages/c.png,x\n"
     found, surprises = told(laid(tmp_path, {**IMAGES, "manifest.csv": text}))
     assert [label for _, label, _ in found] == ["nan", "nan", "x"]
-    assert surprises.notes.counts == {"class called like a missing label; leave the label empty if it is one": 1}
+    assert surprises.notes.counts == {
+        "class name that may stand for a missing label; leave the label empty if it does": 1
+    }
 
 
 @pytest.mark.parametrize("column", ["is_valid", "is_test"])
@@ -83,21 +85,23 @@ ONE_HOT = "image,MEL,NV,age\na,1.0,0.0,30\nb,0.0,1.0,40\nc,0.0,0.0,50\n"
 
 def test_one_hot_columns_are_told_and_read_by_a_list(tmp_path):
     path = laid(tmp_path, {**IMAGES, "manifest.csv": ONE_HOT})
-    with pytest.raises(UserError, match=r"; MEL, NV look one-hot, which fetch\.label_column: \[MEL, NV\] reads"):
+    with pytest.raises(
+        UserError, match=r"; MEL, NV look one-hot, which fetch\.source\.label_column: \[MEL, NV\] reads"
+    ):
         told(path, image_column="image")
     found, surprises = told(path, image_column="image", label_column=["MEL", "NV"])
     assert [label for _, label, _ in found] == ["MEL", "NV"]
     assert surprises.skipped.counts == {"row without a label": 1}
     laid(tmp_path, {"short.csv": f"{ONE_HOT}d\n"})
     with pytest.raises(
-        UserError, match=r"has no column label, but image, MEL, NV, age: name it by fetch\.label_column$"
+        UserError, match=r"has no column label, but image, MEL, NV, age: name it by fetch\.source\.label_column$"
     ):
         told(path, manifest="short.csv", image_column="image")
     (tmp_path / "short.csv").unlink()
     with pytest.raises(UserError, match="line 2: age is 30, but should be 0 or 1"):
         told(path, image_column="image", label_column=["MEL", "age"])
     laid(tmp_path, {"manifest.csv": "image,MEL,NV\na,1,1\n"})
-    with pytest.raises(UserError, match="line 2: MEL, NV are 1 at once, but an image has one class"):
+    with pytest.raises(UserError, match="line 2: MEL, NV are 1 at once, but a sample has one class"):
         told(path, image_column="image", label_column=["MEL", "NV"])
 
 
@@ -105,7 +109,9 @@ def test_one_hot_columns_are_told_and_read_by_a_list(tmp_path):
 def test_one_hot_columns_of_parquet(tmp_path, kind):
     columns = {"cat": pa.array([1, 0]).cast(kind), "dog": pa.array([0, 1]).cast(kind), "name": ["p", "q"]}
     pq.write_table(pa.table({"image": [png(0), png(1)], **columns}), tmp_path / "x.parquet")
-    with pytest.raises(UserError, match=r"; cat, dog look one-hot, which fetch\.label_column: \[cat, dog\] reads"):
+    with pytest.raises(
+        UserError, match=r"; cat, dog look one-hot, which fetch\.source\.label_column: \[cat, dog\] reads"
+    ):
         parquet(tmp_path / "x.parquet")
     assert [r.label for r in parquet(tmp_path / "x.parquet", label_column=["cat", "dog"])] == ["cat", "dog"]
     pq.write_table(pa.table({"path": ["a", "b"], **columns}), laid(tmp_path, IMAGES) / "m.parquet")

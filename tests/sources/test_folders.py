@@ -189,13 +189,13 @@ def test_a_class_within_a_split_may_be_called_like_one_and_that_is_noted():
 @pytest.mark.parametrize(
     ("names", "says"),
     [
-        ([], ["no image in a class folder"]),
-        (["a.png", "b.png"], ["no image in a class folder (skipped: 2 outside of a class folder (a.png, b.png))"]),
+        ([], ["no file in a class folder"]),
+        (["a.png", "b.png"], ["no file in a class folder (skipped: 2 outside of a class folder (a.png, b.png))"]),
         (["cats/1.png", "cats/2.png"], ["only the class cats"]),
-        (["train/cat.0.jpg", "train/dog.0.jpg"], ["images directly in train, with no class folders", "manifest"]),
-        (["train/1.png", "test/2.png"], ["images directly in test, train"]),
-        (["train/1.png", *under("test", "a", "b")], ["images directly in train"]),
-        (["train/cats/1.png", "test/cats/2.png", "extra/3.png"], ["mix splits and classes", "extra holds images"]),
+        (["train/cat.0.jpg", "train/dog.0.jpg"], ["files directly in train, with no class folders", "manifest"]),
+        (["train/1.png", "test/2.png"], ["files directly in test, train"]),
+        (["train/1.png", *under("test", "a", "b")], ["files directly in train"]),
+        (["train/cats/1.png", "test/cats/2.png", "extra/3.png"], ["mix splits and classes", "extra holds files"]),
         ([*under("train", "a", "b"), *under("more", "a", "b")], ["mix splits and classes", "more holds the folders"]),
         (
             [*under("chest/train", "a", "b"), *under("train", "a", "b"), *under("test", "a", "b")],
@@ -208,11 +208,11 @@ def test_a_class_within_a_split_may_be_called_like_one_and_that_is_noted():
         (["images/1.png", "masks/1.png"], ["images, masks look like images and their masks", "manifest"]),
         (["rgb/1.png", "SegmentationClass/1.png", "ground_truth/1.png"], ["not like classes"]),
         ([*under("train", "images", "labels"), *under("val", "images", "labels")], ["train/images, train/labels look"]),
-        ([*under("train", "images"), *under("val", "images")], ["images directly in train/images, val/images"]),
-        (["set/images/1.png", "labels.csv"], ["images directly in set/images, with no class folders"]),
+        ([*under("train", "images"), *under("val", "images")], ["files directly in train/images, val/images"]),
+        (["set/images/1.png", "labels.csv"], ["files directly in set/images, with no class folders"]),
         (
             [*under("train/train", "a", "b"), *under("train/val", "a", "b"), *under("test", "a", "b")],
-            ["train/train, train/val are called like splits, but lie within the split train"],
+            ["train/train, train/val have the names of splits, but lie within the split train"],
         ),
         ([*under("cats", "train", "test"), *under("dogs", "train", "test"), "dogs/1.png"], ["splits lie within cats"]),
         ([*under("cats", "train", "test", "x"), *under("dogs", "train", "test")], ["so splits lie within cats"]),
@@ -222,8 +222,8 @@ def test_a_class_within_a_split_may_be_called_like_one_and_that_is_noted():
             ["classes may lie on either level", "labelled holds the folder"],
         ),
         ([*under("trainval", "a", "b"), *under("train_val", "a", "b"), *under("test", "a", "b")], ["mix splits"]),
-        ([*under("train_val", "a", "b"), *under("test", "a", "b")], ["its name tells train and validation"]),
-        ([*under("train", "a", "b"), *under("pred", "a", "b")], ["tells none of train, validation and test"]),
+        ([*under("train_val", "a", "b"), *under("test", "a", "b")], ["its name says train and validation"]),
+        ([*under("train", "a", "b"), *under("pred", "a", "b")], ["says none of train, validation and test"]),
         ([*under("images", "train", "val"), *under("masks", "train", "val")], ["images, masks look like images and"]),
         ([*under("cats", "train/x", "test/x"), *under("dogs", "train/x", "test/y")], ["within other folders"]),
         (["\u200b/1.png", "dogs/1.png"], ["has a name of blanks"]),
@@ -331,7 +331,7 @@ def test_a_class_that_would_vanish_from_the_test_stops_the_stage():
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("data/train-0.parquet", "set fetch.source to parquet"),
+        ("data/train-0.parquet", "set fetch.source.name to parquet"),
         ("cats/1.mp4", "take images out of the videos"),
         ("train.tfrecord", "take the images out of these"),
     ],
@@ -344,7 +344,7 @@ def test_what_may_hold_images_is_told_with_what_to_do(name, says):
 def test_a_table_beside_is_named(images):
     names = {images: png(0), "sample_submission.csv": b"", "__MACOSX/x.csv": b"", "set/labels.csv": b""}
     sentence = refusal(names)
-    assert "if labels.csv lists them, set fetch.source to manifest" in sentence and "submission" not in sentence
+    assert "if labels.csv lists them, set fetch.source.name to manifest" in sentence and "submission" not in sentence
 
 
 def test_camera_raws_that_begin_like_tiff_are_not_taken_for_their_preview():
@@ -356,7 +356,7 @@ def test_camera_raws_that_begin_like_tiff_are_not_taken_for_their_preview():
 def test_folders_without_an_image_and_copies_of_classes_are_noted():
     files = [*CLASSES, "scans/1.pdf", "docs/a.txt", "cats/a.txt", ".git/x.txt", *under(".", "cats (1)", "dogs - Copy")]
     notes = place({name: png(0) if name.endswith(("png", "PNG", "jpg")) else b"x" for name in files})[2]
-    assert notes["folder without an image, which makes no class"] == ["docs", "scans"]
+    assert notes["folder without a sample, which is not a class"] == ["docs", "scans"]
     assert notes["class with the name of another's copy"] == ["cats (1)", "dogs - Copy"]
     assert not place([*CLASSES, *under(".", "copy cats", "mice (1)")])[2].get("class with the name of another's copy")
 
@@ -395,7 +395,7 @@ def test_what_looks_odd_is_noted():
     source = folders.open_source(contained(names, empty=["fish"]), "image", IMAGE, surprises, Path("src"))
     assert len(list(source.records(None))) == len(list(source.places())) == 6
     assert surprises.notes.examples == {
-        "class with one image": ["birds"],
+        "class with one sample": ["birds"],
         "empty folder": ["fish"],
         "in a deeper folder, taken for its class": ["dogs/deep/2.png"],
         "name that differs from another only by case or Unicode form": ["cats/1.PNG"],

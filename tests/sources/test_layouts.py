@@ -115,7 +115,7 @@ def test_sets_are_read(tmp_path, monkeypatch, capsys, files, found, skipped):
 @pytest.mark.parametrize(
     ("files", "says"),
     [
-        ({f"train/{label}.{n}.jpg": png(n) for label in ("cat", "dog") for n in range(3)}, "images directly in train"),
+        ({f"train/{label}.{n}.jpg": png(n) for label in ("cat", "dog") for n in range(3)}, "files directly in train"),
         (images_in("cat", "cat ", "dog"), "'cat' and 'cat '|'cat ' and 'cat'"),
         (images_in("cat", "dog") | {f"iphone/{n}.heic": HEIC for n in range(8)}, r"class iphone .* 8 \.heic \(HEIC\)"),
         (dict.fromkeys(images_in("cat", "dog"), POINTER), "Git LFS pointer.*git lfs pull"),

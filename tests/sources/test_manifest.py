@@ -58,8 +58,8 @@ def test_what_the_table_does_not_list_is_counted(tmp_path):
         ("path,label\n../../secret.png,a\n", "line 2: .* lies outside of"),
         ("path,label\n/etc/passwd,a\n", "line 2: .* lies outside of"),
         ("path,label\n,a\n", "line 2: lacks a path"),
-        ("path,label\n../img/1.png,\n", "none of 1 rows has a label in label: set fetch.label_column"),
-        ("path,label\n../img/1.png\n", "line 2: has not as many fields"),
+        ("path,label\n../img/1.png,\n", "none of 1 rows has a label in label: set fetch.source.label_column"),
+        ("path,label\n../img/1.png\n", "line 2: has a different number of fields"),
         ("path,label,split\n../img/1.png,a,later\n", "line 2: the split 'later' is none of"),
         ("path,label,split,group\n../img/1.png,a,train,p\n../img/2.png,a,test,p\n", "group p is in two splits"),
         ("path,label,split,group\n../img/1.png,a,train,p \n../img/2.png,a,test,p\n", "group p is in two splits"),
@@ -74,9 +74,9 @@ def test_a_table_that_cannot_be_followed_is_refused(tmp_path, text, says):
 
 def test_a_missing_table_or_named_column_is_refused(tmp_path):
     path = folder(tmp_path, "path,label\n../img/1.png,a\n")
-    with pytest.raises(UserError, match=r"holds no none\.csv, but lists/all\.csv: set fetch\.manifest"):
+    with pytest.raises(UserError, match=r"holds no none\.csv, but lists/all\.csv: set fetch\.source\.manifest"):
         manifest(path, manifest="none.csv")
-    with pytest.raises(UserError, match=r"has no column patient, .*fetch\.group_column"):
+    with pytest.raises(UserError, match=r"has no column patient, .*fetch\.source\.group_column"):
         manifest(path, group_column="patient")
 
 
@@ -147,7 +147,7 @@ def test_what_finder_lays_into_a_zip_is_no_table(tmp_path):
         ("labels.csv", b"<!DOCTYPE html><html>", "is a web page"),
         ("labels.ods", b"PK\3\4mimetype", "is a spreadsheet"),
         ("labels.csv", b"PK\3\4zzzz", "is a spreadsheet"),
-        ("labels.json", b"[]", r"is JSON: write JSON lines, one \{\.\.\.\} for each image"),
+        ("labels.json", b"[]", r"is JSON: write JSON lines, one \{\.\.\.\} per sample"),
         ("labels.csv.gz", b"\x1f\x8b\x08", "is compressed: unpack it"),
         ("labels.csv", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer"),
         (
@@ -156,17 +156,21 @@ def test_what_finder_lays_into_a_zip_is_no_table(tmp_path):
             r"line 2 holds the byte 0xe9, 'é' in Win",
         ),
         ("labels.csv", "path,label\n".encode("utf-16-le"), "holds zero bytes, as UTF-16 without its mark does"),
-        ("labels.csv", b"\xff\xfea", "begins like UTF-16, but is damaged"),
+        ("labels.csv", b"\xff\xfea", "starts as UTF-16 but is damaged"),
         ("labels.txt", b"images/a.png 1\nimages/b.png 0\n", "above it, and commas in place of the blanks"),
-        ("labels.csv", b"", "labels.csv is empty: write the names of the columns"),
+        ("labels.csv", b"", "labels.csv is empty: write the column names"),
         ("labels.jsonl", b"\n", "labels.jsonl is empty"),
-        ("labels.csv", b"path,label\n", "labels.csv lists no image: write a line for each"),
-        ("labels.csv", b"images/a.png,x\nimages/b.png,y\n", r"its first line seems to be an image's: put one with the"),
+        ("labels.csv", b"path,label\n", "labels.csv lists nothing: write a line per sample"),
+        (
+            "labels.csv",
+            b"images/a.png,x\nimages/b.png,y\n",
+            r"its first line looks like data: put a line of column names",
+        ),
         ("labels.csv", b"path,is_valid,is_test,label\n", "has the columns is_valid and is_test: put train, validation"),
         ("m.jsonl", b'{"path": "images/a.png", "label": "x"}\n{"path"\n', "line 2: not readable as JSON"),
         ("m.jsonl", b"[1]\n", r"line 1: should be \{\.\.\.\} with a value for each column"),
         ("m.jsonl", b'{"path": "images/a.png", "label": ["x"]}\n', "line 1: the column label holds list where text"),
-        ("m.jsonl", b'{"path": "images/a.png", "label": "\\ud800"}\n', "column label holds half of a character"),
+        ("m.jsonl", b'{"path": "images/a.png", "label": "\\ud800"}\n', "column label holds half a surrogate pair"),
         ("m.jsonl", b"[" * 10**5, "line 1: not readable as JSON"),
     ],
 )
@@ -182,7 +186,7 @@ def test_absolute_paths_of_windows_are_told(tmp_path, row):
 
 
 def test_addresses_are_told(tmp_path):
-    with pytest.raises(UserError, match=r"s3://b/a\.png is an address: download the images"):
+    with pytest.raises(UserError, match=r"s3://b/a\.png is an address: download the files"):
         told(laid(tmp_path, {**IMAGES, "manifest.csv": "path,label\ns3://b/a.png,x\n"}))
 
 
@@ -300,7 +304,7 @@ def test_hugging_faces_imagefolder_with_one_table_has_splits_by_the_images_folde
     files |= {name: png(seed) for seed, (name, _) in enumerate(rows)}
     found, surprises = told(laid(tmp_path, files), manifest="metadata.csv")
     assert [split for *_, split in found] == ["train", "train", "validation"]
-    assert surprises.notes.counts == {"split read from the image's folder": 3}
+    assert surprises.notes.counts == {"split read from the file's folder": 3}
     # Where some do not tell, or all the same, none is taken.
     laid(tmp_path, {"more/0.png": png(9), "metadata.csv": files["metadata.csv"] + "more/0.png,cat\n"})
     assert {split for *_, split in told(tmp_path, manifest="metadata.csv")[0]} == {None}
@@ -314,13 +318,13 @@ def test_several_tables_are_splits_by_their_names(tmp_path, names):
     found, _ = told(laid(tmp_path, {**IMAGES, **files}), manifest="*.csv" if "/" not in names[0] else "t.csv")
     assert [split for *_, split in found] == ["train", "test", "validation"]
     laid(tmp_path, {"more.csv" if "/" not in names[0] else "more/t.csv": "path,label\n"})
-    with pytest.raises(UserError, match=r"holds 4 tables .*: the name of more.* tells no split, while that of"):
+    with pytest.raises(UserError, match=r"holds 4 tables .*: the name of more.* names no split, while that of"):
         told(tmp_path, manifest="*.csv" if "/" not in names[0] else "t.csv")
 
 
 def test_the_tables_that_are_there_are_told(tmp_path):
     with pytest.raises(
-        UserError, match=r"holds no manifest\.csv, but metadata\.jsonl, train\.xlsx: set fetch\.manifest"
+        UserError, match=r"holds no manifest\.csv, but metadata\.jsonl, train\.xlsx: set fetch\.source\.manifest"
     ):
         told(laid(tmp_path, {**IMAGES, "metadata.jsonl": "", "train.xlsx": ""}))
 

@@ -51,12 +51,12 @@ def test_splits_by_the_names_of_files_and_folders(tmp_path, name, split):
 
 def test_names_that_do_not_tell_the_splits_are_refused(tmp_path):
     face(tmp_path, "train_test.parquet", [picture(0)], ["a"])
-    with pytest.raises(UserError, match="the name train_test tells several splits, test and train"):
+    with pytest.raises(UserError, match="the name train_test names several splits, test and train"):
         parquet(tmp_path)
     (tmp_path / "train_test.parquet").unlink()
     face(tmp_path, "data/train-0.parquet", [picture(0)], ["a"])
     face(tmp_path, "data/more.parquet", [picture(1)], ["a"])
-    with pytest.raises(UserError, match=r"more\.parquet: its name tells no split, while that of data/train-0\.parquet"):
+    with pytest.raises(UserError, match=r"more\.parquet: its name names no split, while that of data/train-0\.parquet"):
         parquet(tmp_path)
     # A column says it for all, whatever the names.
     pq.write_table(pa.table({"image": [png(1)], "label": ["a"], "split": ["test"]}), tmp_path / "data/more.parquet")
@@ -120,7 +120,9 @@ def test_a_class_without_any_image_is_told_with_the_count_and_what_to_do(tmp_pat
     assert [one.id for one in source.records({"a/0", "a/1"})] == ["a/0"]
     with pytest.raises(UserError, match="nothing is left of b"):
         list(source.records({"a/1"}))
-    with pytest.raises(UserError, match=r"nothing is left of b: write the Parquet with .* fetch\.source to manifest"):
+    with pytest.raises(
+        UserError, match=r"nothing is left of b: write the Parquet with .* fetch\.source\.name to manifest"
+    ):
         parquet(tmp_path)
 
 
@@ -136,7 +138,9 @@ def test_hugging_faces_mark_of_no_label_is_none_where_labels_have_names(tmp_path
     # Without names it may well be a class, and is noted.
     face(tmp_path / "x", "train.parquet", [picture(0), picture(1)], [-1, 1])
     assert [one.label for one in parquet(tmp_path / "x", surprises)] == ["-1", "1"]
-    assert list(surprises.notes.counts) == ["class called like a missing label; leave the label empty if it is one"]
+    assert list(surprises.notes.counts) == [
+        "class name that may stand for a missing label; leave the label empty if it does"
+    ]
 
 
 class Coded(pa.ExtensionType):
@@ -174,7 +178,7 @@ GOOD = {"image": pa.array([png(0), png(1)]), "label": pa.array(["a", "b"])}
         ),
         (
             {"image": pa.array(["1.png", "2.png"])},
-            r"the column image is string, but should be bytes, or .*; for a table of paths set fetch\.source to",
+            r"the column image is string, but should be bytes, or .*; for a table of paths set fetch\.source\.name to",
         ),
         ({"image": pa.array([{"path": "x"}, {"path": "y"}])}, "the column image is struct<.*>, but should be bytes"),
         ({"image": pa.array([{"bytes": "x"}, {"bytes": "y"}])}, "the column image is struct<.*>, but should be bytes"),
@@ -229,7 +233,7 @@ def test_parquet_damaged_within_is_one_sentence(tmp_path):
     content = bytearray((tmp_path / "x.parquet").read_bytes())
     content[4:30] = bytes(26)
     (tmp_path / "x.parquet").write_bytes(content)
-    with pytest.raises(UserError, match="is no Parquet file, or a damaged one"):
+    with pytest.raises(UserError, match="is not a valid Parquet file"):
         parquet(tmp_path / "x.parquet")
 
 
@@ -250,12 +254,12 @@ def test_parquet_that_cannot_be_read_is_one_sentence(tmp_path):
     with pytest.raises(UserError, match=r"holds no \.parquet file"):
         parquet(tmp_path)
     face(tmp_path, "a.parquet", [picture(0)], [5], ["cat", "dog"])
-    with pytest.raises(UserError, match="row 0 has the label 5, but names are 2"):
+    with pytest.raises(UserError, match="row 0: label 5 is out of range: the file names 2 classes"):
         parquet(tmp_path)
     with pytest.raises(UserError, match="has no column photo"):
         parquet(tmp_path, image_column="photo")
     (tmp_path / "a.parquet").write_text("hello")
-    with pytest.raises(UserError, match="is no Parquet file"):
+    with pytest.raises(UserError, match=r"is not a .*Parquet file"):
         parquet(tmp_path)
 
 
@@ -267,8 +271,8 @@ def test_files_that_stand_for_parquet_are_named_and_hidden_ones_are_passed_over(
     assert [one.label for one in parquet(tmp_path)] == ["cat", "dog"]
     for content, says in (
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\n", "is a Git LFS pointer.*`git lfs pull`"),
-        (b"<!DOCTYPE html>", "is no Parquet file, but of the kind HTML"),
-        (b"PAR1", "is no Parquet file, or a damaged one"),
+        (b"<!DOCTYPE html>", "is not a Parquet file but of the kind HTML"),
+        (b"PAR1", "is not a valid Parquet file"),
     ):
         (tmp_path / "train.parquet").write_bytes(content)
         with pytest.raises(UserError, match=says):

@@ -114,6 +114,6 @@ def test_a_million_classes_end_in_one_sentence_and_early(tmp_path, monkeypatch):
     written = []
     make = dataset.raw_table
     monkeypatch.setattr(dataset, "raw_table", lambda *arguments: written.append(1) or make(*arguments))
-    with pytest.raises(UserError, match="gives more than 10,000 classes, which is all that Kiln handles"):
+    with pytest.raises(UserError, match="gives more than 10,000 classes, the most that Kiln supports"):
         fetch.main()
     assert not list(tmp_path.glob("data/*")) and len(written) < 10

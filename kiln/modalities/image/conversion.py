@@ -51,5 +51,11 @@ class Conversion:
 
     def describe(self) -> str:
         """Describe the shape, such as ``32x32 RGB``."""
-        colors = "gray" if self.channels == 1 else "RGB"
-        return f"{self.height}x{self.width} {colors}{levels.describe(self.range)}"
+        return f"{self.height}x{self.width} {self._colors()}"
+
+    def spell_out(self) -> str:
+        """Describe the shape for a sentence, such as ``32 x 32 pixels, RGB``."""
+        return f"{self.height} x {self.width} pixels, {self._colors()}"
+
+    def _colors(self) -> str:
+        return ("gray" if self.channels == 1 else "RGB") + levels.describe(self.range)

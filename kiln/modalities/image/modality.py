@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kiln.modalities.base import ArrayStorage, Copies, Decoded, Exhibit, Explained
+from kiln.modalities.base import Copies, Decoded, Exhibit, Explained
 from kiln.modalities.image import (
     augmentation,
     checks,
@@ -21,10 +21,12 @@ from kiln.modalities.image import (
     opening,
     pictures,
     settling,
+    wording,
 )
 from kiln.modalities.image.conversion import Conversion
 from kiln.modalities.image.formats import ImageFiles
-from kiln.params.image import Augment, Clean, Normalize
+from kiln.modalities.storage import ArrayStorage
+from kiln.params.image import Augment, Clean, Evaluate, Normalize
 
 
 class Image(ImageFiles):
@@ -34,6 +36,9 @@ class Image(ImageFiles):
     notes_reason = "metadata"
     slices, checks = checks.SLICES, checks.CHECKS  # at once: here the second name hides the module
     corruptions = corruptions.CORRUPTIONS
+    finding_sentences = wording.FINDINGS
+    values_sentence = wording.VALUES
+    explanations = wording.EXPLANATIONS
 
     def settle(self, contents: Iterable[Sequence[bytes]], settings: Clean) -> Conversion:
         """Choose size, channels and range where they are ``auto``; see ``settling``."""
@@ -98,9 +103,17 @@ class Image(ImageFiles):
         """Describe a split's channels against train's; see ``normalizer.describe``."""
         return normalizer.describe(statistics, train)
 
+    def name_dimensions(self, count: int) -> list[str]:
+        """Name the channels."""
+        return wording.name_channels(count)
+
     def layer(self, inputs: Any, fitted: Mapping) -> Any:
         """Apply the normaliser to raw pixels, a Keras tensor of uint8."""
         return layers.normalize(inputs, fitted)
+
+    def wants_test_views(self, settings: Evaluate) -> bool:
+        """Tell whether test is scored with mirror images, too."""
+        return settings.flip
 
     def test_views(self, values: np.ndarray) -> list[np.ndarray]:
         """Give the images and their mirror images."""

@@ -260,7 +260,9 @@ def _eight_bits(
     """Scale deep values, as ``values`` gives them, where whole numbers reach up to ``most``."""
     if within is None:
         if values.dtype.kind == "f" or (values.size and not 0 <= values.min() <= values.max() <= most):
-            raise Refused(f"{name}: its values have no agreed range, give clean.range or save it with 8 or 16 bits")
+            raise Refused(
+                f"{name}: its values have no agreed range, give clean.image.range or save it with 8 or 16 bits"
+            )
         within = (0, most)
     shades, opacity = split_opacity(values)
     scaled = levels.scale(shades, within)

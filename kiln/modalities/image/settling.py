@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from kiln.core import parallel
 from kiln.core.errors import UserError
-from kiln.core.figures import plural
+from kiln.core.phrases import plural
 from kiln.modalities.image import decoding, levels
 from kiln.modalities.image.conversion import Conversion
 from kiln.params.image import Clean

@@ -1,9 +1,9 @@
-"""What the report and the model card say of images alone: sizes, colours, what cleaning saw in one."""
+"""What the report says of images alone: what cleaning saw in one, and how explanations are read."""
 
-from kiln.modalities.image import levels
+from kiln.modalities.base import Explanation
 
 VALUES = "Pixel values from 0 to 255"  # that networks are given
-_FINDINGS = {
+FINDINGS = {
     "metadata": "Whole pixels, but {detail}",
     "too_small": "Too small: shorter side {score:.0f} pixels",
     "odd_aspect": "Long and thin: {score:.1f} to 1",
@@ -12,31 +12,21 @@ _FINDINGS = {
     "too_bright": "Too bright: shadows at {score:.0f} of 255",
     "blurry": "Blurry: sharpness {score:.2f}",
     "low_information": "Little to see: {score:.1f} bits",
-    "left_out": "Left out by a correction",
-    "conflicting_labels": "The same pixels under two labels",
-    "exact_duplicate": "The same pixels twice",
-    "near_duplicate": "Copies: correlation {score:.3f}",
-    "label_error": "Label suspect: quality {score:.2f}",
-    "outlier": "Unlike its class: {score:.1f} deviations from the median",
+}
+EXPLANATIONS = {
+    "occlusion": Explanation(
+        "where hiding a patch changes the prediction",
+        "Red is where hiding a patch makes the prediction less likely, blue where more.",
+        "",
+    ),
+    "grad_cam": Explanation(
+        "Grad-CAM of the prediction",
+        "Then: what in the last feature maps supports it (Grad-CAM).",
+        "There is no Grad-CAM: this network has no feature maps near its end.",
+    ),
 }
 
 
-def describe_conversion(conversion: dict) -> str:
-    """Describe what images are converted to, for use in a sentence: 8 x 8 pixels, gray.
-
-    Args:
-        conversion: height, width, channels, and range where values of more than 8 bits were scaled.
-    """
-    colors = "gray" if conversion["channels"] == 1 else "RGB"
-    size = f"{conversion['height']} x {conversion['width']} pixels"
-    return f"{size}, {colors}{levels.told(conversion.get('range'))}"
-
-
-def describe_finding(reason: str, score: float | None, detail: str | None) -> str:
-    """Describe what a check saw in an image: Blurry: sharpness 0.12."""
-    return _FINDINGS[reason].format(score=score, detail=detail)
-
-
-def name_channels(count: int) -> tuple[str, ...]:
+def name_channels(count: int) -> list[str]:
     """Name the channels of an image; an only one has no name."""
-    return ("",) if count == 1 else ("red", "green", "blue")
+    return [""] if count == 1 else ["red", "green", "blue"]

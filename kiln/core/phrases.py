@@ -1,26 +1,6 @@
-"""The figures of metrics.json: what they are called in prose, which way is better, and how counts are written."""
+"""Numbers, counts and names as they are written in a sentence."""
 
 from collections.abc import Sequence
-
-# figure of a split -> (title, which way is better); in the order of tables
-FIGURES = {
-    "accuracy": ("accuracy", "higher"),
-    "balanced_accuracy": ("balanced accuracy", "higher"),
-    "precision": ("precision, mean over classes", "higher"),
-    "recall": ("recall, mean over classes", "higher"),
-    "f1": ("F1, mean over classes", "higher"),
-    "weighted_precision": ("precision, weighted by images", "higher"),
-    "weighted_recall": ("recall, weighted by images", "higher"),
-    "weighted_f1": ("F1, weighted by images", "higher"),
-    "top2_accuracy": ("label among the likeliest two", "higher"),
-    "top5_accuracy": ("label among the likeliest five", "higher"),
-    "auc": ("area under the ROC curve, mean over classes", "higher"),
-    "log_loss": ("log-loss, nats", "lower"),
-    "brier": ("Brier score, 0 to 2", "lower"),
-    "ece": ("calibration error", "lower"),
-}
-MANY_CLASSES = ("top2_accuracy", "top5_accuracy")  # only where there are more classes
-_COSTS = ("parameters", "multiply_adds", "megabytes")
 
 
 def percent(share: float, digits: int = 1) -> str:
@@ -64,13 +44,3 @@ def joined(names: Sequence[str]) -> str:
 def plural(count: int, noun: str, nouns: str | None = None) -> str:
     """Write a count with its noun: 1 image, 2,000 images; ``nouns`` where an s is not enough."""
     return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
-
-
-def better(key: str) -> str | None:
-    """Tell which way a key of metrics.json, such as test.accuracy, is better: higher, lower or neither (None)."""
-    section, _, name = key.partition(".")
-    if section in ("train", "validation", "test", "test_flipped", "test_calibrated"):
-        return FIGURES[name][1] if name in FIGURES else None
-    if section == "robustness":
-        return None if name == "images" else "higher"
-    return "lower" if section == "model" and name in _COSTS else None
