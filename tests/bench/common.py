@@ -30,11 +30,6 @@ model.compile("adam", losses.SparseCategoricalCrossentropy(from_logits=True), me
 """
 
 
-def policy(settings: params.Augment) -> augmentation.Policy:
-    """Give the augmentation policy of the augment section."""
-    return augmentation.Policy(settings.mode, settings.views, **settings.parts["image"].model_dump())
-
-
 def changed(settings: params.Train, **changes) -> params.Train:
     """Change the train section: ``optimizer="muon"`` is the name of that group, ``model_width=2.0`` a knob of one."""
     content = settings.model_dump()
