@@ -1,6 +1,6 @@
 """Classify image files by a trained model.
 
-Files go through the very conversion that clean used for the training images. A
+Files go through the same conversion as the training images in clean. A
 file that cannot be read is reported, on standard error or in the JSON, and the
 others are classified all the same.
 """
@@ -47,7 +47,7 @@ def listed(arguments: Iterable[str], lines: Iterable[bytes]) -> Iterator[Path]:
 def _named(lines: Iterable[bytes]) -> Iterator[Path]:
     for number, line in enumerate(lines):
         if not number and line[:1] > b"\x7f" and formats.sniff(line) in formats.READ:  # not BMW/1.png
-            line = b"\0"  # no path, so that the image itself is one complaint, as below
+            line = b"\0"  # not a path, so that the image itself is one complaint, as below
         # Lists from Windows: a mark of the encoding, and both characters for the line's end.
         if name := (line if number else line.removeprefix(codecs.BOM_UTF8)).rstrip(b"\r\n"):
             yield Path(os.fsdecode(name))
@@ -60,7 +60,7 @@ def _inside(path: Path, around: frozenset[str] = frozenset()) -> Iterator[Path]:
         around = around | {os.path.realpath(path)}  # links may lead round in a circle
         with os.scandir(path) as found:
             entries = sorted(found, key=lambda one: one.name)
-    except (OSError, ValueError):  # no folder, or none that can be read: ``read`` tells
+    except (OSError, ValueError):  # not a folder, or not readable: ``read`` reports it
         yield path
         return
     for one in entries:
@@ -75,7 +75,7 @@ def _inside(path: Path, around: frozenset[str] = frozenset()) -> Iterator[Path]:
 
 
 def _is_image(path: Path) -> bool:
-    """Tell as fetch does: by the extension where that is known, else by content."""
+    """Decide as fetch does: by the extension where that is known, else by content."""
     if path.suffix.lower() in decoding.EXTENSIONS:
         return True
     if path.suffix.lower() in formats.RAW:
@@ -93,7 +93,7 @@ def read(path: Path, conversion: Conversion) -> np.ndarray:
     """Read an image file: uint8 [height, width, channels].
 
     Raises:
-        UserError: there is no such file, it cannot be read, or it is no image.
+        UserError: there is no such file, it cannot be read, or it is not an image.
     """
     try:
         return decoding.convert(path.read_bytes(), conversion)
@@ -108,7 +108,7 @@ def read(path: Path, conversion: Conversion) -> np.ndarray:
     except OSError as error:
         why = f"it cannot be read ({error.strerror}): check the path and its permissions"
     except ValueError:
-        why = "it is no path: give one path per line, or /dev/stdin for an image on standard input"
+        why = "it is not a path: give one path per line, or /dev/stdin for an image on standard input"
     raise UserError(why) from None
 
 

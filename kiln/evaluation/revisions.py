@@ -112,7 +112,7 @@ def _read(text_of, name: str, older: bool = False) -> State | None:
     try:
         settings = YAML(typ="safe", pure=True).load(text_of("params.yaml") or "")
     except YAMLError:
-        raise UserError(f"params.yaml in {name} is no YAML: mend it") from None
+        raise UserError(f"params.yaml in {name} is not valid YAML: fix it") from None
     return State(
         settings if isinstance(settings, dict) else {},
         comparison.read_metrics(metrics, f"{METRICS} of {name}", older),
@@ -139,7 +139,7 @@ def working_tree() -> State:
 
 
 def committed(commit: str) -> State | None:
-    """Read the state of a commit; None where it has none that can be compared, which is no fault of the present one.
+    """Read the state of a commit; None if it has none that can be compared, which is not a fault of the present state.
 
     Raises:
         UserError: git cannot read it.
@@ -157,7 +157,7 @@ class Comparison:
 
     Attributes:
         failures: what the gate does not let through.
-        unfit: why it may not be merged whatever the figures are, such as that they are not current.
+        unfit: why it may not be merged whatever the metrics are, such as that they are not current.
     """
 
     base_name: str

@@ -1,8 +1,8 @@
 """Search for better params, one experiment after the other.
 
-Each trial is a DVC experiment named NAME-1, NAME-2, ... The search remembers
-nothing of its own: what was tried is read back from `dvc exp show`, so that it
-goes on where it stopped, at any time. Figures of test may not be searched by.
+Each trial is a DVC experiment named NAME-1, NAME-2, ... The search keeps
+no state: what was tried is read back from `dvc exp show`, so an interrupted search
+resumes at any time. Test metrics cannot be searched by.
 """
 
 import contextlib
@@ -33,13 +33,13 @@ def parse(text: str):
         The key, and its Optuna distribution: whole numbers where both ends are.
 
     Raises:
-        UserError: it is none of these, the key is unknown, or the ends are no range.
+        UserError: it is none of these, the key is unknown, or the ends are not a range.
     """
     from optuna import distributions
 
     key, equals, space = text.partition("=")
     if not equals or not space:
-        raise UserError(f"{text!r} says nothing to search: write KEY=LOW..HIGH, KEY=log(LOW..HIGH) or KEY=ONE,TWO")
+        raise UserError(f"{text!r} has no search space: write KEY=LOW..HIGH, KEY=log(LOW..HIGH) or KEY=ONE,TWO")
     if key not in params.knobs():
         raise UserError(f"there is no param {key} to search: name one of params.yaml, such as train.lr")
     inner = re.fullmatch(r"log\((.*)\)", space)
@@ -47,12 +47,12 @@ def parse(text: str):
     if len(ends) == 2:
         low, high = (_scalar(end, text) for end in ends)
         if any(isinstance(end, bool) or not isinstance(end, int | float) for end in (low, high)) or not low < high:
-            raise UserError(f"{text!r}: {space} is no range: write two numbers, the lower first, as in 1e-4..1e-1")
+            raise UserError(f"{text!r}: {space} is not a range: write two numbers, the lower first, as in 1e-4..1e-1")
         if inner and low <= 0:
             raise UserError(f"{text!r}: a logarithmic range starts above 0")
         whole = isinstance(low, int) and isinstance(high, int)
-        made = distributions.IntDistribution if whole else distributions.FloatDistribution
-        return key, made(low, high, log=bool(inner))
+        distribution = distributions.IntDistribution if whole else distributions.FloatDistribution
+        return key, distribution(low, high, log=bool(inner))
     choices = [_scalar(choice, text) for choice in space.split(",")]
     return key, distributions.CategoricalDistribution(choices)
 
@@ -63,7 +63,7 @@ def _scalar(word: str, text: str):
     except YAMLError:
         value = None
     if not isinstance(value, str | int | float | bool) or (isinstance(value, float) and not math.isfinite(value)):
-        raise UserError(f"{text!r}: {word!r} is no value of a param")
+        raise UserError(f"{text!r}: {word!r} is not a value of a param")
     return value
 
 
@@ -74,7 +74,7 @@ def dvc(*arguments: str) -> subprocess.CompletedProcess:
         UserError: DVC cannot be started.
     """
     try:
-        # In a group of its own, so that it gets Ctrl-C once, and whatever this process is asked to stop by.
+        # In its own process group, so that it gets Ctrl-C once, and whatever else stops this process.
         process = subprocess.Popen(
             ["dvc", *arguments],
             stdout=subprocess.PIPE,
@@ -105,7 +105,7 @@ def tried(shown: Sequence[Mapping], name: str, metric: str) -> dict[int, tuple[d
         metric: key of metrics.json.
 
     Returns:
-        number -> (params, flat; the figure). Experiments without the figure are left out.
+        number -> (params, flat; the metric). Experiments without the metric are left out.
     """
     found = {}
     for base in shown:
@@ -123,7 +123,7 @@ def history(name: str, metric: str) -> dict[int, tuple[dict, float]]:
     """Ask DVC for what was tried from the present commit.
 
     Raises:
-        UserError: DVC cannot tell.
+        UserError: `dvc exp show` fails.
     """
     shown = dvc("exp", "show", "--json")
     if shown.returncode:
@@ -144,14 +144,14 @@ def study(done: Mapping[int, tuple[dict, float]], space: Mapping, direction: str
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=seed + len(done), n_startup_trials=8)
-    made = optuna.create_study(direction=direction, sampler=sampler)
+    rebuilt = optuna.create_study(direction=direction, sampler=sampler)
     for _, (settings, value) in sorted(done.items()):
         chosen = {key: settings.get(key) for key in space}
         try:
-            made.add_trial(optuna.trial.create_trial(params=chosen, distributions=dict(space), value=value))
+            rebuilt.add_trial(optuna.trial.create_trial(params=chosen, distributions=dict(space), value=value))
         except (ValueError, TypeError):  # tried with another space
             continue
-    return made
+    return rebuilt
 
 
 def clean_tree() -> None:
@@ -172,7 +172,7 @@ def restore() -> None:
 
 
 def run_trial(name: str, chosen: Mapping) -> bool:
-    """Run one experiment; tell whether it ended well."""
+    """Run one experiment; return whether it succeeded."""
     settings = [word for key, value in chosen.items() for word in ("-S", f"{key}={json.dumps(value)}")]
     done = dvc("exp", "run", "--name", name, *settings)  # under --quiet it keeps its own errors to itself
     if done.returncode:
@@ -185,8 +185,8 @@ def cause(stderr: str) -> str:
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     own = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
     stage = [line for line in lines if not line.startswith("ERROR: ")]
-    told = [line for line in own if not line.startswith("failed to reproduce")] or stage[-1:] or own
-    return told[0] if told else "without a word"
+    reasons = [line for line in own if not line.startswith("failed to reproduce")] or stage[-1:] or own
+    return reasons[0] if reasons else "without a word"
 
 
 def run_trials(space: Mapping, name: str, metric: str, trials: int, seed: int) -> dict[int, tuple[dict, float]]:
@@ -208,7 +208,7 @@ def run_trials(space: Mapping, name: str, metric: str, trials: int, seed: int) -
         if not failed:
             values = history(name, metric)
             if number not in values:
-                raise UserError(f"{name}-{number} has no {metric}: name a figure that its metrics.json holds")
+                raise UserError(f"{name}-{number} has no {metric}: choose a metric that its metrics.json holds")
             print(f"search: {name}-{number}: {metric} {values[number][1]:.6g}", flush=True)
     return done
 
@@ -230,7 +230,7 @@ def search(space: Sequence[str], name: str, metric: str, trials: int, seed: int)
         UserError: something asked for is not possible, or three trials in a row failed.
     """
     if not metric.startswith("validation.") or not metrics.direction(metric):
-        raise UserError(f"{metric} is no figure to choose by: name one of validation, as validation.log_loss")
+        raise UserError(f"{metric} cannot be searched by: choose a validation metric, such as validation.log_loss")
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", name):
         raise UserError(f"--name {name!r}: letters, digits and hyphens, a letter first")
     if trials < 1:

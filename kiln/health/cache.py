@@ -16,17 +16,18 @@ DIGEST = re.compile(r"[0-9a-f]{32}(\.dir)?")
 TEMPORARY = re.compile(r"\.[\w-]{22}\.tmp$")  # dvc_objects.fs.utils.tmp_fname
 
 
-def cache_rests(project: Project) -> Iterator[Finding]:
+def partial_copies(project: Project) -> Iterator[Finding]:
     """Copies into the cache that were cut off."""
     if project.busy:
         return
-    rests = [path for path in project.cache.rglob("*.tmp") if TEMPORARY.search(path.name) and age(path) > SETTLED]
-    if rests:
+    copies = [path for path in project.cache.rglob("*.tmp") if TEMPORARY.search(path.name) and age(path) > SETTLED]
+    if copies:
+        total = sum(size(path) for path in copies)
         yield Finding(
-            f"{shown(project.cache, project)} holds {len(rests)} cut-off copies, {sum(map(size, rests)) / 1e6:,.1f} MB",
+            f"{shown(project.cache, project)} holds {len(copies)} cut-off copies, {total / 1e6:,.1f} MB",
             "no command of DVC uses or deletes them",
-            f"{FIX}, or delete {many(shown(path, project) for path in rests)}",
-            partial(delete, *rests),
+            f"{FIX}, or delete {many(shown(path, project) for path in copies)}",
+            partial(delete, *copies),
         )
 
 
@@ -96,15 +97,15 @@ def corrupt(project: Project) -> Iterator[Finding]:
             continue
         output, remedy = whose.get(name, (None, "`dvc pull` or `dvc repro` in the commit that has it"))
         belongs = f"of {output}" if output else "of no output of this commit"
-        rests = [path]
+        copies = [path]
         # Where DVC gave the bad copy out, it would take it for the good one.
         if output and digest_of(project.root / output) == digest:
-            rests.append(project.root / output)
+            copies.append(project.root / output)
         yield Finding(
             f"{shown(path, project)} ({belongs}) is damaged",
             "DVC trusts a name in its cache without a look, and would give the wrong content out",
-            f"{FIX} while no DVC is at work, then {remedy}",
-            None if project.busy else partial(delete, *rests, then=f"deleted; {remedy} brings it back"),
+            f"{FIX} while DVC is not running, then {remedy}",
+            None if project.busy else partial(delete, *copies, then=f"deleted; {remedy} brings it back"),
         )
 
 

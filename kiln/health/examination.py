@@ -24,7 +24,7 @@ CHECKS = (
     leftovers.experiments,
     leftovers.halves,
     leftovers.checkpoints,
-    cache.cache_rests,
+    cache.partial_copies,
     installation.site_cache,
     surroundings.unknown_to_git,
     cache.incomplete,

@@ -40,7 +40,7 @@ def python_version(project: Project) -> Iterator[Finding]:
     wanted = tomllib.loads((project.root / "pyproject.toml").read_text())["project"]["requires-python"]
     version = ".".join(map(str, sys.version_info[:3]))
     if version not in SpecifierSet(wanted):
-        why = "the pinned packages are not made for it"
+        why = "the pinned packages do not support it"
         yield Finding(f"this is Python {version}", why, f"`make setup PYTHON=...` with one that is {wanted}")
 
 

@@ -93,7 +93,7 @@ def checkpoints(project: Project) -> Iterator[Finding]:
         days = age(path) / 86400
         what = f"{shown(path, project)}: {size(path) / 1e6:,.1f} MB, {days:.0f} days old"
         if days <= CHECKPOINT_DAYS:
-            why = "training goes on from it with the same params, data and code"
+            why = "training resumes from it with the same params, data and code"
             yield Finding(what, why, "keep it, or delete it", note=True)
         elif not project.busy:
             why = "a training that was killed, and not taken up again"

@@ -36,7 +36,7 @@ def lock_file(project: Project) -> Iterator[Finding]:
         yield Finding(f"{LOCK} holds both sides of a merge", why, remedy)
         return
     committed = project.git("show", f"HEAD:./{LOCK}")
-    what = f"{LOCK} is {'cut off or no DVC lock' if text.strip() else 'empty'}"
+    what = f"{LOCK} is {'cut off, or not a dvc.lock' if text.strip() else 'empty'}"
     if committed is None or not is_lock(committed):
         yield Finding(what, why, f"git has no good one: delete {LOCK} and run `dvc repro`")
         return
@@ -65,7 +65,7 @@ def read_rwlock(path: Path) -> dict[str, list[tuple[str, dict]]] | None:
     return {"read": read, "write": write} if sound else None
 
 
-def mend_rwlock(project: Project, path: Path) -> str:
+def fix_rwlock(project: Project, path: Path) -> str:
     """Write the entries of living processes back, under the lock that guards the file."""
     from dvc.lock import LockError, make_lock
 
@@ -82,8 +82,8 @@ def mend_rwlock(project: Project, path: Path) -> str:
             writers = {name: info for name, info in held["write"] if alive(info["pid"])}
             path.write_text(json.dumps({"read": readers, "write": writers}), encoding="utf-8")
     except LockError:
-        raise OSError(f"DVC is at work with {path.name}: try again") from None
-    return "the entries of the dead are taken out"
+        raise OSError(f"DVC is using {path.name}: try again") from None
+    return "the entries of dead processes are removed"
 
 
 def rwlocks(project: Project) -> Iterator[Finding]:
@@ -91,10 +91,10 @@ def rwlocks(project: Project) -> Iterator[Finding]:
     for path in (project.tmp / "rwlock", project.tmp / "exps/rwlock"):
         if not path.is_file():
             continue
-        name, fix = shown(path, project), partial(mend_rwlock, project, path)
+        name, fix = shown(path, project), partial(fix_rwlock, project, path)
         held = read_rwlock(path)
         if held is None:
-            # A DVC at work may be writing it at this moment, and finds its own entry in it at its end.
+            # A running DVC may be writing it at this moment, and finds its own entry in it at its end.
             if not project.busy:
                 yield Finding(f"{name} is not readable", "`dvc repro` fails on it", f"delete it, or {FIX}", fix)
             continue
@@ -106,9 +106,9 @@ def rwlocks(project: Project) -> Iterator[Finding]:
             words = " ".join(words_of(pid))
             if words and "dvc" not in words and holders[pid] not in words:
                 yield Finding(
-                    f"{name} names process {pid}, which lives but is no DVC ({words[:60]})",
-                    "its number may have been given anew, and DVC waits for it",
-                    f"if no DVC runs here, delete {name}",
+                    f"{name} names process {pid}, which is alive but not DVC ({words[:60]})",
+                    "its number may have been reused, and DVC waits for it",
+                    f"if DVC is not running here, delete {name}",
                 )
 
 
@@ -123,7 +123,7 @@ def locks(project: Project) -> Iterator[Finding]:
         if project.config["core"].get("hardlink_lock"):
             if not project.busy:
                 yield Finding(
-                    f"{name} is there, but no DVC runs here",
+                    f"{name} exists, but DVC is not running here",
                     "with core.hardlink_lock DVC waits for it for a year",
                     f"if no other machine runs DVC on this folder, delete {name}",
                 )

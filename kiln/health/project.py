@@ -25,7 +25,7 @@ class Finding:
         what: is found, with the file or name.
         why: it matters.
         remedy: what to do.
-        fix: does it where that is safe, and tells what was done and what remains.
+        fix: applies the remedy where that is safe; returns what was done and what remains.
         note: worth knowing, but nobody need do anything.
     """
 
@@ -83,7 +83,7 @@ class Project:
 
     @cached_property
     def busy(self) -> bool:
-        """Whether DVC or a stage is at work here, or a DVC that may use the same cache."""
+        """Whether DVC or a stage is running here, or a DVC that may use the same cache."""
         return any(self._works_here(process) for process in psutil.process_iter())
 
     def _works_here(self, process: psutil.Process) -> bool:
@@ -111,7 +111,7 @@ class Project:
         return done.stdout if done and done.returncode == 0 else None
 
     def run_git(self, *arguments: str) -> subprocess.CompletedProcess | None:
-        """Run git here; None where there is no git."""
+        """Run git here; None if git is not installed."""
         try:
             return git.start(*arguments, folder=self.root)
         except FileNotFoundError:
@@ -122,14 +122,14 @@ def open_project(root: Path) -> Project:
     """Read DVC's settings.
 
     Raises:
-        UserError: this is Windows, or no DVC project, or its settings are not readable.
+        UserError: this is Windows or not a DVC project, or its settings are not readable.
     """
     from dvc.config import Config, ConfigError
 
     if sys.platform == "win32":
-        raise UserError("Kiln is made for Linux and macOS: on Windows work in WSL")
+        raise UserError("Kiln supports Linux and macOS: on Windows, work in WSL")
     if not (root / ".dvc").is_dir():
-        raise UserError("there is no .dvc here: run it in the project's root folder")
+        raise UserError("not the root folder of a DVC project: run it where .dvc is")
     try:
         return Project(root, Config(os.fspath(root / ".dvc")))
     except ConfigError as error:

@@ -97,10 +97,10 @@ def remote(project: Project) -> Iterator[Finding]:
 
 
 def git_here(project: Project) -> Iterator[Finding]:
-    """A repository that git refuses or has not, or of which it has the last commits alone."""
+    """A repository that git refuses, a folder that is not one, or a shallow clone."""
     done = project.run_git("rev-parse", "--is-shallow-repository")
     if done is None:
-        return  # no git: told elsewhere
+        return  # no git: reported elsewhere
     stops = "compare, search and experiments stop"
     if done.returncode:
         said = done.stderr.strip().splitlines() or ["git gives no reason"]
@@ -120,7 +120,7 @@ def git_here(project: Project) -> Iterator[Finding]:
 
 
 def merges(project: Project) -> Iterator[Finding]:
-    """Files with both sides of a merge, but for dvc.lock and params.yaml, which are told for themselves."""
+    """Files with both sides of a merge, but for dvc.lock and params.yaml, which have checks of their own."""
     listed = set((project.git("diff", "--name-only", "--diff-filter=U", "--relative", "-z") or "").split("\0"))
     for name in ("dvc.yaml", "data/corrections.csv", "metrics/metrics.json"):
         if (path := project.root / name).is_file() and params.merge_mark(path.read_bytes()):

@@ -12,7 +12,7 @@ import psutil
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-SETTLED = 600  # seconds without a change, after which no one writes a file any more
+SETTLED = 600  # seconds without a change, after which nothing is writing a file any more
 
 
 def alive(pid: int) -> bool:
@@ -54,7 +54,7 @@ def delete(*paths: Path, then: str = "deleted") -> str:
 
 
 def read_yaml(text: str) -> Mapping:
-    """Parse YAML; empty where it is no mapping."""
+    """Parse YAML; empty if it is not a mapping."""
     try:
         found = YAML(typ="safe").load(text)
     except YAMLError:

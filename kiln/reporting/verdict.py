@@ -43,7 +43,7 @@ def _verdict(found: Comparison) -> str:
         names = ", ".join(markdown.plain(key, None) for key in unchecked)
         return (
             "**May be merged:** every floor and largest drop of `compare` in params.yaml that can be checked is kept. "
-            f"Not checked, since the base has no such figure: the drop of {names}."
+            f"Not checked, since the base has no such metric: the drop of {names}."
         )
     return "**May be merged:** every floor and largest drop of `compare` in params.yaml is kept."
 
@@ -86,7 +86,7 @@ def describe(found: Comparison) -> str:
     """Write the comparison as Markdown, the verdict in its first line, safe whatever names params and classes have."""
     parts = [_verdict(found), "", f"## Kiln: compared with {found.base_name}", ""]
     if found.unfit:
-        parts += ["The figures are those of the files as they lie here, which no `dvc repro` vouches for.", ""]
+        parts += ["The metrics are those of the files as they are here; no `dvc repro` confirms them.", ""]
     if not found.base:
         parts += [f"{found.base_name} has no metrics that can be compared.", ""]
         return "\n".join(parts)
@@ -100,19 +100,19 @@ def describe(found: Comparison) -> str:
     parts += ["### Data", ""]
     rows = [(change.key, change.base, change.now, _signed(change)) for change in data]
     parts += [markdown.table(("count", "base", "now", "difference"), rows) if rows else "No count changed.", ""]
-    parts += ["### Figures", ""]
+    parts += ["### Metrics", ""]
     rows = [
         (change.key, metrics.direction(change.key) or "", change.base, change.now, _signed(change), _judged(change))
         for change in moved
         if change not in data
     ]
-    header = ("figure", "better", "base", "now", "difference", "test-sample noise")
+    header = ("metric", "better", "base", "now", "difference", "test-sample noise")
     parts += [markdown.table(header, rows) if rows else "None of those that both have changed.", ""]
     classes = comparison.classes_changed(found.base.classes, found.now.classes)
     if classes:
         parts += ["### Classes that changed beyond noise", ""]
         rows = [(name, figure, base, now, f"{now - base:+.6g}") for name, figure, base, now in classes[:LISTED]]
-        parts += [markdown.table(("class", "figure", "base", "now", "difference"), rows), ""]
+        parts += [markdown.table(("class", "metric", "base", "now", "difference"), rows), ""]
         more = f"The first {LISTED} of {len(classes)} are listed. " if len(classes) > LISTED else ""
         tried = f"Recall and precision of {_shared(found):,} classes were compared, each by its own 95 % intervals"
         parts += [f"{more}{tried}: with many, some differ so by chance alone.", ""]

@@ -104,7 +104,9 @@ def find_columns(
         contents[part] = next((name for name in usual if name in names), None)
         wanted.append((f"fetch.{part}.column", contents[part] or " or ".join(usual)))
     labels = label_columns(settings)
-    split, group = (_unless_default(key, getattr(settings, f"{key}_column"), names) for key in ("split", "group"))
+    split, group = (
+        _unless_default(key, getattr(settings.source, f"{key}_column"), names) for key in ("split", "group")
+    )
     flags = [name for name in FLAGS if name in names]
     if split is None and len(flags) > 1:
         raise UserError(f"{where} has the columns {' and '.join(flags)}: put train, validation or test into one")

@@ -167,7 +167,7 @@ def test_a_stale_lock_is_red(finished, tmp_path):
     code, text, errors = pull_request(project)
     assert code == 1
     assert re.match(r"\*\*May not be merged:\*\* dvc.lock is not current \(train .*would run\): run dvc repro", text)
-    assert "which no `dvc repro` vouches for" in text and "dvc.lock is not current" in errors
+    assert "no `dvc repro` confirms them" in text and "dvc.lock is not current" in errors
 
 
 def test_figures_that_were_edited_by_hand_are_red(finished, tmp_path):
@@ -419,7 +419,7 @@ def test_a_drop_that_could_not_be_checked_is_not_said_to_be_kept():
         text = verdict.describe(part)
         assert "that can be checked is kept. Not checked" in text
         unchecked = "test.f&#124;" if base else "test.accuracy, test.f&#124;"
-        assert f"has no such figure: the drop of {unchecked}." in text
+        assert f"has no such metric: the drop of {unchecked}." in text
 
 
 def test_classes_that_one_side_lacks_were_not_compared():

@@ -51,7 +51,7 @@ def wait_for(condition, what: str):
 
 @contextmanager
 def held(project, lock: str):
-    """A process that holds a lock of DVC, and is no DVC."""
+    """A process that holds a lock of DVC, and is not DVC."""
     code = f"import time, zc.lockfile as z; lock = z.LockFile({lock!r}); print(lock, flush=True); time.sleep(600)"
     (project.folder / ".dvc/tmp").mkdir(exist_ok=True)
     holder = subprocess.Popen([sys.executable, "-c", code], cwd=project.folder, stdout=subprocess.PIPE)
@@ -122,7 +122,7 @@ def test_it_imports_neither_keras_nor_pandas(project):
 def test_outside_of_a_project_it_says_where_to_run_it(project):
     (project.folder / ".dvc").rename(project.folder / "elsewhere")
     done = project.kiln("doctor", check=False)
-    assert done.returncode == 1 and "run it in the project's root folder" in done.stderr
+    assert done.returncode == 1 and "run it where .dvc is" in done.stderr
 
 
 def test_on_windows_it_says_what_to_use(monkeypatch, project):
@@ -241,7 +241,7 @@ def test_the_table_is_mended_only_under_its_lock(project):
     path = write(project.folder / ".dvc/tmp/rwlock", json.dumps({"write": {"/a": entry}}))
     with held(project, ".dvc/tmp/rwlock.lock"):
         said = doctor_says(project, "--fix", code=1)
-        assert "could not be repaired: DVC is at work with rwlock: try again" in said
+        assert "could not be repaired: DVC is using rwlock: try again" in said
         assert json.loads(path.read_text()) == {"write": {"/a": entry}}
     doctor_says(project, "--fix", code=0)
     assert json.loads(path.read_text()) == {"read": {}, "write": {}}
@@ -252,7 +252,7 @@ def test_a_number_given_anew_is_told_and_left(project):
     try:
         held = {"read": {}, "write": {"/a": {"pid": process.pid, "cmd": "dvc repro"}}}
         path = write(project.folder / ".dvc/tmp/exps/rwlock", json.dumps(held))
-        assert f"{process.pid}, which lives but is no DVC (sleep 600)" in doctor_says(project, "--fix", code=1)
+        assert f"{process.pid}, which is alive but not DVC (sleep 600)" in doctor_says(project, "--fix", code=1)
         assert json.loads(path.read_text()) == held
     finally:
         process.kill()
@@ -272,7 +272,7 @@ def test_a_hardlink_lock_outlives_its_process_and_is_left_to_the_person(project)
     code = "import dvc.lock as d, os; d.make_lock('.dvc/tmp/lock', '.dvc/tmp', hardlink_lock=True).lock(); os._exit(0)"
     (project.folder / ".dvc/tmp").mkdir(exist_ok=True)
     project.run(sys.executable, "-c", code)
-    assert ".dvc/tmp/lock is there, but no DVC runs here" in doctor_says(project, "--fix", code=1)
+    assert ".dvc/tmp/lock exists, but DVC is not running here" in doctor_says(project, "--fix", code=1)
     assert (project.folder / ".dvc/tmp/lock").is_file()
 
 
@@ -742,3 +742,19 @@ def test_a_low_limit_of_open_files_is_told(project):
     done = project.run("bash", "-c", command.format(64), check=False)
     assert done.returncode == 1 and "only 64 files may be open at once" in done.stdout and not done.stderr
     assert not project.run("bash", "-c", command.format("-S 64")).stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("python -m stages.train", "train"),
+        ("/p/.venv/bin/python -X utf8 -m kiln search a=1..2", "search"),
+        ("/p/.venv/bin/python /p/.venv/bin/kiln doctor --fix", "doctor"),
+        ("python -m kiln", None),
+        ("vim /home/me/kiln notes", None),
+        ("python -m stages", None),
+        ("", None),
+    ],
+)
+def test_the_stage_or_command_is_read_from_a_command_line(words, expected):
+    assert health.stage_of(words.split()) == expected

@@ -134,7 +134,7 @@ def test_of_a_folder_the_image_files_are_listed(tmp_path):
 def test_an_image_on_standard_input_is_one_complaint(first):
     listed = list(predictor.listed(["-"], [first, *[b"\0\xff\n"] * 100]))
     assert len(listed) == 1
-    with pytest.raises(UserError, match=r"it is no path: .* or /dev/stdin for an image on standard input"):
+    with pytest.raises(UserError, match=r"it is not a path: .* or /dev/stdin for an image on standard input"):
         predictor.read(listed[0], Conversion(8, 8, 1, "crop"))
 
 

@@ -27,17 +27,17 @@ def test_a_dimension_is_read(text, expected):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("train.lr", "says nothing to search"),
-        ("train.lr=", "says nothing to search"),
+        ("train.lr", "has no search space"),
+        ("train.lr=", "has no search space"),
         ("train.lrr=1..2", "there is no param train.lrr"),
         ("train=1..2", "there is no param train "),
-        ("train.lr=2..1", "is no range"),
-        ("train.lr=a..b", "is no range"),
-        ("train.lr=true..false", "is no range"),
+        ("train.lr=2..1", "is not a range"),
+        ("train.lr=a..b", "is not a range"),
+        ("train.lr=true..false", "is not a range"),
         ("train.lr=log(0..1)", "starts above 0"),
-        ("train.lr=.nan,1", "is no value"),
-        ("train.lr=[1],2", "is no value"),
-        ("train.lr=1,,2", "is no value"),
+        ("train.lr=.nan,1", "is not a value"),
+        ("train.lr=[1],2", "is not a value"),
+        ("train.lr=1,,2", "is not a value"),
     ],
 )
 def test_what_is_no_dimension_is_one_sentence(text, said):
@@ -109,8 +109,8 @@ def test_a_search_goes_on_where_it_stopped_and_leaves_the_tree_as_it_was(trained
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["train.lr=1..2", "--metric", "test.accuracy"], "is no figure to choose by"),
-        (["train.lr=1..2", "--metric", "validation.nothing"], "is no figure to choose by"),
+        (["train.lr=1..2", "--metric", "test.accuracy"], "cannot be searched by"),
+        (["train.lr=1..2", "--metric", "validation.nothing"], "cannot be searched by"),
         (["train.lr=1..2", "--name", "a b"], "letters, digits and hyphens"),
         (["train.lrr=1..2"], "there is no param train.lrr"),
         (["train.lr=1..2", "--trials", "0"], "--trials 0: at least 1"),
@@ -125,7 +125,7 @@ def test_a_figure_that_the_metrics_lack_is_one_sentence(monkeypatch):
     monkeypatch.setattr(search, "history", lambda *_: {})
     monkeypatch.setattr(search, "run_trial", lambda *_: True)
     space = dict([search.parse("train.lr=0.1..1")])
-    with pytest.raises(UserError, match=r"s-1 has no validation\.top5_accuracy: name a figure"):
+    with pytest.raises(UserError, match=r"s-1 has no validation\.top5_accuracy: choose a metric"):
         search.run_trials(space, "s", "validation.top5_accuracy", 2, 0)
 
 

@@ -184,7 +184,7 @@ def test_the_command_lists_every_model_with_its_size_and_cost(monkeypatch, capsy
     assert "11, 13, 16" in lines["vgg"]
     command.main(["lenet5", "--channels", "1", "--image-size", "28", "28"], standalone_mode=False)
     assert "61,706" in capsys.readouterr().out
-    with pytest.raises(UserError, match="did you mean lenet5"):
+    with pytest.raises(SystemExit, match="did you mean lenet5"):
         command.main(["lenet"], standalone_mode=False)
 
 
