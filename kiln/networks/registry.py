@@ -170,13 +170,19 @@ def _make_input(part: Part):
 def _nest(apply: Callable, part: Part) -> keras.Model:
     # A network within the network, so that the layers of several may bear the same names.
     inputs = _make_input(part)
-    return keras.Model(inputs, apply(part.name, inputs), name=part.name)
+    return keras.Model(inputs, apply(part.name, inputs), name=_body_name(part.name))
+
+
+def _body_name(part: str) -> str:
+    return f"{part}_network"  # not the part's own name, which its input bears
 
 
 def list_bodies(classifier: keras.Model, parts: Iterable[str]) -> dict[str, keras.Model]:
     """Give the network of each part: the classifier itself where there is one."""
     names = list(parts)
-    return {names[0]: classifier} if len(names) == 1 else {name: classifier.get_layer(name) for name in names}
+    if len(names) == 1:
+        return {names[0]: classifier}
+    return {name: classifier.get_layer(_body_name(name)) for name in names}
 
 
 @contextmanager
