@@ -62,3 +62,18 @@ def one_weight(**options) -> keras.Model:
     """One weight of 0 and one bias of 0."""
     inputs = keras.Input((1,))
     return keras.Model(inputs, keras.layers.Dense(1, kernel_initializer="zeros", name="logits", **options)(inputs))
+
+
+def corner_model(side: int = 16) -> keras.Model:
+    """A classifier whose second class is as likely as the upper left quarter is bright; its maps are the image."""
+    inputs = keras.Input((side, side, 1), dtype="uint8", name="image")
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    convolution = keras.layers.Conv2D(1, 3, padding="same", use_bias=False)
+    maps = convolution(x)
+    convolution.set_weights([np.pad(np.ones((1, 1, 1, 1)), ((1, 1), (1, 1), (0, 0), (0, 0)))])  # lets all pass
+    kernel = np.zeros((side, side, 2), np.float32)
+    kernel[: side // 2, : side // 2, 1] = 8 / (side // 2) ** 2
+    dense = keras.layers.Dense(2, name="logits", use_bias=False)
+    logits = dense(keras.layers.Flatten()(maps))
+    dense.set_weights([kernel.reshape(-1, 2)])
+    return keras.Model({"image": inputs}, keras.layers.Softmax()(logits))
