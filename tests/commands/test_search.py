@@ -16,8 +16,8 @@ from kiln.core.errors import UserError
         ("train.epochs=1..20", distributions.IntDistribution(1, 20)),
         ("train.batch_size=log(16..256)", distributions.IntDistribution(16, 256, log=True)),
         ("train.optimizer.name=adam,sgd", distributions.CategoricalDistribution(["adam", "sgd"])),
-        ("train.nesterov=true,false", distributions.CategoricalDistribution([True, False])),
-        ("augment.crop=0,0.1", distributions.CategoricalDistribution([0, 0.1])),
+        ("train.optimizer.nesterov=true,false", distributions.CategoricalDistribution([True, False])),
+        ("augment.image.crop=0,0.1", distributions.CategoricalDistribution([0, 0.1])),
     ],
 )
 def test_a_dimension_is_read(text, expected):

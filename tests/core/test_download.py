@@ -160,13 +160,13 @@ def test_what_was_there_is_not_asked_for_again(get):
 @pytest.mark.parametrize(
     ("answer", "says", "most"),
     [
-        (reply(404, b""), "is not there: check fetch.url", 1),
+        (reply(404, b""), "is not there: check fetch.source.url", 1),
         (reply(403, b""), "refuses access", 1),
         (reply(401, b""), "wants credentials", 1),
         (reply(500, b""), "answers with status 500", download.ATTEMPTS + 1),
         (TRUNCATED, "broke off", download.ATTEMPTS),
         (reply(body=b" <!DOCTYPE html><p>log in"), "gave a web page instead of a file", 1),
-        (reply(body=b"other"), "but fetch.sha256 says", 1),
+        (reply(body=b"other"), "but fetch.source.sha256 says", 1),
         (reply(302, b"", Location="/file.bin"), "redirects in a circle", 40),
     ],
 )
@@ -180,7 +180,7 @@ def test_failures_are_one_sentence_and_leave_nothing(get, tmp_path, answer, says
 @pytest.mark.parametrize("answer", [trickle, stall, reply(503, b"", Retry_After="3600")])
 def test_the_deadline_ends_everything(get, answer):
     start = time.monotonic()
-    with pytest.raises(UserError, match=r"was not there after fetch\.deadline"):
+    with pytest.raises(UserError, match=r"was not there after fetch\.source\.deadline"):
         get(Server(answer).url(), deadline=0.8)
     assert time.monotonic() - start < 5
 
@@ -318,6 +318,6 @@ def test_a_folder_is_refused(get):
 def test_a_store_that_does_not_answer_cannot_outwait_the_deadline(get, monkeypatch):
     monkeypatch.setattr(download, "_copy", lambda *_: time.sleep(5))
     start = time.monotonic()
-    with pytest.raises(UserError, match=r"was not there after fetch\.deadline"):
+    with pytest.raises(UserError, match=r"was not there after fetch\.source\.deadline"):
         get("ssh://host/file.bin", deadline=0.2)
     assert time.monotonic() - start < 4

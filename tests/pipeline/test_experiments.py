@@ -58,7 +58,7 @@ def queued(trained, tmp_path_factory):
     add_a_network(project)
     write_photos(folder / "photos", per_class=8)
     network = ("train.model.name=mine", "train.epochs=1")
-    photos = ("fetch.source=images", "fetch.path=photos", "train.batch_size=8")
+    photos = ("fetch.source.name=images", "fetch.path=photos", "train.batch_size=8")
     queue(project, "network-unknown", *network)
     queue(project, "photos-unknown", *photos)
     project.run("git", "add", "stages", "photos")

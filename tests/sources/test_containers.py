@@ -423,7 +423,7 @@ def test_an_archive_of_archives_is_named(tmp_path, kind):
         (b"", "but an empty file: download or copy it again"),
         (b"PK\3\4" + bytes(900), "a zip archive without its end, or one part of several"),
         (b"PK\7\x08PK\3\4" + bytes(900), "a zip archive without its end, or one part of several"),
-        (b"path,label\na.png,cat\n", "but text: .* set fetch.source to manifest"),
+        (b"path,label\na.png,cat\n", "but text: .* set fetch.source.name to manifest"),
         (b'{"error": "forbidden"}', "but JSON, as servers send"),
         (gzip.compress(b"no tar" * 200, mtime=0), "but compressed, though no tar"),
         (b"%PDF-1.7", "but of the kind PDF"),

@@ -328,7 +328,7 @@ def test_a_class_that_would_vanish_from_the_test_stops_the_stage():
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("data/train-0.parquet", "set fetch.source to parquet"),
+        ("data/train-0.parquet", "set fetch.source.name to parquet"),
         ("cats/1.mp4", "take pictures out of the videos"),
         ("train.tfrecord", "take the images out of these"),
     ],
@@ -341,7 +341,7 @@ def test_what_may_hold_images_is_told_with_what_to_do(name, says):
 def test_a_table_beside_is_named(images):
     names = {images: png(0), "sample_submission.csv": b"", "__MACOSX/x.csv": b"", "set/labels.csv": b""}
     sentence = refusal(names)
-    assert "if labels.csv lists them, set fetch.source to manifest" in sentence and "submission" not in sentence
+    assert "if labels.csv lists them, set fetch.source.name to manifest" in sentence and "submission" not in sentence
 
 
 def test_camera_raws_that_begin_like_tiff_are_not_taken_for_their_preview():

@@ -98,7 +98,7 @@ def test_a_table_that_cannot_be_followed_is_refused(tmp_path, text, says):
 
 def test_a_missing_table_or_named_column_is_refused(tmp_path):
     path = folder(tmp_path, "path,label\n../img/1.png,a\n")
-    with pytest.raises(UserError, match=r"holds no none\.csv, but lists/all\.csv: set fetch\.manifest"):
+    with pytest.raises(UserError, match=r"holds no none\.csv, but lists/all\.csv: set fetch\.source\.manifest"):
         manifest(path, manifest="none.csv")
     with pytest.raises(UserError, match=r"has no column patient, .*fetch\.source\.group_column"):
         manifest(path, group_column="patient")
@@ -235,7 +235,9 @@ def test_a_class_without_any_image_is_told_with_the_count_and_what_to_do(tmp_pat
     assert [record.id for record in source.records({"a/0", "a/1"})] == ["a/0"]
     with pytest.raises(UserError, match="no image is left of b"):
         list(source.records({"a/1"}))
-    with pytest.raises(UserError, match=r"no image is left of b: write the Parquet with .* fetch\.source to manifest"):
+    with pytest.raises(
+        UserError, match=r"no image is left of b: write the Parquet with .* fetch\.source\.name to manifest"
+    ):
         parquet(tmp_path)
 
 
@@ -289,7 +291,7 @@ GOOD = {"image": pa.array([png(0), png(1)]), "label": pa.array(["a", "b"])}
         ),
         (
             {"image": pa.array(["1.png", "2.png"])},
-            r"the column image is string, but should be bytes, or .*; for a table of paths set fetch\.source to",
+            r"the column image is string, but should be bytes, or .*; for a table of paths set fetch\.source",
         ),
         ({"image": pa.array([{"path": "x"}, {"path": "y"}])}, "the column image is struct<.*>, but should be bytes"),
         ({"image": pa.array([{"bytes": "x"}, {"bytes": "y"}])}, "the column image is struct<.*>, but should be bytes"),
@@ -755,7 +757,7 @@ def test_several_tables_are_splits_by_their_names(tmp_path, names):
 
 def test_the_tables_that_are_there_are_told(tmp_path):
     with pytest.raises(
-        UserError, match=r"holds no manifest\.csv, but metadata\.jsonl, train\.xlsx: set fetch\.manifest"
+        UserError, match=r"holds no manifest\.csv, but metadata\.jsonl, train\.xlsx: set fetch\.source\.manifest"
     ):
         told(laid(tmp_path, {**IMAGES, "metadata.jsonl": "", "train.xlsx": ""}))
 

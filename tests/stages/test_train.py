@@ -285,18 +285,20 @@ def test_a_file_of_weights_is_pinned(tmp_path):
     assert train.pretrained_weights(settings(weights=str(path), weights_sha256=digest)) == path
     with pytest.raises(UserError, match=rf"body\.h5 has the sha256 {digest}, not train\.weights_sha256"):
         train.pretrained_weights(settings(weights=str(path), weights_sha256="0" * 64))
-    with pytest.raises(UserError, match=r"train\.weights: nowhere\.h5 does not exist"):
+    with pytest.raises(UserError, match=r"train\.model\.weights: nowhere\.h5 does not exist"):
         train.pretrained_weights(settings(weights="nowhere.h5", weights_sha256="0" * 64))
 
 
 def test_a_download_of_weights_speaks_of_their_keys(monkeypatch):
     def fail(*_):
         raise UserError(
-            "it was not there after fetch.deadline: try again later, give it more seconds, or set fetch.path"
+            "it was not there after fetch.source.deadline: try again later, give it more seconds, or set fetch.path"
         )
 
     monkeypatch.setattr(train.download, "fetch", fail)
-    with pytest.raises(UserError, match=r"it was not there within an hour: try again later or set train\.weights$"):
+    with pytest.raises(
+        UserError, match=r"it was not there within an hour: try again later or set train\.model\.weights$"
+    ):
         train.pretrained_weights(settings(weights="https://host/w.h5", weights_sha256="0" * 64))
 
 
