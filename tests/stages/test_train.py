@@ -277,16 +277,19 @@ def test_the_head_learns_first_then_the_body_at_its_own_rate(tmp_path):
     assert history["lr"].tolist() == pytest.approx([0.01, 0.01, 0.001])
 
 
+PUBLISHED = "applications/MobileNet"
+
+
 def test_a_file_of_weights_is_pinned(tmp_path):
     path = tmp_path / "body.h5"
     path.write_bytes(b"weights")
     digest = hashlib.sha256(b"weights").hexdigest()
     assert train.pretrained_weights(settings()) is None
-    assert train.pretrained_weights(settings(weights=str(path), weights_sha256=digest)) == path
+    assert train.pretrained_weights(settings(model=PUBLISHED, weights=str(path), weights_sha256=digest)) == path
     with pytest.raises(UserError, match=rf"body\.h5 has the sha256 {digest}, not train\.weights_sha256"):
-        train.pretrained_weights(settings(weights=str(path), weights_sha256="0" * 64))
+        train.pretrained_weights(settings(model=PUBLISHED, weights=str(path), weights_sha256="0" * 64))
     with pytest.raises(UserError, match=r"train\.model\.weights: nowhere\.h5 does not exist"):
-        train.pretrained_weights(settings(weights="nowhere.h5", weights_sha256="0" * 64))
+        train.pretrained_weights(settings(model=PUBLISHED, weights="nowhere.h5", weights_sha256="0" * 64))
 
 
 def test_a_download_of_weights_speaks_of_their_keys(monkeypatch):
@@ -297,9 +300,9 @@ def test_a_download_of_weights_speaks_of_their_keys(monkeypatch):
 
     monkeypatch.setattr(train.download, "fetch", fail)
     with pytest.raises(
-        UserError, match=r"it was not there within an hour: try again later or set train\.model\.weights$"
+        UserError, match=r"not there within an hour: try again later or set train\.model\.weights$"
     ):
-        train.pretrained_weights(settings(weights="https://host/w.h5", weights_sha256="0" * 64))
+        train.pretrained_weights(settings(model=PUBLISHED, weights="https://host/w.h5", weights_sha256="0" * 64))
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(handful):
