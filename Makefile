@@ -8,6 +8,8 @@ unexport CDPATH PYTHONHOME PYTHONPATH PYTHONSAFEPATH PYTHONWARNINGS
 export SHELL := /bin/sh
 # What would have pip put packages elsewhere than into .venv.
 unexport PIP_DRY_RUN PIP_PREFIX PIP_PYTHON PIP_ROOT PIP_TARGET
+# What would refuse to install this project itself, which has no hash.
+unexport PIP_REQUIRE_HASHES
 export PIP_USER := 0
 
 # GPU=1 swaps in TensorFlow's CUDA build (Linux, NVIDIA), some 3 GB more; said once, it holds until make clean.
@@ -21,8 +23,8 @@ MOVED := $(shell if [ -e $(BIN)/dvc ]; then \
 	$(BIN)/python -I -S -c '' && [ "$$(cd "$$named" && pwd -P)" = "$$(cd $(VENV) && pwd -P)" ] || echo moved; \
 	fi 2>/dev/null)
 
-# A file of tests stays with one worker, so that what its tests share is made once.
-WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile
+# Tests that share a module's fixture stay with one worker (tests/tiers.py), the others go where there is time.
+WORKERS := --numprocesses auto --maxprocesses 4 --dist loadgroup
 
 define SHOW
 import json, pandas
@@ -35,12 +37,12 @@ endef
 export SHOW
 
 .DEFAULT_GOAL := help
-.PHONY: help setup settle remake repro test faults lint bench lock clean
+.PHONY: help setup settle remake repro test test-all faults lint bench lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: settle $(READY) ## make .venv with the pinned requirements (GPU=1: with CUDA)
+setup: settle $(READY) ## make .venv with the pinned requirements and the command kiln (GPU=1: with CUDA)
 
 settle:
 	@.ci/settle
@@ -58,6 +60,8 @@ $(READY): requirements.txt $(if $(GPU),requirements-gpu.txt) $(if $(MOVED),remak
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
 	$(if $(GPU),$(BIN)/python -m pip uninstall --quiet --yes tensorflow-cpu)
 	$(if $(GPU),$(BIN)/python -m pip install --quiet --require-hashes -r requirements-gpu.txt)
+	@# The command kiln: a script, and a line with this folder's path. Without the network.
+	$(BIN)/python -m pip install --quiet --no-deps --no-index --no-build-isolation --editable .
 	@test -e $(BIN)/dvc || { echo "make: pip has put the packages elsewhere than into $(VENV): take target, prefix, root" \
 		"and dry-run out of the files that \`$(BIN)/python -m pip config debug\` lists"; exit 1; }
 	@touch $@
@@ -67,11 +71,14 @@ repro: setup ## run the pipeline; ends with the metrics and the report's path
 	@echo; python -c "$$SHOW"
 	@echo "report: $(CURDIR)/metrics/report.html"
 
-test: setup ## run the tests
+test: setup ## run the quick tests: all units, one of each kind of process (6 minutes)
 	@pytest $(WORKERS)
 
+test-all: setup ## run what `make test` leaves: ssh, browser, queue, long property runs (half an hour)
+	@pytest $(WORKERS) --tier full
+
 faults: setup ## kill, fill, corrupt and fuzz everything at length (most of an hour)
-	@KILN_FAULTS=all pytest tests/faults tests/test_applications.py
+	@KILN_FAULTS=all pytest --tier all tests/faults tests/networks/test_applications.py
 
 lint: setup ## check format and style
 	@ruff format --check .
@@ -87,4 +94,4 @@ lock: setup ## compile requirements*.txt anew from requirements*.in (needs uv)
 
 clean: ## delete .venv and caches of tools; never DVC's cache or your data
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
-	find stages tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find kiln stages tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,6 +1,5 @@
-"""Write the augmentation policy and, offline, views of the training images."""
+"""Write the augmentation policy and, offline, views of the training samples."""
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,62 +8,66 @@ import pyarrow as pa
 
 from kiln import params
 from kiln.core import entry, files, parallel, progress, randomness
-from kiln.modalities.image import augmentation, pictures
+from kiln.modalities import views
+from kiln.modalities.base import Exhibit
 from kiln.store import dataset
 
 SOURCE = Path("data/clean")
 OUTPUT = Path("data/augmented")
-SAMPLE_IMAGES, SAMPLE_VIEWS = 8, 7
+SAMPLES, SAMPLE_VIEWS = 8, 7
 
 
-def keys(seed: int, ids: np.ndarray) -> np.ndarray:
-    """Keys of some images' views: uint64 [N]."""
+def make_keys(seed: int, ids: np.ndarray) -> np.ndarray:
+    """Make the keys of some samples' views: uint64 [N]."""
     return randomness.key(seed, "augment", randomness.item_keys(ids))
 
 
-def views(
-    data: dataset.Dataset, plan: augmentation.Policy, seed: int, workers: int | None = None
+def make_views(
+    data: dataset.Dataset, plan: views.Plan, seed: int, workers: int | None = None
 ) -> Iterator[tuple[str, pa.Table]]:
-    """Yield ("train", table) with ``plan.views`` views of every training image; ids are ``<id>@<view>``."""
+    """Yield ("train", table) with ``plan.views`` views of every training sample; ids are ``<id>@<view>``."""
 
-    def work(job):
+    def make_view(job: tuple[int, dataset.Samples]) -> tuple[str, pa.Table]:
         view, batch = job
-        pixels = augmentation.apply(plan, batch.pixels, keys(seed, batch.ids), view)
-        return "train", dataset.pixel_table([f"{name}@{view}" for name in batch.ids], batch.labels, pixels, batch.units)
+        values = plan.apply(batch.parts, make_keys(seed, batch.ids), view)
+        ids = [f"{name}@{view}" for name in batch.ids]
+        return "train", dataset.clean_table(data.parts, ids, batch.labels, values, batch.units)
 
     jobs = ((view, batch) for view in range(plan.views) for batch in data.batches("train"))
-    return parallel.ordered_map(work, jobs, workers)
+    return parallel.ordered_map(make_view, jobs, workers)
 
 
-def sample_sheet(batch: dataset.Images, plan: augmentation.Policy, seed: int) -> bytes:
-    """Draw a contact sheet (PNG): a row an image, the original first, then views of it."""
-    pixels, ids = batch.pixels[:SAMPLE_IMAGES], batch.ids[:SAMPLE_IMAGES]
-    columns = [pixels]
-    for view in range(SAMPLE_VIEWS):
-        columns.append(augmentation.apply(plan, pixels, keys(seed, ids), view))
-    rows = np.stack(columns, axis=1).reshape(-1, *pixels.shape[1:])
-    return pictures.contact_sheet(rows, 1 + SAMPLE_VIEWS)
+def show_views(data: dataset.Dataset, plan: views.Plan, seed: int) -> dict[str, Exhibit]:
+    """Show the first training samples: for each part a sheet with a row per sample, the original first, then views."""
+    batch = next(data.batches("train"))
+    values = {name: array[:SAMPLES] for name, array in batch.parts.items()}
+    columns = [values]
+    columns += [plan.apply(values, make_keys(seed, batch.ids[:SAMPLES]), view) for view in range(SAMPLE_VIEWS)]
+    return {
+        name: part.modality.sheet(np.stack([column[name] for column in columns], axis=1), 1 + SAMPLE_VIEWS)
+        for name, part in data.parts.items()
+    }
 
 
 def main() -> None:
     """Augment the train split of data/clean/ by the augment section of params.yaml."""
-    everything = params.load()
-    settings = everything.augment
-    plan = augmentation.Policy(settings.mode, settings.views, **settings.parts["image"].model_dump())
+    everything = params.load(uses="augment")
+    settings, seed = everything.augment, everything.seed
     files.verify(SOURCE)
-    data = dataset.open_dataset(SOURCE, "pixels")
+    data = dataset.open_dataset(SOURCE, "clean")
+    plan = views.Plan(settings.mode, settings.views, everything.inputs, settings.parts)
     rows = data.rows("train") * plan.views * plan.offline
     with files.publish(OUTPUT) as folder:
-        files.need_room(folder, rows * math.prod(data.image_shape))
-        augmentation.save(plan, folder)
-        tables = views(data, plan, everything.seed) if plan.offline else ()
+        files.need_room(folder, rows * dataset.bytes_per_sample(data.parts))
+        views.save(plan, folder)
+        tables = make_views(data, plan, seed) if plan.offline else ()
         shown = progress.track(tables, "augment", rows, "views", size=lambda part: len(part[1]))
-        dataset.write(folder, shown, "pixels", classes=data.classes, image_shape=data.image_shape)
-        sheet = sample_sheet(next(data.batches("train")), plan, everything.seed)
-        files.write_bytes(folder / "samples.png", sheet)
+        dataset.write(folder, shown, "clean", classes=data.classes, parts=data.manifest["parts"])
+        for name, sheet in show_views(data, plan, seed).items():
+            files.write_bytes(folder / f"samples/{name}{sheet.suffix}", sheet.content)
         files.write_json(folder / "summary.json", {"active": plan.active, "mode": plan.mode, "views": rows})
     mode = plan.mode if plan.active else "off"
-    print(f"augment: {mode}; {rows:,} views of {data.rows('train'):,} training images written")
+    print(f"augment: {mode}; {rows:,} views of {data.rows('train'):,} training samples written")
 
 
 if __name__ == "__main__":

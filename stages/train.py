@@ -1,462 +1,69 @@
-"""Fit the model of params.yaml's train section on the training images."""
+"""Fit the model of params.yaml's train section on the training samples."""
 
-import itertools
-import math
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
 from kiln import params
-from kiln.core import download, entry, files, lifetime, parallel, progress, randomness, scores
-from kiln.core.errors import UserError
-from kiln.modalities.image import augmentation, mixing
-from kiln.modalities.image.conversion import Conversion
-from kiln.networks import artifact, backend, models, prediction
+from kiln.core import entry, files
+from kiln.modalities import views
+from kiln.networks import artifact, backend, registry
 from kiln.networks.backend import keras
 from kiln.store import dataset
-from kiln.training import checkpoint, optimization
-from kiln.training.feeding import Batch, Feed, equal_sizes
+from kiln.training import checkpoint, checks, console, loop, pretrained, summary
+from kiln.training.feeding import Feed
 
 CLEAN, AUGMENTED, NORMALIZED = Path("data/clean"), Path("data/augmented"), Path("data/normalized")
 INPUTS = (
     CLEAN / "manifest.json",
     AUGMENTED / "manifest.json",
-    AUGMENTED / augmentation.FILE,
+    AUGMENTED / views.FILE,
     NORMALIZED / "normalizer.json",
 )
 OUTPUT = Path("data/model")
-ADAPT_IMAGES = 5000
-WEIGHTS_DEADLINE = 3600
-# What the sentences of a download call by the names of fetch.
-WEIGHTS_KEYS = {
-    "fetch.source.url": "train.model.weights",
-    "fetch.source.sha256": "train.model.weights_sha256",
-    "fetch.path": "train.model.weights",
-    "after fetch.source.deadline": "within an hour",
-    ", give it more seconds,": "",
-}
 
 
-def batches(
-    feed: Feed, plan: augmentation.Policy, settings: params.Train, epoch: int, start: int = 0
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield an epoch's (pixels, targets, weights), each batch made while the one before it trains.
-
-    Order, views and mixtures depend on (train.seed, epoch, item) alone.
-
-    Args:
-        feed: the training images.
-        plan: the augmentation policy, applied where it is online.
-        settings: the train section.
-        epoch: from 0.
-        start: how many batches to leave out, since they are trained on.
-
-    Yields:
-        uint8 [N, H, W, C], float32 [N, classes], float32 [N].
-    """
-    weigh = settings.class_weight == "balanced"
-    class_weights = mixing.balanced(feed.counts()) if weigh else np.ones(feed.classes, np.float32)
-
-    def make(batch: Batch):
-        pixels, targets = batch.pixels, mixing.targets(batch.labels, feed.classes)
-        if plan.online:
-            pixels = augmentation.apply(plan, pixels, randomness.key(settings.seed, "views", batch.keys), epoch)
-        if settings.mixup or settings.cutmix:
-            keys = randomness.key(settings.seed, "mix", epoch, batch.keys)
-            pixels, targets = mixing.mixed(pixels, targets, settings.mixup, settings.cutmix, keys)
-        return pixels, mixing.smoothed(targets, settings.label_smoothing), targets @ class_weights
-
-    fed = itertools.islice(feed.shuffled(settings.seed, epoch, settings.batch_size), start, None)
-    return parallel.ordered_map(make, fed, workers=1)
-
-
-class Run:
-    """A training under way: all that its next step depends on.
-
-    Args:
-        classifier: from ``models.build``; trained in place.
-        train: the training images.
-        plan: the augmentation policy, applied to each batch where it is online.
-        settings: the train section.
-
-    Attributes:
-        sizes: images in each batch of an epoch.
-        epoch, step: how many epochs are done, and how many steps of the next.
-        rows: the history's rows.
-        best, kept, best_weights: the monitored figure, epoch and weights of the best epoch so far.
-    """
-
-    def __init__(self, classifier: keras.Model, train: Feed, plan: augmentation.Policy, settings: params.Train):
-        self.classifier, self.train, self.plan, self.settings = classifier, train, plan, settings
-        self.trainee = models.logits_of(classifier)
-        self.sizes = equal_sizes(train.rows, settings.batch_size)
-        self.steps = len(self.sizes)
-        self.rate = optimization.LearningRate(settings, self.steps)
-        self.average = optimization.Average(classifier, settings.ema.decay, settings.ema.every, settings.ema.restart)
-        self.epoch, self.step, self.sums, self.rows = 0, 0, [0.0, 0.0], []
-        self.best, self.kept, self.best_weights = None, 0, []
-        self.frozen = None
-
-    def train_epoch(self, after_step: Callable[[], None] = lambda: None) -> None:
-        """Train to the end of the epoch.
-
-        Args:
-            after_step: called after each step.
-
-        Raises:
-            UserError: the loss is not finite.
-        """
-        settings = self.settings
-        if self.step == 0:
-            with lifetime.uninterrupted():
-                if self.epoch in (0, settings.model.frozen_epochs):
-                    self._compile(frozen=self.epoch < settings.model.frozen_epochs)
-                models.reseed(self.classifier, settings.seed, "dropout", self.epoch)
-        label = f"epoch {self.epoch + 1}/{settings.epochs}"
-        fed = batches(self.train, self.plan, settings, self.epoch, self.step)
-        for pixels, targets, weights in progress.track(fed, label, self.steps - self.step, "batches"):
-            with lifetime.uninterrupted():
-                self._train_step(pixels, targets, weights)
-            after_step()
-
-    def _compile(self, frozen: bool) -> None:
-        self.frozen = frozen
-        models.freeze(self.classifier, frozen, pretrained=bool(self.settings.model.weights))
-        self.trainee.compile(
-            optimization.optimizer(self.settings, self.trainee),
-            optimization.LOSSES[self.settings.loss],
-            metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
-            jit_compile=backend.jit(),
-        )
-        # Now and not in the first step, so that a checkpoint before it is whole.
-        self.trainee.optimizer.build(self.trainee.trainable_variables)
-
-    def _train_step(self, pixels: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> None:
-        self.trainee.optimizer.learning_rate = self._lr(self.step)
-        loss, accuracy = (float(figure) for figure in self.trainee.train_on_batch(pixels, targets, weights))
-        self.step += 1
-        self._refuse_unless_finite(
-            loss, f"the loss is {loss} in epoch {self.epoch + 1}, batch {self.step} of {self.steps}"
-        )
-        self.sums = [self.sums[0] + loss * len(targets), self.sums[1] + accuracy * len(targets)]
-        self.average.step_ended()
-
-    def _refuse_unless_finite(self, loss: float, what: str) -> None:
-        if not math.isfinite(loss):
-            raise UserError(
-                f"{what}, and no model is published: lower train.lr (now {self.settings.lr}), set train.clip.name to "
-                "global_norm, or train.precision to float32"
-            )
-
-    def _lr(self, step: int) -> float:
-        thawed = self.settings.model.frozen_epochs and self.epoch >= self.settings.model.frozen_epochs
-        return (self.settings.model.thaw_factor if thawed else 1.0) * self.rate.at(self.epoch * self.steps + step)
-
-    def end_epoch(self, figures: dict[str, float]) -> None:
-        """Add the epoch's row, and take note of its figures on validation.
-
-        The row holds epoch (from 1), lr (of the last step), loss and accuracy
-        (means over the epoch's images while the weights moved) and the figures.
-
-        Args:
-            figures: loss and what ``scores.overall`` gives, of validation.
-
-        Raises:
-            UserError: the validation loss is not finite.
-        """
-        settings = self.settings
-        self._refuse_unless_finite(
-            figures["loss"], f"the validation loss is {figures['loss']} after epoch {self.epoch + 1}"
-        )
-        loss, accuracy = (float(total / self.train.rows) for total in self.sums)
-        row = {"epoch": self.epoch + 1, "lr": self._lr(self.steps - 1), "loss": loss, "accuracy": accuracy}
-        self.rows.append({**row, **{f"validation_{name}": value for name, value in figures.items()}})
-        self.rate.epoch_ended(figures["loss"])
-        self.epoch, self.step, self.sums = self.epoch + 1, 0, [0.0, 0.0]
-        # Less is better, of the loss; more, of the others.
-        figure = figures[settings.monitor] * (1 if settings.monitor == "loss" else -1)
-        if not self.kept or figure < self.best:
-            self.best, self.kept = figure, self.epoch
-            if settings.keep == "best":
-                self.best_weights = self.classifier.get_weights()
-
-    @property
-    def ended(self) -> bool:
-        """Whether all epochs are done, or too many without a better figure."""
-        stalled = self.settings.patience and self.epoch - self.kept >= self.settings.patience
-        return self.epoch >= self.settings.epochs or bool(stalled)
-
-    @property
-    def epoch_kept(self) -> int:
-        """The epoch, from 1, whose weights the classifier is to have in the end."""
-        return self.epoch if self.settings.keep == "last" else self.kept
-
-    def settle(self) -> None:
-        """Give the classifier the kept weights, and with precise_norm the statistics of normalisation that fit them.
-
-        What it gives does not depend on whether an earlier call was cut off.
-        """
-        settings = self.settings
-        if settings.keep == "best":
-            self.classifier.set_weights(self.best_weights)
-        else:
-            self.average.adopt()
-        if settings.precise_norm:
-            # Shuffled, since the shards may be in the order of the classes; by the order of an epoch beyond the last.
-            fed = (batch.pixels for batch in self.train.shuffled(settings.seed, settings.epochs, settings.batch_size))
-            models.renormalize(self.classifier, progress.track(fed, "statistics", self.steps, "batches"))
-
-    def amend(self, figures: dict[str, float]) -> None:
-        """Put figures on validation, of the classifier with its new statistics, into the kept epoch's row.
-
-        Raises:
-            UserError: the validation loss is not finite.
-        """
-        self._refuse_unless_finite(figures["loss"], f"the validation loss is {figures['loss']} with precise_norm")
-        row = self.rows[self.epoch_kept - 1]
-        row.update({f"validation_{name}": value for name, value in figures.items()})
-
-    def averaged(self) -> AbstractContextManager:
-        """Give the classifier the averaged weights, where weights are averaged, within a ``with`` block."""
-        return self.average.applied()
-
-    def capture(self) -> tuple[dict, dict[str, np.ndarray]]:
-        """Give all that the run's next step depends on: strict JSON, and arrays by name."""
-        state = {name: getattr(self, name) for name in self._STATE}
-        state.update(rate=self.rate.state, average_steps=self.average.steps)
-        return state, {name: np.asarray(array) for name, array in self._arrays().items()}
-
-    def restore(self, state: dict, arrays: dict[str, np.ndarray]) -> None:
-        """Go back to where a run of the same settings and data was captured."""
-        for name in self._STATE:
-            setattr(self, name, state[name])
-        self.rate.state, self.average.steps = state["rate"], state["average_steps"]
-        self._compile(self.frozen)
-        # A step on nothing, undone below. TensorFlow makes one graph for the first batch's
-        # shape and a more general one for others, whose last bits may differ; and the
-        # first batch after a cut may be of the epoch's smaller ones.
-        rows = self.sizes[0]
-        blank = np.zeros((rows, *self.train.image_shape), np.uint8), np.ones((rows, self.train.classes), np.float32)
-        self.trainee.train_on_batch(*blank, np.ones(rows, np.float32))
-        groups = {}
-        for name, array in arrays.items():  # numbered, and written in order
-            groups.setdefault(name.split("/")[0], []).append(array)
-        for variable, value in zip(self._variables(), groups["variable"], strict=True):
-            variable.assign(value)
-        self.average.means = [keras.ops.convert_to_tensor(array) for array in groups.get("mean", [])]
-        self.best_weights = groups.get("best", [])
-
-    _STATE = ("epoch", "step", "sums", "rows", "best", "kept", "frozen")
-
-    def _variables(self) -> list:
-        return [*self.classifier.variables, *self.trainee.optimizer.variables]
-
-    def _arrays(self) -> dict:
-        groups = {
-            "variable": [keras.ops.convert_to_numpy(variable) for variable in self._variables()],
-            "mean": [keras.ops.convert_to_numpy(mean) for mean in self.average.means],
-            "best": self.best_weights,
-        }
-        return {f"{group}/{number}": array for group, some in groups.items() for number, array in enumerate(some)}
-
-
-def validate(classifier: keras.Model, feed: Feed, loss: str) -> dict[str, float]:
-    """Score a split: loss, accuracy, precision, recall and f1 (the last three are means over the classes)."""
-    losses, counts = [], np.zeros((3, feed.classes), np.int64)
-    for batch in feed.in_order(prediction.batch_size(classifier)):
-        predicted = models.probabilities(classifier, batch.pixels)
-        losses.append(scores.LOSSES[loss](predicted, batch.labels))
-        counts += scores.counts(batch.labels, predicted.argmax(axis=1), feed.classes)
-    figures = {"loss": np.concatenate(losses).mean(), **scores.overall(counts)}
-    return {name: float(value) for name, value in figures.items()}
-
-
-def fit(
-    classifier: keras.Model,
-    train: Feed,
-    validation: Feed,
-    plan: augmentation.Policy,
-    settings: params.Train,
-    tell: Callable[[dict], None] = lambda row: None,
-    keeper: checkpoint.Keeper | None = None,
-) -> tuple[pd.DataFrame, int]:
-    """Train a classifier in place.
-
-    Args:
-        classifier: from ``models.build``.
-        train, validation: the splits; nothing is fitted on validation, it
-            steers the plateau schedule, early stopping and the choice of weights.
-        plan: the augmentation policy.
-        settings: the train section.
-        tell: called with each epoch's row.
-        keeper: of checkpoints; the training goes on from the last of them.
-
-    Returns:
-        The history, one row an epoch, as ``Run.end_epoch`` describes them, with
-        validation_loss, _accuracy, _precision, _recall and _f1 (after the
-        epoch, by the averaged weights where they are averaged; of the epoch that
-        is kept by the statistics of precise_norm where it is on); and the epoch
-        whose weights the classifier has at the end.
+def load_inputs() -> tuple[dataset.Dataset, dataset.Dataset, views.Plan, dict]:
+    """Open what is trained on: clean samples, their views, the augmentation and each part's normaliser.
 
     Raises:
-        UserError: the loss is not finite.
-        lifetime.Stopped: by a signal; the last checkpoint is of the last step.
+        UserError: a file is missing or damaged.
     """
-    run = Run(classifier, train, plan, settings)
-    if keeper and (found := keeper.latest()):
-        run.restore(*found)
-        keeper.say(f"going on after epoch {run.epoch}, step {run.step} of a training that was cut off")
-    after_step = (lambda: keeper.offer(run.capture)) if keeper else (lambda: None)
-    try:
-        while not run.ended:
-            run.train_epoch(after_step)
-            with run.averaged():
-                figures = validate(classifier, validation, settings.loss)
-                with lifetime.uninterrupted():
-                    run.end_epoch(figures)
-            tell(run.rows[-1])
-        run.settle()
-        if settings.precise_norm:
-            run.amend(validate(classifier, validation, settings.loss))
-    except lifetime.Stopped:
-        if keeper and run.frozen is not None:
-            keeper.save(*run.capture())
-            keeper.say(f"a checkpoint is kept after epoch {run.epoch}, step {run.step}: `dvc repro` goes on from there")
-        raise
-    return pd.DataFrame(run.rows), run.epoch_kept
-
-
-def teller(epochs: int) -> Callable[[dict], None]:
-    """Make a function that prints an epoch's row and the time left."""
-    start, done = time.monotonic(), 0
-
-    def tell(row: dict) -> None:
-        nonlocal done
-        done += 1  # here, which is fewer than in all where it goes on from a checkpoint
-        spent = time.monotonic() - start
-        left = spent / done * (epochs - row["epoch"])
-        print(
-            f"epoch {row['epoch']:>3}/{epochs}: loss {row['loss']:.4f}, accuracy {row['accuracy']:.2%}; "
-            f"validation loss {row['validation_loss']:.4f}, accuracy {row['validation_accuracy']:.2%}; "
-            f"{spent:.0f} s, {left:.0f} s left at most",
-            flush=True,
-        )
-
-    return tell
-
-
-def say(sentence: str) -> None:
-    """Tell what is neither an error nor a result."""
-    print(f"train: {sentence}", file=sys.stderr, flush=True)
-
-
-def pretrained_weights(settings: params.Train) -> Path | None:
-    """Find the file of trained weights: a path, or a URL that is downloaded once; checked by its sha256.
-
-    Raises:
-        UserError: there is no such file, or it is another one.
-    """
-    if not settings.model.weights:
-        return None
-    if "://" in settings.model.weights:
-        try:
-            return download.fetch(settings.model.weights, settings.model.weights_sha256, WEIGHTS_DEADLINE)
-        except UserError as error:
-            said = str(error)
-            for theirs, ours in WEIGHTS_KEYS.items():
-                said = said.replace(theirs, ours)
-            raise UserError(said) from None
-    path = Path(settings.model.weights)
-    if not path.is_file():
-        raise UserError(f"train.model.weights: {path} does not exist: check the path")
-    found = files.sha256(path)
-    if found != settings.model.weights_sha256:
-        raise UserError(
-            f"train.model.weights: {path} has the sha256 {found}, not train.model.weights_sha256: "
-            "get the right file, or pin this one"
-        )
-    return path
-
-
-def warn(settings: params.Train, classifier: keras.Model, precision: str) -> None:
-    """Tell what settings do not do, or at what price."""
-    if backend.emulated(precision):
-        say(f"this CPU emulates {precision}, many times slower than float32: set train.precision to mixed or float32")
-    if settings.optimizer.name == "muon" and settings.optimizer.weight_decay:
-        kept = len(optimization.normed_kernels(classifier))
-        if kept:
-            say(
-                f"train.optimizer.weight_decay leaves {kept} kernels alone: muon keeps their norm, as normalisation "
-                "follows them"
-            )
-
-
-def check_norm(settings: params.Train, classifier: keras.Model) -> None:
-    """Refuse precise_norm where there is nothing that it would compute.
-
-    Raises:
-        UserError: the model has no batch normalisation.
-    """
-    if settings.precise_norm and not models.normalizes(classifier):
-        raise UserError(
-            f"params.yaml: train.precise_norm is true, but {settings.model.name} as it is set has no batch "
-            "normalisation: set it to false"
-        )
-
-
-def summarize(
-    folder: Path, classifier: keras.Model, settings: params.Train, images: int, history: pd.DataFrame, kept: int
-) -> dict:
-    """Say what was trained on how many images, for how long, and what the model costs.
-
-    Returns:
-        model, parameters, multiply_adds (of one image), megabytes (10^6 bytes, of
-        the files in ``folder``: weights and description), images, epochs,
-        epoch_kept, seed.
-    """
-    files_of_the_model = (folder / artifact.WEIGHTS, folder / artifact.DESCRIPTION)
-    return {
-        "model": settings.model.name,
-        "parameters": int(classifier.count_params()),
-        "multiply_adds": models.multiply_adds(classifier),
-        "megabytes": round(sum(path.stat().st_size for path in files_of_the_model) / 1e6, 3),
-        "images": images,
-        "epochs": len(history),
-        "epoch_kept": kept,
-        "seed": settings.seed,
-    }
+    for folder in (CLEAN, AUGMENTED, NORMALIZED):
+        files.verify(folder)
+    clean, augmented = dataset.open_dataset(CLEAN, "clean"), dataset.open_dataset(AUGMENTED, "clean")
+    return clean, augmented, views.load(AUGMENTED), files.read_json(NORMALIZED / "normalizer.json")
 
 
 def main() -> None:
     """Train on data/clean/ and its views into data/model/."""
-    settings = params.load(uses="train").train
-    models.check(settings.model.name)
-    for folder in (CLEAN, AUGMENTED, NORMALIZED):
-        files.verify(folder)
-    clean, views = dataset.open_dataset(CLEAN, "pixels"), dataset.open_dataset(AUGMENTED, "pixels")
-    plan, normalizer = augmentation.load(AUGMENTED), files.read_json(NORMALIZED / "normalizer.json")
-    how, weights = models.architecture(settings, clean.image_shape, normalizer), pretrained_weights(settings)
+    everything = params.load(uses="train")
+    settings = everything.train
+    registry.check(settings.model.name)
+    clean, augmented, plan, fitted = load_inputs()
+
+    how, weights = registry.settle(settings, clean.parts, fitted), pretrained.find_weights(settings.model)
     keras.utils.set_random_seed(settings.seed)
     precision = backend.precision(settings.precision)
-    classifier = models.build(how, clean.image_shape, len(clean.classes), normalizer, precision)
-    warn(settings, classifier, precision)
-    check_norm(settings, classifier)
-    train = Feed([(clean, "train"), (views, "train")], settings.memory)
+    classifier = registry.build(how, clean.parts, len(clean.classes), fitted, precision)
+    for warning in checks.list_warnings(settings, classifier, precision):
+        console.say(warning)
+    checks.check_norm(settings, classifier)
+    train = Feed([(clean, "train"), (augmented, "train")], settings.memory)
     validation = Feed([(clean, "validation")], settings.memory)
-    models.prepare(classifier, train.first(ADAPT_IMAGES), weights)
-    print(f"train: {how.model} of {classifier.count_params():,} parameters on {train.rows:,} images, {precision}")
-    keeper = checkpoint.Keeper(checkpoint.FOLDER / checkpoint.identity(settings, INPUTS, precision), say)
-    history, kept = fit(classifier, train, validation, plan, settings, teller(settings.epochs), keeper)
+    registry.prepare(classifier, train.first(registry.ADAPT_IMAGES), weights)
+    size = f"{classifier.count_params():,} parameters"
+    print(f"train: {settings.model.name} of {size} on {train.rows:,} samples, {precision}")
+
+    keeper = checkpoint.Keeper(checkpoint.FOLDER / checkpoint.identity(settings, INPUTS, precision), console.say)
+    print_epoch = console.epoch_printer(settings.epochs)
+    history, kept = loop.fit(classifier, train, validation, plan, settings, print_epoch, keeper)
+
     with files.publish(OUTPUT) as folder:
-        conversion = Conversion(**clean.manifest["conversion"])
-        artifact.save(folder, artifact.Classifier(classifier, clean.classes, conversion), how, normalizer)
+        artifact.save(folder, artifact.Classifier(classifier, clean.classes, clean.parts), how, fitted)
         files.write_csv(folder / "history.csv", history)
-        files.write_json(folder / "summary.json", summarize(folder, classifier, settings, train.rows, history, kept))
+        described = summary.summarize(folder, classifier, settings, train.rows, history, kept)
+        files.write_json(folder / "summary.json", described)
+        # What DVC knows train to depend on; another section would be out of date where it alone changed.
+        files.write_json(folder / "params.json", {"train": params.resolved(everything)["train"]})
     keeper.clear()
     print(f"train: epoch {kept} kept, validation accuracy {history['validation_accuracy'][kept - 1]:.2%}")
 

@@ -1,270 +1,38 @@
-"""Classify image files by the model in data/model/: a command, no stage.
+"""``kiln predict``: classify image files."""
 
-    kiln predict PATH... [--json] [--flip] [--model FOLDER]
-    kiln predict --benchmark      what the model costs on this machine
-
-Files go through the very conversion that clean used for the training images. A
-file that cannot be read is reported, on standard error or in the JSON, and the
-others are classified all the same.
-"""
-
-import argparse
-import codecs
-import itertools
-import json
-import math
-import os
-import statistics
 import sys
-import time
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
-
-from kiln.core import entry, figures, files, formats, parallel
-from kiln.core.errors import UserError
-from kiln.modalities import base
-from kiln.modalities.image import decoding
-from kiln.modalities.image.conversion import Conversion
-from kiln.networks import artifact, models, prediction
-
-BATCH, BATCH_BYTES = 256, 64 * 2**20
+import click
 
 
-def listed(arguments: Iterable[str], lines: Iterable[bytes]) -> Iterator[Path]:
-    """List the files that arguments name, in their order.
+@click.command(epilog="\b\nExample:\n  kiln predict photos/ --json > predictions.json")
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(allow_dash=True, readable=False))
+@click.option("--json", "in_json", is_flag=True, help="Print JSON: the probability of every class, or the error.")
+@click.option("--flip", is_flag=True, help="Average over each image and its mirror image.")
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path, readable=False),
+    default="data/model",
+    show_default=True,
+    help="Folder of the model.",
+)
+def command(paths: tuple[str, ...], in_json: bool, flip: bool, model: Path) -> None:
+    """Classify image files with the trained model.
 
-    Args:
-        arguments: paths of files and folders, and ``-`` for the paths on standard input.
-        lines: of standard input, a path each; read only where ``-`` asks for it.
-
-    Yields:
-        Of a folder its image files, with those of the folders in it, linked
-        ones too, sorted, hidden ones left out; the folder itself where it has none, for ``read`` to report.
+    PATH is an image file; a folder, for the image files in it and in its folders,
+    in order; or - for paths on standard input, one per line. What cannot be read is
+    reported on standard error, with exit code 1 at the end.
     """
-    for argument in arguments:
-        for path in _named(lines) if argument == "-" else [Path(argument)]:
-            inside = _inside(path)
-            yield next(inside, path)
-            yield from inside
+    from kiln.core import entry, phrases
+    from kiln.deployment import predictor
+    from kiln.networks import artifact
 
+    def predict() -> None:
+        classifier = artifact.load(model)
+        listed = predictor.listed(paths, getattr(sys.stdin, "buffer", ()))
+        results = predictor.classify(classifier, listed, flip)
+        if failed := predictor.print_results(results, classifier.classes, in_json):
+            sys.exit(f"predict: {phrases.plural(failed, 'file')} could not be read" if in_json else 1)
 
-def _named(lines: Iterable[bytes]) -> Iterator[Path]:
-    for number, line in enumerate(lines):
-        if not number and line[:1] > b"\x7f" and formats.sniff(line) in formats.READ:  # not BMW/1.png
-            line = b"\0"  # no path, so that the image itself is one complaint, as below
-        # Lists from Windows: a mark of the encoding, and both characters for the line's end.
-        if name := (line if number else line.removeprefix(codecs.BOM_UTF8)).rstrip(b"\r\n"):
-            yield Path(os.fsdecode(name))
-        if b"\0" in name:
-            return  # such as an image itself: one complaint is enough
-
-
-def _inside(path: Path, around: frozenset[str] = frozenset()) -> Iterator[Path]:
-    try:
-        around = around | {os.path.realpath(path)}  # links may lead round in a circle
-        with os.scandir(path) as found:
-            entries = sorted(found, key=lambda one: one.name)
-    except (OSError, ValueError):  # no folder, or none that can be read: ``read`` tells
-        yield path
-        return
-    for one in entries:
-        if one.name.startswith("."):
-            continue
-        if one.is_dir():
-            if os.path.realpath(one) not in around:
-                yield from _inside(path / one.name, around)
-        # Not from a pipe, which might never end.
-        elif (one.is_symlink() or one.is_file()) and _is_image(path / one.name):
-            yield path / one.name
-
-
-def _is_image(path: Path) -> bool:
-    """Tell as fetch does: by the extension where that is known, else by content."""
-    if path.suffix.lower() in decoding.EXTENSIONS:
-        return True
-    if path.suffix.lower() in formats.RAW:
-        return False
-    try:
-        if not path.is_file():  # a link to a pipe, which might never end
-            return False
-        with path.open("rb") as file:
-            return formats.sniff(file.read(formats.HEAD)) in formats.READ
-    except OSError:
-        return False
-
-
-def read(path: Path, conversion: Conversion) -> np.ndarray:
-    """Read an image file: uint8 [height, width, channels].
-
-    Raises:
-        UserError: there is no such file, it cannot be read, or it is no image.
-    """
-    try:
-        return decoding.convert(path.read_bytes(), conversion)
-    except base.Undecodable as error:
-        why = f"{error}: give an image file"
-    except FileNotFoundError:
-        why = "it does not exist: check the path"
-    except IsADirectoryError:
-        why = f"the folder holds no image file ({' '.join(sorted(decoding.EXTENSIONS))}): check the path"
-        if not os.access(path, os.R_OK | os.X_OK):
-            why = "the folder cannot be opened: check its permissions"
-    except OSError as error:
-        why = f"it cannot be read ({error.strerror}): check the path and its permissions"
-    except ValueError:
-        why = "it is no path: give one path per line, or /dev/stdin for an image on standard input"
-    raise UserError(why) from None
-
-
-def _shown(name: object) -> str:
-    # One line, and nothing that a terminal would obey.
-    return str(name) if str(name).isprintable() else ascii(str(name))
-
-
-def classify(
-    classifier: artifact.Classifier, paths: Iterable[Path], flip: bool = False
-) -> Iterator[tuple[Path, np.ndarray | UserError]]:
-    """Predict probabilities of image files, a batch in memory at a time.
-
-    Args:
-        classifier: the model.
-        paths: of the files, consumed as they are needed.
-        flip: give the mean over each image and its mirror image.
-
-    Yields:
-        Each path with its probabilities, float32 [classes], or with the reason why it cannot be read.
-    """
-
-    def attempt(path: Path) -> tuple[Path, np.ndarray | UserError]:
-        try:
-            return path, read(path, classifier.conversion)
-        except UserError as error:
-            return path, error
-
-    size = min(BATCH, max(1, BATCH_BYTES // math.prod(classifier.conversion.image_shape)))
-    done = parallel.ordered_map(attempt, paths)
-    while batch := list(itertools.islice(done, size)):
-        whole = [pixels for _, pixels in batch if not isinstance(pixels, UserError)]
-        rows = iter(models.probabilities(classifier.model, np.stack(whole), flip=flip) if whole else [])
-        for path, outcome in batch:
-            yield path, outcome if isinstance(outcome, UserError) else next(rows)
-
-
-def as_json(path: Path, classes: list[str], outcome: np.ndarray | UserError) -> str:
-    """Lay out one file as an object: path, prediction, probability, probabilities by class; or path and error."""
-    if isinstance(outcome, UserError):
-        about = {"path": str(path), "error": str(outcome)}
-    else:
-        about = {
-            "path": str(path),
-            "prediction": classes[outcome.argmax()],
-            "probability": float(outcome.max()),
-            "probabilities": dict(zip(classes, outcome.tolist(), strict=True)),
-        }
-    text = "  " + json.dumps(files.rounded(about), indent=2, ensure_ascii=False).replace("\n", "\n  ")
-    # Some separate lines beyond ASCII, and names of files need not be text.
-    return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
-
-
-def as_text(path: Path, classes: list[str], row: np.ndarray) -> str:
-    """Lay out one file as a line: its path and three likeliest classes."""
-    likeliest = np.argsort(-row, kind="stable")[:3]
-    return f"{_shown(path)}: " + ", ".join(f"{_shown(classes[index])} {row[index]:.1%}" for index in likeliest)
-
-
-def tell(results: Iterable[tuple[Path, np.ndarray | UserError]], classes: list[str], in_json: bool) -> int:
-    """Print results as they come, and what could not be read: on standard error, or as an object of the JSON.
-
-    Returns:
-        How many could not be read.
-    """
-    failed, before = 0, "[\n"
-    for path, outcome in results:
-        failed += isinstance(outcome, UserError)
-        if in_json:
-            print(before + as_json(path, classes, outcome), end="", flush=True)
-            before = ",\n"
-        elif isinstance(outcome, UserError):
-            print(f"predict: {_shown(path)}: {outcome}", file=sys.stderr, flush=True)
-        else:
-            print(as_text(path, classes, outcome), flush=True)
-    if in_json:
-        print("\n]" if before == ",\n" else "[]")
-    return failed
-
-
-def benchmark(classifier: artifact.Classifier, seconds: float = 3.0) -> dict[str, float]:
-    """Measure the model on random pixels, from memory, after a few warm-up rounds.
-
-    Args:
-        classifier: the model.
-        seconds: how long each of the two measurements takes, about.
-
-    Returns:
-        parameters, multiply_adds (of an image), milliseconds_an_image (median at
-        batch 1), images_a_second (median at the batch named: 256, or fewer where those take much memory).
-    """
-    generator = np.random.default_rng(0)
-
-    def median(size: int) -> float:
-        pixels = generator.integers(0, 256, (size, *classifier.conversion.image_shape), dtype=np.uint8)
-        for _ in range(3):
-            classifier.model.predict_on_batch(pixels)
-        times, end = [], time.perf_counter() + seconds
-        while len(times) < 5 or time.perf_counter() < end:
-            start = time.perf_counter()
-            classifier.model.predict_on_batch(pixels)
-            times.append(time.perf_counter() - start)
-        return statistics.median(times)
-
-    batch = min(BATCH, prediction.batch_size(classifier.model))
-    return {
-        "parameters": classifier.model.count_params(),
-        "multiply_adds": models.multiply_adds(classifier.model),
-        "milliseconds_an_image": 1000 * median(1),
-        "batch": batch,
-        "images_a_second": batch / median(batch),
-    }
-
-
-def tell_costs(costs: dict[str, float], folder: Path) -> str:
-    """Lay out what ``benchmark`` measured, and the size on disk."""
-    size = sum(path.stat().st_size for path in folder.iterdir())
-    return (
-        f"{costs['parameters']:,} parameters, {costs['multiply_adds']:,} multiply-adds an image, "
-        f"{size / 1e6:.2f} MB on disk\n"
-        f"{costs['milliseconds_an_image']:.2f} ms an image at batch 1, "
-        f"{costs['images_a_second']:,.0f} images a second at batch {costs['batch']} (medians on this machine)"
-    )
-
-
-def main() -> None:
-    """Read the command line and print; end with exit code 1 where a file could not be read."""
-    parser = argparse.ArgumentParser(prog="kiln predict", description="Classify image files.")
-    parser.add_argument(
-        "paths",
-        nargs="*",
-        metavar="PATH",
-        help="an image file; a folder, for the image files in it and in its folders, in order; - for paths on "
-        "standard input, one per line. What cannot be read is reported on standard error, with exit code 1 at the end",
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON: every class's probability, or the error")
-    parser.add_argument("--flip", action="store_true", help="average over each image and its mirror image")
-    parser.add_argument("--model", type=Path, default=Path("data/model"), metavar="FOLDER", help="default: %(default)s")
-    parser.add_argument("--benchmark", action="store_true", help="measure the model's speed instead")
-    options = parser.parse_args()
-    if bool(options.paths) == options.benchmark:
-        parser.error("name image files, or give --benchmark alone")
-    classifier = artifact.load(options.model)
-    if options.benchmark:
-        print(tell_costs(benchmark(classifier), options.model))
-        return
-    results = classify(classifier, listed(options.paths, getattr(sys.stdin, "buffer", ())), options.flip)
-    if failed := tell(results, classifier.classes, options.json):
-        sys.exit(f"predict: {figures.plural(failed, 'file')} could not be read" if options.json else 1)
-
-
-if __name__ == "__main__":
-    entry.run(main, "predict")
+    entry.run(predict, "predict")

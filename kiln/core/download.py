@@ -5,6 +5,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
@@ -30,6 +31,51 @@ DRIVERS = {
 }
 
 
+@dataclass(frozen=True)
+class Keys:
+    """The keys of params.yaml that sentences name.
+
+    Attributes:
+        url: holds the address.
+        sha256: holds the digest.
+        path: may name a local file instead.
+        deadline: holds the seconds for everything; None where they are fixed.
+    """
+
+    url: str = "fetch.source.url"
+    sha256: str = "fetch.source.sha256"
+    path: str = "fetch.path"
+    deadline: str | None = "fetch.source.deadline"
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A download: its address, the seconds for everything, when they end (monotonic), and what sentences call keys."""
+
+    url: str
+    deadline: float
+    end: float
+    keys: Keys
+
+    def error(self, says: str) -> UserError:
+        """Build an error about the address."""
+        return UserError(f"{shown(self.url)} {says}")
+
+    def late(self) -> UserError:
+        """Build the error for a deadline that has passed."""
+        longer = f", raise {self.keys.deadline}," if self.keys.deadline else ""
+        return self.error(
+            f"did not arrive within {self.deadline:g} seconds: try again later{longer} or {self.by_hand()}"
+        )
+
+    def by_hand(self) -> str:
+        """Say how to do without a download."""
+        return f"download the file yourself and set {self.keys.path} to it"
+
+
+FETCH_KEYS = Keys()
+
+
 def shown(url: str) -> str:
     """Give a URL as it may be printed: scheme, host and path, without user, password, query and fragment."""
     parts = urlsplit(url)
@@ -37,14 +83,15 @@ def shown(url: str) -> str:
     return f"{parts.scheme}://{host}{parts.path}"
 
 
-def fetch(url: str, sha256: str, deadline: float, folder: Path = FOLDER) -> Path:
+def fetch(url: str, sha256: str, deadline: float, folder: Path = FOLDER, keys: Keys = FETCH_KEYS) -> Path:
     """Return a local copy of a file whose digest is pinned; without a request where there is a good one.
 
     Args:
         url: http(s)://, or s3://, gs://, az://, ssh:// with the user's own credentials.
-        sha256: 64 hex digits; where empty, the file is kept and its digest told.
+        sha256: 64 hex digits; where empty, the file is kept and an error gives its digest.
         deadline: seconds for everything, retries included.
         folder: where copies are kept.
+        keys: what sentences call the params.
 
     Raises:
         UserError: the file cannot be had, or is another one; nothing of it stays.
@@ -52,16 +99,16 @@ def fetch(url: str, sha256: str, deadline: float, folder: Path = FOLDER) -> Path
     try:
         parts = urlsplit(url)
     except ValueError:
-        raise UserError("fetch.source.url cannot be read as an address: check its brackets") from None
+        raise UserError(f"{keys.url} cannot be read as an address: check its brackets") from None
     # fsspec would take "::" for a chain of file systems, the local one among them.
     chained = parts.scheme in DRIVERS and "::" in url
     if chained or parts.scheme not in ("http", "https", *DRIVERS) or not parts.path.strip("/"):
         known = ", ".join(f"{scheme}://" for scheme in ("http", "https", "s3", "gs", "az", "ssh"))
-        raise UserError(f"fetch.source.url {shown(url)} is no address of a file: it should start with one of {known}")
+        raise UserError(f"{keys.url} {shown(url)} is not the address of a file: it should start with one of {known}")
     if parts.path.endswith("/"):
         raise UserError(
-            f"fetch.source.url {shown(url)} is a folder: pack it as one archive, or run "
-            "`dvc import-url` into data/source and set fetch.source.url to nothing"
+            f"{keys.url} {shown(url)} is a folder: pack it as one archive, or download it (`dvc import-url`) and set "
+            f"{keys.path} to where it is"
         )
     name = re.sub(r"[^\w.-]", "_", parts.path.rsplit("/", 1)[-1])[-80:]
     path = folder / f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{name}"
@@ -71,25 +118,27 @@ def fetch(url: str, sha256: str, deadline: float, folder: Path = FOLDER) -> Path
         partial.unlink(missing_ok=True)
         try:
             transfer = _http if parts.scheme.startswith("http") else _store
-            transfer(url, partial, time.monotonic() + deadline)
-            _check(url, partial, sha256)
+            task = _Task(url, deadline, time.monotonic() + deadline, keys)
+            transfer(task, partial)
+            _check(task, partial, sha256)
             partial.rename(path)
         finally:
             partial.unlink(missing_ok=True)
     if not sha256:
         raise UserError(
-            f"fetch.source.sha256 is empty, and {shown(url)} has the SHA-256 {files.sha256(path)}: if that is what its "
-            "publisher says, set fetch.source.sha256 to it; the file is kept, so nothing is downloaded again"
+            f"{keys.sha256} is empty, and {shown(url)} has the SHA-256 {files.sha256(path)}: if that is what its "
+            f"publisher says, set {keys.sha256} to it; the file is kept, so nothing is downloaded again"
         )
     return path
 
 
-def check_redirect(url: str, target: str) -> None:
+def check_redirect(url: str, target: str, keys: Keys = FETCH_KEYS) -> None:
     """Refuse a redirect that leaves http(s), or falls from https to http.
 
     Args:
         url: of the answer.
         target: where it points, perhaps relative.
+        keys: what sentences call the params.
 
     Raises:
         UserError: naming the two schemes.
@@ -101,35 +150,28 @@ def check_redirect(url: str, target: str) -> None:
         after = "nowhere"
     if after not in ("http", "https") or (before, after) == ("https", "http"):
         raise UserError(
-            f"{shown(url)} redirects from {before} to {after:.20}, which is not followed: set fetch.source.url to "
-            "where the file itself lies, or download it yourself and set fetch.path to it"
+            f"{shown(url)} redirects from {before} to {after:.20}, which is not followed: set {keys.url} to where the "
+            f"file itself lies, or download it yourself and set {keys.path} to it"
         )
 
 
-def _check(url: str, path: Path, sha256: str) -> None:
+def _check(task: _Task, path: Path, sha256: str) -> None:
     with path.open("rb") as file:
         start = file.read(256).lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html")):
-        raise UserError(
-            f"{shown(url)} gave a web page instead of a file, perhaps a login or an error page: open the address in a "
-            "browser and set fetch.source.url to the file itself"
+        raise task.error(
+            "gave a web page instead of a file, perhaps a login or an error page: open the address in a browser and "
+            f"set {task.keys.url} to the file itself"
         )
-    found = files.sha256(path)
-    if sha256 and found != sha256:
-        raise UserError(
-            f"{shown(url)} has the SHA-256 {found}, but fetch.source.sha256 says {sha256}: the file has changed or "
-            "is not the one you mean; nothing of it was kept"
+    actual = files.sha256(path)
+    if sha256 and actual != sha256:
+        raise task.error(
+            f"has the SHA-256 {actual}, but {task.keys.sha256} says {sha256}: the file has changed or is not the one "
+            "you mean; nothing of it was kept"
         )
 
 
-def _late(url: str) -> UserError:
-    return UserError(
-        f"{shown(url)} was not there after fetch.source.deadline: try again later, give it more seconds, or download "
-        "the file yourself and set fetch.path to it"
-    )
-
-
-def _http(url: str, path: Path, end: float) -> None:
+def _http(task: _Task, path: Path) -> None:
     """Download over HTTP; what breaks off in the middle goes on from there where the server can."""
     import requests
     from requests.adapters import HTTPAdapter
@@ -140,8 +182,8 @@ def _http(url: str, path: Path, end: float) -> None:
 
         def sleep(self, response=None):
             asked = self.get_retry_after(response) if response else None
-            if time.monotonic() + (self.get_backoff_time() if asked is None else asked) > end:
-                raise _late(url)
+            if time.monotonic() + (self.get_backoff_time() if asked is None else asked) > task.end:
+                raise task.late()
             super().sleep(response)
 
     class Cautious(requests.Session):
@@ -150,7 +192,7 @@ def _http(url: str, path: Path, end: float) -> None:
         def get_redirect_target(self, response):
             target = super().get_redirect_target(response)
             if target is not None:
-                check_redirect(response.url, target)
+                check_redirect(response.url, target, task.keys)
             return target
 
     patient = Patient(total=ATTEMPTS, backoff_factor=BACKOFF, status_forcelist=RETRIED, raise_on_status=False)
@@ -160,55 +202,51 @@ def _http(url: str, path: Path, end: float) -> None:
         tag = None
         for attempt in range(ATTEMPTS):
             try:
-                response = _ask(session, url, path, tag)
+                response = _ask(session, task, path, tag)
             except requests.exceptions.TooManyRedirects:
-                raise UserError(f"{shown(url)} redirects in a circle: check fetch.source.url") from None
+                raise task.error(f"redirects in a circle: check {task.keys.url}") from None
             except requests.exceptions.SSLError:
-                raise UserError(f"{shown(url)}: its certificate cannot be verified: check fetch.source.url") from None
+                raise task.error(f"has a certificate that cannot be verified: check {task.keys.url}") from None
             except requests.exceptions.RequestException:
-                raise UserError(
-                    f"{shown(url)} does not answer: check fetch.source.url and the network, or download the file "
-                    "yourself and set fetch.path to it"
+                raise task.error(
+                    f"does not answer: check {task.keys.url} and the network, or {task.by_hand()}"
                 ) from None
             tag = response.headers.get("ETag") or response.headers.get("Last-Modified")
             with response:
-                if _receive(url, response, path, end):
+                if _receive(task, response, path):
                     return
             pause = BACKOFF * 2**attempt
-            if time.monotonic() + pause > end:
-                raise _late(url)
+            if time.monotonic() + pause > task.end:
+                raise task.late()
             time.sleep(pause)
-    raise UserError(
-        f"{shown(url)} broke off {ATTEMPTS} times: try again later, or set fetch.path to a copy of your own"
-    )
+    raise task.error(f"broke off {ATTEMPTS} times: try again later, or {task.by_hand()}")
 
 
-def _ask(session, url: str, path: Path, tag: str | None):
+def _ask(session, task: _Task, path: Path, tag: str | None):
     """Ask for the file, or for what is missing of it where the server has named its version."""
     headers = {"Accept-Encoding": "identity"}
     have = path.stat().st_size if path.exists() else 0
     if have and tag and not tag.startswith("W/"):
         headers |= {"Range": f"bytes={have}-", "If-Range": tag}
-    response = session.get(url, headers=headers, stream=True, timeout=READ_TIMEOUT)
+    response = session.get(task.url, headers=headers, stream=True, timeout=READ_TIMEOUT)
     if response.status_code == 416:
         path.unlink()
-        response = session.get(url, headers={"Accept-Encoding": "identity"}, stream=True, timeout=READ_TIMEOUT)
+        response = session.get(task.url, headers={"Accept-Encoding": "identity"}, stream=True, timeout=READ_TIMEOUT)
     if response.status_code in (200, 206):
         return response
     response.close()
-    what = {
-        401: "wants credentials: put them into ~/.netrc, or download the file yourself and set fetch.path to it",
-        403: "refuses access: ask its owner, or download the file yourself and set fetch.path to it",
-        404: "is not there: check fetch.source.url",
-        410: "is gone: check fetch.source.url",
-    }.get(
-        response.status_code, f"answers with status {response.status_code}: try again later, or check fetch.source.url"
-    )
-    raise UserError(f"{shown(url)} {what}")
+    says = {
+        401: f"wants credentials: put them into ~/.netrc, or {task.by_hand()}",
+        403: f"refuses access: ask its owner, or {task.by_hand()}",
+        404: f"is not there: check {task.keys.url}",
+        410: f"is gone: check {task.keys.url}",
+    }
+    other = f"answers with status {response.status_code}: try again later, or check {task.keys.url}"
+    raise task.error(says.get(response.status_code, other))
 
 
-def _receive(url: str, response, path: Path, end: float) -> bool:
-    """Write what comes; tell whether it is all."""
+def _receive(task: _Task, response, path: Path) -> bool:
+    """Write what arrives; return whether it is complete."""
     from urllib3.exceptions import HTTPError
 
     going_on = response.status_code == 206
@@ -220,7 +258,7 @@ def _receive(url: str, response, path: Path, end: float) -> bool:
         try:
             # read1 returns what is there, so that a trickle cannot outwait the deadline.
             chunks = iter(lambda: response.raw.read1(CHUNK, decode_content=False), b"")
-            for chunk in _in_time(url, progress.track(chunks, "download", total, "bytes", size=len), end):
+            for chunk in _in_time(task, progress.track(chunks, "download", total, "bytes", size=len)):
                 file.write(chunk)
                 done += len(chunk)
         except HTTPError:
@@ -228,54 +266,56 @@ def _receive(url: str, response, path: Path, end: float) -> bool:
     return True
 
 
-def _in_time(url: str, chunks: Iterator[bytes], end: float) -> Iterator[bytes]:
+def _in_time(task: _Task, chunks: Iterator[bytes]) -> Iterator[bytes]:
     for chunk in chunks:
-        if time.monotonic() > end:
-            raise _late(url)
+        if time.monotonic() > task.end:
+            raise task.late()
         yield chunk
 
 
-def _store(url: str, path: Path, end: float) -> None:
+def _store(task: _Task, path: Path) -> None:
     """Download from an object store or over SSH, in a thread, since not every driver ends its own waiting."""
     ended: list[Exception | None] = []
 
     def work() -> None:
         try:
-            _copy(url, path, end)
+            _copy(task, path)
             ended.append(None)
         except Exception as error:
             ended.append(error)
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    thread.join(max(0.0, end - time.monotonic()))
+    thread.join(max(0.0, task.end - time.monotonic()))
     if not ended:
-        raise _late(url)
+        raise task.late()
     if ended[0]:
         raise ended[0]
 
 
-def _copy(url: str, path: Path, end: float) -> None:
+def _copy(task: _Task, path: Path) -> None:
     """Download by fsspec, with the credentials that the user's environment holds."""
     import fsspec
 
-    scheme = urlsplit(url).scheme
+    scheme = urlsplit(task.url).scheme
     standard = {"az": "abfs", "gcs": "gs"}.get(scheme, scheme)
     try:
-        with fsspec.open(url.replace(f"{scheme}://", f"{standard}://", 1), "rb") as source, path.open("wb") as file:
+        with (
+            fsspec.open(task.url.replace(f"{scheme}://", f"{standard}://", 1), "rb") as source,
+            path.open("wb") as file,
+        ):
             chunks = iter(lambda: source.read(CHUNK), b"")
-            for chunk in _in_time(url, progress.track(chunks, "download", unit="bytes", size=len), end):
+            for chunk in _in_time(task, progress.track(chunks, "download", unit="bytes", size=len)):
                 file.write(chunk)
     except ImportError:
-        driver = DRIVERS[scheme]
-        raise UserError(f"fetch.source.url {shown(url)} needs a driver: `python -m pip install {driver}`") from None
+        raise task.error(f"needs a driver: `python -m pip install {DRIVERS[scheme]}`") from None
     except FileNotFoundError:
-        raise UserError(f"{shown(url)} is not there: check fetch.source.url") from None
+        raise task.error(f"is not there: check {task.keys.url}") from None
     except UserError:
         raise
     # Each driver has errors of its own, whose texts may hold credentials.
     except Exception as error:
-        raise UserError(
-            f"{shown(url)} cannot be read ({type(error).__name__}): check fetch.source.url, and the credentials of "
-            f"{scheme}:// in your environment"
+        raise task.error(
+            f"cannot be read ({type(error).__name__}): check {task.keys.url}, and the credentials of {scheme}:// in "
+            "your environment"
         ) from None

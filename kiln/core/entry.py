@@ -56,7 +56,8 @@ def run(main: Callable[[], None], name: str, output: Path | None = None) -> None
     except UserError as error:
         sys.exit(f"{name}: {error}")
     except lifetime.Stopped as stop:
-        print(f"{name}: stopped by {stop}; its output was not published", file=sys.stderr)
+        lost = "; its output was not published" if output else ""
+        print(f"{name}: stopped by {stop}{lost}", file=sys.stderr)
         sys.exit(stop.code)
     except BrokenPipeError:
         # Who read it, such as `head`, has enough. The interpreter would complain again when it flushes.

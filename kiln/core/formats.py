@@ -1,15 +1,5 @@
 """What a file is, by its first bytes, whatever its name says."""
 
-import importlib.util
-
-# What is decoded; see ``images`` for how. No other is ever tried: some start programs (EPS), some have no mark to
-# know them by (TGA). DIB is BMP without its mark: known by a header in which all but the size is as it must be.
-# HEIC where its plug-in is installed, whose codec is under the GPL, and which is larger than all others together.
-HEIF_PLUGIN = "pillow_heif"
-READ = frozenset(["AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG 2000", "PNG", "PPM", "TIFF", "WEBP"])
-READ |= {"HEIC"} if importlib.util.find_spec(HEIF_PLUGIN) else set()
-# Camera raws that begin as TIFF does, whose first image is but a preview.
-RAW = frozenset([".3fr", ".arw", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".nef", ".nrw", ".pef", ".sr2", ".srw"])
 # How many bytes ``sniff`` looks at.
 HEAD = 140
 _MARKS = (
@@ -117,8 +107,8 @@ def sniff(head: bytes) -> str | None:
         head: its first ``HEAD`` bytes; 64 do for all but DICOM.
 
     Returns:
-        One of ``READ`` where it is to be decoded, else what it is instead ("HEIC",
-        "Git LFS pointer", "HTML", "text", "empty file", ...); None where that is unknown.
+        Its format ("JPEG", "Parquet", "text", ...), or what it is instead of one ("Git LFS
+        pointer", "empty file", ...); None where that is unknown.
     """
     if not head:
         return "empty file"

@@ -12,6 +12,11 @@ def plain(value: object, limit: int | None = 80) -> str:
     """Make text of any value that is safe anywhere in Markdown: no markup, no line break, cut at so many letters."""
     text = " ".join(f"{value:.6g}".split() if isinstance(value, float) else str(value).split())
     text = text if limit is None or len(text) <= limit else f"{text[: limit - 3]}..."
+    return escape(text)
+
+
+def escape(text: str) -> str:
+    """Escape what Markdown would take for markup, in text that is to stand in a line."""
     return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", text)
 
 

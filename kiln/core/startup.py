@@ -2,8 +2,11 @@
 
 import _signal  # built in: the public module takes milliseconds to import, in which Ctrl-C would be a traceback
 import os
+import sys
 
 _SIGNALS = {_signal.SIGINT: "SIGINT", _signal.SIGTERM: "SIGTERM", _signal.SIGHUP: "SIGHUP"}
+
+_begun = None
 
 
 def begin(name: str) -> None:
@@ -15,6 +18,8 @@ def begin(name: str) -> None:
     Args:
         name: of the stage or command, put before the sentence.
     """
+    global _begun
+    _begun = name
     try:
         stderr = os.dup(2)  # which is silenced while Keras is imported
     except OSError:  # closed: else the next file that is opened would take its place
@@ -32,3 +37,8 @@ def begin(name: str) -> None:
     from kiln.core import environment
 
     environment.settle()
+
+
+def running() -> str:
+    """Name the stage or command that runs; elsewhere the script."""
+    return _begun or os.path.splitext(os.path.basename(sys.argv[0]))[0]  # noqa: PTH119, PTH122

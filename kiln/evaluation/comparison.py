@@ -9,20 +9,24 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from kiln.core import figures
 from kiln.core.errors import UserError
+from kiln.evaluation import metrics
 
 SIGNIFICANT = 0.05
 _Z = stats.norm.ppf(1 - SIGNIFICANT / 2)
 # Variance of a single image, by the value of the figure: those of its score interval.
 _VARIANCES = {
-    **{name: lambda value: value * (1 - value) for name, (_, better) in figures.FIGURES.items() if better == "higher"},
+    **{
+        name: lambda value: value * (1 - value)
+        for name, (_, better) in metrics.SPLIT_METRICS.items()
+        if better == "higher"
+    },
     **{name: lambda value: value for name in ("log_loss", "brier")},
 }
 YOUNGER = {"test.units"}  # keys that a base of an earlier Kiln may lack
 REQUIRED = [
-    *(f"{split}.{name}" for split in ("train", "validation", "test") for name in ("images", *figures.FIGURES)),
-    *(f"test.{name}_ci95.{end}" for name in figures.FIGURES for end in ("low", "high")),
+    *(f"{split}.{name}" for split in ("train", "validation", "test") for name in ("images", *metrics.SPLIT_METRICS)),
+    *(f"test.{name}_ci95.{end}" for name in metrics.SPLIT_METRICS for end in ("low", "high")),
     *("test.units", "clean.images", "clean.kept", "model.parameters", "test_calibrated.temperature", "gap.accuracy"),
 ]
 
@@ -60,7 +64,7 @@ def read_metrics(text: str, name: str, older: bool = False) -> dict[str, float]:
     for key, value in found.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise UserError(f"{name}: {key} is {value!r}, not a finite number: run `dvc repro` and commit it")
-    needed = [key for key in REQUIRED if not any(f".{many}" in key for many in figures.MANY_CLASSES)]
+    needed = [key for key in REQUIRED if not any(f".{many}" in key for many in metrics.MANY_CLASSES)]
     if missing := [key for key in needed if key not in found and not (older and key in YOUNGER)]:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise UserError(f"{name} lacks {missing[0]}{more}: run `dvc repro` and commit it")
@@ -79,7 +83,7 @@ class Change:
     @property
     def worse(self) -> float:
         """By how much it is worse: above 0; below 0 by how much it is better; 0 where neither way is better."""
-        sign = {"higher": -1, "lower": 1, None: 0}[figures.better(self.key)]
+        sign = {"higher": -1, "lower": 1, None: 0}[metrics.direction(self.key)]
         return sign * (self.now - self.base)
 
 
@@ -229,14 +233,14 @@ def failures(now: Mapping[str, float], listed: list[Change], floors: Mapping, dr
     """
     for section, keys in (("floors", floors), ("drops", drops)):
         for key in keys:
-            if key not in now or not figures.better(key):
+            if key not in now or not metrics.direction(key):
                 raise UserError(
                     f"params.yaml: compare.{section}: {key} is no figure of metrics.json that can be better or worse: "
                     "name one such as test.accuracy"
                 )
     said = []
     for key, floor in floors.items():
-        over = figures.better(key) == "lower"
+        over = metrics.direction(key) == "lower"
         if now[key] > floor if over else now[key] < floor:
             said.append(f"{key} is {now[key]:.6g}, {'above' if over else 'below'} the floor of {floor:.6g}")
     changed = {change.key: change for change in listed}

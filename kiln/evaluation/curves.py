@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from kiln.evaluation.intervals import bin_starts
+from kiln.evaluation.resampling import bin_starts
 
 POINTS = 200
 _CELLS = 2**20  # images times classes at once

@@ -1,17 +1,14 @@
 """Accuracy on parts of a split: dark or bright images, blurry or sharp ones, doubted labels, ..."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
-from kiln.evaluation import intervals
+from kiln.evaluation import proportions
+from kiln.modalities.base import Part, qualify
 
 PARTS = 4
-# measure -> (what it is about, the name of its lowest and of its highest part)
-MEASURES = {
-    "brightness": ("brightness", "darkest", "brightest"),
-    "sharpness": ("sharpness", "blurriest", "sharpest"),
-    "short_side": ("size of the original", "smallest", "largest"),
-}
 
 
 def quarters(values: np.ndarray, lowest: str, highest: str) -> dict[str, np.ndarray]:
@@ -54,21 +51,33 @@ def _plain(value: float, digits: int) -> str:
     return f"{value:.0f}" if "e+" in shown else shown
 
 
-def table(facts: pd.DataFrame, right: np.ndarray, units: np.ndarray) -> pd.DataFrame:
+def list_measures(parts: Mapping[str, Part]) -> dict[str, tuple[str, str, str]]:
+    """List the measures to slice by: column of the facts -> (title, name of its lowest part, of its highest)."""
+    return {
+        qualify(parts, name, measure): (qualify(parts, name, title), *ends)
+        for name, part in parts.items()
+        for measure, (title, *ends) in part.modality.slices.items()
+    }
+
+
+def table(
+    facts: pd.DataFrame, measures: Mapping[str, tuple[str, str, str]], right: np.ndarray, units: np.ndarray
+) -> pd.DataFrame:
     """Tell the accuracy on each slice.
 
     Args:
-        facts: one row an image: the columns that ``MEASURES`` names, and bool
+        facts: one row per sample: the columns that ``measures`` names, and bool
             columns, each a slice of its own beside its opposite.
+        measures: as ``list_measures`` gives them.
         right: bool [N], whether the image is classified rightly.
         units: int [N], the same for images that belong together.
 
     Returns:
-        about, slice, images, accuracy, low, high (95 % interval, of ``intervals.share``); slices without
+        about, slice, images, accuracy, low, high (95 % interval, of ``proportions.share``); slices without
         images are left out.
     """
     parts = []
-    for name, (about, lowest, highest) in MEASURES.items():
+    for name, (about, lowest, highest) in measures.items():
         values = facts[name].to_numpy(float)
         parts += [(about, part, rows) for part, rows in quarters(values, lowest, highest).items()]
     for name in facts.select_dtypes(bool).columns:
@@ -79,5 +88,25 @@ def table(facts: pd.DataFrame, right: np.ndarray, units: np.ndarray) -> pd.DataF
     for about, part, chosen in parts:
         images = int(chosen.sum())
         if images:
-            rows.append((about, part, images, right[chosen].mean(), *intervals.share(right[chosen], units[chosen])))
+            rows.append((about, part, images, right[chosen].mean(), *proportions.share(right[chosen], units[chosen])))
     return pd.DataFrame(rows, columns=["about", "slice", "images", "accuracy", "low", "high"])
+
+
+def gather_facts(ids: np.ndarray, measured: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:
+    """Gather what clean knows of test images, for slices.
+
+    Args:
+        ids: of the images [N].
+        measured: clean's table of them: id, split and the measures.
+        findings: clean's tables of what was flagged and set aside: id, reason, other.
+
+    Returns:
+        One row per sample in their order: the measures; and
+        whether the label is doubted, and whether a near-duplicate was flagged or set aside.
+    """
+    facts = measured.set_index("id").drop(columns="split").loc[ids].reset_index(drop=True)
+    doubted = findings.loc[findings["reason"] == "label_error", "id"]
+    pairs = findings[findings["reason"] == "near_duplicate"]
+    facts["label doubted"] = np.isin(ids, doubted)
+    facts["has a near-duplicate"] = np.isin(ids, pd.concat([pairs["id"], pairs["other"]]).dropna())
+    return facts

@@ -14,6 +14,8 @@ import psutil
 from kiln.core import git
 from kiln.core.errors import UserError
 
+FIX = "run with --fix"
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -23,7 +25,7 @@ class Finding:
         what: is found, with the file or name.
         why: it matters.
         remedy: what to do.
-        fix: does it where that is safe, and tells what was done and what remains.
+        fix: applies the remedy where that is safe; returns what was done and what remains.
         note: worth knowing, but nobody need do anything.
     """
 
@@ -48,9 +50,13 @@ def is_dvc(words: list[str]) -> bool:
 
 
 def stage_of(words: list[str]) -> str | None:
-    """The stage or command of Kiln that a command line runs."""
-    found = (re.fullmatch(r"stages\.(\w+)", word) for word in words)
-    return next((match[1] for match in found if match), None)
+    """The stage or command of Kiln that a command line runs: ``python -m stages.train``, ``.venv/bin/kiln doctor``."""
+    for before, word, after in zip(["", *words], words, [*words[1:], ""], strict=False):
+        if stage := re.fullmatch(r"stages\.(\w+)", word):
+            return stage[1]
+        if (before, word) == ("-m", "kiln") or word.endswith("bin/kiln"):
+            return after or None
+    return None
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,7 @@ class Project:
 
     @cached_property
     def busy(self) -> bool:
-        """Whether DVC or a stage is at work here, or a DVC that may use the same cache."""
+        """Whether DVC or a stage is running here, or a DVC that may use the same cache."""
         return any(self._works_here(process) for process in psutil.process_iter())
 
     def _works_here(self, process: psutil.Process) -> bool:
@@ -105,7 +111,7 @@ class Project:
         return done.stdout if done and done.returncode == 0 else None
 
     def run_git(self, *arguments: str) -> subprocess.CompletedProcess | None:
-        """Run git here; None where there is no git."""
+        """Run git here; None if git is not installed."""
         try:
             return git.start(*arguments, folder=self.root)
         except FileNotFoundError:
@@ -116,14 +122,14 @@ def open_project(root: Path) -> Project:
     """Read DVC's settings.
 
     Raises:
-        UserError: this is Windows, or no DVC project, or its settings are not readable.
+        UserError: this is Windows or not a DVC project, or its settings are not readable.
     """
     from dvc.config import Config, ConfigError
 
     if sys.platform == "win32":
-        raise UserError("Kiln is made for Linux and macOS: on Windows work in WSL")
+        raise UserError("Kiln supports Linux and macOS: on Windows, work in WSL")
     if not (root / ".dvc").is_dir():
-        raise UserError("there is no .dvc here: run it in the project's root folder")
+        raise UserError("not the root folder of a DVC project: run it where .dvc is")
     try:
         return Project(root, Config(os.fspath(root / ".dvc")))
     except ConfigError as error:

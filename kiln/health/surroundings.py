@@ -13,6 +13,7 @@ from kiln import params
 from kiln.core import environment
 from kiln.core.errors import UserError
 from kiln.health.project import Finding, Project, many
+from kiln.health.traces import read_yaml
 from kiln.networks import keras_backend
 
 LEAST_FILES = 256
@@ -96,10 +97,10 @@ def remote(project: Project) -> Iterator[Finding]:
 
 
 def git_here(project: Project) -> Iterator[Finding]:
-    """A repository that git refuses or has not, or of which it has the last commits alone."""
+    """A repository that git refuses, a folder that is not one, or a shallow clone."""
     done = project.run_git("rev-parse", "--is-shallow-repository")
     if done is None:
-        return  # no git: told elsewhere
+        return  # no git: reported elsewhere
     stops = "compare, search and experiments stop"
     if done.returncode:
         said = done.stderr.strip().splitlines() or ["git gives no reason"]
@@ -119,7 +120,7 @@ def git_here(project: Project) -> Iterator[Finding]:
 
 
 def merges(project: Project) -> Iterator[Finding]:
-    """Files with both sides of a merge, but for dvc.lock and params.yaml, which are told for themselves."""
+    """Files with both sides of a merge, but for dvc.lock and params.yaml, which have checks of their own."""
     listed = set((project.git("diff", "--name-only", "--diff-filter=U", "--relative", "-z") or "").split("\0"))
     for name in ("dvc.yaml", "data/corrections.csv", "metrics/metrics.json"):
         if (path := project.root / name).is_file() and params.merge_mark(path.read_bytes()):
@@ -158,6 +159,31 @@ def letters(project: Project) -> Iterator[Finding]:
             f"the project's path {project.root} holds letters beyond ASCII",
             "`dvc queue`, `dvc exp run --queue` and `--temp` fail in DVC, and `dvc config --local` empties its file",
             "move the project to a path of plain letters, then `make clean` and `make setup`",
+        )
+
+
+def unknown_to_git(project: Project) -> Iterator[Finding]:
+    """What a queued experiment would not see."""
+    path = project.root / "dvc.yaml"
+    stages = (read_yaml(path.read_text(errors="replace")) if path.is_file() else {}).get("stages") or {}
+    deps = {dep for about in stages.values() for dep in about.get("deps", []) if isinstance(dep, str)}
+    try:
+        source = params.load(project.root / params.PATH).fetch.path
+    except UserError as error:
+        yield Finding("params.yaml is not as it should be", str(error), "every stage stops until then")
+        source = "data/source"
+    inside = (project.root / source).resolve().is_relative_to(project.root.resolve())
+    if not inside and not Path(source).is_absolute():
+        why = "a queued experiment runs in another folder, from where it leads nowhere"
+        yield Finding(f"fetch.path {source} leads out of the project", why, "give it as an absolute path")
+    wanted = {dep for dep in deps if "${" not in dep and not Path(dep).is_absolute()} | {"kiln", "stages"}
+    wanted |= {source} if inside else set()
+    words = [f":(literal){name}" for name in sorted(wanted)]
+    others = (project.git("ls-files", "-z", "--others", "--exclude-standard", "--", *words) or "").split("\0")
+    if names := list(filter(None, others)):
+        why = "a queued experiment has only what git knows, and would run without"
+        yield Finding(
+            f"git does not know {many(names)}", why, f"`git add {' '.join(names[:3])}`, or list it in .gitignore"
         )
 
 

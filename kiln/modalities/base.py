@@ -8,7 +8,6 @@ outside of that folder knows what a pixel is.
 A part's *values* are an array whose first axis is the samples.
 """
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +60,34 @@ class Exhibit(NamedTuple):
     kind: str
     content: bytes
 
+    @property
+    def suffix(self) -> str:
+        """The suffix of a file that holds it."""
+        return _SUFFIXES[self.kind]
+
+
+_SUFFIXES = {"picture": ".png"}
+
+
+def read_exhibits(folder: Path) -> dict[str, Exhibit]:
+    """Read exhibits that were written to files named after their parts: part -> exhibit, sorted."""
+    kinds = {suffix: kind for kind, suffix in _SUFFIXES.items()}
+    return {path.stem: Exhibit(kinds[path.suffix], path.read_bytes()) for path in sorted(folder.iterdir())}
+
+
+class Explanation(NamedTuple):
+    """What an explanation is, for the report.
+
+    Attributes:
+        alt: what the exhibit shows, after the sample's id.
+        reading: a sentence on how it is read.
+        absence: a sentence for where a network has none.
+    """
+
+    alt: str
+    reading: str
+    absence: str
+
 
 class Copies(NamedTuple):
     """Pairs of samples that show the same, and how alike they had to be.
@@ -92,11 +119,14 @@ class Conversion(Protocol):
         """Give the fields, for a manifest; ``Modality.read_conversion`` reads them back."""
 
     def describe(self) -> str:
-        """Describe the form in a few words, such as ``32x32 RGB``."""
+        """Describe the form in a few words, for the terminal, such as ``32x32 RGB``."""
+
+    def spell_out(self) -> str:
+        """Describe the form for a sentence of the report, such as ``32 x 32 pixels, RGB``."""
 
 
 class Storage(Protocol):
-    """How the values of a part lie in memory, in Parquet and on disk; see ``ArrayStorage``."""
+    """How the values of a part lie in memory, in Parquet and on disk; see ``storage.ArrayStorage``."""
 
     column: pa.DataType
     bytes_per_sample: int
@@ -120,32 +150,58 @@ class Storage(Protocol):
         """Open what was spooled, as a memory map where possible."""
 
 
-class Modality(Protocol):
-    """What Kiln must know of a modality.
+class FileKinds(Protocol):
+    """What sources must know of a modality's files.
 
     Attributes:
         name: as in ``inputs``, and of the folder.
         noun: what a sample of it is called in sentences.
         extensions: of file names, lower case, with the dot.
-        checks: reason -> check, in the order in which they are made.
-        slices: the measures by which test samples are sliced -> title.
-        corruptions: name -> corruption.
+        refused: extension -> what such files are, which begin like files that are read, but are not.
+        usual_formats: what to convert other files to, for sentences.
+        remedies: kind of file, as ``formats.sniff`` names it -> what to do about it.
+        columns: usual names of its column in Parquet.
     """
 
     name: str
     noun: str
     extensions: frozenset[str]
-    checks: Mapping[str, Check]
-    slices: Mapping[str, str]
-    corruptions: Mapping[str, Corruption]
-
-    # Files and values
+    refused: Mapping[str, str]
+    usual_formats: str
+    remedies: Mapping[str, str]
+    columns: tuple[str, ...]
 
     def reads(self, head: bytes) -> bool:
         """Tell by a file's first ``formats.HEAD`` bytes whether it is of a kind that is decoded."""
 
     def encode(self, value) -> bytes:
         """Make a file of a value, for sources that hold arrays."""
+
+
+class Modality(FileKinds, Protocol):
+    """What Kiln must know of a modality, besides its files.
+
+    Attributes:
+        facts: the names of what ``decode`` says of a sample as it came.
+        notes_reason: the reason of findings about what is wrong beside the value.
+        checks: reason -> check, in the order in which they are made.
+        slices: measure by which test samples are sliced -> (title, name of its lowest part, of its highest).
+        corruptions: name -> corruption.
+        finding_sentences: reason, of ``notes_reason`` and ``checks`` -> what was seen, with {score} or {detail}.
+        values_sentence: what the networks' inputs are, for the report.
+        explanations: title, as ``explain`` gives it -> what it is and how it is read.
+    """
+
+    facts: tuple[str, ...]
+    notes_reason: str
+    checks: Mapping[str, Check]
+    slices: Mapping[str, tuple[str, str, str]]
+    corruptions: Mapping[str, Corruption]
+    finding_sentences: Mapping[str, str]
+    values_sentence: str
+    explanations: Mapping[str, Explanation]
+
+    # Files and values
 
     def settle(self, contents: Iterable[Sequence[bytes]], settings) -> Conversion:
         """Choose the conversion of a set of samples, by their contents where the settings say ``auto``."""
@@ -183,13 +239,20 @@ class Modality(Protocol):
     def augment(self, settings, values: np.ndarray, keys: np.ndarray, view: int) -> np.ndarray:
         """Make one view of each value; the same key (uint64 [N]) and view make the same."""
 
-    def mix(self, values: np.ndarray, others: np.ndarray, shares: np.ndarray) -> np.ndarray:
-        """Blend values with others by the shares (float [N]) of the former (mixup)."""
-
-    def paste(
-        self, values: np.ndarray, others: np.ndarray, shares: np.ndarray, places: np.ndarray
+    def mix(
+        self, values: np.ndarray, blends: np.ndarray, shares: np.ndarray, draws: Mapping[str, np.ndarray]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Put a part of each other value in (cutmix); return values and the shares that are left of the former."""
+        """Mix each value with the next one, the last with the first.
+
+        Args:
+            values: of a batch, [N, ...].
+            blends: bool [N]: whether to blend (mixup), else to paste a part of the other in (cutmix).
+            shares: float [N]: of each value itself.
+            draws: name -> uniform numbers [N] in [0, 1), for places.
+
+        Returns:
+            New values, and the shares that are left of each value itself.
+        """
 
     # The normaliser, fitted on train alone
 
@@ -200,12 +263,22 @@ class Modality(Protocol):
         """Fit the normaliser: JSON."""
 
     def describe(self, statistics: Any, train: Any) -> dict:
-        """Describe a split against train: JSON, with ``shift``: a list of distances."""
+        """Describe a split against train.
+
+        Returns:
+            JSON: lists of one number per dimension, among them ``shift``, the distance from train.
+        """
+
+    def name_dimensions(self, count: int) -> list[str]:
+        """Name the dimensions of ``describe``; an only one has no name."""
 
     # The network and what it makes of a value
 
     def layer(self, inputs: Any, fitted: Mapping) -> Any:
         """Apply the network's first layers to a Keras input of raw values."""
+
+    def wants_test_views(self, settings: Any) -> bool:
+        """Tell by the part's knobs of evaluate whether predictions are averaged over views on test."""
 
     def test_views(self, values: np.ndarray) -> list[np.ndarray]:
         """Give the views whose predictions may be averaged on test: the values themselves first."""
@@ -224,70 +297,32 @@ class Modality(Protocol):
     def preview(self, value: np.ndarray) -> Exhibit:
         """Show a value small, for lists."""
 
-    def sheet(self, values: np.ndarray, columns: int) -> Exhibit:
-        """Show many values in rows of ``columns``."""
+    def sheet(self, rows: Sequence[np.ndarray], columns: int) -> Exhibit:
+        """Show many values, row by row; a row may hold fewer than ``columns``."""
 
 
-class Explained(NamedTuple):
-    """What an explanation may ask of a network.
+class FeatureMaps(NamedTuple):
+    """What a network has made of some samples before it ends in logits.
 
     Attributes:
-        predict: values [N, ...] -> probabilities, float32 [N, classes].
-        network: the Keras model, for those that look inside.
+        values: float32 [N, height, width, channels].
+        compute_logits: values of that shape [M, ...] -> logits [M, classes].
+        batch: how many values are to be computed at a time.
     """
 
-    predict: Callable[[np.ndarray], np.ndarray]
-    network: Any
+    values: np.ndarray
+    compute_logits: Callable[[np.ndarray], np.ndarray]
+    batch: int
 
 
-@dataclass(frozen=True)
-class ArrayStorage:
-    """Values that are arrays of one shape, stored as fixed-size binary in C order."""
+class Explained(Protocol):
+    """What an explanation may ask of a network about a part of some samples."""
 
-    shape: tuple[int, ...]
-    dtype: type
+    def predict(self, row: int, changed: np.ndarray) -> np.ndarray:
+        """Predict a sample with other values of the part, [M, ...]: probabilities, float32 [M, classes]."""
 
-    @property
-    def bytes_per_sample(self) -> int:
-        """Bytes of one value."""
-        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
-
-    @property
-    def column(self) -> pa.DataType:
-        """The Parquet column's type."""
-        return pa.binary(self.bytes_per_sample)
-
-    def empty(self, count: int) -> np.ndarray:
-        """Allocate: [count, *shape]."""
-        return np.empty((count, *self.shape), self.dtype)
-
-    def stack(self, values: Sequence[np.ndarray | None]) -> np.ndarray:
-        """Put values into one array; None becomes zeros."""
-        stacked = np.zeros((len(values), *self.shape), self.dtype)
-        for row, value in enumerate(values):
-            if value is not None:
-                stacked[row] = value
-        return stacked
-
-    def pack(self, values: np.ndarray) -> pa.Array:
-        """Make a column, without a copy where the values lie in C order."""
-        buffer = pa.py_buffer(np.ascontiguousarray(values, self.dtype))
-        return pa.Array.from_buffers(self.column, len(values), [None, buffer])
-
-    def unpack(self, column: pa.ChunkedArray) -> np.ndarray:
-        """Read a column, without a copy where it is one chunk."""
-        array = column.combine_chunks()
-        width = self.bytes_per_sample
-        flat = np.frombuffer(array.buffers()[1], np.uint8, len(array) * width, array.offset * width)
-        return flat.view(self.dtype).reshape(len(array), *self.shape)
-
-    def spool(self, values: np.ndarray, file) -> None:
-        """Append to a file; not by ``tofile``, which forgets why it failed."""
-        file.write(np.ascontiguousarray(values))
-
-    def open_spool(self, path: Path, count: int) -> np.ndarray:
-        """Map a file of ``count`` values into memory, read only."""
-        return np.memmap(path, self.dtype, "r", shape=(count, *self.shape))
+    def compute_maps(self) -> FeatureMaps | None:
+        """Compute the last feature maps of all samples; None where the network has none that tell something."""
 
 
 @dataclass(frozen=True)
@@ -312,3 +347,8 @@ class Part:
     def to_json(self) -> dict:
         """Give modality and conversion, for a manifest."""
         return {"modality": self.modality.name, "conversion": self.conversion.to_json()}
+
+
+def qualify(parts: Mapping[str, Part], part: str, name: str) -> str:
+    """Name a measure, a check or a knob of a part: by itself where there is one part, else ``part.name``."""
+    return name if len(parts) == 1 else f"{part}.{name}"

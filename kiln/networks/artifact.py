@@ -6,17 +6,21 @@ and reads arrays into it.
 
 import math
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from kiln.core import files
 from kiln.core.errors import UserError
-from kiln.modalities.image.conversion import Conversion
-from kiln.networks import models
+from kiln.modalities.base import Part
+from kiln.modalities.registry import read_parts
+from kiln.networks import prediction, registry
 from kiln.networks.backend import keras
 from kiln.networks.parts import Architecture
 
-SCHEMA = 3  # 2: EfficientNetB* from trained weights lacked a scaling
+SCHEMA = 4
 WEIGHTS = "model.weights.h5"
 DESCRIPTION = "model.json"
 
@@ -26,34 +30,54 @@ class Classifier:
     """A trained model with what it takes to use it.
 
     Attributes:
-        model: uint8 [N, H, W, C] -> probabilities [N, classes].
+        model: part -> raw values [N, ...] -> probabilities [N, classes].
         classes: the classes' names, in the order of the probabilities.
-        conversion: from an image file to the pixels.
+        parts: what the samples are made of, and how files become values.
     """
 
     model: keras.Model
     classes: list[str]
-    conversion: Conversion
+    parts: dict[str, Part]
+
+    def predict(self, values: Mapping[str, np.ndarray], average_views: bool = False) -> np.ndarray:
+        """Predict class probabilities.
+
+        Args:
+            values: part -> raw values [N, ...], N of 1 or more.
+            average_views: give the mean over the views of each sample, such as an
+                image and its mirror image.
+
+        Returns:
+            float32 [N, classes].
+        """
+        if not average_views:
+            return prediction.outputs(self.model, values)
+        views = [part.modality.test_views(values[name]) for name, part in self.parts.items()]
+        joined = (dict(zip(self.parts, view, strict=True)) for view in zip(*views, strict=True))
+        predicted = [prediction.outputs(self.model, view) for view in joined]
+        return sum(predicted) / len(predicted)
 
 
-def save(folder: Path, classifier: Classifier, how: Architecture, normalizer: dict) -> None:
+def save(folder: Path, classifier: Classifier, how: Mapping[str, Architecture], fitted: Mapping[str, dict]) -> None:
     """Write the weights and the description beside them.
 
     Args:
         folder: an existing folder.
         classifier: the trained model.
-        how: its network and settings.
-        normalizer: its first layer's.
+        how: part -> its network and settings.
+        fitted: part -> its normaliser.
     """
     # HDF5 crashes on a full disk.
     files.need_room(folder, 2**20 + sum(4 * math.prod(weight.shape) for weight in classifier.model.weights))
     classifier.model.save_weights(folder / WEIGHTS)
+    parts = {
+        name: {**part.to_json(), "normalizer": fitted[name], "architecture": how[name].to_json()}
+        for name, part in classifier.parts.items()
+    }
     description = {
         "schema": SCHEMA,
-        "architecture": how.to_json(),
+        "parts": parts,
         "classes": classifier.classes,
-        "conversion": classifier.conversion.to_json(),
-        "normalizer": normalizer,
         "weights": {"file": WEIGHTS, "sha256": files.sha256(folder / WEIGHTS)},
     }
     files.write_json(folder / DESCRIPTION, description)
@@ -79,10 +103,11 @@ def load(folder: Path) -> Classifier:
     try:
         if files.sha256(weights) != description["weights"]["sha256"]:
             raise UserError(f"{weights} is not what {path} was saved with: delete {folder} and run `dvc repro`")
-        conversion = Conversion(**description["conversion"])
-        classes = description["classes"]
-        how = Architecture(**description["architecture"])
-        model = models.build(how, conversion.image_shape, len(classes), description["normalizer"])
+        classes, described = description["classes"], description["parts"]
+        parts = read_parts(described)
+        how = {name: Architecture(**about["architecture"]) for name, about in described.items()}
+        fitted = {name: about["normalizer"] for name, about in described.items()}
+        model = registry.build(how, parts, len(classes), fitted)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise files.damaged(path) from None
     try:
@@ -91,4 +116,4 @@ def load(folder: Path) -> Classifier:
             model.load_weights(weights)
     except (KeyError, TypeError, ValueError, OSError, UserWarning):
         raise files.spoilt(weights, folder, f"does not fit {path}") from None
-    return Classifier(model, classes, conversion)
+    return Classifier(model, classes, parts)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from kiln.core import startup
 from kiln.core.errors import UserError
 from kiln.networks import keras_backend
 
@@ -58,10 +59,10 @@ try:
         import keras
 except UserError as error:
     # Before any ``main``, so that ``entry.run`` cannot tell.
-    sys.exit(f"{Path(sys.argv[0]).stem}: {error}")
+    sys.exit(f"{startup.running()}: {error}")
 except ImportError as error:
     sys.exit(
-        f"{Path(sys.argv[0]).stem}: Keras cannot be imported with the backend {_chosen} "
+        f"{startup.running()}: Keras cannot be imported with the backend {_chosen} "
         f"({str(error).partition(chr(10))[0]}): run `kiln doctor`"
     )
 

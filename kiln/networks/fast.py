@@ -49,8 +49,8 @@ def adapt(classifier: keras.Model, pixels: np.ndarray) -> None:
         pixels: uint8 [N, H, W, C], a few thousand training images in any order.
     """
     layer = classifier.get_layer(WHITEN)
-    before = keras.Model(classifier.input, layer.input)
-    filters = whitening_filters(prediction.outputs(before, pixels[:WHITEN_IMAGES]))
+    inputs = keras.tree.flatten(classifier.input)[0]
+    filters = whitening_filters(prediction.outputs(keras.Model(inputs, layer.input), pixels[:WHITEN_IMAGES]))
     layer.kernel.assign(np.concatenate([filters, -filters], axis=-1))
 
 

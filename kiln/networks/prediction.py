@@ -1,5 +1,7 @@
 """What a network says of many images, as many at a time as a fixed amount of memory allows."""
 
+from typing import Any
+
 import numpy as np
 
 from kiln.networks.backend import keras
@@ -35,8 +37,24 @@ def _largest(network: keras.Model) -> int:
     return max(sizes)
 
 
-def outputs(network: keras.Model, inputs: np.ndarray) -> np.ndarray:
-    """Compute a network's outputs: one array [N, ...] -> float32 [N, ...], N of 1 or more."""
-    size = batch_size(network)
-    parts = [network.predict_on_batch(inputs[start : start + size]) for start in range(0, len(inputs), size)]
-    return np.concatenate(parts).astype(np.float32, copy=False)
+def outputs(network: keras.Model, inputs: Any) -> np.ndarray:
+    """Compute a network's outputs.
+
+    Args:
+        network: any.
+        inputs: an array [N, ...], or several by name, as the network takes them; N of 1 or more.
+
+    Returns:
+        float32 [N, ...].
+    """
+    size, count = batch_size(network), len(keras.tree.flatten(inputs)[0])
+    batches = (
+        keras.tree.map_structure(lambda array, start=start: array[start : start + size], inputs)
+        for start in range(0, count, size)
+    )
+    return np.concatenate([network.predict_on_batch(batch) for batch in batches]).astype(np.float32, copy=False)
+
+
+def logits_of(classifier: keras.Model) -> keras.Model:
+    """Give the part of a classifier that ends in logits; the weights are shared."""
+    return keras.Model(classifier.input, classifier.get_layer("logits").output, name=f"{classifier.name}_logits")

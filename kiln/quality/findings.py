@@ -1,9 +1,9 @@
-"""What clean finds, image by image, and what becomes of it by policy.
+"""What clean finds, sample by sample, and what becomes of it by policy.
 
 Findings are a frame, the worst of each reason first:
 
     row         index of the image in the facts
-    reason      one of ``REASONS``
+    reason      one of ``list_reasons``
     score       what was measured, in the reason's own unit (NaN where there is none)
     other       row of the image that it copies or contradicts, -1 where there is none
     detail      a few words (or None)
@@ -17,31 +17,44 @@ import pandas as pd
 import pyarrow as pa
 
 from kiln.core.components import components
-from kiln.modalities.image.pictures import thumbnail
+from kiln.modalities.base import Part, qualify
+from kiln.params import Clean
 
-# In the order in which they are looked for: what is set aside for one reason is not looked at for the next.
-REASONS = (
-    "left_out",
-    "undecodable",
-    "too_large",
-    "metadata",
-    "too_small",
-    "odd_aspect",
-    "constant",
-    "too_dark",
-    "too_bright",
-    "blurry",
-    "low_information",
-    "conflicting_labels",
-    "exact_duplicate",
-    "near_duplicate",
-    "label_error",
-    "outlier",
+# The order in which samples are looked at: what is set aside for one reason is not looked at for the next. Between
+# the two lie the checks of single values, of which each modality has its own.
+_BEFORE, _AFTER = (
+    ("left_out", "undecodable", "too_large"),
+    ("conflicting_labels", "exact_duplicate", "near_duplicate", "label_error", "outlier"),
 )
 # So many copies are no oversight.
 MANY = 5
 DROP, FLAG, KEEP = "drop", "flag", "keep"
+LEAKS = "leaks"  # of clean.near_duplicate: drop copies across given splits, flag the others
+EXHIBITS = pa.list_(pa.struct({"part": pa.string(), "kind": pa.string(), "content": pa.binary()}))
 COLUMNS = ("row", "reason", "score", "other", "detail", "suggestion")
+
+
+def list_reasons(parts: Mapping[str, Part]) -> list[str]:
+    """List the reasons why samples of some parts may be set aside or flagged, in the order of looking."""
+    own = [
+        qualify(parts, name, reason)
+        for name, part in parts.items()
+        for reason in (part.modality.notes_reason, *part.modality.checks)
+    ]
+    return [*_BEFORE, *own, *_AFTER]
+
+
+def list_actions(parts: Mapping[str, Part], settings: Clean) -> dict[str, str]:
+    """List what the settings do for each reason: drop, flag or keep."""
+    actions = dict.fromkeys(("left_out", "too_large"), DROP)
+    actions["undecodable"] = settings.undecodable
+    for name, part in parts.items():
+        for reason in (part.modality.notes_reason, *part.modality.checks):
+            actions[qualify(parts, name, reason)] = getattr(settings.parts[name], reason)
+    actions |= {reason: getattr(settings, reason) for reason in _AFTER}
+    if actions["near_duplicate"] == LEAKS:
+        actions["near_duplicate"] = FLAG
+    return actions
 
 
 def frame(rows: Sequence[int], reason: str, **columns) -> pd.DataFrame:
@@ -195,13 +208,14 @@ def decide(
     return action.mask(copied & found["row"].isin(leaks), DROP)
 
 
-def settle(found: pd.DataFrame) -> pd.DataFrame:
+def settle(found: pd.DataFrame, reasons: Sequence[str]) -> pd.DataFrame:
     """Keep one finding of a dropped image, the first by reason; drop findings that the policy keeps quiet about.
 
     Args:
         found: findings with their action.
+        reasons: as ``list_reasons`` gives them.
     """
-    order = found["reason"].map({reason: number for number, reason in enumerate(REASONS)})
+    order = found["reason"].map({reason: number for number, reason in enumerate(reasons)})
     found = found.assign(order=order).sort_values("order", kind="stable").drop(columns="order")
     dropped = found[found["action"] == DROP].drop_duplicates("row")
     flagged = found[(found["action"] == FLAG) & ~found["row"].isin(dropped["row"])]
@@ -219,10 +233,10 @@ def table(found: pd.DataFrame, facts: pd.DataFrame) -> pa.Table:
     return pa.table({name: arrays[name] for name in (*columns, "score", "other", "detail", "suggestion")})
 
 
-def counts(found: pd.DataFrame, facts: pd.DataFrame, classes: Sequence[str]) -> dict:
+def counts(found: pd.DataFrame, facts: pd.DataFrame, classes: Sequence[str], reasons: Sequence[str]) -> dict:
     """Count findings: reason -> total and, for reasons that occur, by class."""
     labels = facts["label"][found["row"]].to_numpy()
-    by_class = pd.crosstab(found["reason"], labels).reindex(index=list(REASONS), columns=list(classes), fill_value=0)
+    by_class = pd.crosstab(found["reason"], labels).reindex(index=list(reasons), columns=list(classes), fill_value=0)
     return {
         "total": {reason: int(count) for reason, count in by_class.sum(axis=1).items()},
         "by_class": {
@@ -231,33 +245,47 @@ def counts(found: pd.DataFrame, facts: pd.DataFrame, classes: Sequence[str]) -> 
     }
 
 
-def pictures(found: pd.DataFrame, facts: pd.DataFrame, pixels: np.ndarray, most: int) -> pa.Table:
-    """Collect the worst of each reason with pictures, for the report.
+def list_evidence(
+    found: pd.DataFrame,
+    facts: pd.DataFrame,
+    parts: Mapping[str, Part],
+    values: Mapping[str, np.ndarray],
+    most: int,
+) -> pa.Table:
+    """Collect the worst of each reason with something to show of them, for the report.
 
     Args:
         found: findings with their action.
         facts: id, label, split.
-        pixels: uint8 [N, H, W, C].
-        most: findings a reason; across splits first where there are copies.
+        parts: what the samples are made of.
+        values: part -> its values [N, ...].
+        most: findings per reason; across splits first where there are copies.
 
     Returns:
-        As ``table``, with action, other_label, other_split, image and
-        other_image (PNG; null where there is none).
+        As ``table``, with action, other_label, other_split, shown and other_shown
+        (lists of part, kind, content: see ``Exhibit``; null where there is none).
     """
+    reasons = list_reasons(parts)
     seen = found[~found["reason"].isin(["undecodable", "too_large"])]
     other_split = facts["split"].reindex(seen["other"]).to_numpy()
     crossing = (seen["other"] >= 0) & (other_split != facts["split"][seen["row"]].to_numpy())
     worst = seen.assign(inside=~crossing).sort_values("inside", kind="stable").groupby("reason", sort=False).head(most)
-    order = worst["reason"].map(REASONS.index)
+    order = worst["reason"].map(reasons.index)
     worst = worst.assign(order=order).sort_values(["order", "inside"], kind="stable")
 
-    def encoded(rows: pd.Series) -> pa.Array:
-        return pa.array([thumbnail(pixels[row]) if row >= 0 else None for row in rows], pa.binary())
+    def preview(rows: pd.Series) -> pa.Array:
+        shown = [preview_sample(parts, values, row) if row >= 0 else None for row in rows]
+        return pa.array(shown, EXHIBITS)
 
     listed = table(worst, facts)
     for name in ("label", "split"):
-        values = facts[name].reindex(worst["other"]).to_numpy()
-        listed = listed.append_column(f"other_{name}", pa.array(values, pa.string(), from_pandas=True))
+        column = facts[name].reindex(worst["other"]).to_numpy()
+        listed = listed.append_column(f"other_{name}", pa.array(column, pa.string(), from_pandas=True))
     listed = listed.append_column("action", pa.array(worst["action"], pa.string()))
-    listed = listed.append_column("image", encoded(worst["row"]))
-    return listed.append_column("other_image", encoded(worst["other"]))
+    listed = listed.append_column("shown", preview(worst["row"]))
+    return listed.append_column("other_shown", preview(worst["other"]))
+
+
+def preview_sample(parts: Mapping[str, Part], values: Mapping[str, np.ndarray], row: int) -> list[dict]:
+    """Show each part of a sample small: part, kind, content."""
+    return [{"part": name, **part.modality.preview(values[name][row])._asdict()} for name, part in parts.items()]

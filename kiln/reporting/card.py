@@ -1,170 +1,88 @@
-"""The model card: what the model is for, made from, good at and bad at; one content, as HTML and as Markdown.
+"""The model card's facts: what the model is for, made from, good at and bad at.
 
-After Mitchell et al., "Model cards for model reporting", FAT* 2019.
+After Mitchell et al., "Model cards for model reporting", FAT* 2019. The sentences
+stand in ``templates/card_text.j2``, for the report and for Markdown.
 """
 
 import math
 
-from kiln.core import markdown
-from kiln.core.figures import FIGURES, grouped, number, percent, plural
+import pandas as pd
+
+from kiln.core.phrases import number, percent
 from kiln.evaluation import calibration
-from kiln.modalities.image import levels
-from kiln.reporting import page
+from kiln.evaluation.metrics import SPLIT_METRICS
+from kiln.reporting.evidence import Evidence
 
 SHOWN = ("accuracy", "balanced_accuracy", "f1", "log_loss", "ece")
 WORST = 5
 
 
-def content(evidence) -> list[tuple[str, list[str], tuple | None]]:
-    """Gather the card: (heading, sentences, table as (header, rows) or None) each.
-
-    Args:
-        evidence: of ``sections.load``.
-    """
-    test, train, clean, settings = evidence.scores["test"], evidence.train, evidence.clean, evidence.settings
-    shape, splits = clean["conversion"], clean["splits"]
-    colors = ("gray" if shape["channels"] == 1 else "RGB") + levels.told(shape.get("range"))
-    size = f"{shape['height']} x {shape['width']} pixels, {colors}"
-    flagged = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in clean["flagged"].items() if count)
-    gone = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in clean["set_aside"].items() if count)
-    makers = clean["split_makers"]
-    counts = ", ".join(f"{sum(counts.values()):,} {split} ({makers[split]})" for split, counts in splits.items())
-    figures = [
-        (
-            FIGURES[name][0],
-            number(test[name]),
-            " to ".join(number(test[f"{name}_ci95"][end]) for end in ("low", "high")),
-            number(train_figures[name]),
-        )
-        for train_figures in [evidence.scores["train"]]
-        for name in SHOWN
-    ]
-    has = evidence.per_class["support"] > 0
-    seen, unseen = evidence.per_class[has], evidence.per_class[~has]
-    weak = seen[seen["recall"] < 1].sort_values("recall", kind="stable").head(WORST)
-    limits = [
-        "It always answers with one of its classes, whatever the picture shows.",
-        f"The intervals resample {grouped(test['units'], test['images'])}"
-        + (", since images of a group are right or wrong together" if test["units"] < test["images"] else "")
-        + ". They tell how much a figure would move with other test images of the same kind, not with images of "
-        "another kind, nor with another training seed.",
-    ]
-    if "robustness" in evidence.scores:
-        robust = evidence.scores["robustness"]
-        limits.append(
-            f"On corrupted pictures (eight ways, three strengths) accuracy is {percent(robust['mean'])} on average, on "
-            f"the same {plural(robust['images'], 'test image')} uncorrupted {percent(robust['none'])}."
-        )
-    limits.append(
-        f"By validation it is {sureness(evidence.scores['test_calibrated'])}. The temperature is not built into the "
-        "model."
-    )
+def gather(evidence: Evidence) -> dict:
+    """Gather the facts of the card."""
+    scores, clean, settings = evidence.scores, evidence.clean, evidence.settings
+    tested = evidence.per_class["support"] > 0
+    weak = evidence.per_class[tested & (evidence.per_class["recall"] < 1)]
     absent = [about["class"] for about in clean["uneven"] if about["split"] == "validation" and not about["images"]]
-    if absent:
-        more = f" and {len(absent) - WORST} more" if len(absent) > WORST else ""
-        limits.append(f"There is no validation image of {', '.join(absent[:WORST])}{more}.")
-    if len(unseen):
-        shown = ", ".join(unseen["class"][:WORST]) + (" and more" if len(unseen) > WORST else "")
-        limits.append(f"Nothing is known of {plural(len(unseen), 'class', 'classes')} without a test image: {shown}.")
-    if not len(weak):
-        limits.append("Every test image is found, so no class is known to be weak.")
-    names = list(splits["train"])
-    classes = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+    return {
+        "title": settings.report.title,
+        "intended_use": settings.report.intended_use,
+        **{name: evidence.train[name] for name in ("model", "parameters", "multiply_adds", "megabytes")},
+        "conversion": "; ".join(about["sentence"] for about in clean["parts"].values()),
+        "classes": list(clean["splits"]["train"]),
+        "fetched": clean["images"],
+        "source": settings.fetch.source.name,
+        "splits": [(split, sum(counts.values())) for split, counts in clean["splits"].items()],
+        "makers": clean["split_makers"],
+        **{
+            kind: [(name.replace("_", " "), count) for name, count in clean[kind].items() if count]
+            for kind in ("set_aside", "flagged")
+        },
+        "metrics": [_tabulate_metric(name, scores) for name in SHOWN],
+        "test": scores["test"],
+        "robustness": scores.get("robustness"),
+        "temperature": judge_temperature(scores["test_calibrated"]),
+        "listed": WORST,
+        "not_validated": absent,
+        "untested": evidence.per_class["class"][~tested].tolist(),
+        "weakest": _tabulate_weakest(weak),
+        **{name: evidence.train[name] for name in ("epochs", "images", "seed")},
+        "digests": list(evidence.digests.items()),
+    }
+
+
+def _tabulate_metric(name: str, scores: dict) -> tuple[str, str, str, str]:
+    test = scores["test"]
+    ends = " to ".join(number(test[f"{name}_ci95"][end]) for end in ("low", "high"))
+    return SPLIT_METRICS[name][0], number(test[name]), ends, number(scores["train"][name])
+
+
+def _tabulate_weakest(weak: pd.DataFrame) -> list[tuple[str, int, str, str]]:
     return [
-        ("Intended use", [settings.report.intended_use], None),
         (
-            "Model",
-            [
-                f"{train['model']}: {plural(train['parameters'], 'parameter')}, "
-                f"{plural(train['multiply_adds'], 'multiply-add')} an image, {train['megabytes']:.3g} MB. "
-                f"Input: {size}, 0 to 255. Output: a probability for each of {len(names)} classes: {classes}."
-            ],
-            None,
-        ),
-        (
-            "Data",
-            [
-                f"{plural(clean['images'], 'image')}, source {settings.fetch.source.name}; used: {counts}.",
-                f"Set aside: {gone or 'none'}. Flagged, but used: {flagged or 'none'}.",
-            ],
-            None,
-        ),
-        ("How good it is", [], (("figure", "test", "95 % interval", "train"), figures)),
-        (
-            "Limits",
-            limits,
-            (
-                ("weakest classes", "test images", "recall", "precision"),
-                [
-                    (
-                        row["class"],
-                        row["support"],
-                        percent(row["recall"]),
-                        percent(row["precision"]) if row["precision_low"] != "" else "none predicted",
-                    )
-                    for row in weak.to_dict("records")
-                ],
-            )
-            if len(weak)
-            else None,
-        ),
-        (
-            "How it was made",
-            [
-                f"{plural(train['epochs'], 'epoch')} over {plural(train['images'], 'image')}, "
-                f"train.seed {train['seed']}. The digests say of what; params.yaml and dvc.lock, how."
-            ],
-            (("what", "SHA-256"), list(evidence.digests.items())),
-        ),
+            row["class"],
+            row["support"],
+            percent(row["recall"]),
+            percent(row["precision"]) if row["precision_low"] != "" else "none predicted",
+        )
+        for row in weak.sort_values("recall", kind="stable").head(WORST).to_dict("records")
     ]
 
 
-def sureness(calibrated: dict) -> str:
-    """Say whether the model is too sure, with the temperature that fits validation and its interval.
+def judge_temperature(calibrated: dict) -> dict:
+    """Judge by the temperature that fits validation whether the model is too sure.
 
     Args:
         calibrated: temperature and temperature_ci95.
+
+    Returns:
+        value, low, high (the interval), and whether it is bounded below and above:
+        where every image is right no temperature is too low; where chance is as
+        good as the model, none too high.
     """
-    temperature, ends = calibrated["temperature"], calibrated["temperature_ci95"]
-    if ends["low"] > 1:
-        sure = "surer than it should be"
-    elif ends["high"] < 1:
-        sure = "less sure than it could be"
-    else:
-        sure = "neither too sure nor too cautious beyond chance"
-    # Where every image is right no temperature is too low; where chance is as good as the model, none too high.
-    parts = [f"{ends['low']:.3g}", f"{ends['high']:.3g}"]
-    lowest = math.isclose(ends["low"], calibration.LOWEST, rel_tol=1e-3)
-    highest = math.isclose(ends["high"], calibration.HIGHEST, rel_tol=1e-3)
-    if lowest and highest:
-        said = "any at all"
-    elif lowest:
-        said = f"{parts[1]} or less"
-    elif highest:
-        said = f"{parts[0]} or more"
-    else:
-        said = " to ".join(parts)
-    return f"{sure}: temperature {temperature:.3g}, 95 % interval {said}"
-
-
-def as_html(evidence) -> str:
-    """Make the report's section."""
-    parts = []
-    for heading, sentences, table in content(evidence):
-        parts.append(f"<h3>{page.escape(heading)}</h3>")
-        parts += [page.text(sentence) for sentence in sentences]
-        if table:
-            parts.append(page.table(*table))
-    return page.section("Model card", *parts)
-
-
-def as_markdown(evidence) -> str:
-    """Make a page that stands alone."""
-    parts = [f"# {markdown.plain(evidence.settings.report.title)}: model card", ""]
-    for heading, sentences, table in content(evidence):
-        parts += [f"## {heading}", ""]
-        for sentence in sentences:
-            parts += [markdown.plain(sentence, limit=None), ""]
-        if table:
-            parts += [markdown.table(*table), ""]
-    return "\n".join(parts)
+    ends = calibrated["temperature_ci95"]
+    return {
+        "value": calibrated["temperature"],
+        **ends,
+        "bounded_below": not math.isclose(ends["low"], calibration.LOWEST, rel_tol=1e-3),
+        "bounded_above": not math.isclose(ends["high"], calibration.HIGHEST, rel_tol=1e-3),
+    }

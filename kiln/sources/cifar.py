@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from kiln.core.errors import UserError
-from kiln.modalities.image import pictures
-from kiln.sources.containers import Container
-from kiln.sources.records import Place, Record, Source
+from kiln.modalities.base import FileKinds
+from kiln.sources.listing import Container
+from kiln.sources.records import Content, Place, Record, Source
 
 SIDE = 32
 _PIXELS = 3 * SIDE * SIDE
@@ -54,12 +54,14 @@ _PICKLED = {
 }  # fmt: skip
 
 
-def open_source(kind: str, container: Container, path) -> Source:
+def open_source(kind: str, container: Container, part: str, modality: FileKinds, path) -> Source:
     """Read an official archive or its unpacked folder; the binary version, which holds no code, is preferred.
 
     Args:
         kind: ``cifar10`` or ``cifar100``.
         container: the folder or archive.
+        part: the name of the one part of each sample.
+        modality: of it, which encodes the pixels.
         path: of it, for errors.
 
     Raises:
@@ -83,7 +85,7 @@ def open_source(kind: str, container: Container, path) -> Source:
         for name, split in layout.batches:
             labels, pixels = (_binary if binary else _pickled)(read(name), layout, f"{path}: {name}")
             if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
-                raise UserError(f"{path}: {name} holds labels beyond its {len(classes)} classes: copy it again")
+                raise UserError(f"{path}: {name} holds labels beyond its {len(classes)} classes: download it again")
             stem = name.removesuffix(".bin")
             places = [
                 Place(f"{split}/{stem}/{row:05d}", classes[label], split) for row, label in enumerate(labels.tolist())
@@ -95,7 +97,7 @@ def open_source(kind: str, container: Container, path) -> Source:
             for place, values in zip(places, pixels, strict=True):
                 if wanted is None or place.id in wanted:
                     picture = values.reshape(3, SIDE, SIDE).transpose(1, 2, 0)
-                    yield Record(*place, pictures.encode_png(picture), None)
+                    yield Record(*place, {part: Content(modality.encode(picture))})
 
     return Source(lambda: (place for places, _ in batches() for place in places), records)
 
@@ -105,13 +107,13 @@ def _classes(content: bytes, layout: _Layout, path) -> list[str]:
     try:
         return [name if isinstance(name, str) else bytes.decode(name) for name in names]
     except (TypeError, UnicodeDecodeError):
-        raise UserError(f"{path}: {layout.names} names no classes: copy it again") from None
+        raise UserError(f"{path}: {layout.names} names no classes: download it again") from None
 
 
 def _binary(content: bytes, layout: _Layout, where: str) -> tuple[np.ndarray, np.ndarray]:
     size = layout.labels + _PIXELS
     if len(content) % size:
-        raise UserError(f"{where} is not a whole number of records of {size} bytes: copy it again")
+        raise UserError(f"{where} is not a whole number of records of {size} bytes: download it again")
     rows = np.frombuffer(content, np.uint8).reshape(-1, size)
     # Of CIFAR-100's two labels the second is the fine one.
     return rows[:, layout.labels - 1], rows[:, layout.labels :]
@@ -127,7 +129,7 @@ def _pickled(content: bytes, layout: _Layout, where: str) -> tuple[np.ndarray, n
         and pixels.shape == (len(labels), _PIXELS)
     )
     if not whole:
-        raise UserError(f"{where} is not as published: copy it again")
+        raise UserError(f"{where} is not as published: download it again")
     return np.array(labels, np.int64), pixels
 
 
@@ -136,13 +138,13 @@ def _dictionary(content: bytes, where: str) -> dict:
         loaded = _Unpickler(io.BytesIO(content), encoding="bytes").load()
     except _Forbidden as error:
         raise UserError(
-            f"{where} asks for {error}, which may run code: it is not the published file; get it anew"
+            f"{where} asks for {error}, which may run code: it is not the published file; download it again"
         ) from None
     # A damaged pickle raises what it pleases.
     except Exception as error:
-        raise UserError(f"{where} is a damaged pickle ({type(error).__name__}): copy it again") from None
+        raise UserError(f"{where} is a damaged pickle ({type(error).__name__}): download it again") from None
     if not isinstance(loaded, dict):
-        raise UserError(f"{where} is not as published: copy it again")
+        raise UserError(f"{where} is not as published: download it again")
     return loaded
 
 

@@ -3,12 +3,11 @@
 import posixpath
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
 
 from kiln.core.errors import UserError
-from kiln.modalities.image import decoding
-from kiln.sources.records import is_hidden, split_words
+from kiln.sources.names import is_hidden, split_words
 from kiln.sources.rows import shown
 from kiln.sources.shelf import Shelf
 
@@ -23,7 +22,7 @@ def spelled(name: str) -> str:
 
 
 def refuse_foreign(name: str, source: object, where: str) -> None:
-    """Refuse an entry that can name no file of the source.
+    """Refuse an entry that cannot name a file of the source.
 
     Raises:
         UserError: it is an absolute path or an address; the sentence begins with ``where``.
@@ -36,7 +35,7 @@ def refuse_foreign(name: str, source: object, where: str) -> None:
             "as images/1.png"
         )
     if _ADDRESS.match(name):
-        raise UserError(f"{where}: {shown(name)} is an address: download the images and list their paths")
+        raise UserError(f"{where}: {shown(name)} is an address: download the files and list their paths")
 
 
 def at(folder: str, name: str, names: Shelf) -> str | None:
@@ -74,15 +73,17 @@ class Search:
     Args:
         names: of all files.
         wanted: (folder of the table, path in it), all that will be asked for.
+        extensions: those that a path may lack.
     """
 
-    def __init__(self, names: Iterable[str], wanted: Iterable[tuple[str, str]]):
+    def __init__(self, names: Iterable[str], wanted: Iterable[tuple[str, str]], extensions: Collection[str]):
+        self._extensions = extensions
         # Only what is asked for is kept, since a container may have millions of names.
         self._found: dict[str, list[str]] = {_key(name): [] for _, name in wanted}
         for name in names:
             if not is_hidden(name.split("/")):
                 last = _folded(posixpath.basename(name))
-                for key in {last, _stem(last)} & self._found.keys():
+                for key in {last, _stem(last, extensions)} & self._found.keys():
                     self._found[key].append(name)
 
     def fitting(self, folder: str, name: str, split: str | None = None) -> list[str]:
@@ -94,11 +95,13 @@ class Search:
         Args:
             folder: of the table.
             name: as the table has it.
-            split: that the table's name tells, if any.
+            split: that the table's name gives, if any.
         """
         path = _folded(posixpath.normpath(spelled(name)))
         whole = {_folded(posixpath.normpath(posixpath.join(base, spelled(name)))) for base in _around(folder)}
-        candidates = {one: {_folded(one), _stem(_folded(one))} for one in self._found.get(_key(name), ())}
+        candidates = {
+            one: {_folded(one), _stem(_folded(one), self._extensions)} for one in self._found.get(_key(name), ())
+        }
         fits = [one for one, forms in candidates.items() if forms & whole] or [
             one for one, forms in candidates.items() if any(form.endswith(f"/{path}") for form in forms)
         ]
@@ -106,12 +109,12 @@ class Search:
         return own if len(own) == 1 else fits
 
 
-def lookalikes(name: str, names: Iterable[str]) -> list[str]:
-    """Give up to three images to show beside a path that none fits: those with another extension, else any."""
-    stem, like, other = _stem(_key(name)), [], []
+def lookalikes(name: str, names: Iterable[str], extensions: Collection[str]) -> list[str]:
+    """Give up to three files to show beside a path that none fits: those with another known extension, else any."""
+    stem, like, other = _stem(_key(name), extensions), [], []
     for one in names:
-        if not is_hidden(one.split("/")) and _is_image(one):
-            alike = _stem(_folded(posixpath.basename(one))) == stem
+        if not is_hidden(one.split("/")) and _extension(one) in extensions:
+            alike = _stem(_folded(posixpath.basename(one)), extensions) == stem
             chosen = like if alike else other
             if len(chosen) < _TOLD:
                 chosen.append(one)
@@ -137,9 +140,9 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def _stem(name: str) -> str:
-    return posixpath.splitext(name)[0] if _is_image(name) else name
+def _stem(name: str, extensions: Collection[str]) -> str:
+    return posixpath.splitext(name)[0] if _extension(name) in extensions else name
 
 
-def _is_image(name: str) -> bool:
-    return posixpath.splitext(name)[1].lower() in decoding.EXTENSIONS
+def _extension(name: str) -> str:
+    return posixpath.splitext(name)[1].lower()

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 from kiln.core.errors import UserError
 from kiln.core.formats import HEAD, sniff
-from kiln.sources.records import POINTERS, tidy, visible
+from kiln.sources.names import tidy, visible
+from kiln.sources.records import POINTERS
 
-# The first wins where a header tells nothing.
+# The first wins where a header decides nothing.
 _SEPARATORS = (",", ";", "\t", "|")
 # The longer first: that of UTF-32 begins like that of UTF-16.
 _MARKS = (
@@ -38,7 +39,7 @@ _OTHERS = {
         "is compressed: unpack it and set fetch.source.manifest to what comes out",
     ),
     "HTML": "is a web page, as servers send in place of a file, such as one to log in: download the table again",
-    **{kind: f"is a {kind}, which stands for the table: {remedy}" for kind, remedy in POINTERS.items()},
+    **{kind: f"is a {kind} in place of the table: {remedy}" for kind, remedy in POINTERS.items()},
 }
 _TOLD = 20
 
@@ -84,7 +85,7 @@ def text_of(value: Any, where: str) -> str:
     try:
         str(value).encode()
     except UnicodeEncodeError:
-        raise UserError(f"{where} holds half of a character: write the table anew in UTF-8") from None
+        raise UserError(f"{where} holds half a surrogate pair: save the table in UTF-8") from None
     return str(value)
 
 
@@ -93,7 +94,7 @@ def open_text(content: bytes, name: str, known: Collection[str], where: str) -> 
 
     Args:
         content: the file.
-        name: of the file: its extension tells JSON lines; all else is read as CSV.
+        name: of the file: its extension marks JSON lines; all else is read as CSV.
         known: names of columns that are looked for: which separator gives most of them is the table's.
         where: for errors.
 
@@ -105,15 +106,14 @@ def open_text(content: bytes, name: str, known: Collection[str], where: str) -> 
     other = _OTHERS.get(sniff(content[:HEAD])) or (_SPREADSHEET if suffix in _SPREADSHEETS else None)
     if suffix == ".json":
         other = (
-            "is JSON: write JSON lines, one {...} for each image (.jsonl), or CSV, and set "
-            "fetch.source.manifest to that"
+            "is JSON: write JSON lines, one {...} per sample (.jsonl), or CSV, and set fetch.source.manifest to that"
         )
     if other:
         raise UserError(f"{where} {other}")
     text = _decoded(content, where)
     table = _json_lines(text, where) if suffix in _LINES else _separated(text, known, where)
     if not table.columns:
-        raise UserError(f"{where} is empty: write the names of the columns, and a line for each image")
+        raise UserError(f"{where} is empty: write the column names, and a line per sample")
     return table
 
 
@@ -123,9 +123,7 @@ def _decoded(content: bytes, where: str) -> str:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
         if encoding != "utf-8":
-            raise UserError(
-                f"{where} begins like {encoding.upper()}, but is damaged: save it as CSV in UTF-8"
-            ) from None
+            raise UserError(f"{where} starts as {encoding.upper()} but is damaged: save it as CSV in UTF-8") from None
         byte = content[error.start : error.start + 1]
         guess = byte.decode("cp1252", "replace")
         what = f"{guess!r} in Windows-1252" if guess.isprintable() and guess != "\ufffd" else "no letter there"
@@ -146,7 +144,7 @@ def _separated(text: str, known: Collection[str], where: str) -> Table:
     text, skipped = (text[first.end() :], 1) if first else (text, 0)
 
     def lines(separator: str) -> Iterator[tuple[int, list[str]]]:
-        # Elsewhere blanks are kept, so that it is told that a label has some.
+        # Elsewhere blanks are kept, so that blanks around a label are reported.
         quotes = re.search(f'{re.escape(separator)} +"', text) is not None
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=quotes, strict=True)
         for row in reader:
@@ -173,7 +171,7 @@ def _separated(text: str, known: Collection[str], where: str) -> Table:
             for line, row in found:
                 # Spreadsheets end lines with empty cells.
                 if len(row) < len(columns) or any(cell.strip() for cell in row[len(columns) :]):
-                    raise UserError(f"{where} line {line}: has not as many fields as the first line")
+                    raise UserError(f"{where} line {line}: has a different number of fields than the first line")
                 yield line, {name: row[place] for name, place in places.items()}
         except csv.Error as error:
             raise UserError(f"{where}: not readable as CSV: {error}") from None

@@ -20,7 +20,7 @@ class Shelf:
         self._rows.execute("CREATE TABLE rows (place INTEGER PRIMARY KEY, key TEXT UNIQUE, value TEXT)")
 
     def add(self, key: str, value: Any = None) -> bool:
-        """Put a key that is not there yet; tell whether it was new."""
+        """Add a key that is not there yet; return whether it was new."""
         done = self._rows.execute("INSERT OR IGNORE INTO rows (key, value) VALUES (?, ?)", (key, json.dumps(value)))
         return done.rowcount == 1
 

@@ -1,21 +1,22 @@
-"""The one format in which stages hand images to each other, and its only reader and writer.
+"""The one format in which stages hand samples to each other, and its only reader and writer.
 
 A dataset is a folder of Parquet shards and, written last, ``manifest.json``::
 
-    {"schema": 2, "kind": "raw" | "pixels", ...,
+    {"schema": 3, "kind": "raw" | "clean", "parts": ..., ...,
      "shards": [{"file", "split", "rows", "sha256"}, ...]}
 
-kind ``raw``      one series of shards (split null): id, label, split, group,
-                  image {bytes, path}, the Hugging Face layout
-kind ``pixels``   one folder a split: id, label (int32, an index into "classes"),
+kind ``raw``      one series of shards (split null): id, label, split, group, and per
+                  part a column of its name: {bytes, path}, the Hugging Face layout;
+                  "parts": [name, ...]
+kind ``clean``    one folder per split: id, label (int32, an index into "classes"),
                   unit (the name that copies and groups share: they are never
-                  parted), pixels (H*W*C bytes in C order, "image_shape": [H, W, C])
+                  parted), and per part a column of its decoded values; "parts":
+                  {name: {"modality", "conversion"}}
 
 A row group is the unit of streaming. The same tables give the same bytes.
 """
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -23,30 +24,23 @@ from typing import Annotated, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kiln.core import files
 from kiln.core.errors import UserError
+from kiln.modalities import registry
+from kiln.modalities.base import Part
 
-SCHEMA = 2
+SCHEMA = 3
 MANIFEST = "manifest.json"
 SHARD_BYTES = 64 * 2**20
 ROW_GROUP_BYTES = 4 * 2**20
 SPLITS = ("train", "validation", "test")
 # evaluate counts pairs of label and prediction, which takes 0.8 GB for so many.
 MAX_CLASSES = 10_000
-# Of an image in pixels, as clean.image.size allows.
-MAX_SIDE = 1024
-
-RAW = pa.schema(
-    [
-        ("id", pa.string()),
-        ("label", pa.string()),
-        ("split", pa.string()),
-        ("group", pa.string()),
-        ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
-    ]
-)
+# Columns that every dataset has, so that no part may bear their names.
+COLUMNS = ("id", "label", "split", "group", "unit")
+_FILE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
 class _Strict(BaseModel):
@@ -68,13 +62,29 @@ class _Listed(_Strict):
         return self
 
 
+def _part_name(name: str) -> str:
+    if name in COLUMNS:
+        raise ValueError("is a column that every dataset has")
+    return name
+
+
+PartName = Annotated[str, AfterValidator(_part_name)]
+
+
 class _Raw(_Strict):
     shards: list[_Listed]
+    parts: Annotated[list[PartName], Field(min_length=1)]
 
 
-class _Pixels(_Raw):
+class _Part(_Strict):
+    modality: str
+    conversion: dict
+
+
+class _Clean(_Strict):
+    shards: list[_Listed]
     classes: Annotated[list[str], Field(min_length=1, max_length=MAX_CLASSES)]
-    image_shape: Annotated[list[Annotated[int, Field(ge=1, le=MAX_SIDE)]], Field(min_length=3, max_length=3)]
+    parts: Annotated[dict[PartName, _Part], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _distinct(self):
@@ -83,46 +93,58 @@ class _Pixels(_Raw):
         return self
 
 
-def pixel_schema(image_shape: Sequence[int]) -> pa.Schema:
-    """Give the schema of kind ``pixels`` for images of a shape."""
-    pixels = pa.binary(math.prod(image_shape))
-    return pa.schema([("id", pa.string()), ("label", pa.int32()), ("unit", pa.string()), ("pixels", pixels)])
+def raw_schema(parts: Iterable[str]) -> pa.Schema:
+    """Give the schema of kind ``raw`` for samples of some parts."""
+    texts = [(name, pa.string()) for name in ("id", "label", "split", "group")]
+    return pa.schema([*texts, *((name, _FILE) for name in parts)])
 
 
-def raw_table(records: Sequence) -> pa.Table:
-    """Make a table of kind ``raw`` from ``records.Record`` tuples."""
-    ids, labels, splits, groups, contents, paths = zip(*records, strict=True)
-    images = [{"bytes": content, "path": path} for content, path in zip(contents, paths, strict=True)]
-    return pa.table(dict(zip(RAW.names, (ids, labels, splits, groups, images), strict=True)), schema=RAW)
+def clean_schema(parts: Mapping[str, Part]) -> pa.Schema:
+    """Give the schema of kind ``clean`` for samples of some parts."""
+    fixed = [("id", pa.string()), ("label", pa.int32()), ("unit", pa.string())]
+    return pa.schema([*fixed, *((name, part.storage.column) for name, part in parts.items())])
 
 
-def pixel_table(
-    ids: Sequence[str], labels: np.ndarray, pixels: np.ndarray, units: Sequence[str] | None = None
+def raw_table(records: Sequence, parts: Sequence[str]) -> pa.Table:
+    """Make a table of kind ``raw`` from ``records.Record`` tuples of some parts."""
+    ids, labels, splits, groups, contents = zip(*records, strict=True)
+    columns = [[sample[part]._asdict() for sample in contents] for part in parts]
+    schema = raw_schema(parts)
+    return pa.table(dict(zip(schema.names, (ids, labels, splits, groups, *columns), strict=True)), schema=schema)
+
+
+def clean_table(
+    parts: Mapping[str, Part],
+    ids: Sequence[str],
+    labels: np.ndarray,
+    values: Mapping[str, np.ndarray],
+    units: Sequence[str] | None = None,
 ) -> pa.Table:
-    """Make a table of kind ``pixels``.
+    """Make a table of kind ``clean``.
 
     Args:
+        parts: what the samples are made of.
         ids: N strings.
         labels: integers [N].
-        pixels: uint8 [N, H, W, C].
-        units: N strings; by default each image is a unit of its own.
+        values: part -> its values [N, ...].
+        units: N strings; by default each sample is a unit of its own.
     """
-    width = int(np.prod(pixels.shape[1:]))
-    buffer = pa.py_buffer(np.ascontiguousarray(pixels, np.uint8))
-    column = pa.Array.from_buffers(pa.binary(width), len(pixels), [None, buffer])
-    return pa.table(
-        {
-            "id": pa.array(ids, pa.string()),
-            "label": pa.array(np.asarray(labels, np.int32)),
-            "unit": pa.array(ids if units is None else units, pa.string()),
-            "pixels": column,
-        }
-    )
+    columns = {
+        "id": pa.array(ids, pa.string()),
+        "label": pa.array(np.asarray(labels, np.int32)),
+        "unit": pa.array(ids if units is None else units, pa.string()),
+    }
+    return pa.table(columns | {name: part.storage.pack(values[name]) for name, part in parts.items()})
 
 
-def rows_per_group(image_shape: Sequence[int]) -> int:
-    """How many images of a shape make a row group: the batch to read and write by."""
-    return int(np.clip(ROW_GROUP_BYTES // np.prod(image_shape), 1, 4096))
+def rows_per_group(parts: Mapping[str, Part]) -> int:
+    """How many samples make a row group: the batch to read and write by."""
+    return int(np.clip(ROW_GROUP_BYTES // bytes_per_sample(parts), 1, 4096))
+
+
+def bytes_per_sample(parts: Mapping[str, Part]) -> int:
+    """How many bytes the values of a sample take."""
+    return sum(part.storage.bytes_per_sample for part in parts.values())
 
 
 def write(folder: Path, tables: Iterable[tuple[str | None, pa.Table]], kind: str, **about) -> None:
@@ -131,8 +153,8 @@ def write(folder: Path, tables: Iterable[tuple[str | None, pa.Table]], kind: str
     Args:
         folder: an empty folder, or one that does not exist.
         tables: (split, table) in any order of splits; each table is a row group.
-        kind: ``raw`` or ``pixels``.
-        about: what else the manifest says, such as ``classes`` and ``image_shape``.
+        kind: ``raw`` or ``clean``.
+        about: what else the manifest says, such as ``classes`` and ``parts``.
     """
     open_shards, done = {}, {}
     for split, table in tables:
@@ -174,13 +196,23 @@ class _Shard:
 
 
 @dataclass(frozen=True)
-class Images:
-    """A split in memory: ids (N strings), labels int32 [N], units (N strings), pixels uint8 [N, H, W, C]."""
+class Samples:
+    """A stretch of a split in memory.
+
+    Attributes:
+        ids: N strings.
+        labels: int32 [N].
+        units: N strings.
+        parts: name -> values [N, ...].
+    """
 
     ids: np.ndarray
     labels: np.ndarray
     units: np.ndarray
-    pixels: np.ndarray
+    parts: dict[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.labels)
 
 
 @dataclass(frozen=True)
@@ -189,6 +221,7 @@ class Dataset:
 
     folder: Path
     manifest: dict
+    parts: dict[str, Part]
     _checked: set = field(default_factory=set)
 
     @property
@@ -196,13 +229,8 @@ class Dataset:
         """Class names; a label is an index into them."""
         return self.manifest["classes"]
 
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(height, width, channels)."""
-        return tuple(self.manifest["image_shape"])
-
     def rows(self, split: str | None = None) -> int:
-        """How many images a split holds (0 where there is none)."""
+        """How many samples a split holds (0 where there is none)."""
         return sum(shard["rows"] for shard in self._shards(split))
 
     def row_groups(self, split: str | None = None) -> Iterator["RowGroup"]:
@@ -224,7 +252,8 @@ class Dataset:
                 yield RowGroup(self, path, number, metadata.row_group(number).num_rows)
 
     def _metadata(self, path: Path, rows: int) -> pq.FileMetaData:
-        wanted = RAW if self.manifest["kind"] == "raw" else pixel_schema(self.image_shape)
+        raw = self.manifest["kind"] == "raw"
+        wanted = raw_schema(self.manifest["parts"]) if raw else clean_schema(self.parts)
         try:
             metadata = pq.read_metadata(path)
             whole = metadata.num_rows == rows and metadata.schema.to_arrow_schema().equals(wanted)
@@ -245,10 +274,10 @@ class Dataset:
         for group in self.row_groups(split):
             yield group.table(columns)
 
-    def batches(self, split: str) -> Iterator[Images]:
-        """Stream a split of kind ``pixels``, a row group at a time."""
+    def batches(self, split: str) -> Iterator[Samples]:
+        """Stream a split of kind ``clean``, a row group at a time."""
         for group in self.row_groups(split):
-            yield group.images()
+            yield group.samples()
 
     def _shards(self, split: str | None) -> list[dict]:
         return [shard for shard in self.manifest["shards"] if shard["split"] == split]
@@ -267,11 +296,11 @@ class RowGroup:
         """Read it, or some of its columns.
 
         Raises:
-            UserError: a value is missing, or a label is no class, where the kind is ``pixels``.
+            UserError: a value is missing, or a label is no class, where the kind is ``clean``.
         """
         with pq.ParquetFile(self.path) as file:
             table = file.read_row_group(self.number, columns=columns, use_threads=False)
-        if self.data.manifest["kind"] == "pixels":
+        if self.data.manifest["kind"] == "clean":
             whole = not any(column.null_count for column in table.columns)
             if whole and len(table) and "label" in table.column_names:
                 labels = table["label"].to_numpy()
@@ -280,17 +309,14 @@ class RowGroup:
                 raise self.data.changed(self.path)
         return table
 
-    def images(self) -> Images:
-        """Read it, of kind ``pixels``."""
+    def samples(self) -> Samples:
+        """Read it, of kind ``clean``."""
         table = self.table()
-        column = table["pixels"].combine_chunks()
-        width = column.type.byte_width
-        flat = np.frombuffer(column.buffers()[1], np.uint8, len(column) * width, column.offset * width)
-        return Images(
+        return Samples(
             ids=table["id"].to_numpy(zero_copy_only=False),
             labels=table["label"].to_numpy(),
             units=table["unit"].to_numpy(zero_copy_only=False),
-            pixels=flat.reshape(len(column), *self.data.image_shape),
+            parts={name: part.storage.unpack(table[name]) for name, part in self.data.parts.items()},
         )
 
 
@@ -309,7 +335,8 @@ def open_dataset(folder: Path, kind: str) -> Dataset:
             f"version of Kiln reads schema {SCHEMA}, kind {kind!r}: delete {folder} and run `dvc repro`"
         )
     try:
-        {"raw": _Raw, "pixels": _Pixels}[kind].model_validate(manifest)
-    except ValidationError:
+        {"raw": _Raw, "clean": _Clean}[kind].model_validate(manifest)
+        parts = {} if kind == "raw" else registry.read_parts(manifest["parts"])
+    except (ValidationError, KeyError, TypeError, ValueError):
         raise files.damaged(path) from None
-    return Dataset(folder, manifest)
+    return Dataset(folder, manifest, parts)

@@ -1,4 +1,4 @@
-"""Batches of pixels from Parquet shards: from memory where a split fits, else streamed.
+"""Batches of samples from Parquet shards: from memory where a split fits, else streamed.
 
 Which of the two depends on params and data alone, never on the machine, so the
 same params feed the same batches everywhere.
@@ -17,33 +17,36 @@ from kiln.store import dataset
 
 @dataclass(frozen=True)
 class Batch:
-    """Images: keys uint64 [N] (of their ids), labels int32 [N], pixels uint8 [N, H, W, C]."""
+    """Samples: keys uint64 [N] (of their ids), labels int32 [N], and part -> values [N, ...]."""
 
     keys: np.ndarray
     labels: np.ndarray
-    pixels: np.ndarray
+    parts: dict[str, np.ndarray]
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, rows) -> "Batch":
-        return Batch(self.keys[rows], self.labels[rows], self.pixels[rows])
+        values = {name: array[rows] for name, array in self.parts.items()}
+        return Batch(self.keys[rows], self.labels[rows], values)
 
 
 def join(batches: Sequence[Batch]) -> Batch:
     """Put batches one after the other."""
-    return Batch(*(np.concatenate([getattr(b, name) for b in batches]) for name in ("keys", "labels", "pixels")))
+    keys, labels = (np.concatenate([getattr(batch, name) for batch in batches]) for name in ("keys", "labels"))
+    parts = {name: np.concatenate([batch.parts[name] for batch in batches]) for name in batches[0].parts}
+    return Batch(keys, labels, parts)
 
 
 def equal_sizes(rows: int, most: int) -> list[int]:
-    """Cut an epoch into as few batches as ``most`` images a batch allow, at most one image apart in size.
+    """Cut an epoch into as few batches as ``most`` samples per batch allow, at most one sample apart in size.
 
     A short batch at the end would be a whole step for the optimiser and would
     replace much of what batch normalization knows, just before validation.
 
     Args:
-        rows: images, 1 or more.
-        most: images a batch, 1 or more.
+        rows: samples, 1 or more.
+        most: samples per batch, 1 or more.
 
     Returns:
         The sizes, the larger ones first.
@@ -54,47 +57,47 @@ def equal_sizes(rows: int, most: int) -> list[int]:
 
 
 class Feed:
-    """The images of some splits, in batches.
+    """The samples of some splits, in batches.
 
     Args:
-        parts: (dataset of kind ``pixels``, split), all of one image shape and the same classes.
-        memory: GiB that pixels may take. Larger sets are streamed: row groups
+        splits: (dataset of kind ``clean``, split), all of the same parts and classes.
+        memory: GiB that values may take. Larger sets are streamed: row groups
             in a random order, a window of them at a time, mixed within. Two
             windows are read ahead, so each is a third of this.
 
     Raises:
-        UserError: the parts do not belong together.
+        UserError: the splits do not belong together.
     """
 
-    def __init__(self, parts: Sequence[tuple[dataset.Dataset, str]], memory: float):
-        first = parts[0][0]
-        self.image_shape, self.classes = first.image_shape, len(first.classes)
-        self.groups = [group for data, split in parts for group in data.row_groups(split)]
-        for data, _ in parts[1:]:
-            if (data.classes, data.image_shape) != (first.classes, first.image_shape):
-                raise UserError(f"{data.folder} and {first.folder} differ in classes or image size: run `dvc repro`")
+    def __init__(self, splits: Sequence[tuple[dataset.Dataset, str]], memory: float):
+        first = splits[0][0]
+        self.parts, self.classes = first.parts, len(first.classes)
+        self.groups = [group for data, split in splits for group in data.row_groups(split)]
+        for data, _ in splits[1:]:
+            if (data.classes, data.parts) != (first.classes, first.parts):
+                raise UserError(f"{data.folder} and {first.folder} differ in classes or conversion: run `dvc repro`")
         self.rows = sum(group.rows for group in self.groups)
-        image = int(np.prod(self.image_shape))
-        fits = self.rows * image <= memory * 2**30
+        size = dataset.bytes_per_sample(self.parts)
+        fits = self.rows * size <= memory * 2**30
         self.whole = self._read(self.groups, np.arange(self.rows)) if fits else None
-        self.window = max(1, int(memory * 2**30 / 3 / image))
+        self.window = max(1, int(memory * 2**30 / 3 / size))
 
     def counts(self) -> np.ndarray:
-        """Count the images of each class: int64 [classes]."""
+        """Count the samples of each class: int64 [classes]."""
         if self.whole is not None:
             return np.bincount(self.whole.labels, minlength=self.classes)
         return sum(
             np.bincount(group.table(["label"])["label"].to_numpy(), minlength=self.classes) for group in self.groups
         )
 
-    def first(self, rows: int) -> np.ndarray:
-        """Give the pixels of the first images: uint8 [rows, H, W, C], fewer where a window or the set holds fewer."""
+    def first(self, rows: int) -> dict[str, np.ndarray]:
+        """Give the values of the first samples: part -> [rows, ...], fewer where a window or the set holds fewer."""
         if self.whole is not None:
-            return self.whole.pixels[:rows]
-        return next(self.in_order(min(rows, self.window))).pixels
+            return self.whole[:rows].parts
+        return next(self.in_order(min(rows, self.window))).parts
 
     def in_order(self, size: int) -> Iterator[Batch]:
-        """Yield all images in the order of the shards."""
+        """Yield all samples in the order of the shards."""
         if self.whole is not None:
             return (self.whole[start : start + size] for start in range(0, self.rows, size))
         each = ((group, np.arange(group.rows)) for group in self.groups)
@@ -125,15 +128,15 @@ class Feed:
     def _read(self, groups: Sequence[dataset.RowGroup], places: np.ndarray) -> Batch:
         """Read row groups into one batch, each row to its place."""
         rows = len(places)
-        batch = Batch(
-            np.empty(rows, np.uint64), np.empty(rows, np.int32), np.empty((rows, *self.image_shape), np.uint8)
-        )
+        values = {name: part.storage.empty(rows) for name, part in self.parts.items()}
+        batch = Batch(np.empty(rows, np.uint64), np.empty(rows, np.int32), values)
         start = 0
         for group in groups:
-            images = group.images()
+            samples = group.samples()
             here = places[start : start + group.rows]
-            batch.keys[here] = randomness.item_keys(images.ids)
-            batch.labels[here], batch.pixels[here] = images.labels, images.pixels
+            batch.keys[here], batch.labels[here] = randomness.item_keys(samples.ids), samples.labels
+            for name, array in samples.parts.items():
+                batch.parts[name][here] = array
             start += group.rows
         return batch
 

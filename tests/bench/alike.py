@@ -20,6 +20,7 @@ from near_duplicates import KINDS
 sys.path.insert(0, ".")
 from kiln.modalities.image import copies, decoding
 from kiln.modalities.image.conversion import Conversion
+from kiln.modalities.image.formats import EXTENSIONS
 
 SEED = 0
 COUNT, SIDE, LARGE = 400, 64, 256
@@ -199,7 +200,7 @@ def main() -> None:
         measure(name, np.stack([photographed(draw(generator), generator) for _ in range(COUNT)]))
     if arguments.folder:
         conversion = Conversion(SIDE, SIDE, 3, "crop")
-        names = sorted(path for path in arguments.folder.rglob("*") if path.suffix.lower() in decoding.EXTENSIONS)
+        names = sorted(path for path in arguments.folder.rglob("*") if path.suffix.lower() in EXTENSIONS)
         measure("folder", np.stack([decoding.convert(path.read_bytes(), conversion) for path in names]))
 
 

@@ -39,17 +39,15 @@ model.fit(pixels[held:], labels[held:], epochs=1, validation_data=(pixels[:held]
 
 KILN = """
 import tempfile
-from stages import train
+from pathlib import Path
 from kiln.params import recipes
 from kiln.modalities.image import augmentation
-from kiln.networks import models
+from kiln.networks import registry
 from kiln.store import dataset
-from kiln.training import feeding
+from kiln.training import feeding, loop
 recipe = recipes.settings("cifar10-article")
 settings = recipe.train.model_copy(update={"epochs": 1})
-plan = augmentation.Policy(
-    recipe.augment.mode, recipe.augment.views, **recipe.augment.parts["image"].model_dump()
-)
+plan = augmentation.Policy(**recipe.augment.model_dump())
 normalizer = {"method": "minmax", "offset": [0.0] * 3, "scale": [255.0] * 3}
 with tempfile.TemporaryDirectory() as scratch:
     parts = {"train": slice(held, None), "validation": slice(held)}
@@ -58,13 +56,13 @@ with tempfile.TemporaryDirectory() as scratch:
         for split, part in parts.items()
     ]
     about = {"classes": list("abcdefghij"), "image_shape": (32, 32, 3)}
-    dataset.write(train.Path(scratch, "data"), tables, "pixels", **about)
+    dataset.write(Path(scratch, "data"), tables, "pixels", **about)
     del pixels, tables
-    data = dataset.open_dataset(train.Path(scratch, "data"), "pixels")
+    data = dataset.open_dataset(Path(scratch, "data"), "pixels")
     feeds = [feeding.Feed([(data, split)], settings.memory) for split in parts]
-model = models.build(models.architecture(settings, (32, 32, 3), normalizer), (32, 32, 3), 10, normalizer)
+model = registry.build(registry.architecture(settings, (32, 32, 3), normalizer), (32, 32, 3), 10, normalizer)
 start = time.monotonic()
-train.fit(model, *feeds, plan, settings)
+loop.fit(model, *feeds, plan, settings)
 """
 
 END = """

@@ -20,11 +20,12 @@ sys.path.insert(0, str(ROOT))
 
 from kiln import params  # noqa: E402
 from kiln.modalities.image import augmentation  # noqa: E402
-from kiln.networks import models  # noqa: E402
+from kiln.networks import registry  # noqa: E402
 from kiln.networks.backend import keras  # noqa: E402
 from kiln.store import dataset  # noqa: E402
+from kiln.training import loop  # noqa: E402
 from kiln.training.feeding import Feed  # noqa: E402
-from stages import augment, train  # noqa: E402
+from stages import augment  # noqa: E402
 
 IMAGES = 25_000
 OFF = dict.fromkeys(("rotate", "scale", "crop", "flip", "brightness", "contrast", "cutout"), 0.0)
@@ -65,14 +66,14 @@ def main() -> None:
         settings = base.model_copy(update={"model": fast, "batch_size": 512, "epochs": 1 + 3 * turns})
         normalizer = {"method": "minmax", "offset": [0.0] * 3, "scale": [255.0] * 3}
         keras.utils.set_random_seed(0)
-        how = models.architecture(settings, (32, 32, 3), normalizer)
+        how = registry.architecture(settings, (32, 32, 3), normalizer)
         feed = Feed([(data, "train")], settings.memory)
         plans = {
             "none": augmentation.Policy(mode="online", views=1, **OFF),
             "crop and flip": augmentation.Policy(mode="online", views=1, **USUAL),
             "everything": augmentation.Policy(mode="online", views=1, **FULL),
         }
-        run = train.Run(models.build(how, (32, 32, 3), 10, normalizer), feed, plans["none"], settings)
+        run = loop.Run(registry.build(how, (32, 32, 3), 10, normalizer), feed, plans["none"], settings)
         run.train_epoch()  # the first one compiles
         seconds = {name: [] for name in plans}
         for _ in range(turns):

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import stats
 
 sys.path.insert(0, ".")
-from kiln.evaluation import intervals
+from kiln.evaluation import intervals, proportions
 
 LOW, HIGH = 0.93, 0.975
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999)
@@ -24,7 +24,7 @@ SIZES = (20, 50, 100, 200, 500, 1000, 10_000)
 def exactly(images: int, share: float) -> tuple[float, bool]:
     """Coverage of the share of right images, and whether any interval of counts has one between LOW and HIGH."""
     counts = np.arange(images + 1)
-    low, high = intervals.wilson(counts, images)
+    low, high = proportions.wilson(counts, images)
     mass = stats.binom.pmf(counts, images, share)
     reached = np.concatenate([[0], np.cumsum(mass)])
     possible = reached[None, :] - reached[np.flatnonzero(mass > 1e-9)[:400], None]
@@ -44,7 +44,7 @@ def accuracy() -> None:
             cover, possible = exactly(images, share)
             cells.append(f"{100 * cover:.1f}" if possible else f"({100 * cover:.1f})")
         counts = np.arange(images + 1)
-        low, high = intervals.wilson(counts, images)
+        low, high = proportions.wilson(counts, images)
         lowest = min(stats.binom.pmf(counts, images, p)[(low <= p) & (p <= high)].sum() for p in fine)
         print(f"{images:>8,}" + "".join(f"{cell:>9}" for cell in cells) + f"{100 * lowest:>10.1f}", flush=True)
 
@@ -131,7 +131,7 @@ def units(trials: int = 1000, few: int = 100, resamples: int = 200) -> None:
                     held = 0
                     for _ in range(trials):
                         right, unit = _drawn(kind, count, alike, share, generator)
-                        low, high = intervals.share(right, unit)
+                        low, high = proportions.share(right, unit)
                         held += low <= share <= high
                     cells.append(f"{100 * held / trials:>15.1f}")
                 held = 0

@@ -26,14 +26,7 @@ import memory
 import stream
 
 HELD_OUT, WARM, TIMED = 5000, 3, 12
-OWN = {
-    "model_width": 1,
-    "model_activation": "auto",
-    "batch_size": 128,
-    "optimizer": "adam",
-    "lr": 0.001,
-    "label_smoothing": 0.1,
-}
+OWN = {"width": 1, "activation": "auto", "batch_size": 128, "optimizer": "adam", "lr": 0.001, "label_smoothing": 0.1}
 FAMILIES = {
     "mlp": {},
     "lenet5": {},
@@ -45,7 +38,7 @@ FAMILIES = {
     "vit": {},
     "applications/MobileNetV2": {},
     "fast_cnn": {
-        "model_activation": "silu",
+        "activation": "silu",
         "batch_size": 400,
         "optimizer": "muon",
         "lr": 0.12,
@@ -56,27 +49,27 @@ FAMILIES = {
 
 def fit(name: str, folder: Path, budget: float, seed: int) -> dict:
     """Train one family within the budget (seconds); give the line of it."""
-    from kiln.networks import models
+    from kiln.modalities.image import augmentation
+    from kiln.networks import costs, registry
     from kiln.networks.backend import keras
     from kiln.params import recipes
     from kiln.store import dataset
-    from kiln.training import feeding
-    from stages import train
+    from kiln.training import feeding, loop
 
     recipe = recipes.settings("cifar10")
-    settings = common.changed(recipe.train, **{**OWN, **FAMILIES[name], "model": name, "seed": seed})
+    settings = recipe.train.model_copy(update={**OWN, **FAMILIES[name], "model": name, "seed": seed})
     data = dataset.open_dataset(folder, "pixels")
     feed, held = (feeding.Feed([(data, split)], settings.memory) for split in ("train", "validation"))
     normalizer = json.loads((folder / "normalizer.json").read_text())
     if name.startswith("applications/"):
         normalizer = {"method": "none", "offset": [0.0], "scale": [1.0]}
-    plan = common.policy(recipe.augment)
-    how = models.architecture(settings, data.image_shape, normalizer)
+    plan = augmentation.Policy(**recipe.augment.model_dump())
+    how = registry.architecture(settings, data.image_shape, normalizer)
 
     def fresh():
         keras.utils.set_random_seed(seed)
-        classifier = models.build(how, data.image_shape, 10, normalizer)
-        models.prepare(classifier, feed.first(train.ADAPT_IMAGES), None)
+        classifier = registry.build(how, data.image_shape, 10, normalizer)
+        registry.prepare(classifier, feed.first(registry.ADAPT_IMAGES), None)
         return classifier
 
     def enough():
@@ -84,7 +77,7 @@ def fit(name: str, folder: Path, budget: float, seed: int) -> dict:
         return len(marks) == WARM + TIMED
 
     start, marks = time.monotonic(), []
-    run = train.Run(fresh(), feed, plan, settings)
+    run = loop.Run(fresh(), feed, plan, settings)
     stream.train_until(run, enough)
     an_image = (marks[-1] - marks[WARM - 1]) / TIMED / run.sizes[0]
     fits = max(1, int((budget - (marks[0] - start)) / an_image))
@@ -93,12 +86,12 @@ def fit(name: str, folder: Path, budget: float, seed: int) -> dict:
     rows = feed.rows
     feed.whole, feed.rows = feed.whole[:images], images
     start, classifier = time.monotonic(), fresh()
-    history, _ = train.fit(classifier, feed, held, plan, settings.model_copy(update={"epochs": epochs}))
+    history, _ = loop.fit(classifier, feed, held, plan, settings.model_copy(update={"epochs": epochs}))
     seconds = time.monotonic() - start
     return {
-        "optimizer": settings.optimizer.name,
+        "optimizer": settings.optimizer,
         "parameters": classifier.count_params(),
-        "multiply_adds": models.multiply_adds(classifier),
+        "multiply_adds": costs.multiply_adds(classifier),
         "epochs": epochs,
         "images": images,
         "fit_seconds": round(seconds, 1),

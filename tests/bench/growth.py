@@ -20,7 +20,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import common
 import ledger
 import memory
 import stream
@@ -30,26 +29,26 @@ DISTINCT, SIDES, TIMES, WARM = 10_000, (32, 64, 128), (1, 5, 50), 5
 
 def measure(side: int, times: int, seconds: float) -> dict:
     """Train for a while; give images a second, peak memory and whether the set was streamed."""
-    from kiln.networks import models
+    from kiln.modalities.image import augmentation
+    from kiln.networks import registry
     from kiln.params import recipes
-    from kiln.training import feeding
-    from stages import train
+    from kiln.training import feeding, loop
 
     recipe = recipes.settings("cifar10")
     settings = recipe.train.model_copy(update={"batch_size": 128, "epochs": 100})
     shape = (side, side, 3)
     with tempfile.TemporaryDirectory() as scratch:
         feed = feeding.Feed([(stream.made(Path(scratch, "data"), shape, DISTINCT, times), "train")], settings.memory)
-        how = models.architecture(settings, shape, stream.NORMALIZER)
-        classifier = models.build(how, shape, 10, stream.NORMALIZER)
-        models.prepare(classifier, feed.first(train.ADAPT_IMAGES), None)
+        how = registry.architecture(settings, shape, stream.NORMALIZER)
+        classifier = registry.build(how, shape, 10, stream.NORMALIZER)
+        registry.prepare(classifier, feed.first(registry.ADAPT_IMAGES), None)
         marks = []
 
         def enough():
             marks.append(time.perf_counter())
             return len(marks) > WARM + 1 and marks[-1] - marks[WARM] > seconds
 
-        run = train.Run(classifier, feed, common.policy(recipe.augment), settings)
+        run = loop.Run(classifier, feed, augmentation.Policy(**recipe.augment.model_dump()), settings)
         stream.train_until(run, enough)
     steps = len(marks) - 1 - WARM
     return {

@@ -1,6 +1,6 @@
 """Results of the long benchmarks: one line a measurement in a CSV under results/, so that what was measured is skipped.
 
-A script that was stopped goes on where it was. README's tables are made from
+A script that was stopped goes on where it was. The tables of docs/benchmarks.md are made from
 these files by tables.py.
 """
 

@@ -22,6 +22,7 @@ from PIL import Image
 sys.path.insert(0, ".")
 from kiln.modalities.image import copies, decoding, pictures
 from kiln.modalities.image.conversion import Conversion
+from kiln.modalities.image.formats import EXTENSIONS
 
 SEED = 0
 EACH = 1000
@@ -69,7 +70,7 @@ def load(archive: str) -> tuple[np.ndarray, np.ndarray]:
     """Read pixels uint8 [N, 32, 32, 3] and whether each is of test, bool [N]."""
     conversion = Conversion(32, 32, 3, "crop")
     with zipfile.ZipFile(archive) as source:
-        names = [name for name in source.namelist() if Path(name).suffix.lower() in decoding.EXTENSIONS]
+        names = [name for name in source.namelist() if Path(name).suffix.lower() in EXTENSIONS]
         pixels = np.stack([decoding.convert(source.read(name), conversion) for name in names])
     return pixels, np.array(["test" in Path(name).parts for name in names])
 

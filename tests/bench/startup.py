@@ -3,7 +3,7 @@
 python tests/bench/startup.py [TURNS]
 
 Prints the medians of fresh interpreters, turn by turn: importing TensorFlow,
-importing stages.train, and importing each data stage.
+importing stages.train, each data stage, and the commands.
 """
 
 import os
@@ -14,7 +14,15 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = ("tensorflow", "stages.train", "stages.fetch", "stages.clean", "stages.augment", "stages.normalize")
+MODULES = (
+    "tensorflow",
+    "stages.train",
+    "stages.fetch",
+    "stages.clean",
+    "stages.augment",
+    "stages.normalize",
+    "kiln.cli",
+)
 
 
 def main() -> None:

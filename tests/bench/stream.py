@@ -22,11 +22,11 @@ import numpy as np
 from kiln import params
 from kiln.core import files
 from kiln.modalities.image import augmentation
-from kiln.networks import models
+from kiln.networks import registry
 from kiln.networks.backend import keras
 from kiln.store import dataset
+from kiln.training import loop
 from kiln.training.feeding import Feed
-from stages import train
 
 SHAPE = (64, 64, 3)
 NORMALIZER = {"method": "minmax", "offset": [0.0] * 3, "scale": [255.0] * 3}
@@ -52,7 +52,7 @@ def made(folder: Path, shape: tuple[int, int, int], images: int, times: int) -> 
     return dataset.open_dataset(folder, "pixels")
 
 
-def train_until(run: train.Run, enough: Callable[[], bool]) -> None:
+def train_until(run: loop.Run, enough: Callable[[], bool]) -> None:
     """Train on, epoch after epoch, until ``enough``, which is asked after each step, says so."""
 
     class Enough(Exception):
@@ -80,8 +80,8 @@ def measure(folder: Path, gigabytes: float, memory: float, steps: int) -> None:
     images = round(min(gigabytes, 0.5) * 1e9 / np.prod(SHAPE))
     feed = Feed([(made(folder, SHAPE, images, round(gigabytes / min(gigabytes, 0.5))), "train")], memory)
     keras.utils.set_random_seed(0)
-    classifier = models.build(models.architecture(settings, SHAPE, NORMALIZER), SHAPE, 10, NORMALIZER)
-    run = train.Run(classifier, feed, PLAN, settings)
+    classifier = registry.build(registry.architecture(settings, SHAPE, NORMALIZER), SHAPE, 10, NORMALIZER)
+    run = loop.Run(classifier, feed, PLAN, settings)
     marks = []
 
     def enough():

@@ -1,8 +1,8 @@
-"""Write README's tables of results from the files under results/.
+"""Write the tables of docs/benchmarks.md from the files under results/.
 
 python tests/bench/tables.py
 
-Each table stands in README.md between `<!-- results: NAME -->` and `<!-- end -->`.
+Each table stands in docs/benchmarks.md between `<!-- results: NAME -->` and `<!-- end -->`.
 """
 
 import re
@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs/benchmarks.md"
 RESULTS = Path(__file__).parent / "results"
 TARGET = 0.692
 
@@ -124,7 +125,7 @@ TABLES = {"recipes": recipes, "target": target, "families": families, "growth": 
 
 
 def filled(text: str) -> str:
-    """Give README's text with each table made anew."""
+    """Give the page's text with each table made anew."""
     for name, make in TABLES.items():
         rows = make(pd.read_csv(RESULTS / f"{name}.csv", dtype=str, keep_default_na=False))
         lines = ["| " + " | ".join(map(str, row)) + " |" for row in rows]
@@ -134,14 +135,15 @@ def filled(text: str) -> str:
             rf"<!-- results: {name} -->.*?<!-- end -->", lambda _, block=block: block, text, flags=re.DOTALL
         )
         if found != 1:
-            raise SystemExit(f"README.md: no place for the table {name}: add <!-- results: {name} --> and <!-- end -->")
+            raise SystemExit(
+                f"{PAGE.name}: no place for the table {name}: add <!-- results: {name} --> and <!-- end -->"
+            )
     return text
 
 
 def main() -> None:
-    """Rewrite README.md."""
-    path = ROOT / "README.md"
-    path.write_text(filled(path.read_text()))
+    """Rewrite the page."""
+    PAGE.write_text(filled(PAGE.read_text()))
 
 
 if __name__ == "__main__":

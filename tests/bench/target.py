@@ -50,27 +50,23 @@ model.fit(
 
 KILN = """
 from pathlib import Path
-from stages import train
 from kiln.params import recipes
 from kiln.modalities.image import augmentation
-from kiln.networks import models
+from kiln.networks import registry
 from kiln.store import dataset
-from kiln.training import feeding
+from kiln.training import feeding, loop
 from kiln.networks.backend import keras
 recipe = recipes.settings("cifar10")
-settings = recipe.train.model_copy(update={"batch_size": 128, "lr": 0.12, "epochs": 1, "seed": seed,
-    "model": recipe.train.model.model_copy(update={"width": 0.5})})
+settings = recipe.train.model_copy(update={"width": 0.5, "batch_size": 128, "lr": 0.12, "epochs": 1, "seed": seed})
 data = dataset.open_dataset(Path(scratch, "data"), "pixels")
 feeds = [feeding.Feed([(data, split)], settings.memory) for split in ("train", "test")]
 normalizer = json.loads(Path(scratch, "normalizer.json").read_text())
 keras.utils.set_random_seed(seed)
 start = time.monotonic()
-model = models.build(models.architecture(settings, data.image_shape, normalizer), data.image_shape, 10, normalizer)
-models.prepare(model, feeds[0].first(train.ADAPT_IMAGES), None)
-plan = augmentation.Policy(
-    recipe.augment.mode, recipe.augment.views, **recipe.augment.parts["image"].model_dump()
-)
-train.fit(model, *feeds, plan, settings, lambda row: marks.append((time.monotonic(), row["validation_accuracy"])))
+model = registry.build(registry.architecture(settings, data.image_shape, normalizer), data.image_shape, 10, normalizer)
+registry.prepare(model, feeds[0].first(registry.ADAPT_IMAGES), None)
+plan = augmentation.Policy(**recipe.augment.model_dump())
+loop.fit(model, *feeds, plan, settings, lambda row: marks.append((time.monotonic(), row["validation_accuracy"])))
 """
 
 END = """

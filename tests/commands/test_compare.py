@@ -8,24 +8,32 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT, Project
-from test_comparison import whole
+from makers.comparisons import HOSTILE, hostile
+from makers.effort import full
+from makers.projects import ROOT, Project
 
-from kiln.commands import compare
 from kiln.core.errors import UserError
-from kiln.evaluation import comparison
+from kiln.evaluation import comparison, revisions
+from kiln.reporting import verdict
 
 
 @pytest.fixture(scope="module")
 def finished(trained, tmp_path_factory):
-    """The trained project on its branch main, committed, with a clone's bare origin beside it."""
-    folder = tmp_path_factory.mktemp("compare") / "project"
-    shutil.copytree(trained.folder, folder, symlinks=True)
-    project = Project.at(folder)
+    """The default pipeline's results on main, with a clone's bare origin beside it."""
+    return publish(trained, tmp_path_factory.mktemp("compare") / "project")
+
+
+@pytest.fixture(scope="module")
+def published(small, tmp_path_factory):
+    """The same of the small pipeline, for all that compares no metrics."""
+    return publish(small, tmp_path_factory.mktemp("published") / "project")
+
+
+def publish(made: Project, folder) -> Project:
+    project = made.copy(folder)
     project.commit("main")
     project.run("git", "clone", "-q", "--bare", str(folder), str(folder.parent / "origin.git"))
     project.run("git", "remote", "add", "origin", str(folder.parent / "origin.git"))
@@ -69,11 +77,12 @@ def pull_request(project: Project) -> tuple[int, str, str]:
     # The first line is the whole verdict, and the only one.
     first = text.partition("\n")[0]
     assert first.startswith("**May not be merged:** " if done.returncode else "**May be merged:** ")
-    assert first.endswith(compare.MARK) and len(re.findall(r"\bmerged\b", text)) == text.count(compare.MARK) == 1
+    assert first.endswith(verdict.MARK) and len(re.findall(r"\bmerged\b", text)) == text.count(verdict.MARK) == 1
     assert not project.run("git", "status", "--porcelain", "comment.md").stdout
     return done.returncode, text, done.stderr
 
 
+@pytest.mark.full
 def test_a_param_that_hurts_is_red_and_said_to_be_beyond_noise(finished, hurt, tmp_path):
     code, text, errors = pull_request(clone(finished, hurt, tmp_path / "clone"))
     assert code == 1
@@ -85,11 +94,12 @@ def test_a_param_that_hurts_is_red_and_said_to_be_beyond_noise(finished, hurt, t
     assert "dvc.lock is not current" not in text
 
 
+@pytest.mark.full
 def test_another_seed_is_within_noise_by_the_predictions_in_the_cache(finished, reseeded):
     finished.run("git", "switch", "-q", reseeded)
     try:
         finished.dvc("checkout", "-q")
-        done = finished.stage("compare")
+        done = finished.kiln("compare")
     finally:
         finished.run("git", "switch", "-q", "main")
         finished.dvc("checkout", "-q")
@@ -98,32 +108,34 @@ def test_another_seed_is_within_noise_by_the_predictions_in_the_cache(finished, 
     assert "| train.seed | 0 | 1 |" in done.stdout
 
 
+@pytest.mark.full
 def test_predictions_of_another_commit_are_not_taken_for_the_present_ones(finished, hurt):
     finished.run("git", "switch", "-q", hurt)  # and no dvc checkout: main's predictions lie there
     try:
-        done = finished.stage("compare", "main", check=False)
+        done = finished.kiln("compare", "main", check=False)
     finally:
         finished.run("git", "switch", "-q", "main")
     assert done.returncode == 1
     assert "beyond test-sample noise: by the two intervals" in done.stdout
 
 
-def test_a_base_that_is_damaged_is_no_fault_of_the_present(finished, tmp_path):
-    project = clone(finished, "main", tmp_path / "clone")
+@pytest.mark.full
+def test_a_base_that_is_damaged_is_no_fault_of_the_present(published, tmp_path):
+    project = clone(published, "main", tmp_path / "clone")
     project.run("git", "switch", "-q", "-c", "broken")
     (project.folder / "params.yaml").write_text("a: [")
     project.commit("broken")
     project.run("git", "switch", "-q", "main")
-    done = project.stage("compare", "broken", check=False)
+    done = project.kiln("compare", "broken", check=False)
     assert done.returncode == 0 and "Traceback" not in done.stderr
 
 
-def test_a_table_with_marks_of_a_conflict_is_one_sentence(finished, tmp_path):
-    project = clone(finished, "main", tmp_path / "clone")
+def test_a_table_with_marks_of_a_conflict_is_one_sentence(published, tmp_path):
+    project = clone(published, "main", tmp_path / "clone")
     path = project.folder / "metrics/plots/history.csv"
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines[:3], "<<<<<<< HEAD", *lines[3:]]) + "\n")
-    done = project.stage("compare", "main", check=False)
+    done = project.kiln("compare", "main", check=False)
     assert done.returncode == 1 and "history.csv in the working tree is damaged" in done.stderr
 
 
@@ -138,13 +150,14 @@ def test_a_table_with_marks_of_a_conflict_is_one_sentence(finished, tmp_path):
 def test_a_file_of_other_bytes_or_columns_is_one_sentence(tmp_path, monkeypatch, path, old, new, said):
     shutil.copytree(ROOT / "metrics", tmp_path / "metrics")
     monkeypatch.chdir(tmp_path)
-    assert compare.working_tree().metrics["test.images"] > 0
+    assert revisions.working_tree().metrics["test.images"] > 0
     damaged = tmp_path / "metrics" / path
     damaged.write_bytes(damaged.read_bytes().replace(old, new, 1))
     with pytest.raises(UserError, match=said):
-        compare.working_tree()
+        revisions.working_tree()
 
 
+@pytest.mark.full
 def test_a_remote_gives_the_predictions_to_a_fresh_clone(finished, reseeded, tmp_path):
     for name in ("main", reseeded):
         finished.run("git", "switch", "-q", name)
@@ -161,18 +174,19 @@ def test_a_remote_gives_the_predictions_to_a_fresh_clone(finished, reseeded, tmp
     assert "McNemar's exact test" in text and "**May be merged:**" in text
 
 
-def test_a_stale_lock_is_red(finished, tmp_path):
-    project = clone(finished, "main", tmp_path / "clone")
+def test_a_stale_lock_is_red(published, tmp_path):
+    project = clone(published, "main", tmp_path / "clone")
     project.set(train__lr=0.5)
     project.commit("forgot to reproduce")
     code, text, errors = pull_request(project)
     assert code == 1
     assert re.match(r"\*\*May not be merged:\*\* dvc.lock is not current \(train .*would run\): run dvc repro", text)
-    assert "which no `dvc repro` vouches for" in text and "dvc.lock is not current" in errors
+    assert "no `dvc repro` confirms them" in text and "dvc.lock is not current" in errors
 
 
-def test_figures_that_were_edited_by_hand_are_red(finished, tmp_path):
-    project = clone(finished, "main", tmp_path / "clone")
+@pytest.mark.full
+def test_figures_that_were_edited_by_hand_are_red(published, tmp_path):
+    project = clone(published, "main", tmp_path / "clone")
     path = project.folder / "metrics/metrics.json"
     path.write_text(re.sub(r'"accuracy": 0\.\d+', '"accuracy": 0.999999', path.read_text()))
     project.commit("better")
@@ -188,28 +202,29 @@ def program(folder, name: str, text: str) -> str:
     return f"{folder}{os.pathsep}"
 
 
-def test_a_dvc_that_cannot_start_is_red_with_its_cause(finished, tmp_path):
-    project = clone(finished, "main", tmp_path / "clone")
+def test_a_dvc_that_cannot_start_is_red_with_its_cause(published, tmp_path):
+    project = clone(published, "main", tmp_path / "clone")
     said = "ERROR: configuration error - <b> **all is well** [x](http://e)"
     before = program(tmp_path / "bin", "dvc", f"echo '{said}' >&2; exit 251")
-    project.environment["PATH"] = before + finished.environment["PATH"]
+    project.environment["PATH"] = before + published.environment["PATH"]
     code, text, _ = pull_request(project)
     first = text.partition("\n")[0]
     assert code == 1 and "dvc cannot tell whether dvc.lock is current: configuration error - " in first
     assert "<b>" not in first and first.count("**") == 2
 
 
-def test_a_comparison_that_cannot_start_is_red_with_all_reasons(finished, tmp_path):
-    project = clone(finished, "main", tmp_path / "clone")
+@pytest.mark.full
+def test_a_comparison_that_cannot_start_is_red_with_all_reasons(published, tmp_path):
+    project = clone(published, "main", tmp_path / "clone")
     project.set(train__lr=0.5)
-    project.environment["PATH"] = program(tmp_path / "bin", "python", "exit 3") + finished.environment["PATH"]
+    project.environment["PATH"] = program(tmp_path / "bin", "python", "exit 3") + published.environment["PATH"]
     code, text, _ = pull_request(project)
     assert code == 3
     assert re.match(r".* dvc.lock is not current \(.*would run\): .*; the comparison broke off, see the log", text)
 
 
-def test_the_comment_lies_where_the_caller_stands_and_no_old_one_is_left(finished, tmp_path):
-    project = clone(finished, "main", tmp_path / "clone")
+def test_the_comment_lies_where_the_caller_stands_and_no_old_one_is_left(published, tmp_path):
+    project = clone(published, "main", tmp_path / "clone")
     (project.folder / "comment.md").write_text("**May be merged:** an hour ago")
     command = [str(project.folder / ".ci/pull-request"), "nowhere", "comment.md"]
     for folder in (tmp_path, project.folder):
@@ -222,34 +237,36 @@ def test_the_comment_lies_where_the_caller_stands_and_no_old_one_is_left(finishe
 def test_a_comment_is_cut_at_a_line_and_its_verdict_never(letters):
     reasons = [f"{HOSTILE[0]} {'r' * 300} {number}" for number in range(40)]
     found = dataclasses.replace(hostile(), unfit=("dvc.lock is not current",), failures=reasons)
-    whole_text = compare.describe(found)
-    text = compare.comment(whole_text + "a line\n" * (letters // 7))
+    whole_text = verdict.describe(found)
+    text = verdict.comment(whole_text + "a line\n" * (letters // 7))
     first, _, rest = text.partition("\n")
-    assert first == f"{whole_text.partition(chr(10))[0]} {compare.MARK}"
+    assert first == f"{whole_text.partition(chr(10))[0]} {verdict.MARK}"
     assert "dvc.lock is not current" in first and all(f"{'r' * 300} {number}" in first for number in range(40))
     assert len(text) <= 65_536 and ("The rest is left out here" in rest) == bool(letters)
     assert set(rest.partition("a line")[2].split("\n")[:-3]) <= {"", "a line"}
-    assert len(compare.comment("x" * 100_000)) > 100_000  # a verdict beyond all measure is left whole
+    assert len(verdict.comment("x" * 100_000)) > 100_000  # a verdict beyond all measure is left whole
 
 
 def test_the_workflows_find_the_comment_and_leave_no_old_verdict():
     for name in (".github/workflows/pipeline.yml", ".gitlab-ci.yml"):
         text = (ROOT / name).read_text()
-        assert text.count(compare.MARK) == 2
-        assert f"**May not be merged:** the job ended before the comparison, see its log {compare.MARK}" in text
+        assert text.count(verdict.MARK) == 2
+        assert f"**May not be merged:** the job ended before the comparison, see its log {verdict.MARK}" in text
 
 
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
         (None, "metrics/metrics.json is missing"),
-        ('{"test": {"accuracy": NaN}}', "holds NaN, which is no figure"),
-        ('{"test": {"accuracy": 1}}', "lacks train.images and"),
-        ('{"test": {"accur', "is cut off or no JSON"),
+        *full(
+            ('{"test": {"accuracy": NaN}}', "holds NaN, which is no figure"),
+            ('{"test": {"accuracy": 1}}', "lacks train.images and"),
+            ('{"test": {"accur', "is cut off or no JSON"),
+        ),
     ],
 )
-def test_metrics_that_are_missing_or_damaged_are_red(finished, damage, said, tmp_path):
-    project = clone(finished, "main", tmp_path / "clone")
+def test_metrics_that_are_missing_or_damaged_are_red(published, damage, said, tmp_path):
+    project = clone(published, "main", tmp_path / "clone")
     path = project.folder / "metrics/metrics.json"
     path.unlink()
     if damage:
@@ -260,9 +277,10 @@ def test_metrics_that_are_missing_or_damaged_are_red(finished, damage, said, tmp
     assert said in errors and said in text and "May be merged" not in text
 
 
+@pytest.mark.full
 def test_a_page_side_by_side_loads_nothing(finished, hurt, tmp_path):
     project = clone(finished, hurt, tmp_path / "clone")
-    done = project.stage("compare", "origin/main", "--html", "page.html", check=False)
+    done = project.kiln("compare", "origin/main", "--html", "page.html", check=False)
     assert done.returncode == 1
     page = (project.folder / "page.html").read_text()
     assert page.count('class="matrix"') == 2 and "May not be merged" in page
@@ -271,18 +289,18 @@ def test_a_page_side_by_side_loads_nothing(finished, hurt, tmp_path):
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(["nowhere"], "there is no commit 'nowhere'"), (["--", "--output=x"], "there is no commit '--output=x'")],
+    [(["nowhere"], "there is no commit 'nowhere'"), *full((["--", "--output=x"], "there is no commit '--output=x'"))],
 )
-def test_a_base_that_is_none_is_one_sentence(finished, arguments, said):
-    done = finished.stage("compare", *arguments, check=False)
+def test_a_base_that_is_none_is_one_sentence(published, arguments, said):
+    done = published.kiln("compare", *arguments, check=False)
     assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
-    assert not (finished.folder / "x").exists()
+    assert not (published.folder / "x").exists()
 
 
-def bare(finished, folder) -> Project:
+def bare(published, folder) -> Project:
     """A copy without .git, as from a tarball."""
-    for name in ("stages", "metrics"):
-        shutil.copytree(finished.folder / name, folder / name)
+    for name in ("kiln", "metrics"):
+        shutil.copytree(published.folder / name, folder / name)
     shutil.copy(ROOT / "params.yaml", folder)
     project = Project.at(folder)
     project.environment["GIT_CEILING_DIRECTORIES"] = str(folder.parent)
@@ -290,13 +308,13 @@ def bare(finished, folder) -> Project:
 
 
 def said(project: Project, *arguments: str) -> str:
-    done = project.stage("compare", *arguments, check=False)
+    done = project.kiln("compare", *arguments, check=False)
     assert done.returncode == 1 and "Traceback" not in done.stderr and done.stderr.count("\n") == 1
     return done.stderr
 
 
-def test_git_says_itself_what_is_wrong(finished, tmp_path):
-    project = bare(finished, tmp_path / "project")
+def test_git_says_itself_what_is_wrong(published, tmp_path):
+    project = bare(published, tmp_path / "project")
     assert "git: not a git repository (or any of the parent directories): .git: run it in your clone" in said(project)
     project.run("git", "init", "-q")
     assert "there is no commit yet to compare with: `git add -A`, then `git commit`" in said(project)
@@ -312,8 +330,8 @@ def test_git_says_itself_what_is_wrong(finished, tmp_path):
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may give files away")
-def test_a_clone_of_another_user_is_told_with_the_command_that_helps(finished, tmp_path):
-    project = clone(finished, "main", tmp_path / "clone")
+def test_a_clone_of_another_user_is_told_with_the_command_that_helps(published, tmp_path):
+    project = clone(published, "main", tmp_path / "clone")
     subprocess.run(["chown", "-R", "65534:65534", project.folder], check=True)
     project.environment.pop("SUDO_UID", None)
     remedy = f"git config --global --add safe.directory {project.folder}"
@@ -325,6 +343,7 @@ def test_a_clone_of_another_user_is_told_with_the_command_that_helps(finished, t
     assert f"{remedy} <!--" in html.unescape(first)
 
 
+@pytest.mark.full
 def test_a_shallow_clone_says_so_and_its_remedy_helps(finished, hurt, tmp_path):
     origin = (finished.folder.parent / "origin.git").as_uri()
     for depth in (["--depth", "1"], ["--depth", "1", "--no-single-branch"]):
@@ -336,26 +355,28 @@ def test_a_shallow_clone_says_so_and_its_remedy_helps(finished, hurt, tmp_path):
             texts.append(said(project, "origin/main"))
         for text in texts:
             assert "this clone is shallow" in text
-            assert f"`{compare.UNSHALLOW}`" in text
-        project.run("sh", "-c", compare.UNSHALLOW)
-        assert "test.accuracy went from" in project.stage("compare", check=False).stdout
+            assert f"`{revisions.UNSHALLOW}`" in text
+        project.run("sh", "-c", revisions.UNSHALLOW)
+        assert "test.accuracy went from" in project.kiln("compare", check=False).stdout
 
 
-def test_branches_without_a_commit_in_common_are_called_so(finished, tmp_path):
-    project = clone(finished, "main", tmp_path / "clone")
+def test_branches_without_a_commit_in_common_are_called_so(published, tmp_path):
+    project = clone(published, "main", tmp_path / "clone")
     project.run("git", "switch", "-q", "--orphan", "alone")
     project.run("git", "checkout", "-q", "main", "--", ".")
     project.commit("alone")
     assert "no commit is known from which this branch left the main one: name one" in said(project)
 
 
+@pytest.mark.full
 def test_a_worktree_compares_as_its_clone(finished, hurt, tmp_path):
     project = clone(finished, hurt, tmp_path / "clone")
     project.run("git", "worktree", "add", "-q", str(tmp_path / "tree"), "origin/main")
-    done = Project.at(tmp_path / "tree").stage("compare")
+    done = Project.at(tmp_path / "tree").kiln("compare")
     assert done.stdout.startswith("**May be merged:**")
 
 
+@pytest.mark.full
 def test_a_base_that_git_cannot_read_is_not_taken_for_one_without_metrics(finished, hurt, tmp_path):
     project = clone(finished, hurt, tmp_path / "clone")
     digest = project.run("git", "rev-parse", "origin/main:metrics/metrics.json").stdout.strip()
@@ -368,9 +389,6 @@ def test_a_base_that_git_cannot_read_is_not_taken_for_one_without_metrics(finish
     assert "git: " in text and (digest in text or "metrics/metrics.json" in text)
 
 
-HOSTILE = ["<img src=x onerror=alert(1)>", "a|b", "`c`", "[d](http://e)", "日本語", "f" * 200, "g\nh", "@someone #1"]
-
-
 class Tags(HTMLParser):
     def __init__(self, text: str):
         super().__init__()
@@ -381,24 +399,7 @@ class Tags(HTMLParser):
         self.tags.add(tag)
 
 
-def hostile() -> compare.Comparison:
-    def state(shift: float) -> compare.State:
-        classes = pd.DataFrame({"class": HOSTILE, "support": 100})
-        for name in ("precision", "recall", "f1"):
-            value = 0.9 - shift
-            classes = classes.assign(**{name: value, f"{name}_low": value - 0.01, f"{name}_high": value + 0.01})
-        columns = ("epoch", "loss", "validation_loss", "accuracy", "validation_accuracy")
-        confusion = pd.DataFrame({"label": HOSTILE, "prediction": HOSTILE[::-1], "images": 3, "share": 1.0})
-        tables = {compare.HISTORY: pd.DataFrame({key: [1, 2] for key in columns}), compare.CONFUSION: confusion}
-        params = {"report": {"title": f"{HOSTILE[0]}|{shift}"}}
-        return compare.State(params, whole(test__accuracy=0.5 - shift), classes, tables)
-
-    base, now = state(0.0), state(0.3)
-    listed = comparison.changes(base.metrics, now.metrics, None)
-    return compare.Comparison("0123456789ab", base, now, listed, None, [f"{HOSTILE[0]} | failed"])
-
-
-def grouped(**changes) -> compare.Comparison:
+def grouped(**changes) -> revisions.Comparison:
     """A comparison of 600 test images in 20 groups; ``changes`` replace parts of it."""
     found = hostile()
     counts = {"test.images": 600, "test.units": 20}
@@ -407,29 +408,29 @@ def grouped(**changes) -> compare.Comparison:
 
 
 def test_groups_are_said_with_the_test_that_knows_them():
-    text = compare.describe(grouped(test=comparison.McNemar(1, 30, 0.5, units=20)))
+    text = verdict.describe(grouped(test=comparison.McNemar(1, 30, 0.5, units=20)))
     assert "the exact sign-flip test over 20 groups of 600 images" in text and "p = 0.5" in text
     assert "1 that the base got right is wrong now" in text
     assert "The intervals resample 20 groups of 600 images." in text
-    assert "groups" not in compare.describe(hostile())
-    assert "The intervals resample 20 groups" in compare.side_by_side(grouped())
+    assert "groups" not in verdict.describe(hostile())
+    assert "The intervals resample 20 groups" in verdict.side_by_side(grouped())
 
 
 def test_intervals_of_an_earlier_base_are_said_to_be_others():
     found = grouped()
     del found.base.metrics["test.units"]
-    text = compare.describe(found)
-    assert "Those of the base are of an earlier Kiln" in text and "earlier" not in compare.describe(grouped())
+    text = verdict.describe(found)
+    assert "Those of the base are of an earlier Kiln" in text and "earlier" not in verdict.describe(grouped())
 
 
 def test_equal_accuracies_and_an_empty_gate_are_called_so():
     found = grouped(failures=[])
     same = [dataclasses.replace(change, now=change.base, beyond=False) for change in found.listed]
-    text = compare.describe(dataclasses.replace(found, listed=same))
+    text = verdict.describe(dataclasses.replace(found, listed=same))
     assert "Test accuracy is 50.00% as before, within test-sample noise" in text
     assert "sets no floor and no largest drop" in text
     found.now.params["compare"] = {"floors": {"test.accuracy": 0.1}, "drops": {}}
-    assert "every floor and largest drop of `compare` in params.yaml is kept" in compare.describe(found)
+    assert "every floor and largest drop of `compare` in params.yaml is kept" in verdict.describe(found)
 
 
 def test_a_drop_that_could_not_be_checked_is_not_said_to_be_kept():
@@ -437,21 +438,21 @@ def test_a_drop_that_could_not_be_checked_is_not_said_to_be_kept():
     found.now.params["compare"] = {"drops": {"test.accuracy": 0.9, "test.f|": 0.1}}
     for base in (found.base, None):
         part = dataclasses.replace(found, base=base, listed=found.listed if base else [])
-        text = compare.describe(part)
+        text = verdict.describe(part)
         assert "that can be checked is kept. Not checked" in text
         unchecked = "test.f&#124;" if base else "test.accuracy, test.f&#124;"
-        assert f"has no such figure: the drop of {unchecked}." in text
+        assert f"has no such metric: the drop of {unchecked}." in text
 
 
 def test_classes_that_one_side_lacks_were_not_compared():
     found = grouped(failures=[])
     found = dataclasses.replace(found, base=dataclasses.replace(found.base, classes=found.base.classes.head(3)))
-    assert "Recall and precision of 3 classes were compared" in compare.describe(found)
+    assert "Recall and precision of 3 classes were compared" in verdict.describe(found)
 
 
 def test_a_figure_that_is_neither_better_nor_worse_has_changed():
     change = comparison.Change("test_calibrated.temperature", 1.0, 3.0, True)
-    assert compare._judged(change) == "changed, beyond noise"
+    assert verdict._judged(change) == "changed, beyond noise"
 
 
 def test_predictions_of_an_earlier_kiln_are_read(monkeypatch):
@@ -469,11 +470,11 @@ def test_predictions_of_an_earlier_kiln_are_read(monkeypatch):
                 return io.BytesIO(content)
 
         monkeypatch.setattr("dvc.api.DVCFileSystem", Stored)
-        assert compare.predictions(None).columns.tolist() == [name for name in wanted if name != "probability"]
+        assert revisions.predictions(None).columns.tolist() == [name for name in wanted if name != "probability"]
 
 
 def test_names_do_no_harm_in_markdown():
-    text = compare.describe(hostile())
+    text = verdict.describe(hostile())
     assert "<" not in text.replace("&lt;", "")
     assert "onerror=alert(1)" in text and "日本語" in text
     for word in ("a|b", "`c`", "[d]", "@someone", "f" * 100):
@@ -484,7 +485,7 @@ def test_names_do_no_harm_in_markdown():
 
 
 def test_names_do_no_harm_on_the_page():
-    page = compare.side_by_side(hostile())
+    page = verdict.side_by_side(hostile())
     assert "<img src=x" not in page
     allowed = ["html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "p", "section", "div", "figure"]
     allowed += ["table", "thead", "tbody", "tr", "th", "td", "caption", "img"]

@@ -7,31 +7,31 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from conftest import noise, png
+from makers.images import noise, png
+from makers.settings import settings
 from PIL import Image, ImageOps
-from test_models import settings
 
-from kiln.commands import predict
 from kiln.core.errors import UserError
+from kiln.deployment import predictor
 from kiln.modalities.image.conversion import Conversion
-from kiln.networks import artifact, models
+from kiln.networks import artifact, prediction, registry
 
 PLAIN = {"method": "none", "offset": [0.0], "scale": [1.0]}
 
 
 @pytest.fixture(scope="module")
-def digits(trained, tmp_path_factory):
+def digits(small, tmp_path_factory):
     folder = tmp_path_factory.mktemp("digits")
-    table = pq.read_table(trained.folder / "data/raw/00000.parquet").slice(0, 300).to_pylist()
+    table = pq.read_table(small.folder / "data/raw/00000.parquet").slice(0, 300).to_pylist()
     for row in table:
         (folder / f"{row['id']}.png").write_bytes(row["image"]["bytes"])
     return folder
 
 
-def test_predictions_are_those_of_evaluate(trained, digits):
+def test_predictions_are_those_of_evaluate(small, digits):
     paths = sorted(digits.glob("*.png"))
-    done = trained.stage("predict", "--json", *paths)
-    evaluated = pq.read_table(trained.folder / "data/evaluation/predictions.parquet").to_pandas().set_index("id")
+    done = small.kiln("predict", "--json", *paths)
+    evaluated = pq.read_table(small.folder / "data/evaluation/predictions.parquet").to_pandas().set_index("id")
     rows = json.loads(done.stdout)
     assert [row["path"] for row in rows] == [str(path) for path in paths]
     for path, row in zip(paths, rows, strict=True):
@@ -40,16 +40,18 @@ def test_predictions_are_those_of_evaluate(trained, digits):
         assert list(row["probabilities"].values()) == pytest.approx(list(expected["probabilities"]), abs=1e-5)
 
 
+@pytest.mark.full
 def test_text_names_the_likeliest_first(trained, digits):
-    done = trained.stage("predict", digits / "0.png")
+    done = trained.kiln("predict", digits / "0.png")
     assert done.stdout.startswith(f"{digits}/0.png: 0 ")
     assert len(done.stdout.splitlines()) == 1
 
 
+@pytest.mark.full
 def test_flip_averages_with_the_mirror_image(trained, digits, tmp_path):
     ImageOps.mirror(Image.open(digits / "2.png")).save(tmp_path / "mirrored.png")
-    done = trained.stage("predict", "--json", "--flip", digits / "2.png", tmp_path / "mirrored.png")
-    plain = trained.stage("predict", "--json", digits / "2.png", tmp_path / "mirrored.png")
+    done = trained.kiln("predict", "--json", "--flip", digits / "2.png", tmp_path / "mirrored.png")
+    plain = trained.kiln("predict", "--json", digits / "2.png", tmp_path / "mirrored.png")
     both, alone = ([list(row["probabilities"].values()) for row in json.loads(out.stdout)] for out in (done, plain))
     assert both[0] == pytest.approx(both[1], abs=1e-5)
     assert both[0] == pytest.approx(np.mean(alone, axis=0).tolist(), abs=1e-5)
@@ -68,45 +70,48 @@ def photos(digits, tmp_path):
     return tmp_path
 
 
-def test_good_files_are_classified_beside_bad_ones(trained, photos):
+@pytest.mark.full
+def test_good_files_are_classified_beside_bad_ones(small, photos):
     bad = {
         "none.png": "it does not exist",
         "text.jpg": "not an image of a known format",
         "empty": "holds no image file",
     }
     paths = [photos / name for name in ("a.png", *bad, "z.png")]
-    done = trained.stage("predict", *paths, check=False)
+    done = small.kiln("predict", *paths, check=False)
     assert done.returncode == 1
     assert [line.partition(": ")[0] for line in done.stdout.splitlines()] == [str(paths[0]), str(paths[-1])]
     for line, (name, says) in zip(done.stderr.splitlines(), bad.items(), strict=True):
         assert line.startswith(f"predict: {photos / name}: ") and says in line
-    done = trained.stage("predict", "--json", *paths, check=False)
+    done = small.kiln("predict", "--json", *paths, check=False)
     assert done.returncode == 1 and done.stderr == "predict: 3 files could not be read\n"
     rows = json.loads(done.stdout)
     assert [row["path"] for row in rows] == [str(path) for path in paths]
     assert ["prediction" in row for row in rows] == [True, False, False, False, True]
     for row, says in zip(rows[1:-1], bad.values(), strict=True):
         assert set(row) == {"path", "error"} and says in row["error"]
-    done = trained.stage("predict", "--json", photos / "deep")
+    done = small.kiln("predict", "--json", photos / "deep")
     assert not done.stderr and len(json.loads(done.stdout)) == 2
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("arguments", [[], ["--json"]])
-def test_a_reader_that_has_enough_or_is_none_is_no_fault(trained, photos, arguments):
-    command = f"{sys.executable} -m kiln.commands.predict {' '.join(arguments)} {photos}"
-    headed = trained.run("bash", "-c", f"set -o pipefail; {command} 2>&1 | head -n 1", check=False)
+def test_a_reader_that_has_enough_or_is_none_is_no_fault(small, photos, arguments):
+    command = f"{sys.executable} -m kiln predict {' '.join(arguments)} {photos}"
+    headed = small.run("bash", "-c", f"set -o pipefail; {command} 2>&1 | head -n 1", check=False)
     assert headed.returncode == 1 and len(headed.stdout.splitlines()) == 1, headed
-    closed = trained.run("bash", "-c", f"{command} >&-", check=False)
+    closed = small.run("bash", "-c", f"{command} >&-", check=False)
     assert closed.returncode == 1 and "could not be read" in closed.stderr + "could not be read" * (not arguments)
     assert "Traceback" not in closed.stderr and closed.stderr.startswith("predict: ")
-    deaf = trained.run("bash", "-c", f"{command} 2>&-", check=False)
+    deaf = small.run("bash", "-c", f"{command} 2>&-", check=False)
     assert deaf.returncode == 1 and "predict: " not in deaf.stdout
 
 
-def test_folders_and_standard_input_name_files(trained, photos):
+@pytest.mark.full
+def test_folders_and_standard_input_name_files(small, photos):
     lines = f"{photos / 'z.png'}\r\n\n{photos / 'deep'}\n".encode()
-    command = [sys.executable, "-m", "kiln.commands.predict", "-", str(photos / "deep")]
-    done = subprocess.run(command, cwd=trained.folder, env=trained.environment, input=lines, capture_output=True)
+    command = [sys.executable, "-m", "kiln", "predict", "-", str(photos / "deep")]
+    done = subprocess.run(command, cwd=small.folder, env=small.environment, input=lines, capture_output=True)
     assert done.returncode == 0, done.stderr
     named = [line.partition(b": ")[0].decode() for line in done.stdout.splitlines()]
     assert named == [str(photos / name) for name in ("z.png", *["deep/b.PNG", "deep/er/c.png"] * 2)]
@@ -121,8 +126,10 @@ def test_of_a_folder_the_image_files_are_listed(tmp_path):
     (tmp_path / "b/link.gif").symlink_to(tmp_path / "gone.gif")
     os.mkfifo(tmp_path / "a.png")
     (tmp_path / "notes.txt").touch()
-    listed = predict.listed([str(tmp_path), "-", "x", str(tmp_path / "c")], [b"\xef\xbb\xbfy\n", b"-\n", b"\xff z\r\n"])
-    assert list(predict.listed(["-"], [b"BMW/y\n"])) == [Path("BMW/y")]
+    listed = predictor.listed(
+        [str(tmp_path), "-", "x", str(tmp_path / "c")], [b"\xef\xbb\xbfy\n", b"-\n", b"\xff z\r\n"]
+    )
+    assert list(predictor.listed(["-"], [b"BMW/y\n"])) == [Path("BMW/y")]
     names = ("10.jpg", "2.jpg", "link.gif")
     inside = [tmp_path / name for name in (*(f"b/{name}" for name in names), "b.png", *(f"d/{name}" for name in names))]
     assert [str(path) for path in listed] == [*map(str, inside), "y", "-", "\udcff z", "x", str(tmp_path / "c")]
@@ -130,26 +137,26 @@ def test_of_a_folder_the_image_files_are_listed(tmp_path):
 
 @pytest.mark.parametrize("first", [b"P6\0\n", png(0)[:6], b"\xff\xd8\xff\xe0\0\n"])
 def test_an_image_on_standard_input_is_one_complaint(first):
-    listed = list(predict.listed(["-"], [first, *[b"\0\xff\n"] * 100]))
+    listed = list(predictor.listed(["-"], [first, *[b"\0\xff\n"] * 100]))
     assert len(listed) == 1
-    with pytest.raises(UserError, match=r"it is no path: .* or /dev/stdin for an image on standard input"):
-        predict.read(listed[0], Conversion(8, 8, 1, "crop"))
+    with pytest.raises(UserError, match=r"it is not a path: .* or /dev/stdin for an image on standard input"):
+        predictor.read(listed[0], Conversion(8, 8, 1, "crop"))
 
 
 def test_what_the_system_refuses_is_a_sentence(tmp_path):
     with pytest.raises(UserError, match=r"cannot be read .File name too long.: check the path and its permissions"):
-        predict.read(tmp_path / ("x" * 999), Conversion(8, 8, 1, "crop"))
+        predictor.read(tmp_path / ("x" * 999), Conversion(8, 8, 1, "crop"))
 
 
 @pytest.fixture(scope="module")
 def classifier():
     shape = (8, 8, 1)
-    model = models.build(models.architecture(settings(model="mlp"), shape, PLAIN), shape, 3, PLAIN)
+    model = registry.build(registry.architecture(settings(model="mlp"), shape, PLAIN), shape, 3, PLAIN)
     return artifact.Classifier(model, list("abc"), Conversion(*shape, "crop"))
 
 
 def test_files_are_read_as_they_are_needed_and_come_in_order(classifier, tmp_path, monkeypatch):
-    monkeypatch.setattr(predict, "BATCH", 4)
+    monkeypatch.setattr(predictor, "BATCH", 4)
     asked = []
 
     def paths():
@@ -160,12 +167,12 @@ def test_files_are_read_as_they_are_needed_and_come_in_order(classifier, tmp_pat
             asked.append(path)
             yield path
 
-    results = predict.classify(classifier, paths())
+    results = predictor.classify(classifier, paths())
     head = [next(results) for _ in range(10)]
     assert len(asked) < 200
     assert [path for path, _ in head] == asked[:10]
     assert [isinstance(outcome, UserError) for _, outcome in head] == [number % 5 == 0 for number in range(10)]
-    alone = models.probabilities(classifier.model, np.stack([noise(number) for number in range(10)]))
+    alone = prediction.probabilities(classifier.model, np.stack([noise(number) for number in range(10)]))
     for number, (_, outcome) in enumerate(head):
         assert number % 5 == 0 or outcome == pytest.approx(alone[number], abs=1e-6)
 
@@ -177,12 +184,12 @@ def test_large_images_make_small_batches(classifier, monkeypatch, tmp_path):
         sizes.append(len(pixels))
         return np.full((len(pixels), 3), 1 / 3, np.float32)
 
-    monkeypatch.setattr(predict.models, "probabilities", counted)
+    monkeypatch.setattr(predictor.models, "probabilities", counted)
     (tmp_path / "a.png").write_bytes(png(0))
     for limit, expected in ((64 * 2**20, [9]), (4 * 64, [4, 4, 1]), (1, [1] * 9)):
-        monkeypatch.setattr(predict, "BATCH_BYTES", limit)
+        monkeypatch.setattr(predictor, "BATCH_BYTES", limit)
         sizes.clear()
-        assert len(list(predict.classify(classifier, [tmp_path / "a.png"] * 9))) == 9
+        assert len(list(predictor.classify(classifier, [tmp_path / "a.png"] * 9))) == 9
         assert sizes == expected
 
 
@@ -192,24 +199,14 @@ NAMES = ["a\nb", "a\r\nb", "a\x1b[2Jb", "a\u2028b", "a\x85b", "a\u202eb", "a\x0b
 @pytest.mark.parametrize("name", NAMES)
 def test_no_name_of_a_file_or_class_breaks_a_line(capsys, name):
     results = [(Path(f"{name}.png"), np.array([0.2, 0.8], np.float32)), (Path(name), UserError("no"))]
-    assert predict.tell(results, [name, "x"], in_json=False) == 1
+    assert predictor.print_results(results, [name, "x"], in_json=False) == 1
     assert capsys.readouterr() == (
         f"{f'{name}.png'!a}: x 80.0%, {name!a} 20.0%\n",
         f"predict: {name!a}: no\n",
     )
-    assert predict.tell(results, [name, "x"], in_json=True) == 1
+    assert predictor.print_results(results, [name, "x"], in_json=True) == 1
     out = capsys.readouterr().out
     assert out.isascii() and out.splitlines() == out.rstrip("\n").split("\n")
     good, bad = json.loads(out)
     assert good["path"] == f"{name}.png" and list(good["probabilities"]) == [name, "x"]
     assert bad == {"path": name, "error": "no"}
-
-
-def test_the_benchmark_tells_what_the_model_costs(trained):
-    done = trained.stage("predict", "--benchmark")
-    summary = json.loads((trained.folder / "data/model/summary.json").read_text())
-    assert f"{summary['parameters']:,} parameters, {summary['multiply_adds']:,} multiply-adds" in done.stdout
-    assert "ms an image at batch 1" in done.stdout and "images a second at batch 256" in done.stdout
-    for arguments in ([], ["--benchmark", "x.png"]):
-        failed = trained.stage("predict", *arguments, check=False)
-        assert failed.returncode == 2 and "name image files, or give --benchmark alone" in failed.stderr

@@ -1,11 +1,8 @@
-import shutil
-
 import pytest
-from conftest import Project
 from optuna import distributions
 
-from kiln.commands import search
 from kiln.core.errors import UserError
+from kiln.experiments import search
 
 
 @pytest.mark.parametrize(
@@ -15,9 +12,9 @@ from kiln.core.errors import UserError
         ("train.lr=log(1e-4..1)", distributions.FloatDistribution(1e-4, 1, log=True)),
         ("train.epochs=1..20", distributions.IntDistribution(1, 20)),
         ("train.batch_size=log(16..256)", distributions.IntDistribution(16, 256, log=True)),
-        ("train.optimizer.name=adam,sgd", distributions.CategoricalDistribution(["adam", "sgd"])),
-        ("train.optimizer.nesterov=true,false", distributions.CategoricalDistribution([True, False])),
-        ("augment.image.crop=0,0.1", distributions.CategoricalDistribution([0, 0.1])),
+        ("train.optimizer=adam,sgd", distributions.CategoricalDistribution(["adam", "sgd"])),
+        ("train.nesterov=true,false", distributions.CategoricalDistribution([True, False])),
+        ("augment.crop=0,0.1", distributions.CategoricalDistribution([0, 0.1])),
     ],
 )
 def test_a_dimension_is_read(text, expected):
@@ -27,17 +24,17 @@ def test_a_dimension_is_read(text, expected):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("train.lr", "says nothing to search"),
-        ("train.lr=", "says nothing to search"),
+        ("train.lr", "has no search space"),
+        ("train.lr=", "has no search space"),
         ("train.lrr=1..2", "there is no param train.lrr"),
         ("train=1..2", "there is no param train "),
-        ("train.lr=2..1", "is no range"),
-        ("train.lr=a..b", "is no range"),
-        ("train.lr=true..false", "is no range"),
+        ("train.lr=2..1", "is not a range"),
+        ("train.lr=a..b", "is not a range"),
+        ("train.lr=true..false", "is not a range"),
         ("train.lr=log(0..1)", "starts above 0"),
-        ("train.lr=.nan,1", "is no value"),
-        ("train.lr=[1],2", "is no value"),
-        ("train.lr=1,,2", "is no value"),
+        ("train.lr=.nan,1", "is not a value"),
+        ("train.lr=[1],2", "is not a value"),
+        ("train.lr=1,,2", "is not a value"),
     ],
 )
 def test_what_is_no_dimension_is_one_sentence(text, said):
@@ -84,40 +81,37 @@ def test_the_same_history_gives_the_same_next_trial_and_another_seed_another():
     assert len(search.study(outside, space, "maximize", 0).trials) == 3
 
 
-def test_a_search_goes_on_where_it_stopped_and_leaves_the_tree_as_it_was(trained, tmp_path):
-    folder = tmp_path / "project"
-    shutil.copytree(trained.folder, folder, symlinks=True)
-    project = Project.at(folder)
-    project.set(train__epochs=1, evaluate__robustness_samples=0, evaluate__mistakes=0, evaluate__resamples=100)
-    project.commit("quick")
-    words = ("train.lr=log(1e-4..1e-2)", "train.optimizer.name=adam,sgd")
-    first = project.stage("search", *words, "--trials", "1")
+@pytest.mark.full
+def test_a_search_goes_on_where_it_stopped_and_leaves_the_tree_as_it_was(small, tmp_path):
+    project = small.copy(tmp_path / "project")
+    words = ("train.lr=log(1e-4..1e-2)", "train.optimizer=adam,sgd")
+    first = project.kiln("search", *words, "--trials", "1")
     assert "search-1: validation.accuracy" in first.stdout and "best of 1: search-1" in first.stdout
-    second = project.stage("search", *words, "--trials", "2")
+    second = project.kiln("search", *words, "--trials", "2")
     assert "search-2: train.lr=" in second.stdout and "search-1: train.lr=" not in second.stdout
     assert "best of 2: search-" in second.stdout
     last = second.stdout.splitlines()[-1]
     assert "commit your edits, then `dvc exp apply search-" in last and "git stash apply refs/exps/apply/stash" in last
     assert not project.run("git", "status", "--porcelain").stdout
-    again = project.stage("search", *words, "--trials", "2")
+    again = project.kiln("search", *words, "--trials", "2")
     assert "train.lr=" not in again.stdout and "best of 2" in again.stdout
     project.set(train__lr=0.5)
-    refused = project.stage("search", *words, check=False)
+    refused = project.kiln("search", *words, check=False)
     assert refused.returncode == 1 and "params.yaml has changes that are not committed" in refused.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["train.lr=1..2", "--metric", "test.accuracy"], "is no figure to choose by"),
-        (["train.lr=1..2", "--metric", "validation.nothing"], "is no figure to choose by"),
+        (["train.lr=1..2", "--metric", "test.accuracy"], "cannot be searched by"),
+        (["train.lr=1..2", "--metric", "validation.nothing"], "cannot be searched by"),
         (["train.lr=1..2", "--name", "a b"], "letters, digits and hyphens"),
         (["train.lrr=1..2"], "there is no param train.lrr"),
         (["train.lr=1..2", "--trials", "0"], "--trials 0: at least 1"),
     ],
 )
-def test_the_command_line_is_checked_before_any_work(trained, arguments, said):
-    done = trained.stage("search", *arguments, check=False)
+def test_the_command_line_is_checked_before_any_work(small, arguments, said):
+    done = small.kiln("search", *arguments, check=False)
     assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
 
 
@@ -125,8 +119,8 @@ def test_a_figure_that_the_metrics_lack_is_one_sentence(monkeypatch):
     monkeypatch.setattr(search, "history", lambda *_: {})
     monkeypatch.setattr(search, "run_trial", lambda *_: True)
     space = dict([search.parse("train.lr=0.1..1")])
-    with pytest.raises(UserError, match=r"s-1 has no validation\.top5_accuracy: name a figure"):
-        search.search(space, "s", "validation.top5_accuracy", 2, 0)
+    with pytest.raises(UserError, match=r"s-1 has no validation\.top5_accuracy: choose a metric"):
+        search.run_trials(space, "s", "validation.top5_accuracy", 2, 0)
 
 
 @pytest.mark.parametrize(

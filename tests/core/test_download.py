@@ -180,7 +180,7 @@ def test_failures_are_one_sentence_and_leave_nothing(get, tmp_path, answer, says
 @pytest.mark.parametrize("answer", [trickle, stall, reply(503, b"", Retry_After="3600")])
 def test_the_deadline_ends_everything(get, answer):
     start = time.monotonic()
-    with pytest.raises(UserError, match=r"was not there after fetch\.source\.deadline"):
+    with pytest.raises(UserError, match=r"within 0\.\d seconds: try again later, raise fetch\.source\.deadline, or"):
         get(Server(answer).url(), deadline=0.8)
     assert time.monotonic() - start < 5
 
@@ -265,7 +265,7 @@ def test_every_scheme_is_one_that_fsspec_knows(get, scheme):
     ],
 )
 def test_what_is_no_address_is_refused(get, url):
-    with pytest.raises(UserError, match="is no address of a file"):
+    with pytest.raises(UserError, match="is not the address of a file"):
         get(url)
 
 
@@ -318,6 +318,23 @@ def test_a_folder_is_refused(get):
 def test_a_store_that_does_not_answer_cannot_outwait_the_deadline(get, monkeypatch):
     monkeypatch.setattr(download, "_copy", lambda *_: time.sleep(5))
     start = time.monotonic()
-    with pytest.raises(UserError, match=r"was not there after fetch\.source\.deadline"):
+    with pytest.raises(UserError, match=r"within 0\.\d seconds: try again later, raise fetch\.source\.deadline, or"):
         get("ssh://host/file.bin", deadline=0.2)
     assert time.monotonic() - start < 4
+
+
+def test_sentences_name_the_keys_of_their_caller(tmp_path, monkeypatch):
+    keys = download.Keys("train.weights", "train.weights_sha256", "train.weights", deadline=None)
+
+    def refusal(url: str, deadline: float = 20) -> str:
+        with pytest.raises(UserError) as refused:
+            download.fetch(url, SHA, deadline, tmp_path, keys)
+        return str(refused.value)
+
+    assert refusal(Server(reply(404, b"")).url()).endswith("is not there: check train.weights")
+    assert "but train.weights_sha256 says" in refusal(Server(reply(body=b"other")).url())
+    monkeypatch.setattr(download, "_copy", lambda *_: time.sleep(5))
+    late = (
+        "did not arrive within 0.2 seconds: try again later or download the file yourself and set train.weights to it"
+    )
+    assert refusal("ssh://host/file.bin", 0.2).endswith(late)

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Project
+from makers.effort import full
+from makers.projects import Project
 
 from kiln.core import environment, files
 from kiln.core.errors import UserError
@@ -96,6 +97,7 @@ def outputs(project: Project) -> dict[str, str]:
     return {path.relative_to(project.folder).as_posix(): files.sha256(path) for path in paths}
 
 
+@pytest.mark.full
 def test_a_hostile_home_changes_no_byte(prepared, hostile, tmp_path):
     own = {name: value for name, value in os.environ.items() if name in environment.foreign(list(os.environ), True)}
     made = {}
@@ -196,10 +198,11 @@ def test_the_backend_is_that_of_the_variable_then_of_the_file(monkeypatch, tmp_p
         keras_backend.chosen()
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "models"])
+@pytest.mark.parametrize("command", ["train", *full("evaluate", "predict", "models")])
 def test_a_backend_that_is_none_is_one_sentence(project, command):
     project.environment["KERAS_BACKEND"] = "theano"
-    done = project.stage(command, check=False)
+    run = project.stage if command in STAGES else project.kiln
+    done = run(command, *["x.png"] * (command == "predict"), check=False)
     assert done.returncode == 1 and done.stderr.startswith(f"{command}: KERAS_BACKEND is 'theano', but should be")
     assert len(done.stderr.splitlines()) == 1 and not done.stdout
 
@@ -212,11 +215,11 @@ def test_a_backend_whose_package_is_broken_is_one_sentence(project):
     assert "Keras cannot be imported with the backend jax (libjax.so: cannot open)" in done.stderr
 
 
-@pytest.mark.parametrize("limit", [40, 64])
-def test_report_with_few_file_handles_is_one_sentence_and_a_soft_limit_is_raised(trained, limit):
+@pytest.mark.parametrize("limit", [40, *full(64)])
+def test_report_with_few_file_handles_is_one_sentence_and_a_soft_limit_is_raised(small, limit):
     command = f"ulimit -n {limit}; exec {sys.executable} -m stages.report"
-    done = trained.run("bash", "-c", command, check=False)
+    done = small.run("bash", "-c", command, check=False)
     assert done.returncode == 1
     assert done.stderr == "report: too many open files: raise the limit with `ulimit -n 4096`\n"
     code = "import resource; from kiln.core import entry; entry.run(lambda: entry.need_files(70), 'x')"
-    assert trained.run("bash", "-c", f'ulimit -S -n {limit}; {sys.executable} -c "{code}"').stderr == ""
+    assert small.run("bash", "-c", f'ulimit -S -n {limit}; {sys.executable} -c "{code}"').stderr == ""

@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from makers.effort import full
+from makers.projects import ROOT
 
+from kiln import cli
 from kiln.core import entry, lifetime
 from kiln.core.errors import UserError
 
@@ -55,7 +57,9 @@ def test_a_signal_ends_the_work_and_its_handler_with_the_block(number):
 
 
 WAITS = "import sys\nprint('up', flush=True)\nsys.stdin.read()\n"  # until it is told to go on
-COMMANDS = sorted(path.stem for path in (ROOT / "stages").glob("*.py") if path.stem != "__init__")
+STAGES = sorted(path.stem for path in (ROOT / "stages").glob("*.py") if path.stem != "__init__")
+# With what each must be given to start.
+COMMANDS = {name: {"predict": ["x"], "recipe": ["x"], "search": ["x"]}.get(name, []) for name in cli.commands.commands}
 
 
 def copy_code(folder) -> None:
@@ -64,11 +68,11 @@ def copy_code(folder) -> None:
 
 
 @contextmanager
-def up(folder: Path, name: str):
-    """Run ``python -m stages.<name>`` with the files of a folder before all others, as far as ``WAITS``."""
+def up(folder: Path, *words: str):
+    """Run ``python -m <words>`` with the files of a folder before all others, as far as ``WAITS``."""
     if not (folder / "stages").exists():
         copy_code(folder)
-    command, pipe = [sys.executable, "-m", f"stages.{name}"], subprocess.PIPE
+    command, pipe = [sys.executable, "-m", *words], subprocess.PIPE
     with subprocess.Popen(command, cwd=folder, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stdout.readline() == "up\n"
         yield process
@@ -81,49 +85,54 @@ def stopped(process: subprocess.Popen, number: int) -> tuple[int, str]:
     return process.returncode, said
 
 
-@pytest.mark.parametrize(("number", "names"), [(2, COMMANDS), (15, ["predict"]), (1, ["predict"])])
-def test_a_signal_while_libraries_are_imported_is_one_sentence(tmp_path, number, names):
+@pytest.mark.parametrize(("number", "stages"), [(15, ["train"]), *full((2, STAGES), (1, ["train"]))])
+def test_a_signal_while_libraries_are_imported_is_one_sentence(tmp_path, number, stages):
     copy_code(tmp_path)
-    (tmp_path / "kiln/__init__.py").write_text(WAITS)
-    for name in names:
-        with handled_by(number, signal.default_int_handler), up(tmp_path, name) as process:
+    (tmp_path / "kiln/core/errors.py").write_text(WAITS)  # what every stage and command imports
+    started = [(f"stages.{name}",) for name in stages] + [("kiln", name, *words) for name, words in COMMANDS.items()]
+    for words in started:
+        with handled_by(number, signal.default_int_handler), up(tmp_path, *words) as process:
+            name = words[1] if words[0] == "kiln" else words[0].removeprefix("stages.")
             said = f"{name}: stopped by {signal.Signals(number).name}\n"
             assert stopped(process, number) == (128 + number, said)
 
 
 def test_a_signal_while_keras_is_imported_in_silence_is_one_sentence(tmp_path):
     (tmp_path / "keras.py").write_text(WAITS)
-    with handled_by(2, signal.default_int_handler), up(tmp_path, "predict") as process:
+    with handled_by(2, signal.default_int_handler), up(tmp_path, "stages.train") as process:
+        assert stopped(process, 2) == (130, "train: stopped by SIGINT\n")
+    with handled_by(2, signal.default_int_handler), up(tmp_path, "kiln", "predict", "x.png") as process:
         assert stopped(process, 2) == (130, "predict: stopped by SIGINT\n")
 
 
 DEMO = """
 import sys
+from pathlib import Path
 from kiln.core import entry
 def wait(here):
     if here == {place!r}:
         print("up", flush=True)
         sys.stdin.read()
 wait("before")
-entry.run(lambda: wait("within"), "demo")
+entry.run(lambda: wait("within"), "demo", Path("out"))
 wait("after")
 """
 
 
 @pytest.mark.parametrize(
-    ("place", "more"), [("before", ""), ("within", "; its output was not published"), ("after", "")]
+    ("place", "more"), [("within", "; its output was not published"), *full(("before", ""), ("after", ""))]
 )
 def test_a_signal_before_within_and_after_main_is_one_sentence(tmp_path, place, more):
     copy_code(tmp_path)
     (tmp_path / "stages/demo.py").write_text(DEMO.format(place=place))
-    with handled_by(2, signal.default_int_handler), up(tmp_path, "demo") as process:
+    with handled_by(2, signal.default_int_handler), up(tmp_path, "stages.demo") as process:
         assert stopped(process, 2) == (130, f"demo: stopped by SIGINT{more}\n")
 
 
 def test_what_is_ignored_stays_so_while_libraries_are_imported(tmp_path):
     copy_code(tmp_path)
     (tmp_path / "stages/demo.py").write_text(WAITS + "print('whole')")
-    with handled_by(signal.SIGHUP, signal.SIG_IGN), up(tmp_path, "demo") as process:
+    with handled_by(signal.SIGHUP, signal.SIG_IGN), up(tmp_path, "stages.demo") as process:
         process.send_signal(signal.SIGHUP)
         assert process.communicate(timeout=20) == ("whole\n", "")
 

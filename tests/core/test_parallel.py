@@ -7,7 +7,7 @@ import time
 import cv2
 import numpy as np
 import pytest
-from conftest import ROOT
+from makers.projects import ROOT
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from kiln.core import parallel

@@ -4,18 +4,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from makers.comparisons import whole_metrics
 from scipy import stats
 
-from kiln.core import figures
 from kiln.core.errors import UserError
 from kiln.evaluation import comparison
-
-
-def whole(**changes) -> dict[str, float]:
-    found = dict.fromkeys(comparison.REQUIRED, 0.5)
-    for name in figures.FIGURES:
-        found |= {f"test.{name}": 0.5, f"test.{name}_ci95.low": 0.4, f"test.{name}_ci95.high": 0.6}
-    return {**found, **{key.replace("__", "."): value for key, value in changes.items()}}
 
 
 def nested(found: dict) -> dict:
@@ -30,23 +23,26 @@ def nested(found: dict) -> dict:
 
 
 def test_whole_metrics_are_read():
-    text = json.dumps(nested(whole()))
-    assert comparison.read_metrics(text, "m") == whole()
+    text = json.dumps(nested(whole_metrics()))
+    assert comparison.read_metrics(text, "m") == whole_metrics()
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (json.dumps(nested(whole()))[:-9], "m is cut off or no JSON"),
+        (json.dumps(nested(whole_metrics()))[:-9], "m is cut off or no JSON"),
         ("", "m is cut off or no JSON"),
         ("[1]", "m is no JSON object"),
-        (json.dumps(nested(whole(test__f1=float("nan")))), "m holds NaN, which is no figure"),
-        (json.dumps(nested(whole(test__f1=float("inf")))), "m holds Infinity"),
-        (json.dumps(nested(whole(test__f1=0.25))).replace("0.25", "1e999"), "test.f1 is inf, not a finite number"),
-        (json.dumps(nested(whole(test__f1="0.9"))), "test.f1 is '0.9', not a finite number"),
-        (json.dumps(nested(whole(test__f1=True))), "test.f1 is True"),
-        (json.dumps(nested(whole(test__f1=None))), "test.f1 is None"),
-        (json.dumps(nested({k: v for k, v in whole().items() if k != "test.f1"})), "m lacks test.f1: run"),
+        (json.dumps(nested(whole_metrics(test__f1=float("nan")))), "m holds NaN, which is no figure"),
+        (json.dumps(nested(whole_metrics(test__f1=float("inf")))), "m holds Infinity"),
+        (
+            json.dumps(nested(whole_metrics(test__f1=0.25))).replace("0.25", "1e999"),
+            "test.f1 is inf, not a finite number",
+        ),
+        (json.dumps(nested(whole_metrics(test__f1="0.9"))), "test.f1 is '0.9', not a finite number"),
+        (json.dumps(nested(whole_metrics(test__f1=True))), "test.f1 is True"),
+        (json.dumps(nested(whole_metrics(test__f1=None))), "test.f1 is None"),
+        (json.dumps(nested({k: v for k, v in whole_metrics().items() if k != "test.f1"})), "m lacks test.f1: run"),
         ("{}", "m lacks train.images and"),
     ],
 )
@@ -56,7 +52,7 @@ def test_metrics_that_are_not_whole_are_refused(text, said):
 
 
 def test_two_classes_have_no_top_figures():
-    found = {key: value for key, value in whole().items() if "top" not in key}
+    found = {key: value for key, value in whole_metrics().items() if "top" not in key}
     assert comparison.read_metrics(json.dumps(nested(found)), "m") == found
 
 
@@ -116,7 +112,7 @@ def test_predictions_of_an_earlier_kiln_have_no_units():
 
 
 def test_metrics_of_an_earlier_kiln_may_be_the_base():
-    text = json.dumps(nested({key: value for key, value in whole().items() if key != "test.units"}))
+    text = json.dumps(nested({key: value for key, value in whole_metrics().items() if key != "test.units"}))
     assert "test.units" not in comparison.read_metrics(text, "m", older=True)
     with pytest.raises(UserError, match=r"m lacks test\.units"):
         comparison.read_metrics(text, "m")
@@ -152,27 +148,8 @@ def test_intervals_that_are_far_apart_are_beyond_noise():
     assert comparison.by_intervals({"f": 1.0}, {"f": 2.0}, "f") is None
 
 
-@pytest.mark.parametrize(
-    ("key", "better"),
-    [
-        ("test.accuracy", "higher"),
-        ("train.log_loss", "lower"),
-        ("test_calibrated.ece", "lower"),
-        ("test_calibrated.temperature", None),
-        ("robustness.noise.mild", "higher"),
-        ("robustness.images", None),
-        ("clean.kept", None),
-        ("gap.accuracy", None),
-        ("model.megabytes", "lower"),
-        ("model.epochs", None),
-    ],
-)
-def test_which_way_is_better(key, better):
-    assert figures.better(key) == better
-
-
 def test_the_gate():
-    base, now = whole(), whole(test__accuracy=0.45, test__log_loss=0.7)
+    base, now = whole_metrics(), whole_metrics(test__accuracy=0.45, test__log_loss=0.7)
     listed = comparison.changes(base, now, comparison.McNemar(9, 1, 0.02))
     assert comparison.failures(now, listed, {"test.accuracy": 0.4, "test.log_loss": 0.8}, {"test.accuracy": 0.05}) == []
     said = comparison.failures(
@@ -184,7 +161,7 @@ def test_the_gate():
         "test.accuracy went from 0.5 to 0.45, worse by 0.05, where 0.04 is allowed, beyond test-sample noise",
         "test.log_loss went from 0.5 to 0.7, worse by 0.2, where 0.1 is allowed, within test-sample noise",
     ]
-    better = whole(test__accuracy=0.9)
+    better = whole_metrics(test__accuracy=0.9)
     assert comparison.failures(better, comparison.changes(base, better, None), {}, {"test.accuracy": 0}) == []
 
 
@@ -193,7 +170,7 @@ def test_the_gate():
 def test_the_gate_knows_only_figures_that_can_be_better(key, section):
     gate = {"floors": {}, "drops": {}, section: {key: 0.1}}
     with pytest.raises(UserError, match=f"compare.{section}: {key} is no figure"):
-        comparison.failures(whole(), [], **gate)
+        comparison.failures(whole_metrics(), [], **gate)
 
 
 def test_params_that_differ():

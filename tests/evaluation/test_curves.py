@@ -1,15 +1,15 @@
 import numpy as np
 import pytest
+from makers.predictions import sample
 from sklearn import metrics
-from test_intervals import sample
 
-from kiln.evaluation import curves, intervals
+from kiln.evaluation import curves, intervals, resampling
 
 
 def test_reliability_agrees_with_the_calibration_error():
     labels, probabilities = sample(1000, 4)
     table = curves.reliability(labels, probabilities)
-    assert len(table) == intervals.BINS and table["images"].sum() == 1000
+    assert len(table) == resampling.BINS and table["images"].sum() == 1000
     assert table["confidence"].is_monotonic_increasing
     error = (table["images"] * (table["confidence"] - table["accuracy"]).abs()).sum() / 1000
     assert error == pytest.approx(intervals.scored(labels, probabilities)[0]["ece"], abs=1e-6)

@@ -1,11 +1,12 @@
 import cv2
 import numpy as np
 import pytest
-from conftest import noise
-from test_models import settings
+from makers.effort import full
+from makers.images import noise
+from makers.settings import settings
 
 from kiln.evaluation import explanations
-from kiln.networks import models
+from kiln.networks import registry
 from kiln.networks.backend import keras
 from kiln.store import dataset
 
@@ -79,8 +80,8 @@ def test_borders_that_are_added_shift_no_map():
 
 def test_grad_cam_in_pieces_is_the_same(monkeypatch):
     shape = (16, 16, 3)
-    how = models.architecture(settings(model="resnet", depth=20), shape, PLAIN)
-    classifier = models.build(how, shape, 4, PLAIN)
+    how = registry.architecture(settings(model="article_cnn"), shape, PLAIN)
+    classifier = registry.build(how, shape, 4, PLAIN)
     pixels = np.stack([noise(seed, *shape) for seed in range(2)])
     whole = explanations.grad_cam(classifier, pixels, np.array([0, 1]))
     sizes = []
@@ -94,21 +95,24 @@ def test_grad_cam_in_pieces_is_the_same(monkeypatch):
 # At 64 pixels the last maps have some places; at 32 MobileNet's and ConvNeXt's have one, and earlier ones are shown.
 @pytest.mark.parametrize(
     ("name", "side"),
-    [("MobileNet", 64), ("MobileNet", 32), ("VGG16", 64), ("ConvNeXtTiny", 32), ("ResNet50V2", 64), ("Xception", 71)],
+    [
+        ("MobileNet", 32),
+        *full(("MobileNet", 64), ("VGG16", 64), ("ConvNeXtTiny", 32), ("ResNet50V2", 64), ("Xception", 71)),
+    ],
 )
 def test_published_networks_have_a_grad_cam(name, side):
     shape = (side, side, 3)
     plain = {"method": "none", "offset": [0.0] * 3, "scale": [1.0] * 3}
-    how = models.architecture(settings(model=f"applications/{name}"), shape, plain)
-    cams = explanations.grad_cam(models.build(how, shape, 4, plain), noise(0, *shape)[None], np.array([1]))
+    how = registry.architecture(settings(model=f"applications/{name}"), shape, plain)
+    cams = explanations.grad_cam(registry.build(how, shape, 4, plain), noise(0, *shape)[None], np.array([1]))
     assert cams.shape == (1, side, side) and np.isfinite(cams).all()
 
 
-@pytest.mark.parametrize("name", ["mlp", "article_cnn", "fast_cnn", "vit", "resnet", "lenet5"])
+@pytest.mark.parametrize("name", ["mlp", "article_cnn", "fast_cnn", *full("vit", "resnet", "lenet5")])
 def test_every_family_is_explained(name):
     shape = (16, 16, 3)
-    how = models.architecture(settings(model=name), shape, PLAIN)
-    classifier = models.build(how, shape, 4, PLAIN)
+    how = registry.architecture(settings(model=name), shape, PLAIN)
+    classifier = registry.build(how, shape, 4, PLAIN)
     pixels = np.stack([noise(seed, *shape) for seed in range(3)])
     assert explanations.occlusion(classifier, pixels[0], 2).shape == (16, 16)
     cams = explanations.grad_cam(classifier, pixels, np.array([0, 1, 2]))

@@ -2,11 +2,14 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from makers.effort import full
+from makers.predictions import patients
 from scipy import stats
 from sklearn import metrics
 
-from kiln.core import figures, scores
-from kiln.evaluation import comparison, intervals
+from kiln.core import scores
+from kiln.evaluation import comparison, intervals, proportions, resampling
+from kiln.evaluation.metrics import SPLIT_METRICS
 
 
 def sample(rows: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -18,82 +21,6 @@ def sample(rows: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarr
     return labels, (raw / raw.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-@pytest.mark.parametrize(("successes", "trials"), [(0, 10), (10, 10), (300, 359), (5, 10)])
-def test_wilson_equals_scipy(successes, trials):
-    expected = stats.binomtest(successes, trials).proportion_ci(0.95, "wilson")
-    assert intervals.wilson(successes, trials) == pytest.approx((expected.low, expected.high), abs=1e-12)
-
-
-def test_near_the_edge_the_end_is_the_exact_one_sided_bound():
-    low, high = intervals.wilson([1, 49], [50, 50])
-    # 1 - (1 - low)^50 = 0.07: what a single success of 50 is still likely under.
-    assert 1 - (1 - low[0]) ** 50 == pytest.approx(0.07)
-    assert high[1] == pytest.approx(1 - low[0])
-    assert low[0] < stats.binomtest(1, 50).proportion_ci(0.95, "wilson").low
-    assert np.isnan(intervals.wilson(0, 0)).all()
-
-
-@pytest.mark.parametrize("images", [20, 50, 100, 200, 1000])
-def test_the_accuracys_interval_covers_nowhere_too_seldom(images):
-    counts = np.arange(images + 1)
-    low, high = intervals.wilson(counts, images)
-    for share in np.concatenate([np.linspace(0.5, 0.98, 100), 1 - np.geomspace(1e-4, 0.02, 100)]):
-        covered = stats.binom.pmf(counts, images, share)[(low <= share) & (share <= high)].sum()
-        assert covered > 0.925, share  # Wilson's alone: 0.84
-
-
-def test_the_interval_of_a_share_knows_units():
-    generator = np.random.default_rng(0)
-    right = generator.random(40) < 0.8
-    alone = tuple(float(end) for end in intervals.wilson(right.sum(), 40))
-    assert intervals.share(right, np.arange(40)) == pytest.approx(alone)
-    # Copies tell nothing new.
-    copied = intervals.share(np.repeat(right, 5), np.repeat(np.arange(40), 5))
-    assert copied == pytest.approx(alone, abs=0.01) and copied[0] <= alone[0] + 1e-9
-    # One patient, or one who is always right: hardly anything is known.
-    assert intervals.share(right, np.zeros(40, int))[0] < 0.3
-    assert intervals.share(np.ones(40, bool), np.zeros(40, int)) == pytest.approx(
-        tuple(float(end) for end in intervals.wilson(1, 1))
-    )
-    # Twenty patients of thirty images, all right, are twenty that are.
-    low, high = intervals.share(np.ones(600, bool), np.repeat(np.arange(20), 30))
-    assert (low, high) == pytest.approx((float(intervals.wilson(20, 20)[0]), 1))
-
-
-def patients(units: int, uneven: float, share: float, alike: float, generator) -> tuple[np.ndarray, np.ndarray]:
-    size = np.maximum(1, generator.lognormal(3.2, uneven, units)).astype(int) if uneven else np.full(units, 30)
-    unit = np.repeat(np.arange(units), size)
-    spread = 1 / alike - 1
-    return generator.random(len(unit)) < generator.beta(share * spread, (1 - share) * spread, units)[unit], unit
-
-
-@pytest.mark.parametrize(
-    ("units", "uneven", "share", "alike"),
-    [
-        *((10, 0, 0.8, 1 / 3), (20, 0, 0.8, 1 / 3), (20, 0.5, 0.8, 1 / 3), (50, 0, 0.8, 1 / 3)),
-        # By the degrees of freedom of the number of units: 0.91, 0.90 and 0.87.
-        *((50, 0, 0.95, 0.8), (50, 0.5, 0.95, 0.8), (50, 1, 0.95, 0.8)),
-    ],
-)
-def test_intervals_cover_where_the_images_of_a_patient_are_right_together(units, uneven, share, alike):
-    generator, held, tries = np.random.default_rng(0), 0, 600
-    for _ in range(tries):
-        low, high = intervals.share(*patients(units, uneven, share, alike, generator))
-        held += low <= share <= high
-    assert 0.925 < held / tries < 0.985  # by images alone: 0.39
-
-
-def test_a_variance_that_few_units_make_widens_the_interval():
-    # Of 50 patients of 25 images two are wrong throughout, or all are wrong in one: 96 % right either way.
-    influences = np.repeat([-48, 2], [2, 48])
-    freedom = intervals._freedom((influences**2).sum(), (influences**4).sum(), 50, 50)
-    assert freedom == pytest.approx(4.537, abs=1e-3)  # 2 * 4800^2 / (2 * 48^4 + 48 * 2^4 - 4800^2 / 50)
-    normal = stats.norm.ppf((np.arange(500) + 0.5) / 500)
-    assert intervals._freedom((normal**2).sum(), (normal**4).sum(), 500, 1000) == pytest.approx(500, rel=0.05)
-    with np.errstate(invalid="ignore"):
-        assert intervals._freedom(np.array(0.0), np.array(0.0), 50, 40) == 40
-
-
 def test_classes_share_the_units_that_a_mean_over_them_has():
     # Ten patients with images of three classes each, all right, are ten: not thirty.
     labels, unit = np.arange(300) % 3, np.arange(300) // 30
@@ -102,6 +29,7 @@ def test_classes_share_the_units_that_a_mean_over_them_has():
         assert found[f"{name}_ci95"]["low"] <= found["accuracy_ci95"]["low"] + 1e-9, name
 
 
+@pytest.mark.full
 def test_macro_f1_covers_where_the_images_of_a_patient_are_right_together():
     generator, held, tries = np.random.default_rng(7), 0, 150
     for _ in range(tries):
@@ -111,19 +39,6 @@ def test_macro_f1_covers_where_the_images_of_a_patient_are_right_together():
         found, _ = intervals.scored(labels, np.eye(3, dtype=np.float32)[predictions], 60, generator, unit)
         held += found["f1_ci95"]["low"] <= 0.95 <= found["f1_ci95"]["high"]
     assert held / tries >= 0.88  # 0.9, less what 150 tries vary
-
-
-def test_resamples_draw_whole_units():
-    labels, probabilities = sample(60, 3)
-    units = np.arange(60) // 6
-    found = intervals.Sample(labels, probabilities, units)
-    assert found.units == 10
-    drawn = found.resampled(300, np.random.default_rng(0)).whole["accuracy"]
-    of_units = (probabilities.argmax(axis=1) == labels).reshape(10, 6).mean(axis=1)
-    # Ten units of six: the variance of a mean of ten.
-    assert drawn.var() == pytest.approx(of_units.var() / 10, rel=0.25)
-    names = np.array([f"patient {unit}" for unit in units])
-    assert (intervals.Sample(labels, probabilities, names).unit == found.unit).all()
 
 
 def test_units_widen_every_interval():
@@ -155,10 +70,10 @@ def mostly_right(wrong: int, images: int = 360, classes: int = 10) -> dict[str, 
 
 def test_no_interval_is_a_point_where_every_image_is_right():
     found = mostly_right(0)
-    for name in figures.FIGURES:
+    for name in SPLIT_METRICS:
         low, high = found[f"test.{name}_ci95.low"], found[f"test.{name}_ci95.high"]
         assert high - low > 0.005 and low <= found[f"test.{name}"] <= high, name
-    assert found["test.f1_ci95.low"] == pytest.approx(intervals.wilson(360, 360)[0], abs=1e-3)
+    assert found["test.f1_ci95.low"] == pytest.approx(proportions.wilson(360, 360)[0], abs=1e-3)
     # One-hot: not a trace of doubt in the probabilities either.
     certain, classes = intervals.scored(np.arange(20) % 2, np.eye(2)[np.arange(20) % 2], 100, np.random.default_rng(0))
     for name in ("log_loss", "brier", "ece", "auc", "f1"):
@@ -172,7 +87,7 @@ def test_a_rare_class_that_is_all_right_makes_the_mean_over_classes_unsure():
     assert figures_["accuracy_ci95"]["low"] > 0.995
     for name in ("recall", "f1", "balanced_accuracy"):
         assert figures_[f"{name}_ci95"]["low"] < 0.8, name
-    assert classes["recall_low"][1] == pytest.approx(intervals.wilson(2, 2)[0])
+    assert classes["recall_low"][1] == pytest.approx(proportions.wilson(2, 2)[0])
 
 
 @pytest.mark.parametrize("name", ["f1", "accuracy", "recall", "precision", "weighted_f1", "auc"])
@@ -183,10 +98,10 @@ def test_few_errors_against_none_are_within_noise(name):
     assert comparison.by_intervals(none, mostly_right(12), f"test.{name}")
 
 
-@pytest.mark.parametrize("images", [20, 100, 360, 1000, 10_000])
+@pytest.mark.parametrize("images", [20, 360, *full(100, 1000, 10_000)])
 def test_by_intervals_an_accuracy_is_beyond_noise_only_where_the_exact_test_says_so(images):
     def side(wrong: int) -> dict[str, float]:
-        low, high = intervals.wilson(images - wrong, images)
+        low, high = proportions.wilson(images - wrong, images)
         return {"accuracy": 1 - wrong / images, "accuracy_ci95.low": float(low), "accuracy_ci95.high": float(high)}
 
     for base in range(min(images, 12)):
@@ -199,7 +114,7 @@ def test_by_intervals_an_accuracy_is_beyond_noise_only_where_the_exact_test_says
 
 
 @pytest.mark.parametrize(
-    ("images", "classes", "right"), [(50, 2, 0.99), (50, 10, 0.8), (50, 100, 0.8), (200, 10, 0.95)]
+    ("images", "classes", "right"), [(50, 2, 0.99), *full((50, 10, 0.8), (50, 100, 0.8), (200, 10, 0.95))]
 )
 def test_macro_f1_covers(images, classes, right):
     generator, held, tries = np.random.default_rng(0), 0, 150
@@ -273,6 +188,7 @@ def test_every_figure_is_finite_whatever_classes_are_missing(labels):
     assert figures["auc_ci95"]["low"] >= 0
 
 
+@pytest.mark.full
 def test_bootstrap_agrees_with_scipy():
     labels, probabilities = sample(400, 3)
     predictions = probabilities.argmax(axis=1)
@@ -290,6 +206,7 @@ def test_bootstrap_agrees_with_scipy():
         assert tuple(figures[f"{name}_ci95"].values()) == pytest.approx(tuple(expected), abs=0.01)
 
 
+@pytest.mark.full
 def test_the_areas_interval_agrees_with_a_full_bootstrap():
     labels, probabilities = sample(200, 2, seed=1)
     figures, _ = intervals.scored(labels, probabilities, 2000, np.random.default_rng(0))
@@ -298,18 +215,6 @@ def test_the_areas_interval_agrees_with_a_full_bootstrap():
         rows = generator.integers(0, 200, 200)
         areas.append(metrics.roc_auc_score(labels[rows], probabilities[rows, 1]))
     assert tuple(figures["auc_ci95"].values()) == pytest.approx(np.quantile(areas, [0.025, 0.975]), abs=0.008)
-
-
-def test_a_resample_scores_as_the_images_it_draws_would():
-    labels, probabilities = sample(60, 4)
-    rows = np.random.default_rng(3).integers(0, 60, 60)
-    order = np.argsort(probabilities.max(axis=1), kind="stable")
-    weights = np.bincount(rows, minlength=60)[order].astype(np.float32)[None]
-    weighted = intervals.Sample(labels, probabilities).figures(weights).whole
-    drawn = intervals.Sample(labels[rows], probabilities[rows]).point().whole
-    for name in drawn.keys() - {"auc", "ece"}:  # the one to first order, the other with bins that images may straddle
-        assert weighted[name] == pytest.approx(drawn[name], rel=1e-5), name
-    assert weighted["ece"] == pytest.approx(drawn["ece"], abs=0.05)
 
 
 def test_intervals_are_seeded_and_hold_their_figures():
@@ -323,22 +228,13 @@ def test_intervals_are_seeded_and_hold_their_figures():
         assert (classes[f"{name}_low"] < classes[name]).all() and (classes[name] < classes[f"{name}_high"]).all()
 
 
-def test_chunks_do_not_matter(monkeypatch):
-    labels, probabilities = sample(50, 3)
-    drawn = intervals.Sample(labels, probabilities).resampled(200, np.random.default_rng(0)).whole
-    monkeypatch.setattr(intervals, "_CELLS", 50 * 7)
-    again = intervals.Sample(labels, probabilities).resampled(200, np.random.default_rng(0)).whole
-    for name, values in drawn.items():
-        assert again[name] == pytest.approx(values, rel=1e-5), name
-
-
 def test_the_calibration_errors_interval_is_not_moved_by_chance():
     # Where the model is calibrated, resamples show larger errors than the split.
     generator = np.random.default_rng(0)
     confidence = generator.uniform(0.5, 1, 2000)
     labels = (generator.random(2000) > confidence).astype(int)
     probabilities = np.stack([confidence, 1 - confidence], axis=1)
-    drawn = intervals.Sample(labels, probabilities).resampled(500, generator).whole["ece"]
+    drawn = resampling.Split(labels, probabilities).resample(500, generator).whole["ece"]
     figures, _ = intervals.scored(labels, probabilities, 500, generator)
     assert np.quantile(drawn, 0.3) > figures["ece"]
     assert figures["ece_ci95"]["low"] < 0.005

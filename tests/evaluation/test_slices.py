@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kiln.evaluation import intervals, slices
+from kiln.evaluation import proportions, slices
 
 
 def facts(count: int, **columns) -> pd.DataFrame:
@@ -37,7 +37,7 @@ def test_known_accuracies():
     assert table["about"].unique().tolist() == ["brightness", "label doubted"]
     yes, no = table[table["about"] == "label doubted"].itertuples()
     assert (yes.images, yes.accuracy, no.images, no.accuracy) == (10, 0, 30, 1)
-    assert (no.low, no.high) == pytest.approx(intervals.wilson(30, 30))
+    assert (no.low, no.high) == pytest.approx(proportions.wilson(30, 30))
     assert table[table["about"] == "brightness"]["images"].sum() == 40
 
 
@@ -58,3 +58,15 @@ def test_a_range_tells_its_ends_apart():
 
 def test_a_slice_without_images_is_left_out():
     assert slices.table(facts(3, **{"label doubted": np.zeros(3, bool)}), np.ones(3, bool), np.arange(3)).empty
+
+
+def test_what_clean_found_becomes_slices():
+    ids = [f"{n}.png" for n in range(6)]
+    measures = pd.DataFrame({"id": ids[::-1], **{name: np.arange(6.0) for name in slices.MEASURES}})
+    findings = pd.DataFrame(
+        {"id": ["1.png", "train.png"], "reason": ["label_error", "near_duplicate"], "other": [None, "4.png"]}
+    )
+    known = slices.gather_facts(np.array(ids), measures, findings)
+    assert known["brightness"].tolist() == [5, 4, 3, 2, 1, 0]
+    assert np.flatnonzero(known["label doubted"]).tolist() == [1]
+    assert np.flatnonzero(known["has a near-duplicate"]).tolist() == [4]

@@ -3,15 +3,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import ALL
-from test_models import classifier
-from test_optimization import settings
-from test_train import FLIPS, PLAIN, feed
+from makers.datasets import FLIPS, PLAIN, feed
+from makers.effort import ALL, full
+from makers.networks import classifier
+from makers.settings import settings
 
 from kiln.core import lifetime
-from kiln.networks import models
-from kiln.training import checkpoint
-from stages import train
+from kiln.networks import adjusting
+from kiln.training import batches, checkpoint, loop
 
 
 class Cut(checkpoint.Keeper):
@@ -31,7 +30,7 @@ class Cut(checkpoint.Keeper):
 def fit(data, keeper=None, name="article_cnn", model=None, **changes):
     made = classifier(name, data.image_shape, **(model or {"dropout": 0.3}))
     chosen = settings(model=name, **{**PLAIN, **changes})
-    history, kept = train.fit(made, data, data, FLIPS, chosen, keeper=keeper)
+    history, kept = loop.fit(made, data, data, FLIPS, chosen, keeper=keeper)
     return made.get_weights(), history, kept
 
 
@@ -54,7 +53,7 @@ MUON = {
 MIXED = {"optimizer": "sgd", "precision": "mixed_float16", "model": {"precision": "mixed_float16"}}
 SEVERAL = {"name": "vit", "model": {"width": 1 / 3, "depth": 2, "patch": 4, "dropout": 0.3}}  # layers that draw
 # Steps, of three an epoch: 1 is within one, 3 at its end, 5 before the last, smaller batch of the next.
-FEW = [(1, RESTART), (2, SEVERAL), (3, BEST), (5, MUON)]
+FEW = [(3, BEST), *full((1, RESTART), (2, SEVERAL), (5, MUON))]
 EVERY = [(steps, how) for steps in (1, 3, 5) for how in ({}, PLATEAU, BEST, RESTART, MUON, MIXED, SEVERAL)]
 
 
@@ -84,21 +83,21 @@ def stopped_and_taken_up_again(data, folder, monkeypatch, weights, history):
 def test_a_stop_before_the_first_step_of_an_epoch(tmp_path, monkeypatch, epoch):
     data = feed(tmp_path)
     weights, history, _ = fit(data, ema=0.5)
-    own = train.batches
+    own = batches.epoch_batches
 
     def stopping(*arguments):
         if arguments[3] == epoch:
             raise lifetime.Stopped(signal.SIGTERM)
         return own(*arguments)
 
-    monkeypatch.setattr(train, "batches", stopping)
+    monkeypatch.setattr(batches, "epoch_batches", stopping)
     stopped_and_taken_up_again(data, tmp_path, monkeypatch, weights, history)
 
 
 def test_a_stop_during_validation_keeps_the_weights_that_train(tmp_path, monkeypatch):
     data = feed(tmp_path)
     weights, history, _ = fit(data, ema=0.5)
-    own, calls = train.validate, []
+    own, calls = loop.validate, []
 
     def stopping(*arguments):
         calls.append(1)
@@ -106,17 +105,17 @@ def test_a_stop_during_validation_keeps_the_weights_that_train(tmp_path, monkeyp
             raise lifetime.Stopped(signal.SIGINT)
         return own(*arguments)
 
-    monkeypatch.setattr(train, "validate", stopping)
+    monkeypatch.setattr(loop, "validate", stopping)
     stopped_and_taken_up_again(data, tmp_path, monkeypatch, weights, history)
 
 
-@pytest.mark.parametrize("keep", ["last", "best"])
+@pytest.mark.parametrize("keep", ["best", *full("last")])
 @pytest.mark.parametrize("where", ["renormalize", "validate"])
 def test_a_stop_while_statistics_are_computed_anew(tmp_path, monkeypatch, where, keep):
     data = feed(tmp_path)
     how = {"model": {"normalization": "batch", "dropout": 0.3}, "keep": keep, "precise_norm": True}
     weights, history, _ = fit(data, **how)
-    renormalize, validate, calls = models.renormalize, train.validate, []
+    renormalize, validate, calls = adjusting.renormalize, loop.validate, []
 
     def stop_after_one(made, fed):
         renormalize(made, [next(fed)])
@@ -129,9 +128,9 @@ def test_a_stop_while_statistics_are_computed_anew(tmp_path, monkeypatch, where,
         return validate(*arguments)
 
     if where == "renormalize":
-        monkeypatch.setattr(models, "renormalize", stop_after_one)
+        monkeypatch.setattr(adjusting, "renormalize", stop_after_one)
     else:
-        monkeypatch.setattr(train, "validate", stop_after_the_epochs)
+        monkeypatch.setattr(loop, "validate", stop_after_the_epochs)
     with pytest.raises(lifetime.Stopped):
         fit(data, checkpoint.Keeper(tmp_path / "kept", print), **how)
     monkeypatch.undo()
@@ -151,7 +150,7 @@ def test_freezing_survives(tmp_path):
 
     def run(keeper):
         made = classifier(chosen.model, (32, 32, 3), 4, none, **pretrained)
-        train.fit(made, data, data, FLIPS, chosen, keeper=keeper)
+        loop.fit(made, data, data, FLIPS, chosen, keeper=keeper)
         return made.get_weights()
 
     whole = run(None)
@@ -202,12 +201,12 @@ def test_no_code_runs_from_a_checkpoint(tmp_path, monkeypatch):
 
 def test_what_is_restored_is_what_was_captured(tmp_path):
     data, chosen = feed(tmp_path), settings(**{**PLAIN, "keep": "best", "ema": 0.5, "schedule": "plateau"})
-    run = train.Run(classifier(), data, FLIPS, chosen)
+    run = loop.Run(classifier(), data, FLIPS, chosen)
     run.train_epoch()
     run.end_epoch({"loss": 1.0, "accuracy": 0.5})
     state, arrays = run.capture()
     assert {name.split("/")[0] for name in arrays} == {"variable", "mean", "best"}
-    fresh = train.Run(classifier(), data, FLIPS, chosen)
+    fresh = loop.Run(classifier(), data, FLIPS, chosen)
     fresh.restore(state, arrays)
     state_again, arrays_again = fresh.capture()
     assert state_again == state

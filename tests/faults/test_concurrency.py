@@ -3,15 +3,15 @@
 import shutil
 
 import pytest
-from cases import ALL
-from conftest import Project
-from processes import alive, broken_cache_files, contents, stages_in, start, wait_for
+from makers.effort import ALL
+from makers.processes import alive, broken_cache_files, contents, stages_in, start, wait_for
+from makers.projects import Project
 
 
 @pytest.fixture
-def reproduced(trained, tmp_path):
+def reproduced(small, tmp_path):
     """A copy of the reproduced project, cache and all."""
-    return Project.at(shutil.copytree(trained.folder, tmp_path / "copy", symlinks=True))
+    return small.copy(tmp_path / "copy")
 
 
 def output(project) -> str:

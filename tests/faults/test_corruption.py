@@ -4,16 +4,18 @@ import os
 import shutil
 
 import pytest
-from cases import ALL
-from conftest import Project
-from processes import contents
+from makers.effort import ALL, full
+from makers.processes import contents
+from makers.projects import Project
 
 READERS = [
     ("raw", "00000.parquet", "clean"),
-    ("clean", "train/00000.parquet", "augment"),
-    ("normalized", "normalizer.json", "train"),
-    ("model", "model.json", "evaluate"),
-    ("model", "history.csv", "report"),
+    *full(
+        ("clean", "train/00000.parquet", "augment"),
+        ("normalized", "normalizer.json", "train"),
+        ("model", "model.json", "evaluate"),
+        ("model", "history.csv", "report"),
+    ),
 ]
 MORE = [
     ("raw", "manifest.json", "clean"),
@@ -30,10 +32,9 @@ MORE = [
 
 
 @pytest.fixture(scope="module")
-def copy(trained, tmp_path_factory):
+def copy(small, tmp_path_factory):
     folder = tmp_path_factory.mktemp("corruption") / "copy"
-    shutil.copytree(trained.folder, folder, symlinks=True)
-    return Project.at(folder)
+    return small.copy(folder)
 
 
 def flip_a_bit(path) -> None:

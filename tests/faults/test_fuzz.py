@@ -15,12 +15,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from cases import fuzz
-from conftest import ROOT, change, noise, png
 from hypothesis import given
 from hypothesis import strategies as st
+from makers.effort import fuzz
+from makers.images import noise, png
+from makers.projects import ROOT
+from makers.records import IMAGE, PARTS
+from makers.tiffs import tiff
 from PIL import Image, ImageCms
-from test_tiffs import tiff
 
 from kiln import params
 from kiln.core import formats
@@ -28,7 +30,8 @@ from kiln.core.errors import UserError
 from kiln.modalities import base
 from kiln.modalities.image import colors, decoding
 from kiln.modalities.image.conversion import Conversion
-from kiln.sources import cifar, containers, folders, records, shelf, tables
+from kiln.sources import cifar, containers, folders, listing, manifest, parquet, records, shelf
+from kiln.sources import names as naming
 from kiln.store import dataset
 
 CONVERSION = Conversion(8, 8, 3, "crop")
@@ -204,7 +207,7 @@ def read_archive(path, content: bytes) -> None:
     surprises = records.Surprises()
     try:
         container = containers.open_container(path, surprises.skipped)
-        for record in folders.open_source(container, surprises, path).records(None):
+        for record in folders.open_source(container, "image", IMAGE, surprises, path).records(None):
             assert record.label and ".." not in record.id.split("/") and not record.id.startswith("/")
     except UserError as error:
         one_sentence(error)
@@ -240,9 +243,7 @@ STEPS = (
 )
 FILE_NAMES = st.sampled_from(["1.png", "2.jpg", "3", "4.heic", "5.txt", "6.npy", "7.jpg?x=1", "\n.png", "\u202e.png"])
 PATHS = st.lists(
-    st.builds(
-        lambda steps, name: containers.escaped("/".join([*steps, name])), st.lists(STEPS, max_size=4), FILE_NAMES
-    ),
+    st.builds(lambda steps, name: listing.escaped("/".join([*steps, name])), st.lists(STEPS, max_size=4), FILE_NAMES),
     max_size=12,
     unique=True,
 )
@@ -268,16 +269,16 @@ def test_layouts(names, passed, kind):
     def contents(wanted, first=None):
         return ((name, kind[:first]) for name in names if wanted(name))
 
-    container = containers.Container(listed, contents, [], links)
+    container = listing.Container(listed, contents, [], links)
     try:
-        places = dict(folders.layout(container, surprises, ROOT).items())
+        places = dict(folders.layout(container, IMAGE, surprises, ROOT).items())
     except UserError as error:
         one_sentence(error)
         return
     labels = {label for _, label, *_ in places.values()}
-    assert len(labels) > 1 and all(label == records.tidy(label) != "" for label in labels)
-    assert len({records.folded(label) for label in labels}) == len(labels)
-    telling = {label for label in labels if records.split_words(label) or records.is_unlabelled(label)}
+    assert len(labels) > 1 and all(label == naming.tidy(label) != "" for label in labels)
+    assert len({naming.folded(label) for label in labels}) == len(labels)
+    telling = {label for label in labels if naming.split_words(label) or naming.is_unlabelled(label)}
     noted = surprises.notes.examples.get("class with the name of a split", [])
     assert set(noted) == telling or len(noted) == 5
     assert surprises.skipped.counts.total() + len(places) == len(names)
@@ -382,7 +383,7 @@ def test_parquet(place, content):
     path = place / "x.parquet"
     path.write_bytes(content)
     try:
-        source = tables.open_parquet(path, FETCH, records.Surprises())
+        source = parquet.open_parquet(path, FETCH, PARTS, records.Surprises())
         assert all(record.label for record in source.records(None))
     except UserError as error:
         one_sentence(error)
@@ -426,7 +427,7 @@ def listed(tmp_path_factory):
     | st.lists(JSON | st.dictionaries(CELLS, CELLS | JSON, max_size=4), max_size=4).map(
         lambda rows: "\n".join(map(json.dumps, rows)).encode()
     ),
-    columns=st.sampled_from([{}, {"label_column": ["cat", "dog"], "column": "image"}, {"label_column": "split"}]),
+    columns=st.sampled_from([{}, {"label_column": ["cat", "dog"], "image_column": "image"}, {"label_column": "split"}]),
 )
 def test_lists(listed, name, content, columns):
     for other in listed.glob("m.*"):
@@ -435,8 +436,8 @@ def test_lists(listed, name, content, columns):
     surprises = records.Surprises()
     try:
         container = containers.open_container(listed, surprises.skipped)
-        settings = change(FETCH, **{"manifest": name, **columns})
-        for record in tables.open_manifest(container, settings, surprises, listed).records(None):
+        settings = FETCH.model_copy(update={"manifest": name, **columns})
+        for record in manifest.open_manifest(container, settings, PARTS, surprises, listed).records(None):
             assert record.label and record.label == record.label.strip() and record.id in FILES
             assert record.split in (None, "train", "validation", "test")
             json.dumps(record[:4]).encode()

@@ -9,9 +9,9 @@ import time
 
 import numpy as np
 import pytest
-from cases import ALL
-from conftest import STAGES, Project
-from processes import alive, broken_cache_files, contents, kill, stages_in, start, wait_for
+from makers.effort import ALL
+from makers.processes import alive, broken_cache_files, contents, kill, stages_in, start, wait_for
+from makers.projects import STAGES
 
 from kiln.training import checkpoint
 
@@ -19,59 +19,73 @@ OUTPUTS = dict(zip(STAGES, ("raw", "clean", "augmented", "normalized", "model", 
 
 
 @pytest.fixture
-def reproduced(trained, tmp_path):
+def reproduced(small, tmp_path):
     """A copy of the reproduced project, cache and all."""
-    shutil.copytree(trained.folder, tmp_path / "copy", symlinks=True)
-    return Project.at(tmp_path / "copy")
+    return small.copy(tmp_path / "copy")
+
+
+@pytest.fixture(scope="module")
+def long_once(small, tmp_path_factory):
+    project = small.copy(tmp_path_factory.mktemp("long") / "project")
+    project.set(train__epochs=300)
+    project.dvc("repro", "train")
+    return project
+
+
+@pytest.fixture
+def long(long_once, tmp_path):
+    """A copy of a project whose training takes seconds, reproduced as far as that."""
+    return long_once.copy(tmp_path / "copy")
 
 
 def output(project) -> str:
     return (project.folder / "output.log").read_text()
 
 
-def test_training_that_is_killed_at_random_moments_ends_as_if_it_had_not_been(reproduced):
-    folder, draw = reproduced.folder, np.random.default_rng(7)
+@pytest.mark.full
+def test_training_that_is_killed_at_random_moments_ends_as_if_it_had_not_been(long):
+    folder, draw = long.folder, np.random.default_rng(7)
     expected = contents(folder / "data/model")
     kills, resumed = 0, 0
     rounds = 30 if ALL else 3
     while kills < rounds:
         shutil.rmtree(folder / "data/model", ignore_errors=True)  # as DVC does before it runs a stage
-        process = start(reproduced, sys.executable, "-m", "stages.train")
+        process = start(long, sys.executable, "-m", "stages.train")
         # Half of them while it trains for certain, half of them at any moment, its start included.
         if kills % 2 == 0:
-            seen = output(reproduced).count("epoch ")
-            wait_for(lambda: output(reproduced).count("epoch ") > seen or process.poll() is not None)  # noqa: B023
+            seen = output(long).count("epoch ")
+            wait_for(lambda: output(long).count("epoch ") > seen or process.poll() is not None)  # noqa: B023
         ended = kill(process, draw.uniform(0, 4))
         process.wait()
         if ended is None:
             kills += 1
             assert not (folder / "data/model/model.json").exists() or contents(folder / "data/model") == expected
         else:
-            assert ended == 0, output(reproduced)
+            assert ended == 0, output(long)
             assert contents(folder / "data/model") == expected
-    reproduced.stage("train")
+    long.stage("train")
     assert contents(folder / "data/model") == expected
-    resumed = output(reproduced).count("going on after epoch")
+    resumed = output(long).count("going on after epoch")
     assert resumed >= rounds // 3
     assert not list((folder / checkpoint.FOLDER).glob("*"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT] if ALL else [signal.SIGTERM])
-def test_a_training_that_is_asked_to_stop_keeps_its_last_step_and_says_one_line(reproduced, number):
-    folder = reproduced.folder
+def test_a_training_that_is_asked_to_stop_keeps_its_last_step_and_says_one_line(long, number):
+    folder = long.folder
     expected = contents(folder / "data/model")
     shutil.rmtree(folder / "data/model")
-    process = start(reproduced, sys.executable, "-m", "stages.train")
-    wait_for(lambda: "epoch " in output(reproduced))
+    process = start(long, sys.executable, "-m", "stages.train")
+    wait_for(lambda: "epoch " in output(long))
     process.send_signal(number)
     assert process.wait(timeout=10) == 128 + number
-    said = output(reproduced).splitlines()
+    said = output(long).splitlines()
     assert said[-1] == f"train: stopped by {number.name}; its output was not published"
     assert said[-2].startswith("train: a checkpoint is kept after epoch")
-    assert "Traceback" not in output(reproduced)
+    assert "Traceback" not in output(long)
     assert not (folder / "data/model").exists()
     kept = re.search(r"after epoch \d+, step \d+", said[-2])[0]
-    assert f"train: going on {kept} of" in reproduced.stage("train").stderr
+    assert f"train: going on {kept} of" in long.stage("train").stderr
     assert contents(folder / "data/model") == expected
 
 
@@ -91,23 +105,24 @@ def test_a_stage_that_is_killed_leaves_its_old_output_or_the_new_one(reproduced,
     wait_for(lambda: not stages_in(folder), 20)  # the report's kernel ends by itself
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM] if ALL else [signal.SIGKILL])
-def test_a_stage_ends_with_the_dvc_that_started_it(reproduced, number):
-    folder = reproduced.folder
+def test_a_stage_ends_with_the_dvc_that_started_it(long, number):
+    folder = long.folder
     expected = contents(folder / "data/model")
     lock = (folder / "dvc.lock").read_bytes()
-    process = start(reproduced, "dvc", "repro", "--force", "--single-item", "train")
-    wait_for(lambda: "epoch " in output(reproduced))
+    process = start(long, "dvc", "repro", "--force", "--single-item", "train")
+    wait_for(lambda: "epoch " in output(long))
     (stage,) = stages_in(folder)
     process.send_signal(number)
     process.wait()
     wait_for(lambda: not alive(stage), 10)
-    assert "train: stopped by SIGTERM" in output(reproduced)  # and did not just come to its end
-    done = reproduced.dvc("repro")
+    assert "train: stopped by SIGTERM" in output(long)  # and did not just come to its end
+    done = long.dvc("repro")
     assert done.returncode == 0
     assert contents(folder / "data/model") == expected
     assert (folder / "dvc.lock").read_bytes() == lock
-    assert broken_cache_files(reproduced) == []
+    assert broken_cache_files(long) == []
 
 
 @pytest.mark.skipif(not ALL, reason="takes minutes: `make faults` runs it")
@@ -125,7 +140,7 @@ def test_dvc_that_is_killed_at_random_moments_loses_nothing(reproduced):
         wait_for(lambda: not stages_in(folder), 20)
         assert broken_cache_files(reproduced) == []
         # DVC writes its lock in place, and a kill may cut it off.
-        reproduced.stage("doctor", "--quick", "--fix", check=False)
+        reproduced.kiln("doctor", "--quick", "--fix", check=False)
     reproduced.dvc("repro")
     assert (folder / "dvc.lock").read_bytes() == lock
     assert contents(folder / "data/model") == expected
@@ -144,11 +159,12 @@ def test_the_parent_that_died_before_the_stage_could_ask_is_noticed(reproduced):
     reproduced.stage("fetch")  # by hand, it has no such parent
 
 
-def test_a_search_that_is_asked_to_stop_leaves_git_on_its_branch(trained, tmp_path):
-    project = Project.at(shutil.copytree(trained.folder, tmp_path / "copy", symlinks=True))
+@pytest.mark.full
+def test_a_search_that_is_asked_to_stop_leaves_git_on_its_branch(small, tmp_path):
+    project = small.copy(tmp_path / "copy")
     project.set(train__epochs=5000)
     project.commit("a long training")
-    process = start(project, sys.executable, "-m", "kiln.commands.search", "train.lr=0.001..0.01", "--trials", "1")
+    process = start(project, sys.executable, "-m", "kiln", "search", "train.lr=0.001..0.01", "--trials", "1")
     wait_for(lambda: any("stages.train" in part for one in stages_in(project.folder) for part in one.cmdline()))
     time.sleep(5)  # so that it trains
     process.send_signal(signal.SIGTERM)
@@ -161,6 +177,7 @@ def test_a_search_that_is_asked_to_stop_leaves_git_on_its_branch(trained, tmp_pa
     assert project.run("git", "for-each-ref", *left).stdout == ""
 
 
+@pytest.mark.full
 def test_a_killed_benchmark_takes_its_stage_with_it(project):
     bench = start(project, sys.executable, "tests/bench/recipe.py")
     wait_for(lambda: list(project.folder.glob("tests/bench/scratch/*/data/.clean.lock")))  # clean runs, for seconds

@@ -6,9 +6,9 @@ import subprocess
 import sys
 
 import pytest
-from cases import ALL
-from conftest import STAGES, Project
-from processes import contents
+from makers.effort import ALL, full
+from makers.processes import contents
+from makers.projects import STAGES, Project
 
 FOLDERS = dict(zip(STAGES, ("raw", "clean", "augmented", "normalized", "model", "evaluation"), strict=False))
 OWN_MOUNTS = ("unshare", "--mount", "--map-root-user")
@@ -47,9 +47,9 @@ exit $code
 
 
 @pytest.fixture
-def copy(trained, tmp_path):
+def copy(small, tmp_path):
     """A copy of the reproduced project without DVC's cache."""
-    return Project.at(shutil.copytree(trained.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("cache")))
+    return Project.at(shutil.copytree(small.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("cache")))
 
 
 def run_with_little_room(project, stage: str, free_kb: int, then: str = ":") -> subprocess.CompletedProcess:
@@ -79,14 +79,14 @@ def outputs(project) -> dict[str, str]:
 
 
 @needs_mounts
-@pytest.mark.parametrize("stage", STAGES if ALL else ["clean", "train"])
+@pytest.mark.parametrize("stage", STAGES if ALL else ["clean", *full("train")])
 def test_a_full_disk_is_one_sentence_and_the_old_output_stays(copy, stage):
     sentence = told(run_with_little_room(copy, stage, free_kb=4), stage)
     assert re.search("the disk is full: free some space|but its disk has only .* MB left: free some space", sentence)
 
 
 @needs_mounts
-@pytest.mark.parametrize("stage", ["clean", "train", "report"] if ALL else ["report"])
+@pytest.mark.parametrize("stage", ["clean", "train", "report"] if ALL else full("report"))
 def test_a_read_only_folder_is_one_sentence(copy, stage):
     where = "metrics" if stage == "report" else "data"
     done = run_with_little_room(copy, stage, 99999, then=f"mount -o remount,bind,ro {where}")
@@ -128,6 +128,7 @@ entry.run(main, "{stage}", module.OUTPUT)
     assert "out of memory: use smaller images or batches, or a larger machine" in told(done, stage)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("megabytes", [1, 10, 100] if ALL else [100])
 def test_out_of_memory_within_tensorflow_ends_in_a_sentence(copy, megabytes):
     # Not before it has all its threads: it may wait for ever for one that the limit keeps it from starting.
@@ -137,14 +138,15 @@ from pathlib import Path
 import numpy as np
 from stages import train
 from kiln.core import entry
-step = train.Run._train_step
+from kiln.training import loop
+step = loop.Run._train_step
 def starved(run, *batch):
     if run.step == 2:
         batch = [np.repeat(part, 1000, axis=0) for part in batch]
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + {megabytes}_000_000,) * 2)
     step(run, *batch)
-train.Run._train_step = starved
+loop.Run._train_step = starved
 entry.run(train.main, "train", train.OUTPUT)
 """
     before = contents(copy.folder / "data/model")

@@ -5,7 +5,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from conftest import ROOT
+from makers.projects import ROOT
 
 from kiln.networks import backend
 
@@ -109,24 +109,25 @@ def test_pytorch_is_asked_for_the_same_bits(monkeypatch, chosen, asked):
 STEP_BY_STEP = """
 import numpy as np
 import tensorflow
-from test_models import NONE, classifier, smallest
-from test_optimization import settings
-from kiln.networks import models
-from kiln.training import optimization
+from makers.networks import NONE, classifier, smallest
+from makers.settings import settings
+from kiln.networks import prediction
+from kiln.training import losses, optimizers
 tensorflow.config.experimental.enable_op_determinism()
 for name in ("fast_cnn", "vit", "applications/MobileNet"):
     made = classifier(name, (32, 32, 3), 4, NONE, dropout=0.3, **({} if "/" in name else smallest(name)))
-    trainee = models.logits_of(made)
-    trainee.compile(optimization.optimizer(settings(optimizer="muon"), trainee), optimization.cross_entropy)
+    trainee = prediction.logits_of(made)
+    trainee.compile(optimizers.build_optimizer(settings(optimizer="muon"), trainee), losses.cross_entropy)
     pixels = np.zeros((4, 32, 32, 3), np.uint8)
     trainee.train_on_batch(pixels, np.eye(4, dtype=np.float32), np.ones(4, np.float32))
-    assert models.probabilities(made, pixels).shape == (4, 4)
+    assert prediction.probabilities(made, pixels).shape == (4, 4)
 """
 
 
+@pytest.mark.full
 def test_networks_train_where_operations_must_be_deterministic():
     """On a CPU: what lacks a seed is refused here too; what lacks a kernel on a GPU cannot be seen."""
-    paths = f"{ROOT / 'tests'}{os.pathsep}{ROOT}"
+    paths = os.pathsep.join(str(ROOT / name) for name in ("", "tests", "tests/networks", "tests/training"))
     command = [sys.executable, "-c", STEP_BY_STEP]
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from conftest import noise
-from test_models import NONE, classifier
+from makers.images import noise
+from makers.networks import NONE, classifier
 
 from kiln.networks import prediction
 from kiln.networks.backend import keras

@@ -4,7 +4,7 @@ from itertools import pairwise
 from typing import Annotated
 
 import pytest
-from conftest import ROOT
+from makers.projects import ROOT
 from pydantic import Field, TypeAdapter
 from ruamel.yaml import YAML
 

@@ -3,9 +3,9 @@ import shutil
 
 import pytest
 from click.testing import CliRunner
-from conftest import ROOT
 from dvc.utils.hydra import apply_overrides
 from dvc.utils.serialize import modify_yaml
+from makers.projects import ROOT
 from ruamel.yaml import YAML
 
 from kiln import params

@@ -3,7 +3,7 @@ import json
 import re
 
 import pytest
-from conftest import ROOT
+from makers.projects import ROOT
 from ruamel.yaml import YAML
 
 from kiln.params import recipes
@@ -74,9 +74,9 @@ def test_a_recipe_of_other_params_code_or_corrections_starts_anew(cut_off, tmp_p
     assert (tmp_path / "scratch/tries").read_text() == "cleantrain"
 
 
-def test_the_readmes_tables_are_those_of_the_results(bench):
+def test_the_tables_of_benchmarks_are_those_of_the_results(bench):
     _, tables = bench
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "docs/benchmarks.md").read_text()
     assert tables.filled(text) == text
     damaged = re.sub(r"(\| )\d\d\.\d\d %", r"\g<1>99.99 %", text)
     assert damaged != text

@@ -1,12 +1,14 @@
 """Experiments in daily use: a queue with a grid, compared, kept as a branch."""
 
 import json
-import shutil
 import time
 
 import pytest
-from conftest import Project, write_photos
+from makers.images import write_photos
+from makers.projects import Project
 from ruamel.yaml import YAML
+
+pytestmark = pytest.mark.full  # a queue of five experiments
 
 MINE = '''"""A network of one's own."""
 from kiln.networks.parts import head, layers, model
@@ -20,7 +22,7 @@ def mine(inputs, classes, how):
 
 def add_a_network(project: Project) -> None:
     (project.folder / "kiln/networks/mine.py").write_text(MINE)
-    models = project.folder / "kiln/networks/models.py"
+    models = project.folder / "kiln/networks/registry.py"
     text = models.read_text().replace(
         "import applications, classic, fast,", "import applications, classic, fast, mine,"
     )
@@ -47,18 +49,15 @@ def wait_for_the_queue(project: Project) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def queued(trained, tmp_path_factory):
+def queued(small, tmp_path_factory):
     """A project whose queue has run: a grid, and a new network and new photos before and after `git add`."""
-    folder = tmp_path_factory.mktemp("queued")
-    shutil.copytree(trained.folder, folder, dirs_exist_ok=True)
-    project = Project.at(folder)
-    project.set(evaluate__robustness_samples=0, evaluate__mistakes=0, evaluate__resamples=100)
-    project.commit("quick")
+    project = small.copy(tmp_path_factory.mktemp("queued") / "project")
+    folder = project.folder
     queue(project, "grid", "train.lr=0.001,0.01", "train.epochs=1")
     add_a_network(project)
     write_photos(folder / "photos", per_class=8)
     network = ("train.model.name=mine", "train.epochs=1")
-    photos = ("fetch.source.name=images", "fetch.path=photos", "train.batch_size=8")
+    photos = ("fetch.source.name=images", "fetch.path=photos", "fetch.limit=0", "train.batch_size=8")
     queue(project, "network-unknown", *network)
     queue(project, "photos-unknown", *photos)
     project.run("git", "add", "stages", "photos")
@@ -114,4 +113,4 @@ def test_an_experiment_becomes_a_branch(queued, tmp_path):
     queued.run("git", "clone", "-q", "-b", "better-lr", queued.folder, tmp_path / "clone")
     clone = Project.at(tmp_path / "clone")
     assert "| train.lr | 0.002 | 0.01 |" in " ".join(clone.dvc("params", "diff", "origin/main", "--md").stdout.split())
-    assert "train.lr" in clone.stage("compare", "origin/main", check=False).stdout
+    assert "train.lr" in clone.kiln("compare", "origin/main", check=False).stdout

@@ -5,7 +5,7 @@ import re
 import shutil
 
 import pytest
-from conftest import ROOT, Project
+from makers.projects import ROOT, Project
 from ruamel.yaml import YAML
 
 SCRATCH = "\n# an hour of work\n"
@@ -18,24 +18,12 @@ def recipe(heading: str) -> list[list[str]]:
     return [[re.split(r"\s+# ", line)[0] for line in block.splitlines()] for block in blocks]
 
 
-@pytest.fixture(scope="module")
-def quick(trained, tmp_path_factory):
-    """A reproduced and committed project whose last stages take seconds."""
-    folder = tmp_path_factory.mktemp("recovery") / "project"
-    shutil.copytree(trained.folder, folder, symlinks=True)
-    project = Project.at(folder)
-    project.set(evaluate__robustness_samples=0, evaluate__mistakes=0, evaluate__resamples=100)
-    project.dvc("repro", "-q")
-    project.commit("quick")
-    return project
-
-
 @pytest.fixture
-def project(quick, tmp_path):
-    shutil.copytree(quick.folder, tmp_path / "project", symlinks=True)
-    return Project.at(tmp_path / "project")
+def project(small, tmp_path):
+    return small.copy(tmp_path / "project")
 
 
+@pytest.mark.full
 def test_a_merge_conflict_in_the_results_is_resolved_by_reproducing(project):
     project.run("git", "switch", "-q", "-c", "theirs")
     project.set(evaluate__image__flip=True)
@@ -73,8 +61,9 @@ def test_an_experiment_changes_one_line_and_gives_the_bytes_of_an_edit_by_hand(p
     assert (project.folder / "metrics/report.html").read_bytes() == report
 
 
+@pytest.mark.full
 def test_edits_that_apply_undid_come_back(project):
-    code, params_ = project.folder / "kiln/networks/models.py", project.folder / "params.yaml"
+    code, params_ = project.folder / "kiln/networks/registry.py", project.folder / "params.yaml"
     project.dvc("exp", "run", "-q", "-n", "one", "-S", "report.title=One")
     project.run("git", "checkout", "-q", ".")
     edited = code.read_text() + SCRATCH
@@ -83,7 +72,7 @@ def test_edits_that_apply_undid_come_back(project):
     code.write_text(edited)
     project.dvc("exp", "apply", "-q", "one")
     assert code.read_text() != edited  # why the recipe is needed
-    assert "kiln/networks/models.py" in project.run("sh", "-c", look).stdout
+    assert "kiln/networks/registry.py" in project.run("sh", "-c", look).stdout
     project.run("sh", "-c", back)
     assert code.read_text() == edited and "title: One " in params_.read_text()
 
@@ -101,15 +90,16 @@ def test_edits_that_apply_undid_come_back(project):
     assert (code.read_text(), params_.read_text()) == (edited, before)
     assert (project.folder / "stages/new.py").read_text() == "new"
     changed = project.run("git", "status", "--porcelain").stdout.split("\n")
-    assert changed == [" M params.yaml", " M kiln/networks/models.py", "?? stages/new.py", ""]
+    assert changed == [" M params.yaml", " M kiln/networks/registry.py", "?? stages/new.py", ""]
 
     # Twice in a row, so that the reference names other edits.
     project.dvc("exp", "apply", "-q", "one")
     project.dvc("exp", "apply", "-q", "one")
     lost = [line.split()[0] for line in project.run("sh", "-c", find).stdout.splitlines() if "dvc-exp-apply" in line]
-    assert any(SCRATCH in project.run("git", "show", f"{one}:kiln/networks/models.py").stdout for one in lost)
+    assert any(SCRATCH in project.run("git", "show", f"{one}:kiln/networks/registry.py").stdout for one in lost)
 
 
+@pytest.mark.full
 def test_a_model_of_another_version(project, tmp_path):
     project.dvc("remote", "add", "-q", "-d", "store", str(tmp_path / "store"))
     project.commit("remote")

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from conftest import STAGES, Project
+from makers.projects import STAGES, Project
 from ruamel.yaml import YAML
 
 from kiln.core import download, files
@@ -86,10 +86,9 @@ def server():
 
 
 @pytest.fixture
-def sharing(trained, server, tmp_path):
+def sharing(small, server, tmp_path):
     """A reproduced project whose remote is the server."""
-    shutil.copytree(trained.folder, tmp_path / "project")
-    project = Project.at(tmp_path / "project")
+    project = small.copy(tmp_path / "project")
     project.dvc("remote", "add", "-d", "store", f"http://127.0.0.1:{server.server_port}/kiln")
     project.dvc("remote", "modify", "store", "method", "PUT")
     project.commit("a remote")
@@ -123,6 +122,7 @@ def test_push_and_pull_through_a_server(sharing, server, tmp_path):
     assert "Running stage" not in planned
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("fault", ["500", "drop"])
 def test_a_failed_push_says_so_and_the_next_completes(sharing, server, fault):
     server.fault = {"PUT": fault}
@@ -135,6 +135,7 @@ def test_a_failed_push_says_so_and_the_next_completes(sharing, server, fault):
     assert "up to date" in sharing.dvc("push").stdout
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("fault", ["500", "drop"])
 def test_a_failed_pull_says_so_and_the_next_completes(sharing, server, fault, tmp_path):
     sharing.dvc("push")
@@ -189,11 +190,11 @@ def ssh(tmp_path):
         process.wait()
 
 
+@pytest.mark.full
 @needs_sshd
-def test_push_and_pull_through_ssh(trained, ssh, tmp_path):
+def test_push_and_pull_through_ssh(small, ssh, tmp_path):
     port, key = ssh
-    shutil.copytree(trained.folder, tmp_path / "project")
-    project, store = Project.at(tmp_path / "project"), tmp_path / "store"
+    project, store = small.copy(tmp_path / "project"), tmp_path / "store"
     project.dvc("remote", "add", "-d", "store", f"ssh://{getpass.getuser()}@127.0.0.1:{port}{store}")
     project.commit("a remote")
     refused = project.dvc("push", check=False)  # without the key
@@ -210,6 +211,7 @@ def test_push_and_pull_through_ssh(trained, ssh, tmp_path):
         assert (clone.folder / path).read_bytes() == (project.folder / path).read_bytes()
 
 
+@pytest.mark.full
 @needs_sshd
 def test_fetch_through_ssh(ssh, tmp_path, monkeypatch):
     port, key = ssh

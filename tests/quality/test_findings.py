@@ -1,6 +1,6 @@
 import numpy as np
 import pandas as pd
-from conftest import noise
+from makers.images import noise
 
 from kiln.quality import findings
 

@@ -3,7 +3,8 @@ import tracemalloc
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
+from makers.effort import full
+from makers.projects import ROOT
 
 from kiln import params
 from kiln.quality import labels
@@ -57,17 +58,19 @@ def test_planted_label_errors_rank_first():
     ("sizes", "noise"),
     [
         ([100] * 10, 1),
-        ([100] * 10, 4),
         ([100] * 10, 30),
-        ([25] * 100, 3),
-        ([25] * 100, 30),
-        ([4] * 1000, 1.5),
-        ([4] * 1000, 2.5),
         ([1800, 180], 30),
         ([1300, 320, 140, 80, 50, 35, 25, 20, 15, 12], 4),
-        ([1300, 320, 140, 80, 50, 35, 25, 20, 15, 12], 30),
-        (np.maximum(400 // np.arange(1, 101), 5), 3),
-        (np.maximum(400 // np.arange(1, 101), 5), 30),
+        *full(
+            ([100] * 10, 4),
+            ([25] * 100, 3),
+            ([25] * 100, 30),
+            ([4] * 1000, 1.5),
+            ([4] * 1000, 2.5),
+            ([1300, 320, 140, 80, 50, 35, 25, 20, 15, 12], 30),
+            (np.maximum(400 // np.arange(1, 101), 5), 3),
+            (np.maximum(400 // np.arange(1, 101), 5), 30),
+        ),
     ],
 )
 def test_where_no_label_is_wrong_few_are_flagged(sizes, noise):
@@ -77,7 +80,7 @@ def test_where_no_label_is_wrong_few_are_flagged(sizes, noise):
     assert (far > PARAMS.max_isolation).mean() <= 0.02
 
 
-@pytest.mark.parametrize(("classes", "size", "noise"), [(10, 100, 2), (100, 25, 1.5), (1000, 4, 0.6)])
+@pytest.mark.parametrize(("classes", "size", "noise"), [(10, 100, 2), *full((100, 25, 1.5), (1000, 4, 0.6))])
 def test_planted_errors_are_found_among_many_classes(classes, size, noise):
     points, truth = drawn([size] * classes, noise)
     given, wrong = planted(truth, 0.05)

@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from makers.effort import examples
 
 from kiln.core.components import components
 from kiln.core.errors import UserError
-from kiln.quality import splits
+from kiln.quality import balance, splits
 from kiln.store import dataset
 
 NO_PAIRS = pd.DataFrame({"first": [], "second": []}, dtype=int)
@@ -178,7 +179,7 @@ def test_further_groups_of_mixed_labels_move_few():
 UNIT = st.dictionaries(st.sampled_from("abc"), st.sampled_from([1, 2, 5, 30]), min_size=1)
 
 
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=examples(100), derandomize=True)
 @given(st.lists(UNIT, min_size=1, max_size=6), st.integers(0, 9), st.randoms(use_true_random=False))
 def test_the_draw_is_as_good_as_the_best_of_all(units, seed, order):
     """All ways to divide a few units: none has fewer classes absent, none brings their shares much nearer."""
@@ -209,7 +210,7 @@ def test_the_draw_is_as_good_as_the_best_of_all(units, seed, order):
     assert worst(mine) <= worst(images[equal]).min() + 0.35
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(100))
 @given(
     st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from([None, "p", "q", "r"])), min_size=1, max_size=60),
     st.integers(0, 9),
@@ -236,24 +237,24 @@ def test_no_group_straddles_and_every_image_has_one_place(rows, seed):
 )
 def test_splits_that_cannot_serve_are_refused(counts, says):
     with pytest.raises(UserError, match=says):
-        splits.check(pd.DataFrame(counts, columns=dataset.SPLITS))
+        balance.check_counts(pd.DataFrame(counts, columns=dataset.SPLITS))
 
 
 def test_who_made_each_split():
     assert splits.drawn(pd.Series([None, "train"]), 0.2, 0.1) == {"test": 0.2, "validation": 0.1}
     assert splits.drawn(pd.Series(["test", None]), 0.2, 0.1) == {"validation": 0.1}
-    assert splits.makers(["test", "validation"]) == {
+    assert balance.describe_makers(["test", "validation"]) == {
         "train": "what Kiln did not draw",
         "validation": "drawn by Kiln from train",
         "test": "drawn by Kiln from all images",
     }
-    assert splits.makers(["validation"]) == {
+    assert balance.describe_makers(["validation"]) == {
         "train": "given by the source, less what Kiln drew",
         "validation": "drawn by Kiln from train",
         "test": "given by the source",
     }
-    assert splits.makers(["test"])["test"] == "drawn by Kiln from train"
-    assert set(splits.makers([]).values()) == {"given by the source"}
+    assert balance.describe_makers(["test"])["test"] == "drawn by Kiln from train"
+    assert set(balance.describe_makers([]).values()) == {"given by the source"}
 
 
 def uneven(counts: dict[str, list[int]], size: int, drawn: dict[str, float]) -> list[tuple]:
@@ -265,7 +266,7 @@ def uneven(counts: dict[str, list[int]], size: int, drawn: dict[str, float]) -> 
         for image in range(images)
     ]
     facts = pd.DataFrame(rows, columns=["label", "split", "unit"])
-    return [tuple(about.values()) for about in splits.uneven(facts, facts["unit"], drawn)]
+    return [tuple(about.values()) for about in balance.list_uneven(facts, facts["unit"], drawn)]
 
 
 BOTH = {"test": 0.2, "validation": 0.1}
@@ -298,15 +299,15 @@ def test_what_is_told_is_short():
     names = ("split", "class", "images", "expected")
     found = [dict(zip(names, ("test", f"c{number}", 0, 1.5), strict=True)) for number in range(1005)]
     found += [dict(zip(names, ("validation", "a", 16, 10.0), strict=True))]
-    assert splits.told(found) == [
+    assert balance.describe_uneven(found) == [
         "far off their share of validation: a (16, expected 10.0)",
         "no test image of c0, c1, c2 and 1,002 more classes",
     ]
-    assert splits.told(found[:4]) == ["no test image of c0, c1, c2 and 1 more class"]
-    assert splits.told([]) == []
+    assert balance.describe_uneven(found[:4]) == ["no test image of c0, c1, c2 and 1 more class"]
+    assert balance.describe_uneven([]) == []
 
 
 def test_a_split_is_worth_its_independent_images():
     split = pd.Series(["train"] * 4 + ["test"] * 6)
     unit = pd.Series(["a", "b", "c", "d", *"eeeffg"])
-    assert splits.effective(split, unit) == {"test": round(36 / 14, 1), "train": 4.0}
+    assert balance.count_effective(split, unit) == {"test": round(36 / 14, 1), "train": 4.0}

@@ -8,19 +8,21 @@ import subprocess
 
 import pandas as pd
 import pytest
-from conftest import ROOT, Project
-from test_compare import hostile
+from makers.comparisons import hostile
+from makers.projects import ROOT
 
-from kiln.commands import compare
 from kiln.core import files
-from stages import report
+from kiln.reporting import publication, verdict
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 AXE = ROOT / ".axe/axe.min.js"
 POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
 SERIOUS = ("serious", "critical")
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
+pytestmark = [
+    pytest.mark.full,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium"),
+]
 
 
 def asked(page: str, script: str, folder, width: int = 1280, dark: bool = False):
@@ -43,7 +45,7 @@ def asked(page: str, script: str, folder, width: int = 1280, dark: bool = False)
 def pages(trained):
     return {
         "report": (trained.folder / "metrics/report.html").read_text(),
-        "comparison": compare.side_by_side(hostile()),
+        "comparison": verdict.side_by_side(hostile()),
     }
 
 
@@ -87,13 +89,12 @@ def test_a_printed_page_shows_what_is_folded(pages, tmp_path):
 
 
 def test_the_page_of_dvc_plots_runs_nothing_from_class_names(trained, tmp_path):
-    shutil.copytree(trained.folder, tmp_path / "project")
-    project = Project.at(tmp_path / "project")
+    project = trained.copy(tmp_path / "project")
     path = project.folder / "metrics/plots/per_class.csv"
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     table.loc[0, "class"] = "</script><script>document.documentElement.lang = 'run'</script>"
     table.loc[1, "class"] = "<img src=x onerror=\"document.documentElement.lang = 'run'\">"
-    files.write_csv(path, report.plotted(table))
+    files.write_csv(path, publication.prepare_plot_table(table))
     project.dvc("plots", "show")
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
     page = (project.folder / "dvc_plots/index.html").as_uri()

@@ -3,30 +3,33 @@
 import html
 import re
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
+from makers.evidence import UNEVEN, some_evidence
+from makers.pages import EVIL
+from makers.projects import ROOT
+from ruamel.yaml import YAML
 
 from kiln import params
-from kiln.core import figures
-from kiln.evaluation import calibration, curves, slices
+from kiln.evaluation import calibration, curves, metrics, scoring, slices
 from kiln.quality import findings
-from kiln.reporting import card, page, sections
-from stages import evaluate
+from kiln.reporting import card, charts, rendering, sections
+from kiln.reporting.evidence import Evidence
 
 CLASSES = ["a", "b", "c"]
 
 
-def made(labels, predictions, units=None, confidence: float = 0.9, **changes) -> sections.Evidence:
+def make_evidence(labels, predictions, units=None, confidence: float = 0.9, **changes) -> Evidence:
     """Evidence of a test split of these labels and predictions; ``changes`` replace parts of it."""
     labels, predictions = np.array(labels), np.array(predictions)
     count, classes = len(labels), len(CLASSES)
     probabilities = np.full((count, classes), (1 - confidence) / (classes - 1), np.float32)
     probabilities[np.arange(count), predictions] = confidence
     units = np.arange(count) if units is None else np.array(units)
-    test, table = evaluate.score(labels, probabilities, CLASSES, 200, 0, units)
+    test, table = scoring.score(labels, probabilities, CLASSES, 200, 0, units)
     seen = {"labels": labels, "units": units, "probabilities": probabilities}
     seen["logits"] = calibration.logarithms(probabilities)
     right = predictions == labels
@@ -40,10 +43,10 @@ def made(labels, predictions, units=None, confidence: float = 0.9, **changes) ->
         for row in np.flatnonzero(~right)
     ]
     columns = ["id", "label", "prediction", "probability", "image", "occlusion", "grad_cam", "neighbours"]
-    train = {name: test[name] for name in ("images", *figures.FIGURES) if name in test}
+    train = {name: test[name] for name in ("images", *metrics.SPLIT_METRICS) if name in test}
     robust = [("none", "none", *([right.mean()] * 3)), ("noise", "medium", *([right.mean()] * 3))]
     parts = {
-        "settings": params.load(ROOT / "params.yaml"),
+        "settings": params.Params.model_validate(YAML(typ="safe").load(ROOT / "params.yaml")),
         "params_text": "",
         "fetch": {"images": 1, "skipped": {}, "notes": {}},
         "clean": {
@@ -79,11 +82,11 @@ def made(labels, predictions, units=None, confidence: float = 0.9, **changes) ->
             "train": train,
             "validation": train,
             "test": test,
-            "test_calibrated": evaluate.calibrated(seen, seen),
+            "test_calibrated": scoring.score_calibrated(seen, seen),
             "robustness": {"images": count, "none": right.mean(), "mean": right.mean()},
         },
         "per_class": table.astype(object).where(table.notna(), ""),
-        "confusion": evaluate.confusion_table(labels, predictions, CLASSES),
+        "confusion": scoring.confusion_table(labels, predictions, CLASSES),
         "exhibits": pd.DataFrame(shown, columns=columns),
         "reliability": curves.reliability(labels, probabilities),
         "slices": slices.table(facts, right, units),
@@ -92,29 +95,34 @@ def made(labels, predictions, units=None, confidence: float = 0.9, **changes) ->
     }  # fmt: skip
     for name in ("support", "precision", "recall", "f1"):
         parts["per_class"][name] = table[name]
-    return sections.Evidence(**{**parts, **changes})
+    return Evidence(**{**parts, **changes})
 
 
-def told(part: str) -> str:
+def read(html_: str) -> str:
     """The text of a piece of HTML."""
-    return " ".join(html.unescape(re.sub("<[^>]+>", " ", part)).split())
+    return " ".join(html.unescape(re.sub("<[^>]+>", " ", html_)).split())
 
 
-NAMES = ("answer", "data", "found", "augmented", "learning", "metrics", "calibration", "confused", "per_class")
-NAMES += ("slices", "robustness", "mistakes", "right", "card")
+def show(name: str, evidence: Evidence) -> str:
+    """The text of a section."""
+    return read(rendering.fill_html(name, getattr(sections, name)(evidence)))
 
 
-def everything(evidence: sections.Evidence) -> str:
-    return told("".join(getattr(sections, name)(evidence) for name in NAMES))
+def everything(evidence: Evidence) -> str:
+    return " ".join(show(name, evidence) for name in NAMES)
 
 
-RIGHT = made([0, 1, 2] * 20, [0, 1, 2] * 20)
-BY_CLASS = made([0] * 10 + [1] * 10 + [2] * 5, [0] * 10 + [0] * 10 + [2] * 5)
-EMPTY = made([0] * 10 + [1] * 10, [0] * 9 + [1] * 11)
-ONE = made([0, 1], [0, 0])
+NAMES = ("summary", "data", "findings", "augmentation", "learning", "metrics", "calibration", "confusion", "classes")
+NAMES += ("slices", "robustness", "mistakes", "successes", "card")
 
 
-LONE, LOST, WRONG = made([0], [0]), made([0], [1]), made([0, 1, 2] * 4, [1, 2, 0] * 4)
+RIGHT = make_evidence([0, 1, 2] * 20, [0, 1, 2] * 20)
+BY_CLASS = make_evidence([0] * 10 + [1] * 10 + [2] * 5, [0] * 10 + [0] * 10 + [2] * 5)
+EMPTY = make_evidence([0] * 10 + [1] * 10, [0] * 9 + [1] * 11)
+ONE = make_evidence([0, 1], [0, 0])
+
+
+LONE, LOST, WRONG = make_evidence([0], [0]), make_evidence([0], [1]), make_evidence([0, 1, 2] * 4, [1, 2, 0] * 4)
 
 
 @pytest.mark.parametrize("evidence", [RIGHT, BY_CLASS, EMPTY, ONE, LONE, LOST, WRONG])
@@ -133,16 +141,17 @@ def test_nothing_is_said_in_a_wrong_number_or_with_a_range_of_no_width(evidence)
 def test_names_of_classes_come_out_of_every_section_and_of_the_card_as_they_are(monkeypatch):
     names = ['bird\'s nest & "co"', "<img src=x onerror=alert(1)>", "a|b_*`c`"]
     monkeypatch.setattr(sys.modules[__name__], "CLASSES", names)
-    evidence = made([0, 1, 2] * 4, [1, 2, 0] * 4)
-    page_, card_ = "".join(getattr(sections, name)(evidence) for name in NAMES), card.as_markdown(evidence)
+    evidence = make_evidence([0, 1, 2] * 4, [1, 2, 0] * 4)
+    page_ = "".join(rendering.fill_html(name, getattr(sections, name)(evidence)) for name in NAMES)
+    card_ = rendering.fill_markdown("card", card.gather(evidence))
     assert "<img src=x" not in page_ + card_
     for name in names:
-        assert told(page_).count(name) > 10
+        assert read(page_).count(name) > 10
         assert html.unescape(card_).count(name) == 2  # among the classes, and among the weakest
 
 
 def test_recalls_of_0_and_1_alone_are_no_certainty():
-    text = told(sections.answer(BY_CLASS))
+    text = show("summary", BY_CLASS)
     assert "it gets 10 wrong" in text
     tile = re.search(r"Test recall \(macro\) 66.7% 95 % interval ([\d.]+)% to ([\d.]+)%", text)
     assert float(tile[1]) < 60 and float(tile[2]) > 70
@@ -150,152 +159,162 @@ def test_recalls_of_0_and_1_alone_are_no_certainty():
 
 
 def test_all_right_is_no_certainty_either():
-    text = told(sections.answer(RIGHT))
+    text = show("summary", RIGHT)
     assert "it gets none wrong; it finds every test image of every class" in text
     assert text.count("100% 95 % interval 9") == 3  # 94 to 100 %, and the like
-    assert "No mistakes: all 60 test images are right." in told(sections.confused(RIGHT))
-    assert told(sections.mistakes(RIGHT)) == "Surest mistakes None: all 60 test images are right."
-    text = told(sections.card(RIGHT))
+    assert "No mistakes: all 60 test images are right." in show("confusion", RIGHT)
+    assert show("mistakes", RIGHT) == "Surest mistakes None: all 60 test images are right."
+    text = show("card", RIGHT)
     assert "no class is known to be weak" in text and "weakest classes" not in text
 
 
 def test_mistakes_that_are_not_shown_are_not_said_to_be_none():
-    text = told(sections.mistakes(made([0, 1], [0, 0], exhibits=ONE.exhibits.head(0))))
+    text = show("mistakes", make_evidence([0, 1], [0, 0], exhibits=ONE.exhibits.head(0)))
     assert "None" not in text and "Not shown: evaluate.mistakes is 0" in text
 
 
 def test_a_class_without_test_images_is_named():
-    assert "; 1 class has no test image" in told(sections.answer(EMPTY))
-    assert "Nothing is known of 1 class without a test image: c." in told(sections.card(EMPTY))
-    assert "no image" in told(sections.per_class(EMPTY)) and "no test image" in told(sections.per_class(EMPTY))
-    assert "none predicted as it" in told(sections.per_class(BY_CLASS))
+    assert "; 1 class has no test image" in show("summary", EMPTY)
+    assert "Nothing is known about 1 class without a test image: c." in show("card", EMPTY)
+    assert "no image" in show("classes", EMPTY) and "no test image" in show("classes", EMPTY)
+    assert "none predicted as it" in show("classes", BY_CLASS)
 
 
 def test_nothing_is_said_of_every_class_where_some_have_no_test_image():
     for evidence, said in ((LONE, "it finds every test image of every class"), (LOST, "it finds 0.0% of every class")):
-        assert f"{said} that has some; 2 classes have no test image." in told(sections.answer(evidence))
-    assert "that has some" not in told(sections.answer(RIGHT)) + told(sections.answer(WRONG))
-    text = told(sections.card(LONE))
+        assert f"{said} that has some; 2 classes have no test image." in show("summary", evidence)
+    assert "that has some" not in show("summary", RIGHT) + show("summary", WRONG)
+    text = show("card", LONE)
     assert "Every test image is found, so no class is known" in text and "of every class" not in text
 
 
 def test_one_image_rules_no_temperature_out():
-    assert "95 % interval any at all" in told(sections.calibration(LONE))
+    assert "95 % interval any at all" in show("calibration", LONE)
 
 
 def test_where_no_copy_was_found_none_is_counted():
     clean = {**RIGHT.clean, "leaks": 0, "corrected": 0}
-    text = told(sections.found(made([0, 1], [0, 1], clean=clean)))
+    text = show("findings", make_evidence([0, 1], [0, 1], clean=clean))
     assert "No copy of a given test or validation image was found" in text and "0 found" not in text
     assert "The worst of each" not in text  # there is no picture
 
 
-def test_where_nothing_is_flagged_copies_that_stay_are_told_still():
+def test_where_nothing_is_flagged_copies_that_stay_are_still_reported():
     clean = {**RIGHT.clean, "flagged": dict.fromkeys(RIGHT.clean["flagged"], 0), "leaks_kept": 3}
-    text = told(sections.found(made([0, 1], [0, 1], clean=clean)))
+    text = show("findings", make_evidence([0, 1], [0, 1], clean=clean))
     assert "Nothing: no image was set aside and none flagged. Copies of given test" in text
     assert "3 found, 0 set aside" in text and "1 label was corrected" in text
     quiet = {**clean, "leaks": 0, "leaks_kept": 0, "corrected": 0}
-    assert told(sections.found(made([0, 1], [0, 1], clean=quiet))).endswith("none flagged.")
+    assert show("findings", make_evidence([0, 1], [0, 1], clean=quiet)).endswith("none flagged.")
 
 
 def test_accuracy_that_is_the_confidence_is_not_said_to_differ():
-    assert "they are alike in every bin" in page.diagonal([0.5, 0.901], [0.5, 0.899], "t")
-    assert "they differ most at confidence 0.90, accuracy 1.00" in page.diagonal([0.5, 0.9], [0.5, 1.0], "t")
+    assert "they are alike in every bin" in charts.draw_reliability([0.5, 0.901], [0.5, 0.899], "t")["alt"]
+    assert (
+        "they differ most at confidence 0.90, accuracy 1.00"
+        in charts.draw_reliability([0.5, 0.9], [0.5, 1.0], "t")["alt"]
+    )
 
 
-def test_equal_classes_are_not_told_apart():
-    alike = made([0, 1, 2] * 10, ([0, 1, 2] * 9) + [1, 2, 0])
-    assert "it finds 90.0% of every class" in told(sections.answer(alike))
-    two = made([0, 1, 2] * 10, ([0, 1, 2] * 9) + [1, 2, 2])
-    assert "its 2 weakest classes, “a” among them, are found at 90.0%" in told(sections.answer(two))
+def test_equal_classes_are_not_ranked():
+    alike = make_evidence([0, 1, 2] * 10, ([0, 1, 2] * 9) + [1, 2, 0])
+    assert "it finds 90.0% of every class" in show("summary", alike)
+    two = make_evidence([0, 1, 2] * 10, ([0, 1, 2] * 9) + [1, 2, 2])
+    assert "its 2 weakest classes, “a” among them, are found at 90.0%" in show("summary", two)
 
 
 def test_findings_are_counted():
-    assert "made 1 finding on the others: a label" in told(sections.answer(RIGHT))
+    assert "made 1 finding on the others: a label" in show("summary", RIGHT)
     clean = {**RIGHT.clean, "flagged": dict.fromkeys(RIGHT.clean["flagged"], 0)}
-    assert "found nothing to flag" in told(sections.answer(made([0, 1], [0, 1], clean=clean)))
+    assert "found nothing to flag" in show("summary", make_evidence([0, 1], [0, 1], clean=clean))
 
 
 def test_groups_are_said_where_there_are_some():
-    groups = made([0, 1, 2] * 20, [0, 1, 2] * 20, units=np.repeat(np.arange(5), 12))
-    for part in (sections.answer, sections.metrics, sections.card):
-        assert "5 groups of 60 images" in told(part(groups)), part
-    assert "group" not in told(sections.answer(RIGHT)) and "60 images" in told(sections.metrics(RIGHT))
-    assert "resample 5 groups of 60 images" in card.as_markdown(groups)
-    line = evaluate.describe({"test": groups.scores["test"]})
+    groups = make_evidence([0, 1, 2] * 20, [0, 1, 2] * 20, units=np.repeat(np.arange(5), 12))
+    for name in ("summary", "metrics", "card"):
+        assert "5 groups of 60 images" in show(name, groups), name
+    assert "group" not in show("summary", RIGHT) and "60 images" in show("metrics", RIGHT)
+    assert "resample 5 groups of 60 images" in rendering.fill_markdown("card", card.gather(groups))
+    line = scoring.describe({"test": groups.scores["test"]})
     assert line.endswith("by 5 groups of 60 images")
-    low = [float(re.search(r"interval ([\d.]+)%", told(sections.answer(found)))[1]) for found in (groups, RIGHT)]
+    low = [float(re.search(r"interval ([\d.]+)%", show("summary", found))[1]) for found in (groups, RIGHT)]
     assert low[0] < 60 < low[1]
 
 
 def test_a_temperature_within_chance_of_1_is_not_called_too_sure():
-    honest = made([0] * 30, [0] * 27 + [1] * 3, confidence=0.89)
-    assert "neither too sure nor too cautious beyond chance" in told(sections.calibration(honest))
-    assert "neither too sure" in told(sections.card(honest))
-    sure = made([0] * 30, [0] * 20 + [1] * 10, confidence=0.99)
-    assert "surer than it should be" in told(sections.calibration(sure))
-    cautious = made([0] * 90, [0] * 90, confidence=0.6)
-    text = told(sections.calibration(cautious))
+    honest = make_evidence([0] * 30, [0] * 27 + [1] * 3, confidence=0.89)
+    assert "neither too sure nor too cautious beyond chance" in show("calibration", honest)
+    assert "neither too sure" in show("card", honest)
+    sure = make_evidence([0] * 30, [0] * 20 + [1] * 10, confidence=0.99)
+    assert "surer than it should be" in show("calibration", sure)
+    cautious = make_evidence([0] * 90, [0] * 90, confidence=0.6)
+    text = show("calibration", cautious)
     assert "less sure than it could be" in text and "or less" in text
-    hopeless = made([0, 1, 2] * 4, [1, 2, 0] * 4, confidence=0.5)
-    assert "or more" in told(sections.calibration(hopeless))
+    hopeless = make_evidence([0, 1, 2] * 4, [1, 2, 0] * 4, confidence=0.5)
+    assert "or more" in show("calibration", hopeless)
 
 
 def test_a_corruption_that_costs_nothing_hurts_not_most():
-    text = told(sections.answer(RIGHT))
+    text = show("summary", RIGHT)
     assert "hurt" not in text
     table = pd.DataFrame(
         {"corruption": ["none", "noise", "blur"], "strength": ["none", "medium", "medium"], "accuracy": [1, 0.5, 0.5]}
     ).assign(low=[0.9, 0.4, 0.4], high=[1, 0.6, 0.6])
-    text = told(sections.answer(made([0, 1, 2] * 20, [0, 1, 2] * 20, robustness=table)))
+    text = show("summary", make_evidence([0, 1, 2] * 20, [0, 1, 2] * 20, robustness=table))
     assert "noise and blur hurt most: 50.0% right" in text
 
 
-@pytest.mark.parametrize(
-    ("share", "shown"),
-    [
-        (3e-49, "<0.000001%"),
-        (1 - 1e-12, ">99.999999%"),
-        (1, "100%"),
-        (0.99996, "99.996%"),
-        (0.5, "50.0%"),
-        (0, "0.0%"),
-        (0.00001, "0.001%"),
-        (0.9996, "99.96%"),
-    ],
-)
-def test_a_share_is_not_rounded_to_all_or_nothing(share, shown):
-    assert figures.percent(share) == shown
-
-
-def test_numbers_and_ranges_keep_what_tells_them_apart():
-    assert figures.span(0.99951, 0.99954) == "99.951% to 99.954%"
-    assert figures.span(0.5, 0.75) == "50.0% to 75.0%"
-    assert [figures.number(value) for value in (1, 0.5, 0.99999, 0, 1e-6)] == [
-        "1.0000",
-        "0.5000",
-        "0.99999",
-        "0.0000",
-        "1e-06",
-    ]
-    assert [figures.plural(count, "class", "classes") for count in (1, 2, 1000)] == [
-        "1 class",
-        "2 classes",
-        "1,000 classes",
-    ]
-
-
-def test_names_are_listed_as_in_a_sentence():
-    assert [figures.joined(list(names)) for names in ("a", "ab", "abc")] == ["a", "a and b", "a, b and c"]
-
-
 def test_copies_that_stay_across_splits_stand_in_the_first_lines():
-    leaky = made([0, 1, 2], [0, 1, 2])
-    assert "stay in the splits" not in told(sections.answer(leaky))
+    leaky = make_evidence([0, 1, 2], [0, 1, 2])
+    assert "stay in the splits" not in show("summary", leaky)
     leaky.clean["leaks_kept"] = 2
-    text = told(sections.answer(leaky))
+    text = show("summary", leaky)
     assert "2 copies of test or validation images stay in the splits below them" in text and "too good" in text
     leaky.clean["leaks_kept"] = 1
-    assert "1 copy of test or validation images stays" in told(sections.answer(leaky))
-    assert "3 found, 2 set aside" in told(sections.found(leaky))
+    assert "1 copy of test or validation images stays" in show("summary", leaky)
+    assert "3 found, 2 set aside" in show("findings", leaky)
+
+
+def test_the_data_section_says_who_made_the_splits_and_what_they_lack():
+    text = rendering.fill_html("data", sections.data(some_evidence(UNEVEN)))
+    assert "Validation: drawn by Kiln from train. Test: given by the source." in text
+    assert re.search("validation</td><td[^>]*>ill</td><td>0</td>", text) and ">12.1</td>" in text and EVIL not in text
+    assert "Classes that a split lacks" not in show("data", some_evidence())
+
+
+def test_two_proportions_are_compared_as_in_the_textbook():
+    # 60 of 100 and 75 of 150: z = 0.1 / sqrt(0.54 * 0.46 * (1 / 100 + 1 / 150)) = 1.554, two-sided 0.12.
+    assert sections.compare_shares((0.6, 100), (0.5, 150)) == pytest.approx(0.1202, abs=1e-4)
+    assert sections.compare_shares((0.9, 100), (0.9, 50)) == 1
+    assert sections.compare_shares((1.0, 20), (0.8, 20)) == 1  # too few wrong ones to say
+
+
+def test_two_proportions_are_as_often_wrong_as_they_say():
+    generator = np.random.default_rng(0)
+    pairs = generator.binomial([400, 900], 0.85, (4000, 2)) / [400, 900]
+    wrong = np.mean([sections.compare_shares((a, 400), (b, 900)) < 0.05 for a, b in pairs])
+    assert 0.04 < wrong < 0.06
+
+
+def test_validation_and_test_that_differ_by_more_than_chance_are_reported():
+    def said(**changes):
+        found = sections.data(some_evidence(accuracy=(0.95, 0.85), **changes))
+        html_ = " ".join(rendering.fill_html("data", found).split())
+        return re.findall("<p>(Accuracy differs[^<]*)</p>", html_)
+
+    (sentence,) = said()
+    assert sentence.startswith("Accuracy differs between validation, 95.0%, and test, 85.0%, by more than chance (p = ")
+    assert "They were not drawn from the same images" in sentence
+    assert "Both were drawn from the same images" in said(given=None)[0]
+    # As many images, but of a few patients: nothing is claimed.
+    assert said(effective=(60.0, 60.0)) == []
+    assert "Accuracy differs" not in show("data", some_evidence(accuracy=(0.91, 0.90)))
+
+
+@pytest.mark.parametrize("cam", [None, b"png"])
+def test_the_report_says_where_there_is_no_grad_cam(cam):
+    wrong = {"id": "i", "label": "a", "prediction": "b", "probability": 0.9, "image": b"", "occlusion": b""}
+    exhibits = pd.DataFrame([{**wrong, "grad_cam": cam, "neighbours": []}])
+    text = show("mistakes", SimpleNamespace(exhibits=exhibits, scores={"test": {"images": 9, "accuracy": 0.9}}))
+    assert ("There is no Grad-CAM: this network has no feature maps near its end." in text) == (cam is None)
+    assert ("in the last feature maps" in text) == (cam is not None)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from makers.records import IMAGE
 from PIL import Image
 
 from kiln.core.errors import UserError
@@ -52,7 +53,7 @@ def pickled(folder: Path, kind: str) -> None:
 
 
 def read(path: Path, kind: str) -> list[records.Record]:
-    source = cifar.open_source(kind, containers.open_container(path, records.Tally()), path)
+    source = cifar.open_source(kind, containers.open_container(path, records.Tally()), "image", IMAGE, path)
     found = list(source.records(None))
     assert [record[:4] for record in found] == list(source.places())
     assert [record.id for record in source.records({found[1].id})] == [found[1].id]
@@ -78,7 +79,7 @@ def test_the_official_layouts(tmp_path, kind, write, packed):
     assert [record.split for record in found].count("test") == EACH
     assert found[-1].id == f"test/{FILES[kind][last]}/{EACH - 1:05d}"
     assert found[-1].label == names[labels(last, kind)[-1]]
-    (tmp_path / "x.png").write_bytes(found[-1].content)
+    (tmp_path / "x.png").write_bytes(found[-1].contents["image"].bytes)
     assert (np.asarray(Image.open(tmp_path / "x.png")) == pixels(last)[-1].transpose(1, 2, 0)).all()
 
 

@@ -1,10 +1,12 @@
 from pathlib import Path
 
 import pytest
-from conftest import png
+from makers.images import png
+from makers.records import IMAGE
 
+from kiln.core import formats
 from kiln.core.errors import UserError
-from kiln.sources import containers, folders, records, shelf
+from kiln.sources import classnames, folders, listing, records, shelf
 
 CLASSES = ["cats/1.png", "cats/2.PNG", "dogs/1.jpg", "dogs/deep/2.png"]
 SPLITS = ["test/cats/1.png", "test/dogs/1.png", "train/cats/1.png", "train/cats/2.png", "train/dogs/1.png"]
@@ -18,7 +20,7 @@ def listed(names) -> shelf.Shelf:
     return made
 
 
-def contained(files, **fields) -> containers.Container:
+def contained(files, **fields) -> listing.Container:
     """Files by name, or names of files that all are PNG."""
     files = files if isinstance(files, dict) else dict.fromkeys(files, png(0))
     fields.setdefault("empty", [])
@@ -26,13 +28,13 @@ def contained(files, **fields) -> containers.Container:
     def contents(wanted, first=None):
         return ((name, content[:first]) for name, content in files.items() if wanted(name))
 
-    return containers.Container(listed(files), contents, **fields)
+    return listing.Container(listed(files), contents, **fields)
 
 
 def place(files, source=Path("src"), **fields) -> tuple[dict, dict, dict]:
     """Places by name, and what was skipped and noted, by reason."""
     surprises = records.Surprises()
-    places = dict(folders.layout(contained(files, **fields), surprises, source).items())
+    places = dict(folders.layout(contained(files, **fields), IMAGE, surprises, source).items())
     return places, dict(surprises.skipped.counts), surprises.notes.examples
 
 
@@ -187,13 +189,13 @@ def test_a_class_within_a_split_may_be_called_like_one_and_that_is_noted():
 @pytest.mark.parametrize(
     ("names", "says"),
     [
-        ([], ["no image in a class folder"]),
-        (["a.png", "b.png"], ["no image in a class folder (skipped: 2 outside of a class folder (a.png, b.png))"]),
+        ([], ["no file in a class folder"]),
+        (["a.png", "b.png"], ["no file in a class folder (skipped: 2 outside of a class folder (a.png, b.png))"]),
         (["cats/1.png", "cats/2.png"], ["only the class cats"]),
-        (["train/cat.0.jpg", "train/dog.0.jpg"], ["images directly in train, with no class folders", "manifest"]),
-        (["train/1.png", "test/2.png"], ["images directly in test, train"]),
-        (["train/1.png", *under("test", "a", "b")], ["images directly in train"]),
-        (["train/cats/1.png", "test/cats/2.png", "extra/3.png"], ["mix splits and classes", "extra holds images"]),
+        (["train/cat.0.jpg", "train/dog.0.jpg"], ["files directly in train, with no class folders", "manifest"]),
+        (["train/1.png", "test/2.png"], ["files directly in test, train"]),
+        (["train/1.png", *under("test", "a", "b")], ["files directly in train"]),
+        (["train/cats/1.png", "test/cats/2.png", "extra/3.png"], ["mix splits and classes", "extra holds files"]),
         ([*under("train", "a", "b"), *under("more", "a", "b")], ["mix splits and classes", "more holds the folders"]),
         (
             [*under("chest/train", "a", "b"), *under("train", "a", "b"), *under("test", "a", "b")],
@@ -206,11 +208,11 @@ def test_a_class_within_a_split_may_be_called_like_one_and_that_is_noted():
         (["images/1.png", "masks/1.png"], ["images, masks look like images and their masks", "manifest"]),
         (["rgb/1.png", "SegmentationClass/1.png", "ground_truth/1.png"], ["not like classes"]),
         ([*under("train", "images", "labels"), *under("val", "images", "labels")], ["train/images, train/labels look"]),
-        ([*under("train", "images"), *under("val", "images")], ["images directly in train/images, val/images"]),
-        (["set/images/1.png", "labels.csv"], ["images directly in set/images, with no class folders"]),
+        ([*under("train", "images"), *under("val", "images")], ["files directly in train/images, val/images"]),
+        (["set/images/1.png", "labels.csv"], ["files directly in set/images, with no class folders"]),
         (
             [*under("train/train", "a", "b"), *under("train/val", "a", "b"), *under("test", "a", "b")],
-            ["train/train, train/val are called like splits, but lie within the split train"],
+            ["train/train, train/val have the names of splits, but lie within the split train"],
         ),
         ([*under("cats", "train", "test"), *under("dogs", "train", "test"), "dogs/1.png"], ["splits lie within cats"]),
         ([*under("cats", "train", "test", "x"), *under("dogs", "train", "test")], ["so splits lie within cats"]),
@@ -220,8 +222,8 @@ def test_a_class_within_a_split_may_be_called_like_one_and_that_is_noted():
             ["classes may lie on either level", "labelled holds the folder"],
         ),
         ([*under("trainval", "a", "b"), *under("train_val", "a", "b"), *under("test", "a", "b")], ["mix splits"]),
-        ([*under("train_val", "a", "b"), *under("test", "a", "b")], ["its name tells train and validation"]),
-        ([*under("train", "a", "b"), *under("pred", "a", "b")], ["tells none of train, validation and test"]),
+        ([*under("train_val", "a", "b"), *under("test", "a", "b")], ["its name says train and validation"]),
+        ([*under("train", "a", "b"), *under("pred", "a", "b")], ["says none of train, validation and test"]),
         ([*under("images", "train", "val"), *under("masks", "train", "val")], ["images, masks look like images and"]),
         ([*under("cats", "train/x", "test/x"), *under("dogs", "train/x", "test/y")], ["within other folders"]),
         (["\u200b/1.png", "dogs/1.png"], ["has a name of blanks"]),
@@ -295,15 +297,16 @@ def test_only_files_that_tell_nothing_are_looked_into():
     container = contained(["cats/1.png", "cats/2.txt", "cats/3", ".git/4", "dogs/1.jpg"])
     contents = container.contents
     folders.layout(
-        containers.Container(
+        listing.Container(
             container.names,
             lambda wanted, first=None: (looked.append((name, first)) or (name, c) for name, c in contents(wanted)),
             [],
         ),
+        IMAGE,
         records.Surprises(),
         Path("src"),
     )
-    assert looked == [("cats/3", folders.formats.HEAD)]
+    assert looked == [("cats/3", formats.HEAD)]
 
 
 @pytest.mark.parametrize(
@@ -329,7 +332,7 @@ def test_a_class_that_would_vanish_from_the_test_stops_the_stage():
     ("name", "says"),
     [
         ("data/train-0.parquet", "set fetch.source.name to parquet"),
-        ("cats/1.mp4", "take pictures out of the videos"),
+        ("cats/1.mp4", "take images out of the videos"),
         ("train.tfrecord", "take the images out of these"),
     ],
 )
@@ -353,7 +356,7 @@ def test_camera_raws_that_begin_like_tiff_are_not_taken_for_their_preview():
 def test_folders_without_an_image_and_copies_of_classes_are_noted():
     files = [*CLASSES, "scans/1.pdf", "docs/a.txt", "cats/a.txt", ".git/x.txt", *under(".", "cats (1)", "dogs - Copy")]
     notes = place({name: png(0) if name.endswith(("png", "PNG", "jpg")) else b"x" for name in files})[2]
-    assert notes["folder without an image, which makes no class"] == ["docs", "scans"]
+    assert notes["folder without a sample, which is not a class"] == ["docs", "scans"]
     assert notes["class with the name of another's copy"] == ["cats (1)", "dogs - Copy"]
     assert not place([*CLASSES, *under(".", "copy cats", "mice (1)")])[2].get("class with the name of another's copy")
 
@@ -389,17 +392,21 @@ def test_links_to_folders_of_classes_are_named():
 def test_what_looks_odd_is_noted():
     surprises = records.Surprises()
     names = [*CLASSES, "cats/1.PNG", "birds/1.png"]
-    source = folders.open_source(contained(names, empty=["fish"]), surprises, Path("src"))
+    source = folders.open_source(contained(names, empty=["fish"]), "image", IMAGE, surprises, Path("src"))
     assert len(list(source.records(None))) == len(list(source.places())) == 6
     assert surprises.notes.examples == {
-        "class with one image": ["birds"],
+        "class with one sample": ["birds"],
         "empty folder": ["fish"],
         "in a deeper folder, taken for its class": ["dogs/deep/2.png"],
         "name that differs from another only by case or Unicode form": ["cats/1.PNG"],
     }
     surprises = records.Surprises()
     folders.open_source(
-        contained(["cats/e\u0301.png", "cats/\u00e9.png", "dogs/1.png", "dogs/2.png"]), surprises, Path("src")
+        contained(["cats/e\u0301.png", "cats/\u00e9.png", "dogs/1.png", "dogs/2.png"]),
+        "image",
+        IMAGE,
+        surprises,
+        Path("src"),
     )
     assert surprises.notes.examples == {
         "name that differs from another only by case or Unicode form": ["cats/\u00e9.png"]
@@ -429,17 +436,17 @@ def test_classes_of_two_splits_that_look_the_same_are_refused():
 def test_labels_are_tidied_and_that_is_noted():
     places, _, notes = place(["cats /1.png", "cats /2.png", "e\u0301/1.png", "e\u0301/2.png"])
     assert {label for _, label, *_ in places.values()} == {"cats", "\u00e9"}
-    assert notes == {records.TIDIED: ["'cats '", "'e\\u0301'"]}
+    assert notes == {classnames.TIDIED: ["'cats '", "'e\\u0301'"]}
 
 
 def test_only_what_is_wanted_is_read():
     read = []
     container = contained(CLASSES)
     contents = container.contents
-    container = containers.Container(
+    container = listing.Container(
         container.names, lambda wanted: (read.append(name) or (name, c) for name, c in contents(wanted)), []
     )
-    source = folders.open_source(container, records.Surprises(), Path("src"))
+    source = folders.open_source(container, "image", IMAGE, records.Surprises(), Path("src"))
     assert [record.id for record in source.records({"cats/1.png", "dogs/1.jpg"})] == ["cats/1.png", "dogs/1.jpg"]
     assert read == ["cats/1.png", "dogs/1.jpg"]
 

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from kiln.core import formats
+from kiln.modalities.image.formats import READ
 
 
 def encoded(kind: str, mode: str = "RGB", **options) -> bytes:
@@ -67,4 +68,4 @@ def test_a_file_is_known_by_its_first_bytes(content, name):
     "content", [b"\xff\xd8\xff\xe0" + bytes(60), struct.pack("<IiiHH", 40, 9, 9, 1, 24) + bytes(40)]
 )
 def test_what_is_read_is_named_by_one_of_the_names_that_are_read(content):
-    assert formats.sniff(content) in formats.READ
+    assert formats.sniff(content) in READ

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import struct
 import zipfile
 import zlib
@@ -12,11 +13,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import configure, noise, png, whole
+from makers.datasets import whole
+from makers.images import noise, png
+from makers.photographs import things
+from makers.profiles import ADOBE
+from makers.projects import ROOT
+from makers.tiffs import tiff
 from PIL import Image
-from test_copies import things
-from test_decoding import ADOBE
-from test_tiffs import tiff
 
 from kiln.core.errors import UserError
 from kiln.modalities.image import decoding
@@ -47,12 +50,14 @@ def written(folder: Path, files: dict[str, bytes]) -> Path:
     return folder
 
 
-def run(tmp_path, monkeypatch, source: Path, kind: str = "images", column: str = "auto", **fetched: str):
+def run(tmp_path, monkeypatch, source: Path, kind: str = "images", **fetched: str) -> tuple[dict, Counter]:
     """Fetch a source of a kind, with other params of fetch; its summary, and (split, label) of its images."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["stage"])
-    part = {"column": column}
-    configure(tmp_path, fetch__source={"name": kind, **fetched}, fetch__path=str(source), fetch__image=part)
+    text = (ROOT / "params.yaml").read_text()
+    for key, value in {"source": kind, "path": source, **fetched}.items():
+        text = re.sub(rf"(?m)^  {key}: \S+", f"  {key}: {value}", text, count=1)
+    (tmp_path / "params.yaml").write_text(text)
     fetch.main()
     rows = [row for table in dataset.open_dataset(tmp_path / "data/raw", "raw").tables() for row in table.to_pylist()]
     return json.loads((tmp_path / "data/raw/summary.json").read_text()), Counter(
@@ -104,13 +109,13 @@ def test_sets_are_read(tmp_path, monkeypatch, capsys, files, found, skipped):
     assert {reason: about["files"] for reason, about in summary["skipped"].items()} == skipped
     assert cleaned(tmp_path)[0].classes == ["cat", "dog"]
     said = capsys.readouterr().out
-    assert f"cat {found.get((None, 'cat'), 20)}, dog " in said and said.count("\n") == 2
+    assert f"cat ({found.get((None, 'cat'), 20)}), dog " in said and said.count("\n") == 2
 
 
 @pytest.mark.parametrize(
     ("files", "says"),
     [
-        ({f"train/{label}.{n}.jpg": png(n) for label in ("cat", "dog") for n in range(3)}, "images directly in train"),
+        ({f"train/{label}.{n}.jpg": png(n) for label in ("cat", "dog") for n in range(3)}, "files directly in train"),
         (images_in("cat", "cat ", "dog"), "'cat' and 'cat '|'cat ' and 'cat'"),
         (images_in("cat", "dog") | {f"iphone/{n}.heic": HEIC for n in range(8)}, r"class iphone .* 8 \.heic \(HEIC\)"),
         (dict.fromkeys(images_in("cat", "dog"), POINTER), "Git LFS pointer.*git lfs pull"),
@@ -160,9 +165,9 @@ ENTRIES = "\n".join(f'{{"file_name": "{path}", "label": "{label}"}}' for path, l
         (
             "manifest.csv",
             table("{},{}", "id,label").replace(b"images/", b"").replace(b".png", b""),
-            {"column": "id"},
+            {"image_column": "id"},
         ),
-        ("metadata.jsonl", ENTRIES, {"manifest": "metadata.jsonl", "column": "file_name"}),
+        ("metadata.jsonl", ENTRIES, {"manifest": "metadata.jsonl", "image_column": "file_name"}),
     ],
     ids=["semicolons", "tabs", "backslashes", "blanks", "ids", "metadata.jsonl"],
 )
@@ -201,7 +206,7 @@ def test_rows_without_a_label_are_counted(tmp_path, monkeypatch):
 
 def test_rows_with_paths_alone_are_named(tmp_path, monkeypatch):
     source = parquet(tmp_path / "x.parquet", [0, 1] * 6, with_bytes=False)
-    with pytest.raises(UserError, match="12 rows hold no image, only its path"):
+    with pytest.raises(UserError, match="12 rows hold only a path, not the content"):
         run(tmp_path, monkeypatch, source, "parquet")
 
 

@@ -1,22 +1,9 @@
-import numpy as np
 import pyarrow as pa
-from conftest import noise
-from test_augmentation import OFF
+from makers.datasets import source
+from makers.settings import OFF
 
 from kiln.modalities.image import augmentation
-from kiln.store import dataset
 from stages import augment
-
-
-def source(folder, rows: int = 30):
-    pixels = np.stack([noise(i) for i in range(rows)])
-    names = [f"{i}.png" for i in range(rows)]
-    tables = [
-        ("train", dataset.pixel_table(names[i : i + 7], np.arange(len(names[i : i + 7])), pixels[i : i + 7]))
-        for i in range(0, rows, 7)
-    ]
-    dataset.write(folder, tables, "pixels", classes=list("abcdefg"), image_shape=(8, 8, 1))
-    return dataset.open_dataset(folder, "pixels")
 
 
 def plan(**changes) -> augmentation.Policy:
@@ -46,12 +33,12 @@ def test_augmentation_differ_from_each_other_and_with_the_seed(tmp_path):
 
 
 def test_online_and_off_write_no_views(project):
-    project.stage("fetch")
-    project.stage("clean")
+    project.call("fetch")
+    project.call("clean")
     off = {"augment__mode": "offline", **{f"augment__image__{strength}": 0 for strength in OFF}}
     for told, changes in {"online": {"augment__mode": "online"}, "off": off}.items():
         project.set(**changes)
-        done = project.stage("augment")
+        done = project.call("augment")
         assert f"augment: {told}; 0 views of" in done.stdout
         assert not list((project.folder / "data/augmented").rglob("*.parquet"))
         assert (project.folder / "data/augmented/policy.json").is_file()

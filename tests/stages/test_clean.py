@@ -5,12 +5,16 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-import test_copies
-from conftest import ROOT, change, noise, png, whole
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from test_decoding import put_in
-from test_tiffs import tiff
+from makers.datasets import whole
+from makers.effort import examples, full
+from makers.images import noise, png
+from makers.photographs import crowd, photographs
+from makers.pngs import put_in
+from makers.projects import ROOT
+from makers.records import record
+from makers.tiffs import tiff
 
 from kiln import params
 from kiln.core.components import components
@@ -18,7 +22,6 @@ from kiln.core.errors import UserError
 from kiln.modalities.image import copies
 from kiln.modalities.image.conversion import Conversion
 from kiln.quality import findings, splits
-from kiln.sources.records import Record
 from kiln.store import dataset
 from stages import clean
 
@@ -27,7 +30,7 @@ NO_VERDICTS = pd.DataFrame({"id": [], "label": []}, dtype=object)
 
 
 def spooled(tmp_path, contents: list[bytes], max_pixels: int = 10**6) -> tuple[pd.DataFrame, np.ndarray]:
-    records = [Record(str(i), "a", None, None, content, None) for i, content in enumerate(contents)]
+    records = [record(str(i), "a", None, None, content, None) for i, content in enumerate(contents)]
     shutil.rmtree(tmp_path / "raw", ignore_errors=True)
     dataset.write(tmp_path / "raw", [(None, dataset.raw_table(records))], "raw")
     raw = dataset.open_dataset(tmp_path / "raw", "raw")
@@ -46,11 +49,11 @@ def spooled(tmp_path, contents: list[bytes], max_pixels: int = 10**6) -> tuple[p
     ],
 )
 def test_automatic_shape(shapes, expected):
-    assert clean.choose_conversion(shapes, SETTINGS.parts["image"]).image_shape == expected
+    assert clean.choose_conversion(shapes, SETTINGS).image_shape == expected
 
 
 def test_a_given_shape_stands():
-    given_shape = SETTINGS.parts["image"].model_copy(update={"size": [10, 12], "channels": 3})
+    given_shape = SETTINGS.model_copy(update={"image_size": [10, 12], "channels": 3})
     assert clean.choose_conversion({(8, 8, 1): 5}, given_shape) == Conversion(10, 12, 3, "crop")
 
 
@@ -114,13 +117,13 @@ def examined(facts, near, monkeypatch, **policy) -> clean.Examined:
 
     monkeypatch.setattr(clean.copies, "find", find)
     quiet = {"label_error": "keep", "outlier": "keep", **policy}
-    return clean.examine(facts, np.zeros((len(facts), 32, 32, 3)), NO_VERDICTS, change(SETTINGS, **quiet), 0)
+    return clean.examine(facts, np.zeros((len(facts), 32, 32, 3)), NO_VERDICTS, SETTINGS.model_copy(update=quiet), 0)
 
 
 ACTION = st.sampled_from(["drop", "flag", "keep"])
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(120), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(  # found by chance: an image near the second of two exact copies, which the search never sees
     rows=[("a", None, None)] * 2 + [("a", None, "u")] * 2,
     splitless=False,
@@ -214,17 +217,19 @@ def test_training_copies_of_test_decoding_go_by_policy_but_exact_ones_always(pol
         assert near["detail"][[0, 5]].tolist() == ["copy of a test image", "copy of a copy of a test image"]
 
 
-@pytest.mark.parametrize("policy", ["drop", "leaks", "flag", "keep"])
-@pytest.mark.parametrize("given", [False, True])
+CROWDS = [(given, policy) for given in (True, False) for policy in ("leaks", "drop", "flag", "keep")]
+
+
+@pytest.mark.parametrize(("given", "policy"), [CROWDS[0], *full(*CROWDS[1:])])
 def test_crowds_of_copies_stay_together_through_the_real_search(given, policy):
-    pictures, size = test_copies.photographs(160), 20
-    crowds = [test_copies.crowd(image, size, np.random.default_rng(n)) for n, image in enumerate(pictures[:3])]
+    pictures, size = photographs(160), 20
+    crowds = [crowd(image, size, np.random.default_rng(n)) for n, image in enumerate(pictures[:3])]
     pixels = np.concatenate([pictures, *map(np.stack, crowds)])
     split = [["test", "train", "train"][row % 3] for row in range(len(pixels))] if given else [None] * len(pixels)
     digests = [pixels[row].tobytes() for row in range(len(pixels))]
     facts = made([("ab"[row % 2], split[row], digests[row], None) for row in range(len(pixels))])
     quiet = {"label_error": "keep", "outlier": "keep", "conflicting_labels": "keep", "near_duplicate": policy}
-    result = clean.examine(facts, pixels, NO_VERDICTS, change(SETTINGS, **quiet), 0)
+    result = clean.examine(facts, pixels, NO_VERDICTS, SETTINGS.model_copy(update=quiet), 0)
     crowd = pd.Series([*range(160), *np.repeat(range(3), size)], index=facts.index)
     kept = result.facts[result.kept]
     parted = kept.groupby(crowd[kept.index])["split"].nunique() > 1
@@ -248,7 +253,9 @@ def test_doubtful_images_are_dropped_from_train_alone(monkeypatch):
     result = examined(facts, set(), monkeypatch, label_error="drop")
     assert dict(zip(result.found["row"], result.found["action"], strict=True)) == {0: "flag", 10: "drop", 11: "drop"}
     verdicts = pd.DataFrame({"id": ["10", "12"], "label": ["a", ""]})
-    again = clean.examine(facts, np.zeros((60, 32, 32, 3)), verdicts, change(SETTINGS, label_error="drop"), 0)
+    again = clean.examine(
+        facts, np.zeros((60, 32, 32, 3)), verdicts, SETTINGS.model_copy(update={"label_error": "drop"}), 0
+    )
     assert set(again.facts.index[~again.kept]) == {11, 12}
 
 
@@ -288,7 +295,7 @@ def test_a_budget_for_what_is_set_aside(monkeypatch):
 
 
 def raw_of(tmp_path, contents: list[bytes]) -> dataset.Dataset:
-    records = [Record(str(i), "ab"[i % 2], None, None, content, None) for i, content in enumerate(contents)]
+    records = [record(str(i), "ab"[i % 2], None, None, content, None) for i, content in enumerate(contents)]
     shutil.rmtree(tmp_path / "raw", ignore_errors=True)
     dataset.write(tmp_path / "raw", [(None, dataset.raw_table(records))], "raw")
     return dataset.open_dataset(tmp_path / "raw", "raw")
@@ -313,30 +320,30 @@ def deep(low: float, high: float, kind: type = np.uint16, count: int = 12) -> li
     ],
 )
 def test_the_range_of_deep_images_is_found_over_the_set(tmp_path, contents, expected):
-    found = clean.find_conversion(raw_of(tmp_path, contents), SETTINGS.parts["image"]).range
+    found = clean.find_conversion(raw_of(tmp_path, contents), SETTINGS).range
     assert found is None if expected is None else found == pytest.approx(expected, rel=0.01, abs=0.02)
-    backwards = clean.find_conversion(raw_of(tmp_path, contents[::-1]), SETTINGS.parts["image"]).range
+    backwards = clean.find_conversion(raw_of(tmp_path, contents[::-1]), SETTINGS).range
     assert backwards == found
 
 
 def test_what_the_found_range_clips_is_told(tmp_path, capsys):
     usual = deep(0, 4095, count=30)
-    assert clean.find_conversion(raw_of(tmp_path, usual), SETTINGS.parts["image"]).range == (0, 4095)
+    assert clean.find_conversion(raw_of(tmp_path, usual), SETTINGS).range == (0, 4095)
     assert capsys.readouterr().out == ""
-    clean.find_conversion(raw_of(tmp_path, [*usual, *deep(50_000, 60_000, count=1)]), SETTINGS.parts["image"])
+    clean.find_conversion(raw_of(tmp_path, [*usual, *deep(50_000, 60_000, count=1)]), SETTINGS)
     assert "1 of 31 deep images reach beyond 0 to 4095" in capsys.readouterr().out
 
 
 def test_a_given_range_stands_and_8_bit_images_have_none(tmp_path):
-    given_range = SETTINGS.parts["image"].model_copy(update={"range": [-100, 300]})
+    given_range = SETTINGS.model_copy(update={"range": [-100, 300]})
     assert clean.find_conversion(raw_of(tmp_path, deep(0, 4095)), given_range).range == (-100, 300)
-    assert "range" not in clean.find_conversion(raw_of(tmp_path, [png(0)]), SETTINGS.parts["image"]).to_json()
+    assert "range" not in clean.find_conversion(raw_of(tmp_path, [png(0)]), SETTINGS).to_json()
 
 
 def test_whole_numbers_and_floating_point_ones_have_no_common_range(tmp_path):
     contents = [*deep(0, 4095, count=6), *deep(0, 1, np.float32, count=4)]
     with pytest.raises(UserError, match="6 images hold whole numbers of more than 8 bits and 4 floating-point ones"):
-        clean.find_conversion(raw_of(tmp_path, contents), SETTINGS.parts["image"])
+        clean.find_conversion(raw_of(tmp_path, contents), SETTINGS)
 
 
 def test_what_is_wrong_beside_the_pixels_is_a_finding_and_no_loss(tmp_path, monkeypatch):
@@ -381,14 +388,14 @@ def small(project):
             (source / name / f"{index}.png").write_bytes(png(ord(name) * 100 + index))
     (source / "a/copy.png").write_bytes(png(ord("a") * 100))
     (source / "b/text.jpg").write_text("no image")
-    project.set(fetch__source__name="images")
-    project.stage("fetch")
+    project.set(fetch__source="images")
+    project.call("fetch")
     return project
 
 
 def test_the_stage_lists_what_it_sets_aside(small):
     (small.folder / "data/corrections.csv").write_text("id,label\na/1.png,b\nb/2.png,\n")
-    done = small.stage("clean")
+    done = small.call("clean")
     assert "15 of 18 images as 8x8 gray" in done.stdout and "; 1 label corrected" in done.stdout
     assert "set aside: 1 left_out, 1 undecodable, 1 exact_duplicate" in done.stdout
     gone = pd.read_parquet(small.folder / "data/clean/set_aside.parquet").set_index("id")
@@ -415,14 +422,13 @@ def test_the_stage_lists_what_it_sets_aside(small):
 
 def test_a_dry_run_writes_nothing(small):
     before = {*small.folder.rglob("*")}
-    done = small.stage("clean", "--dry-run")
+    done = small.call("clean", "--dry-run")
     assert {*small.folder.rglob("*")} - before <= {small.folder / "data/.clean.lock"}
     assert "undecodable                  1         0" in done.stdout
     assert "a/copy.png  (a)  see a/0.png" in done.stdout
     # The same sentence as the real run, whatever it tells.
-    assert (
-        done.stdout.splitlines()[-1].replace("clean would say: ", "clean: ") in small.stage("clean").stdout.splitlines()
-    )
+    said = done.stdout.splitlines()[-1].replace("clean would say: ", "clean: ")
+    assert said in small.call("clean").stdout.splitlines()
 
 
 def test_a_dry_run_tells_what_the_run_would(monkeypatch):
@@ -440,6 +446,7 @@ def test_a_dry_run_tells_what_the_run_would(monkeypatch):
     assert said.splitlines()[-1].startswith("clean would stop: class ill has no image left for train")
 
 
+@pytest.mark.full
 def test_twice_the_same_bytes(small):
     small.stage("clean")
     first = {path: path.read_bytes() for path in (small.folder / "data/clean").rglob("*") if path.is_file()}

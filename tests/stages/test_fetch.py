@@ -1,30 +1,34 @@
 import json
-from collections import Counter
+import re
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import configure, png, write_photos
+from makers.images import png, write_photos
+from makers.projects import ROOT
+from makers.records import record
 
 from kiln.core.errors import UserError
-from kiln.sources import records
+from kiln.sources import reading, records, summaries
 from kiln.store import dataset
 from stages import fetch
 
 
 def test_batches_are_cut_by_number_and_by_size(monkeypatch):
-    monkeypatch.setattr(fetch, "BATCH_RECORDS", 3)
-    monkeypatch.setattr(fetch, "BATCH_BYTES", 10)
-    found = [records.Record(str(i), "a", None, None, b"x" * size, None) for i, size in enumerate([1, 1, 1, 1, 9, 2])]
-    assert [[record.id for record in batch] for batch in fetch.batches(found)] == [["0", "1", "2"], ["3", "4"], ["5"]]
+    monkeypatch.setattr(reading, "BATCH_RECORDS", 3)
+    monkeypatch.setattr(reading, "BATCH_BYTES", 10)
+    found = [record(str(i), "a", None, None, b"x" * size, None) for i, size in enumerate([1, 1, 1, 1, 9, 2])]
+    assert [[record.id for record in batch] for batch in reading.batch(found)] == [["0", "1", "2"], ["3", "4"], ["5"]]
 
 
 def test_summary():
     surprises = records.Surprises()
     for number in range(7):
         surprises.skipped.add("hidden", str(number))
-    summary = fetch.summarize(Counter({("train", "b"): 2, ("test", "b"): 1, ("train", "a"): 4}), surprises)
-    assert summary == {
+    summary = summaries.Summary(surprises)
+    for split, label, count in (("train", "b", 2), ("test", "b", 1), ("train", "a", 4)):
+        summary.add([record("", label, split, None, b"")] * count)
+    assert summary.to_json() == {
         "images": 7,
         "classes": {"b": 3, "a": 4},
         "splits": {"test": 1, "train": 6},
@@ -36,10 +40,10 @@ def test_summary():
 def test_the_users_folder_is_packed_byte_for_byte(project):
     write_photos(project.folder / "data/source", per_class=2)
     (project.folder / "data/source/notes.txt").write_text("x")
-    project.set(fetch__source__name="images")
+    project.set(fetch__source="images")
     done = project.stage("fetch")
     # The other file is data/source's own README.md.
-    assert done.stdout == "fetch: 6 images of 3 classes: blue 2, green 2, red 2; skipped: 1 .md, 1 .txt\n"
+    assert done.stdout == "fetch: 6 images of 3 classes: blue (2), green (2), red (2); skipped: 1 .md, 1 .txt\n"
     raw = dataset.open_dataset(project.folder / "data/raw", "raw")
     (table,) = raw.tables()
     for row in table.to_pylist():
@@ -47,6 +51,7 @@ def test_the_users_folder_is_packed_byte_for_byte(project):
         assert row["label"] == row["id"].split("/")[0]
 
 
+@pytest.mark.full
 def test_twice_the_same_bytes(project):
     project.stage("fetch")
     first = (project.folder / "data/raw/manifest.json").read_bytes()
@@ -60,7 +65,7 @@ def test_a_failure_keeps_the_last_good_output(project):
     before = (project.folder / "data/raw/manifest.json").read_bytes()
     (project.folder / "data/source/cats").mkdir()
     (project.folder / "data/source/cats/1.png").write_bytes(png(0))
-    project.set(fetch__source__name="images")
+    project.set(fetch__source="images")
     failed = project.stage("fetch", check=False)
     assert failed.returncode == 1
     assert failed.stderr.startswith("fetch: data/source holds only the class cats")
@@ -70,16 +75,18 @@ def test_a_failure_keeps_the_last_good_output(project):
 def parquet(folder, monkeypatch, labels: list[str]) -> None:
     monkeypatch.chdir(folder)
     pq.write_table(pa.table({"image": [png(0)] * len(labels), "label": labels}), folder / "x.parquet")
-    configure(folder, fetch__source__name="parquet", fetch__path=f"{folder}/x.parquet", fetch__image={"column": "auto"})
+    text = (ROOT / "params.yaml").read_text()
+    text = re.sub(r"(?m)^  source: \S+", "  source: parquet", text)
+    (folder / "params.yaml").write_text(re.sub(r"(?m)^  path: \S+", f"  path: {folder}/x.parquet", text))
 
 
 def test_pointers_in_place_of_images_end_at_once():
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64 + b"\nsize 12345\n"
-    found = iter([records.Record("a/1.png", "a", None, None, pointer, None)])
-    with pytest.raises(UserError, match=r"a/1\.png is no image, but a Git LFS pointer.*: run `git lfs pull`"):
-        list(fetch.refuse_pointers(found))
-    whole = [records.Record("a/1.png", "a", None, None, content, None) for content in (png(0), b"", b"x")]
-    assert list(fetch.refuse_pointers(whole)) == whole
+    found = iter([record("a/1.png", "a", None, None, pointer, None)])
+    with pytest.raises(UserError, match=r"a/1\.png is not the file itself but a Git LFS pointer.*: run `git lfs pull`"):
+        list(reading.refuse_pointers(found))
+    whole = [record("a/1.png", "a", None, None, content, None) for content in (png(0), b"", b"x")]
+    assert list(reading.refuse_pointers(whole)) == whole
 
 
 def test_the_line_shows_ten_classes_the_splits_and_what_was_odd():
@@ -87,10 +94,11 @@ def test_the_line_shows_ten_classes_the_splits_and_what_was_odd():
     for number in range(3):
         surprises.skipped.add(".heic (HEIC)", f"{number}.heic")
         surprises.notes.add("empty folder", f"f{number}")
-    counts = Counter({("train", f"c{number:02}"): 1000 for number in range(12)})
-    assert fetch.describe(fetch.summarize(counts, surprises)) == (
-        "12,000 images of 12 classes: c00 1,000, c01 1,000, c02 1,000, c03 1,000, c04 1,000, c05 1,000, c06 1,000, "
-        "c07 1,000, c08 1,000, c09 1,000 and 2 more; splits: train 12,000; skipped: 3 .heic (HEIC); "
+    summary = summaries.Summary(surprises)
+    summary.add(record("", f"c{number % 12:02}", "train", None, b"") for number in range(12_000))
+    assert summaries.describe(summary.to_json(), "image") == (
+        "12,000 images of 12 classes: c00 (1,000), c01 (1,000), c02 (1,000), c03 (1,000), c04 (1,000), c05 (1,000), "
+        "c06 (1,000), c07 (1,000), c08 (1,000), c09 (1,000) and 2 more; splits: train 12,000; skipped: 3 .heic (HEIC); "
         "notes: 3 empty folder (f0, f1, ...)"
     )
 
@@ -105,7 +113,8 @@ def test_one_class_is_refused(tmp_path, monkeypatch):
 def test_a_million_classes_end_in_one_sentence_and_early(tmp_path, monkeypatch):
     parquet(tmp_path, monkeypatch, [str(number) for number in range(30_000)])
     written = []
-    monkeypatch.setattr(dataset, "raw_table", lambda batch, make=dataset.raw_table: written.append(1) or make(batch))
-    with pytest.raises(UserError, match="gives more than 10,000 classes, which is all that Kiln handles"):
+    make = dataset.raw_table
+    monkeypatch.setattr(dataset, "raw_table", lambda *arguments: written.append(1) or make(*arguments))
+    with pytest.raises(UserError, match="gives more than 10,000 classes, the most that Kiln supports"):
         fetch.main()
     assert not list(tmp_path.glob("data/*")) and len(written) < 10

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from conftest import noise, whole
+from makers.datasets import whole
+from makers.images import noise
 
 from kiln.core import files
 from kiln.modalities.image import normalizer
@@ -48,9 +49,9 @@ def test_description():
 
 
 def test_only_train_is_fitted(project):
-    project.stage("fetch")
-    project.stage("clean")
-    project.stage("normalize")
+    project.call("fetch")
+    project.call("clean")
+    project.call("normalize")
     data = dataset.open_dataset(project.folder / "data/clean", "pixels")
     fitted = files.read_json(project.folder / "data/normalized/normalizer.json")
     pixels = whole(data, "train").pixels

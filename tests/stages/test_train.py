@@ -1,323 +1,54 @@
-import hashlib
+"""The stage as a whole: what it writes and prints."""
 
 import numpy as np
+import pandas as pd
 import pytest
-from conftest import noise
-from test_augmentation import OFF
-from test_models import classifier, smallest
-from test_optimization import settings
+from makers.datasets import image_parts, image_table
+from makers.images import noise
+from makers.projects import configure
 
-from kiln.core.errors import UserError
-from kiln.modalities.image import augmentation
-from kiln.modalities.image.conversion import Conversion
-from kiln.networks import artifact, models
-from kiln.networks.backend import keras
+from kiln import params
+from kiln.core import files
+from kiln.networks import artifact
 from kiln.store import dataset
-from kiln.training.feeding import Feed
-from stages import train
-
-NO_POLICY = augmentation.Policy(mode="online", views=1, **OFF)
-FLIPS = augmentation.Policy(mode="online", views=1, **{**OFF, "flip": 0.5})
-PLAIN = {"epochs": 3, "batch_size": 6, "schedule": "constant", "clip": "none"}
+from kiln.training import checkpoint
+from stages import augment, normalize, train
 
 
 @pytest.fixture
-def handful(tmp_path) -> Feed:
-    return feed(tmp_path)
+def inputs(tmp_path, monkeypatch):
+    """What train reads, of eight images per split, and params.yaml with a small network and two epochs."""
+    monkeypatch.chdir(tmp_path)
+    configure(tmp_path, augment__views=1, train__model={"name": "mlp", "width": 0.05}, train__epochs=2)
+    pixels = np.stack([noise(number) for number in range(8)])
+    tables = [
+        (split, image_table([f"{split}{number}" for number in range(8)], np.arange(8) % 2, pixels))
+        for split in dataset.SPLITS
+    ]
+    parts = {name: part.to_json() for name, part in image_parts().items()}
+    with files.publish(train.CLEAN) as folder:
+        dataset.write(folder, tables, "clean", classes=["a", "b"], parts=parts)
+    augment.main()
+    normalize.main()
 
 
-def feed(folder, rows: int = 13, shift: int = 0, shape=(8, 8, 1)) -> Feed:
-    """Noise in four classes, each image's label its number (and the shift) modulo 4."""
-    pixels = np.stack([noise(i, *shape) for i in range(rows)])
-    table = dataset.pixel_table([str(i) for i in range(rows)], (np.arange(rows) + shift) % 4, pixels)
-    dataset.write(folder / str(shift), [("train", table)], "pixels", classes=list("abcd"), image_shape=shape)
-    return Feed([(dataset.open_dataset(folder / str(shift), "pixels"), "train")], 1.0)
+def test_the_model_its_history_and_its_summary_are_written(inputs, capsys):
+    train.main()
+    lines = capsys.readouterr().out.splitlines()
+    history, summary = pd.read_csv(train.OUTPUT / "history.csv"), files.read_json(train.OUTPUT / "summary.json")
+    classifier = artifact.load(train.OUTPUT)
+    assert history["epoch"].tolist() == [1, 2]
+    assert (summary["model"], summary["images"], summary["epochs"], summary["epoch_kept"]) == ("mlp", 16, 2, 2)
+    assert summary["parameters"] == classifier.model.count_params()
+    assert summary["megabytes"] > 0 and summary["multiply_adds"] > 0
+    assert files.read_json(train.OUTPUT / "params.json") == {"train": params.resolved(params.load())["train"]}
+    assert f"train: mlp of {summary['parameters']:,} parameters on 16 samples, float32" in lines
+    assert lines[-1] == f"train: epoch 2 kept, validation accuracy {history['validation_accuracy'][1]:.2%}"
+    assert not list(checkpoint.FOLDER.glob("*"))
 
 
-def fit(data: Feed, plan=NO_POLICY, validation=None, name="article_cnn", model=None, **changes):
-    model = model or {}
-    made = classifier(name, data.image_shape, **model)
-    history, kept = train.fit(
-        made, data, validation or data, plan, settings(model=name, **{**PLAIN, **model, **changes})
-    )
-    return made, history, kept
-
-
-def test_targets_and_weights_are_those_asked_for(tmp_path):
-    pixels = np.stack([noise(i) for i in range(4)])
-    table = dataset.pixel_table(list("abcd"), np.array([0, 0, 0, 1]), pixels)
-    dataset.write(tmp_path, [("train", table)], "pixels", classes=["x", "y"], image_shape=(8, 8, 1))
-    data = Feed([(dataset.open_dataset(tmp_path, "pixels"), "train")], 1.0)
-    chosen = settings(class_weight="balanced", label_smoothing=0.2, batch_size=4)
-    ((fed, targets, weights),) = train.batches(data, NO_POLICY, chosen, 0)
-    own = targets[:, 0] > 0.5
-    assert targets[own] == pytest.approx(np.array([[0.9, 0.1]] * 3))
-    assert weights[own] == pytest.approx([2 / 3] * 3) and weights[~own] == pytest.approx([2])
-    assert sorted(fed.ravel()) == sorted(pixels.ravel())
-    ((_, _, weights),) = train.batches(data, NO_POLICY, settings(batch_size=4), 0)
-    assert weights.tolist() == [1, 1, 1, 1]
-
-
-def test_online_views_depend_on_seed_epoch_and_item_alone(handful):
-    def views(seed, epoch, size):
-        fed = train.batches(handful, FLIPS, settings(seed=seed, batch_size=size), epoch)
-        return {image.tobytes() for pixels, _, _ in fed for image in pixels}
-
-    assert views(0, 1, 5) == views(0, 1, 13)
-    assert views(0, 1, 5) != views(0, 2, 5)
-    assert views(0, 1, 5) != views(1, 1, 5)
-
-
-def test_offline_views_are_not_warped_again(handful):
-    offline = augmentation.Policy(mode="offline", views=1, **{**OFF, "flip": 1.0})
-    fed = np.concatenate([pixels for pixels, _, _ in train.batches(handful, offline, settings(), 0)])
-    assert {image.tobytes() for image in fed} == {image.tobytes() for image in handful.whole.pixels}
-
-
-def test_mixtures_are_fed(handful):
-    plain, mixed = (next(train.batches(handful, NO_POLICY, settings(mixup=a, batch_size=13), 0)) for a in (0.0, 1.0))
-    assert (plain[0] != mixed[0]).any() and (plain[1] != mixed[1]).any()
-    assert ((mixed[1] > 0).sum(axis=1) <= 2).all()
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"loss": "squared_error"},
-        {"optimizer": "sgd", "lr": 0.05},
-        {"optimizer": "adamw", "weight_decay": 0.01},
-        {"optimizer": "lion", "lr": 0.001},
-        {"optimizer": "muon", "lr": 0.02, "side_lr": 0.005},
-        {"schedule": "plateau"},
-        {"schedule": "one_cycle", "lr": 0.005},
-        {"label_smoothing": 0.1, "class_weight": "balanced"},
-        {"ema": 0.9},
-        {"ema": 0.5, "ema_every": 5, "ema_restart": True},
-    ],
-    ids=str,
-)
-def test_a_handful_is_learnt_by_heart(handful, changes):
-    _, history, _ = fit(handful, **{"epochs": 60, "batch_size": 13, **changes})
-    assert history["validation_loss"].iloc[-1] < history["validation_loss"].iloc[0] / 2
-    assert history["validation_accuracy"].iloc[-1] == 1
-
-
-@pytest.mark.parametrize("name", sorted(models.ZOO))
-def test_every_model_learns_a_handful_and_comes_back_from_disk(name, tmp_path):
-    data = feed(tmp_path, shape=(16, 16, 1))
-    model = {**smallest(name), "dropout": 0.0, **({"depth": 2} if name == "vit" else {})}
-    if name in ("alexnet", "vgg", "lenet5"):
-        model["width"] = 0.5
-    lr = {"alexnet": 0.0005, "fast_cnn": 0.01}.get(name, 0.003)
-    # Batch statistics of a dozen images lag behind, so validation looks at the loss while it trains.
-    made, history, _ = fit(data, name=name, model=model, epochs=50, batch_size=13, lr=lr)
-    assert history["loss"].iloc[-1] < history["loss"].iloc[0] / 2
-    assert history["accuracy"].iloc[-1] == 1
-    how = models.architecture(settings(model=name, **model), (16, 16, 1), {"method": "standard"})
-    plain = {"method": "standard", "offset": [100.0], "scale": [50.0]}
-    folder = tmp_path / "model"
-    folder.mkdir()
-    artifact.save(folder, artifact.Classifier(made, list("abcd"), Conversion(16, 16, 1, "crop")), how, plain)
-    pixels = data.whole.pixels
-    assert (models.probabilities(artifact.load(folder).model, pixels) == models.probabilities(made, pixels)).all()
-
-
-def test_history(handful):
-    _, history, kept = fit(handful, schedule="cosine", lr=0.01)
-    assert history["epoch"].tolist() == [1, 2, 3]
-    assert history["lr"].tolist() == pytest.approx([0.01 * (1 + np.cos(np.pi * step / 9)) / 2 for step in (2, 5, 8)])
-    measured = [f"validation_{name}" for name in ("loss", "accuracy", "precision", "recall", "f1")]
-    assert list(history) == ["epoch", "lr", "loss", "accuracy", *measured]
-    assert kept == 3
-
-
-def test_the_epochs_loss_is_the_mean_over_its_images(handful):
-    made = classifier()
-    whole = handful.whole
-    expected = train.scores.cross_entropy(models.probabilities(made, whole.pixels), whole.labels).mean()
-    _, history, _ = fit(handful, lr=1e-12, epochs=1)
-    assert history["loss"][0] == pytest.approx(expected, rel=1e-5)
-    assert history["validation_loss"][0] == pytest.approx(expected, rel=1e-5)
-
-
-@pytest.mark.parametrize("name", ["article_cnn", "fast_cnn", "mlp"])
-def test_the_same_seed_gives_the_same_weights(handful, name):
-    model = {"width": 0.25, "dropout": 0.3}
-    more = {"name": name, "model": model, "mixup": 0.5, "plan": FLIPS}
-    one, two, three = (fit(handful, seed=seed, **more)[0].get_weights() for seed in (0, 0, 1))
-    assert all((a == b).all() for a, b in zip(one, two, strict=True))
-    assert any((a != b).any() for a, b in zip(one, three, strict=True))
-
-
-@pytest.mark.parametrize("monitor", ["loss", "accuracy", "f1"])
-def test_early_stopping_keeps_the_best_weights(tmp_path, monitor):
-    data, elsewhere = feed(tmp_path), feed(tmp_path, shift=1)  # what it learns is wrong there
-    made, history, kept = fit(
-        data, validation=elsewhere, epochs=50, batch_size=13, patience=3, keep="best", monitor=monitor
-    )
-    figures = history[f"validation_{monitor}"]
-    best = int(figures.idxmin() if monitor == "loss" else figures.idxmax())
-    assert len(history) == best + 4 < 50
-    assert kept == best + 1
-    found = train.validate(made, elsewhere, "cross_entropy")[monitor]
-    assert found == pytest.approx(figures[best], rel=1e-5)
-    last, history, kept = fit(data, validation=elsewhere, epochs=50, batch_size=13, patience=3, monitor=monitor)
-    assert kept == len(history) == best + 4
-    found = train.validate(last, elsewhere, "cross_entropy")["loss"]
-    assert found == pytest.approx(history["validation_loss"].iloc[-1], rel=1e-5)
-
-
-def test_the_best_weights_are_those_of_the_best_epoch(handful):
-    made = classifier()
-    run = train.Run(made, handful, NO_POLICY, settings(keep="best"))
-    for epoch, loss in enumerate((3.0, 1.0, 2.0), 1):
-        made.set_weights([np.full(weight.shape, epoch) for weight in made.get_weights()])
-        run.end_epoch({"loss": loss})
-    assert [row["validation_loss"] for row in run.rows] == [3, 1, 2]
-    assert run.kept == 2
-    assert len(run.best_weights) == len(made.get_weights()) > 0
-    assert all((weight == 2).all() for weight in run.best_weights)
-
-
-def test_the_averaged_weights_are_validated_and_kept(handful):
-    made, history, _ = fit(handful, ema=0.9, epochs=4, lr=0.02)
-    assert train.validate(made, handful, "cross_entropy")["loss"] == pytest.approx(
-        history["validation_loss"].iloc[-1], rel=1e-5
-    )
-    plain, _, _ = fit(handful, epochs=4, lr=0.02)
-    assert any((a != b).any() for a, b in zip(made.get_weights(), plain.get_weights(), strict=True))
-
-
-@pytest.mark.parametrize("keep", ["last", "best"])
-def test_statistics_of_normalisation_are_computed_anew_without_views(handful, keep):
-    how = {"name": "fast_cnn", "model": {"width": 0.25}, "plan": FLIPS, "keep": keep, "batch_size": 13}
-    made, _, _ = fit(handful, **how, precise_norm=True)
-    other, _, _ = fit(handful, **how)
-    both = zip(made.weights, made.get_weights(), other.get_weights(), strict=True)
-    differ = {weight.path for weight, ours, theirs in both if (ours != theirs).any()}
-    assert {path.rsplit("/", 1)[-1] for path in differ} == {"moving_mean", "moving_variance"}
-    norm = made.get_layer("conv1_1_norm")
-    seen = np.asarray(keras.Model(made.input, norm.input)(handful.whole.pixels))
-    assert np.asarray(norm.moving_mean) == pytest.approx(seen.mean(axis=(0, 1, 2)), abs=1e-5)
-
-
-def test_the_kept_epoch_is_judged_with_its_new_statistics(handful):
-    how = {"name": "fast_cnn", "model": {"width": 0.25}, "precise_norm": True, "monitor": "accuracy", "lr": 0.05}
-    made, history, kept = fit(handful, keep="best", epochs=4, **how)
-    assert train.validate(made, handful, "cross_entropy")["loss"] == pytest.approx(
-        history["validation_loss"][kept - 1], rel=1e-5
-    )
-    run = train.Run(made, handful, NO_POLICY, settings())
-    run.rows, run.epoch = [{}], 1
-    with pytest.raises(UserError, match="the validation loss is nan with precise_norm, and no model is published"):
-        run.amend({"loss": float("nan")})
-
-
-def test_new_statistics_are_the_same_of_a_streamed_set(handful, tmp_path):
-    how = {"name": "fast_cnn", "model": {"width": 0.25}, "batch_size": 13, "precise_norm": True}
-    streamed = Feed([(dataset.open_dataset(tmp_path / "0", "pixels"), "train")], 1e-9)
-    assert streamed.whole is None and handful.whole is not None
-    # One batch holds all, so that order makes no difference.
-    one, two = (fit(data, **how)[0] for data in (handful, streamed))
-    for a, b in zip(one.get_weights(), two.get_weights(), strict=True):
-        assert a == pytest.approx(b, abs=1e-4)
-
-
-@pytest.mark.parametrize("how", [{"name": "article_cnn"}, {"name": "fast_cnn", "normalization": "none"}])
-def test_statistics_of_a_model_that_has_none_are_refused(how):
-    chosen = settings(model=how["name"], precise_norm=True)
-    with pytest.raises(UserError, match=rf"precise_norm is true, but {how['name']} as it is set has no batch normal"):
-        train.check_norm(chosen, classifier(**how))
-    train.check_norm(chosen, classifier("fast_cnn", width=0.25))
-
-
-def test_a_weight_decay_that_leaves_kernels_alone_is_told(capsys):
-    made = classifier("wide_resnet", **smallest("wide_resnet"))
-    train.warn(settings(optimizer="muon", weight_decay=0.1), made, "float32")
-    told = capsys.readouterr().err
-    assert told == (
-        "train: train.optimizer.weight_decay leaves 7 kernels alone: muon keeps their norm, as "
-        "normalisation follows them\n"
-    )
-    train.warn(settings(optimizer="muon"), made, "float32")
-    train.warn(settings(optimizer="adamw", weight_decay=0.1), made, "float32")
-    train.warn(settings(optimizer="muon", weight_decay=0.1), classifier("mlp"), "float32")
-    assert capsys.readouterr().err == ""
-
-
-@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
-def test_mixed_precision_trains(handful, precision):
-    made = classifier(precision=precision)
-    chosen = settings(**{**PLAIN, "epochs": 60, "batch_size": 13, "clip": "global_norm", "precision": precision})
-    history, _ = train.fit(made, handful, handful, NO_POLICY, chosen)
-    assert history["validation_accuracy"].iloc[-1] == 1
-    assert history["lr"].iloc[-1] == pytest.approx(chosen.lr)
-
-
-def test_the_head_learns_first_then_the_body_at_its_own_rate(tmp_path):
-    data = feed(tmp_path, shape=(32, 32, 3))
-    none = {"method": "none", "offset": [0.0] * 3, "scale": [1.0] * 3}
-    pretrained = {"weights": "x", "weights_sha256": "0" * 64, "frozen_epochs": 2, "thaw_factor": 0.1}
-    name = "applications/MobileNet"
-    made = classifier(name, (32, 32, 3), 4, none, **pretrained)
-    body = made.get_layer("body")
-    models.renormalize(made, [data.whole.pixels])  # as a trained body has them; else its signal dies out
-    before = body.get_weights()
-    seen = []
-
-    def tell(row):
-        seen.append(any((a != b).any() for a, b in zip(body.get_weights(), before, strict=True)))
-
-    chosen = settings(model=name, **{**PLAIN, "epochs": 3, "lr": 0.01, **pretrained})
-    history, _ = train.fit(made, data, data, NO_POLICY, chosen, tell)
-    assert seen == [False, False, True]
-    moved = {w.name for w, a, b in zip(body.weights, body.get_weights(), before, strict=True) if (a != b).any()}
-    assert "kernel" in moved and not {"moving_mean", "moving_variance", "gamma", "beta"} & moved
-    assert history["lr"].tolist() == pytest.approx([0.01, 0.01, 0.001])
-
-
-PUBLISHED = "applications/MobileNet"
-
-
-def test_a_file_of_weights_is_pinned(tmp_path):
-    path = tmp_path / "body.h5"
-    path.write_bytes(b"weights")
-    digest = hashlib.sha256(b"weights").hexdigest()
-    assert train.pretrained_weights(settings()) is None
-    assert train.pretrained_weights(settings(model=PUBLISHED, weights=str(path), weights_sha256=digest)) == path
-    with pytest.raises(UserError, match=rf"body\.h5 has the sha256 {digest}, not train\.weights_sha256"):
-        train.pretrained_weights(settings(model=PUBLISHED, weights=str(path), weights_sha256="0" * 64))
-    with pytest.raises(UserError, match=r"train\.model\.weights: nowhere\.h5 does not exist"):
-        train.pretrained_weights(settings(model=PUBLISHED, weights="nowhere.h5", weights_sha256="0" * 64))
-
-
-def test_a_download_of_weights_speaks_of_their_keys(monkeypatch):
-    def fail(*_):
-        raise UserError(
-            "it was not there after fetch.source.deadline: try again later, give it more seconds, or set fetch.path"
-        )
-
-    monkeypatch.setattr(train.download, "fetch", fail)
-    with pytest.raises(
-        UserError, match=r"not there within an hour: try again later or set train\.model\.weights$"
-    ):
-        train.pretrained_weights(settings(model=PUBLISHED, weights="https://host/w.h5", weights_sha256="0" * 64))
-
-
-def test_a_loss_that_is_not_finite_stops_the_training(handful):
-    with pytest.raises(
-        UserError, match=r"the loss is (nan|inf) in epoch \d+, batch \d of 3, .* lower train\.lr \(now 1e\+30\)"
-    ):
-        fit(handful, lr=1e30, optimizer="sgd", epochs=5)
-
-
-def test_the_model_is_built_on_the_seed():
-    one, two = (classifier().get_weights() for _ in range(2))
-    assert all((a == b).all() for a, b in zip(one, two, strict=True))
-
-
-def test_a_validation_loss_that_is_not_finite_stops_it_too(handful):
-    run = train.Run(classifier(), handful, NO_POLICY, settings())
-    with pytest.raises(UserError, match=r"the validation loss is inf after epoch 1, and no model is published"):
-        run.end_epoch({"loss": np.inf})
+def test_the_same_params_give_the_same_bytes(inputs):
+    train.main()
+    first = files.read_json(train.OUTPUT / files.DIGESTS)
+    train.main()
+    assert files.read_json(train.OUTPUT / files.DIGESTS) == first

@@ -1,7 +1,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import noise
+from makers.images import noise
 
 from kiln.core import randomness
 from kiln.core.errors import UserError

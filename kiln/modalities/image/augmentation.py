@@ -1,83 +1,26 @@
-"""The augmentation policy: what may be done to a training image, and doing it.
+"""Views of training images: what augmentation may do to one, and doing it.
 
 One function, ``apply``, serves the views that augment writes and those that
 train makes on the way.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 
-from kiln.core import files, randomness
+from kiln.core import randomness
+from kiln.params.image import Augment
 
-FILE = "policy.json"
 _DRAWS = ("rotate", "scale", "crop_down", "crop_right", "brightness", "contrast", "cut_down", "cut_right")
 
 
-@dataclass(frozen=True)
-class Policy:
-    """Strengths, as in the augment section of params.yaml; 0 is off.
-
-    Attributes:
-        mode: ``offline`` or ``online``.
-        views: views of each image; offline only.
-        rotate: largest turn either way, in degrees.
-        scale: largest zoom in or out, as a fraction.
-        crop: largest shift, as a fraction of the side, in whole pixels.
-        flip: probability of a left-right flip.
-        brightness: largest change, as a fraction of 255.
-        contrast: largest change, as a fraction, about the image's mean.
-        cutout: side of the blanked square, as a fraction of the image's.
-    """
-
-    mode: str
-    views: int
-    rotate: float
-    scale: float
-    crop: float
-    flip: float
-    brightness: float
-    contrast: float
-    cutout: float
-
-    @property
-    def active(self) -> bool:
-        """Whether any strength is above 0."""
-        return any((self.rotate, self.scale, self.crop, self.flip, self.brightness, self.contrast, self.cutout))
-
-    @property
-    def offline(self) -> bool:
-        """Whether augment writes views."""
-        return self.active and self.mode == "offline"
-
-    @property
-    def online(self) -> bool:
-        """Whether train makes views."""
-        return self.active and self.mode == "online"
+def is_active(strengths: Augment) -> bool:
+    """Tell whether any strength is above 0."""
+    return any(value > 0 for value in strengths.model_dump().values())
 
 
-def save(policy: Policy, folder: Path) -> None:
-    """Write policy.json."""
-    files.write_json(folder / FILE, asdict(policy))
-
-
-def load(folder: Path) -> Policy:
-    """Read policy.json.
-
-    Raises:
-        UserError: it is missing or damaged.
-    """
-    content = files.read_json(folder / FILE)
-    try:
-        return Policy(**content)
-    except TypeError:
-        raise files.damaged(folder / FILE) from None
-
-
-def apply(policy: Policy, pixels: np.ndarray, keys: np.ndarray, view: int = 0) -> np.ndarray:
+def apply(strengths: Augment, pixels: np.ndarray, keys: np.ndarray, view: int = 0) -> np.ndarray:
     """Make one view of each image.
 
     Turn, zoom, shift and flip are one affine map, bilinear, with the border
@@ -91,7 +34,7 @@ def apply(policy: Policy, pixels: np.ndarray, keys: np.ndarray, view: int = 0) -
     others, the draw of an odd view is 1 less that of the even ones.
 
     Args:
-        policy: the strengths.
+        strengths: the image's knobs of augment; 0 is off.
         pixels: uint8 [N, H, W, C], C 1 or 3.
         keys: uint64 [N], of the images; the same key and view make the same pixels.
         view: number of the view, such as the epoch; from 0.
@@ -102,11 +45,11 @@ def apply(policy: Policy, pixels: np.ndarray, keys: np.ndarray, view: int = 0) -
     draws = dict(zip(_DRAWS, randomness.uniform(randomness.key(keys, view), len(_DRAWS)).T, strict=True))
     side = randomness.uniform(keys, 1)[:, 0]
     draws["flip"] = 1 - side if view % 2 else side
-    views = _warp(policy, pixels, draws)
-    if policy.brightness or policy.contrast:
-        views = _relight(policy, views, draws)
-    if policy.cutout:
-        views = _cut_out(policy, views, draws)
+    views = _warp(strengths, pixels, draws)
+    if strengths.brightness or strengths.contrast:
+        views = _relight(strengths, views, draws)
+    if strengths.cutout:
+        views = _cut_out(strengths, views, draws)
     return views if views is not pixels else pixels.copy()
 
 
@@ -114,15 +57,15 @@ def _both_ways(draw: np.ndarray) -> np.ndarray:
     return 2 * draw - 1
 
 
-def _warp(policy: Policy, pixels: np.ndarray, draws: Mapping[str, np.ndarray]) -> np.ndarray:
-    if not (policy.rotate or policy.scale or policy.crop or policy.flip):
+def _warp(strengths: Augment, pixels: np.ndarray, draws: Mapping[str, np.ndarray]) -> np.ndarray:
+    if not (strengths.rotate or strengths.scale or strengths.crop or strengths.flip):
         return pixels
     _, height, width, channels = pixels.shape
-    angle = np.radians(policy.rotate) * _both_ways(draws["rotate"])
-    zoom = 1 + policy.scale * _both_ways(draws["scale"])
-    mirror = np.where(draws["flip"] < policy.flip, -1.0, 1.0)
-    shift_x = np.rint(policy.crop * width * _both_ways(draws["crop_right"]))
-    shift_y = np.rint(policy.crop * height * _both_ways(draws["crop_down"]))
+    angle = np.radians(strengths.rotate) * _both_ways(draws["rotate"])
+    zoom = 1 + strengths.scale * _both_ways(draws["scale"])
+    mirror = np.where(draws["flip"] < strengths.flip, -1.0, 1.0)
+    shift_x = np.rint(strengths.crop * width * _both_ways(draws["crop_right"]))
+    shift_y = np.rint(strengths.crop * height * _both_ways(draws["crop_down"]))
     center_x, center_y = (width - 1) / 2, (height - 1) / 2
     cos, sin = zoom * np.cos(angle), zoom * np.sin(angle)
     maps = np.empty((len(pixels), 2, 3))
@@ -135,9 +78,9 @@ def _warp(policy: Policy, pixels: np.ndarray, draws: Mapping[str, np.ndarray]) -
     return views
 
 
-def _relight(policy: Policy, pixels: np.ndarray, draws: Mapping[str, np.ndarray]) -> np.ndarray:
-    gain = 1 + policy.contrast * _both_ways(draws["contrast"])
-    lift = 255 * policy.brightness * _both_ways(draws["brightness"])
+def _relight(strengths: Augment, pixels: np.ndarray, draws: Mapping[str, np.ndarray]) -> np.ndarray:
+    gain = 1 + strengths.contrast * _both_ways(draws["contrast"])
+    lift = 255 * strengths.brightness * _both_ways(draws["brightness"])
     mean = pixels.reshape(len(pixels), -1).mean(axis=1)
     levels = (np.arange(256) - mean[:, None]) * gain[:, None] + mean[:, None] + lift[:, None]
     tables = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
@@ -147,9 +90,9 @@ def _relight(policy: Policy, pixels: np.ndarray, draws: Mapping[str, np.ndarray]
     return views
 
 
-def _cut_out(policy: Policy, pixels: np.ndarray, draws: Mapping[str, np.ndarray]) -> np.ndarray:
+def _cut_out(strengths: Augment, pixels: np.ndarray, draws: Mapping[str, np.ndarray]) -> np.ndarray:
     _, height, width, channels = pixels.shape
-    rows, columns = round(policy.cutout * height), round(policy.cutout * width)
+    rows, columns = round(strengths.cutout * height), round(strengths.cutout * width)
     tops = np.floor(draws["cut_down"] * (height - rows + 1)).astype(int)
     lefts = np.floor(draws["cut_right"] * (width - columns + 1)).astype(int)
     views = pixels.copy()

@@ -4,18 +4,24 @@ import cv2
 import numpy as np
 import pandas as pd
 
-# reason -> (measure, whether the threshold is a least or a greatest value)
-MEASURES = {
-    "too_small": ("short_side", "below"),
-    "odd_aspect": ("aspect", "above"),
-    "constant": ("contrast", "below"),
-    "too_dark": ("highlight", "below"),
-    "too_bright": ("shadow", "above"),
-    "blurry": ("sharpness", "below"),
-    "low_information": ("entropy", "below"),
+from kiln.modalities.base import Check
+
+# In the order in which they are made: what is set aside for one reason is not looked at for the next.
+CHECKS = {
+    "too_small": Check("short_side", "below", "min_side"),
+    "odd_aspect": Check("aspect", "above", "max_aspect"),
+    "constant": Check("contrast", "below", "min_contrast"),
+    "too_dark": Check("highlight", "below", "min_highlight"),
+    "too_bright": Check("shadow", "above", "max_shadow"),
+    "blurry": Check("sharpness", "below", "min_sharpness"),
+    "low_information": Check("entropy", "below", "min_entropy"),
 }
-
-
+# measure by which test images are sliced -> (title, the name of its lowest part, of its highest)
+SLICES = {
+    "brightness": ("brightness", "darkest", "brightest"),
+    "sharpness": ("sharpness", "blurriest", "sharpest"),
+    "short_side": ("size of the original", "smallest", "largest"),
+}
 LARGEST = 64
 
 
@@ -90,23 +96,3 @@ def _sharpness(gray: np.ndarray, structure: np.ndarray) -> np.ndarray:
     fine = laplacian.astype(np.float32).reshape(count, -1)
     fine = np.sqrt(np.maximum(np.einsum("ni,ni->n", fine, fine) / fine.shape[1] - fine.mean(axis=1) ** 2, 0))
     return np.where(structure >= 1, fine / np.maximum(structure, 1), np.nan)
-
-
-def found(facts: pd.DataFrame, thresholds: dict[str, float]) -> pd.DataFrame:
-    """List the images beyond a threshold.
-
-    Args:
-        facts: with the columns that ``MEASURES`` names; NaN is beyond none.
-        thresholds: reason -> value.
-
-    Returns:
-        row (index of ``facts``), reason, score (the measured value), by reason, the worst first.
-    """
-    parts = []
-    for reason, threshold in thresholds.items():
-        column, side = MEASURES[reason]
-        values = facts[column].astype(float)
-        beyond = values[values < threshold if side == "below" else values > threshold]
-        beyond = beyond.sort_values(ascending=side == "below", kind="stable")
-        parts.append(pd.DataFrame({"row": beyond.index, "reason": reason, "score": beyond.to_numpy()}))
-    return pd.concat(parts, ignore_index=True)

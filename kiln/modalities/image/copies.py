@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from kiln.core import parallel, randomness
 from kiln.core.components import components
+from kiln.modalities.base import Copies
 from kiln.modalities.image import alignment, features
 
 SMALLEST = 16
@@ -53,22 +54,6 @@ _REST, _REST_LAID = 0.25, 0.1
 _UNSEEN, _SAME_LIGHT = 2, 5
 _USUAL = 1000
 _DEVIATIONS = 6
-
-
-@dataclass(frozen=True)
-class Copies:
-    """Pairs of images that show the same, and how alike they had to be.
-
-    Attributes:
-        pairs: first, second (rows, first < second), score (correlation of their
-            fine structure, or of the images where nearly nothing else is left,
-            ``border`` to 1), sorted by rows. They connect each crowd of copies; not
-            every two of it are listed.
-        border: the least score of a copy.
-    """
-
-    pairs: pd.DataFrame
-    border: float
 
 
 def find(pixels: np.ndarray, usable: np.ndarray, seed: int, border: float | None = None) -> Copies:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-STRENGTHS = ("mild", "medium", "strong")
+from kiln.modalities.base import STRENGTHS, Corruption
 
 
 def _noise(pixels, amount, generator):
@@ -81,16 +81,25 @@ def _each(pixels: np.ndarray, change: Callable[[np.ndarray, int], np.ndarray]) -
     return np.stack([change(image, index).reshape(image.shape) for index, image in enumerate(pixels)])
 
 
-# name -> (function, amount at each strength, what the amount is)
 CORRUPTIONS = {
-    "noise": (_noise, (0.05, 0.1, 0.2), "standard deviation, of the full range"),
-    "blur": (_blur, (0.02, 0.04, 0.08), "standard deviation, of the shorter side"),
-    "brightness": (_brightness, (0.1, 0.2, 0.4), "added or taken away, of the full range"),
-    "contrast": (_contrast, (0.3, 0.6, 0.85), "taken away"),
-    "jpeg": (_jpeg, (50, 20, 7), "quality"),
-    "rotation": (_rotation, (10, 20, 40), "degrees, either way"),
-    "shift": (_shift, (0.06, 0.12, 0.25), "of a side, any way, borders reflected"),
-    "occlusion": (_occlusion, (0.2, 0.35, 0.5), "of each side, a gray patch anywhere"),
+    "noise": Corruption((0.05, 0.1, 0.2), "standard deviation, of the full range"),
+    "blur": Corruption((0.02, 0.04, 0.08), "standard deviation, of the shorter side"),
+    "brightness": Corruption((0.1, 0.2, 0.4), "added or taken away, of the full range"),
+    "contrast": Corruption((0.3, 0.6, 0.85), "taken away"),
+    "jpeg": Corruption((50, 20, 7), "quality"),
+    "rotation": Corruption((10, 20, 40), "degrees, either way"),
+    "shift": Corruption((0.06, 0.12, 0.25), "of a side, any way, borders reflected"),
+    "occlusion": Corruption((0.2, 0.35, 0.5), "of each side, a gray patch anywhere"),
+}
+_CHANGES = {
+    "noise": _noise,
+    "blur": _blur,
+    "brightness": _brightness,
+    "contrast": _contrast,
+    "jpeg": _jpeg,
+    "rotation": _rotation,
+    "shift": _shift,
+    "occlusion": _occlusion,
 }
 
 
@@ -106,6 +115,6 @@ def corrupt(pixels: np.ndarray, name: str, strength: str, generator: np.random.G
     Returns:
         uint8 [N, H, W, C].
     """
-    change, amounts, _ = CORRUPTIONS[name]
-    changed = change(pixels, amounts[STRENGTHS.index(strength)], generator)
+    amount = CORRUPTIONS[name].amounts[STRENGTHS.index(strength)]
+    changed = _CHANGES[name](pixels, amount, generator)
     return np.clip(np.rint(changed), 0, 255).astype(np.uint8)

@@ -8,15 +8,11 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from kiln.core import formats
-from kiln.core.formats import READ, sniff
+from kiln.core.formats import sniff
 from kiln.modalities.base import TooLarge, Undecodable
 from kiln.modalities.image import colors, deep, levels, metadata
 from kiln.modalities.image.conversion import Conversion
 from kiln.modalities.image.opening import DECODING, MAX_PIXELS, Refused, describe_error, open_image, split_opacity
-
-_NAMES = ".avif .bmp .dib .gif .j2c .j2k .jfif .jp2 .jpc .jpe .jpeg .jpf .jpg .jpx .mpo .pbm .pgm .png .pnm .ppm"
-_NAMES += " .tif .tiff .webp" + " .heic .heif .hif" * ("HEIC" in READ)
-EXTENSIONS = frozenset(_NAMES.split())
 
 
 class Decoded(NamedTuple):

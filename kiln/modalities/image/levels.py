@@ -103,6 +103,6 @@ def _scaled(values: np.ndarray, within: Range) -> np.ndarray:
     return scaled.astype(np.uint8)
 
 
-def told(within: Sequence[float] | None) -> str:
+def describe(within: Sequence[float] | None) -> str:
     """Say of a range what it does, for the end of a list; nothing where there is none."""
     return f", deep values {within[0]:g} to {within[1]:g} as 0 to 255" if within else ""

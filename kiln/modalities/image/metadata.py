@@ -9,7 +9,7 @@ from contextlib import suppress
 import numpy as np
 from PIL import Image
 
-from kiln.modalities.image import tiffs
+from kiln.modalities.image import tiff_values, tiffs
 
 _NOTE = "its metadata is broken: read without it"
 _END = b"\xff\xd9"
@@ -142,7 +142,7 @@ def _webp(content: bytes) -> bytes:
 
 
 def _tiff(content: bytes) -> bytes:
-    return tiffs.bare(content, tiffs.layout(content))
+    return tiff_values.bare(content, tiffs.layout(content))
 
 
 def _jpeg_upright(content: bytes) -> bytes:

@@ -1,72 +1,37 @@
-"""Labels as targets, and images mixed with each other: label smoothing, class weights, mixup, cutmix."""
+"""Images mixed with each other: blended (mixup), or with a rectangle of the other pasted in (cutmix)."""
+
+from collections.abc import Mapping
 
 import numpy as np
-from scipy.special import betaincinv
-
-from kiln.core import randomness
-
-_DRAWS = ("kind", "share", "down", "right")
 
 
-def targets(labels: np.ndarray, classes: int) -> np.ndarray:
-    """Give each label as probabilities: integers [N] -> float32 [N, classes]."""
-    result = np.zeros((len(labels), classes), np.float32)  # no identity: it would take classes squared
-    result[np.arange(len(labels)), labels] = 1
-    return result
-
-
-def smoothed(probabilities: np.ndarray, amount: float) -> np.ndarray:
-    """Spread a fraction of each target evenly over all classes: float32 [N, classes].
-
-    Szegedy et al., "Rethinking the Inception architecture", CVPR 2016.
-    """
-    return (1 - amount) * probabilities + np.float32(amount / probabilities.shape[1])
-
-
-def balanced(counts: np.ndarray) -> np.ndarray:
-    """Weigh classes by the inverse of their number, 1 on average over the images: float32 [classes].
-
-    As scikit-learn does for ``class_weight="balanced"``: n / (classes * count).
-    """
-    counts = np.asarray(counts, float)
-    return (counts.sum() / (len(counts) * np.maximum(counts, 1))).astype(np.float32)
-
-
-def mixed(
-    pixels: np.ndarray, probabilities: np.ndarray, mixup: float, cutmix: float, keys: np.ndarray
+def mix(
+    pixels: np.ndarray, blends: np.ndarray, shares: np.ndarray, draws: Mapping[str, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mix each image of a batch, and its target, with the next one (the last with the first).
+    """Mix each image of a batch with the next one (the last with the first).
 
-    mixup blends them (Zhang et al., "mixup", ICLR 2018), cutmix puts a rectangle
-    of the other in (Yun et al., "CutMix", ICCV 2019). The own share is drawn
-    from Beta(a, a); where both are on, each image takes one of them at random.
+    Zhang et al., "mixup", ICLR 2018; Yun et al., "CutMix", ICCV 2019.
 
     Args:
         pixels: uint8 [N, H, W, C].
-        probabilities: targets, float32 [N, classes].
-        mixup, cutmix: a of each; 0 is off.
-        keys: uint64 [N]; the same keys draw the same.
+        blends: bool [N]: whether to blend, else to paste.
+        shares: float [N]: of each image itself.
+        draws: down, right: uniform numbers [N] in [0, 1), for the rectangle's centre.
 
     Returns:
-        uint8 [N, H, W, C] and float32 [N, classes], new arrays.
+        uint8 [N, H, W, C], a new array; and the shares that are left of each image
+        itself: a rectangle may reach beyond the border.
     """
-    if not (mixup or cutmix):
-        return pixels, probabilities
-    draws = dict(zip(_DRAWS, randomness.uniform(keys, len(_DRAWS)).T, strict=True))
-    blends = np.full(len(pixels), bool(mixup)) if not (mixup and cutmix) else draws["kind"] < 0.5
-    alpha = np.where(blends, mixup or 1, cutmix or 1)
-    share = betaincinv(alpha, alpha, draws["share"])
-    inside = _boxes(pixels.shape, share, draws) & ~blends[:, None, None]
-    share = np.where(blends, share, 1 - inside.mean(axis=(1, 2)))
+    inside = _boxes(pixels.shape, shares, draws) & ~blends[:, None, None]
+    shares = np.where(blends, shares, 1 - inside.mean(axis=(1, 2)))
     others = np.roll(pixels, -1, axis=0)
     result = np.where(inside[..., None], others, pixels)
-    part = share[blends, None, None, None].astype(np.float32)
+    part = shares[blends, None, None, None].astype(np.float32)
     result[blends] = np.rint(part * pixels[blends] + (1 - part) * others[blends]).astype(np.uint8)
-    own = share[:, None].astype(np.float32)
-    return result, own * probabilities + (1 - own) * np.roll(probabilities, -1, axis=0)
+    return result, shares
 
 
-def _boxes(shape: tuple, share: np.ndarray, draws: dict) -> np.ndarray:
+def _boxes(shape: tuple, share: np.ndarray, draws: Mapping[str, np.ndarray]) -> np.ndarray:
     """Mark a rectangle of area 1 - share, less what lies beyond the image: bool [N, H, W]."""
     spans = []
     for side, draw in ((shape[1], draws["down"]), (shape[2], draws["right"])):

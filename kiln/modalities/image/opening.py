@@ -13,9 +13,10 @@ import numpy as np
 from PIL import Image
 
 from kiln.core import formats, parallel
-from kiln.core.formats import HEIF_PLUGIN, READ, sniff
+from kiln.core.formats import sniff
 from kiln.modalities.base import TooLarge, Undecodable
-from kiln.modalities.image import deep, levels, metadata, tiffs
+from kiln.modalities.image import deep, levels, metadata, tiff_values, tiffs
+from kiln.modalities.image.formats import HEIF_PLUGIN, READ
 
 _PLUGINS = {"JPEG 2000": "JPEG2000", "HEIC": "HEIF"}
 MAX_PIXELS = 100_000_000
@@ -155,7 +156,7 @@ class _ByOpenCV:
     def values(self) -> tuple[np.ndarray, np.ndarray | None]:
         """As of ``_ByPillow``, and where there is nothing: bool [height, width], or None."""
         try:
-            return tiffs.values(self.content, self.layout)
+            return tiff_values.values(self.content, self.layout)
         except tiffs.Broken:
             raise Undecodable(f"{self.layout.name}: broken, truncated or of a kind that is not read") from None
 
@@ -197,7 +198,7 @@ def open_image(content: bytes, max_pixels: int = MAX_PIXELS) -> _ByPillow | _ByO
         raise Refused(f"{layout.name}: {_NOT_READ}")
     try:
         if content[:4] == b"MM\0+":  # which Pillow does not know
-            content = tiffs.bare(content, layout)
+            content = tiff_values.bare(content, layout)
         return _ByPillow(content, kind, _opened(content, kind, max_pixels), layout)
     except (_Unidentified, tiffs.Broken):
         raise Refused(f"{layout.name}: {_NOT_READ}") from None

@@ -1,6 +1,7 @@
 """Pixels as pictures for people: PNG files, thumbnails and contact sheets."""
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
@@ -26,30 +27,29 @@ def _picture(pixels: np.ndarray) -> Image.Image:
     return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
 
 
-def contact_sheet(pixels: np.ndarray, columns: int, height: int = 56) -> bytes:
-    """Lay images out in rows of ``columns`` on a gray ground, each enlarged by a whole factor.
+def contact_sheet(rows: Sequence[np.ndarray], columns: int, height: int = 56) -> bytes:
+    """Lay images out on a gray ground, each enlarged by a whole factor.
 
     Args:
-        pixels: uint8 [N, H, W, C]; N at least 1.
-        columns: images a row.
+        rows: of uint8 [at most columns, H, W, C]; one image at least.
+        columns: images per row.
         height: the least height of an image on the sheet, in pixels, where it
             is smaller; larger images are shrunk to twice this.
 
     Returns:
         A PNG.
     """
-    count, image_height, image_width, _ = pixels.shape
+    image_height, image_width = rows[0].shape[1:3]
     factor = max(1, -(-height // image_height))
     shrink = max(1, image_height // (2 * height))
     tile = (max(1, image_width * factor // shrink), max(1, image_height * factor // shrink))
     gap = 4
-    rows = -(-count // columns)
-    sheet = Image.new("RGB", (columns * (tile[0] + gap) + gap, rows * (tile[1] + gap) + gap), (128, 128, 128))
-    for number, one in enumerate(pixels):
-        picture = _picture(one).convert("RGB")
-        picture = picture.resize(tile, Image.Resampling.NEAREST if shrink == 1 else Image.Resampling.BOX)
-        row, column = divmod(number, columns)
-        sheet.paste(picture, (gap + column * (tile[0] + gap), gap + row * (tile[1] + gap)))
+    sheet = Image.new("RGB", (columns * (tile[0] + gap) + gap, len(rows) * (tile[1] + gap) + gap), (128, 128, 128))
+    for row, images in enumerate(rows):
+        for column, pixels in enumerate(images):
+            picture = _picture(pixels).convert("RGB")
+            picture = picture.resize(tile, Image.Resampling.NEAREST if shrink == 1 else Image.Resampling.BOX)
+            sheet.paste(picture, (gap + column * (tile[0] + gap), gap + row * (tile[1] + gap)))
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()

@@ -1,23 +1,18 @@
-"""What a TIFF holds by its first directory (TIFF 6.0, BigTIFF), and its values where 8 bits do not hold them.
+"""What a TIFF holds by its first directory (TIFF 6.0, BigTIFF), and who decodes it.
 
-Pillow decodes all else. It scrambles planes and byte orders of deep pixels and
-knows few kinds of them; OpenCV knows more, but neither planes nor white-is-zero
-nor when to leave a picture as it lies. So deep pixels are decoded by OpenCV from a
-directory written anew, with the tags alone that say where and how the pixels lie.
+Pillow decodes what 8 bits hold. It scrambles planes and byte orders of deep pixels
+and knows few kinds of them; these are decoded by OpenCV, see ``tiff_values``.
 """
 
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import cv2
-import numpy as np
-
-_UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
+UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
+_WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
 _CMYK, _YCBCR = 5, 6
 _RAW, _WEBP, _PACKBITS = 1, 50001, 32773
-_PREMULTIPLIED, _ALPHA = 1, 2  # of extra samples
+PREMULTIPLIED, ALPHA = 1, 2  # of extra samples
 _PHOTOMETRICS = {
     0: "gray",
     1: "gray",
@@ -53,8 +48,8 @@ _COMPRESSIONS = {
     50002: "JPEG XL",
     52546: "JPEG XL",
 }
-_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _ORIENTATION, _SAMPLES = 256, 257, 258, 259, 262, 274, 277
-_SUBFILE, _PLANAR, _EXTRA, _FORMAT, _SUB_DIRECTORIES, _PROFILE, _NODATA, _DNG = (
+WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, ORIENTATION, SAMPLES = 256, 257, 258, 259, 262, 274, 277
+_SUBFILE, _PLANAR, EXTRA, FORMAT, _SUB_DIRECTORIES, PROFILE, NODATA, _DNG = (
     254,
     284,
     338,
@@ -64,20 +59,20 @@ _SUBFILE, _PLANAR, _EXTRA, _FORMAT, _SUB_DIRECTORIES, _PROFILE, _NODATA, _DNG = 
     42113,
     50706,
 )
-_OFFSETS, _COUNTS = (273, 324), (279, 325)
-_TILE, _PREDICTOR = (322, 323), 317
+OFFSETS, COUNTS = (273, 324), (279, 325)
+TILE, _PREDICTOR = (322, 323), 317
 _SUBSAMPLING = 530
 # Where and how pixels lie: rows a strip, predictor, fill order, the fax options, tiles, JPEG's tables, ...
-_LAID = (266, 278, 292, 293, _PREDICTOR, *_TILE, 347)
+LAID = (266, 278, 292, 293, _PREDICTOR, *TILE, 347)
 # ... and what they mean: palette, inks, YCbCr's coefficients and ranges, extra samples.
-_MEANT = (
-    _BITS,
-    _COMPRESSION,
-    _PHOTOMETRIC,
-    _SAMPLES,
+MEANT = (
+    BITS,
+    COMPRESSION,
+    PHOTOMETRIC,
+    SAMPLES,
     _PLANAR,
-    _EXTRA,
-    _FORMAT,
+    EXTRA,
+    FORMAT,
     320,
     332,
     336,
@@ -86,12 +81,12 @@ _MEANT = (
     531,
     532,
 )
-_PICTURE = frozenset([_WIDTH, _HEIGHT, *_OFFSETS, *_COUNTS, *_LAID, *_MEANT])
-_READ = _PICTURE | {_ORIENTATION, _PROFILE, _SUBFILE, _SUB_DIRECTORIES, _NODATA, _DNG}
+_PICTURE = frozenset([WIDTH, HEIGHT, *OFFSETS, *COUNTS, *LAID, *MEANT])
+_READ = _PICTURE | {ORIENTATION, PROFILE, _SUBFILE, _SUB_DIRECTORIES, NODATA, _DNG}
 # Types of fields that hold whole numbers, and how many bytes each type takes.
 _NUMBERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
-_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-_SHORT, _LONG, _LONG8 = 3, 4, 16
+SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+SHORT, LONG, LONG8 = 3, 4, 16
 
 
 class Broken(Exception):
@@ -139,7 +134,7 @@ class Layout:
     @property
     def compression(self) -> int:
         """By which algorithm."""
-        return self.numbers(_COMPRESSION, (_RAW,))[0]
+        return self.numbers(COMPRESSION, (_RAW,))[0]
 
     @property
     def colors(self) -> int:
@@ -154,7 +149,7 @@ class Layout:
     @property
     def gray(self) -> bool:
         """Whether it has one colour."""
-        return self.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO)
+        return self.photometric in (_WHITE_IS_ZERO, BLACK_IS_ZERO)
 
     @property
     def inverted(self) -> bool:
@@ -164,7 +159,7 @@ class Layout:
     @property
     def by_opencv(self) -> bool:
         """Whether ``values`` reads it: deep gray or RGB, of which Pillow decodes a part, and a part of that wrongly."""
-        colors = 1 if self.gray else 3 if self.photometric == _RGB else 0
+        colors = 1 if self.gray else 3 if self.photometric == RGB else 0
         kind = self.deep and self.bits in (8, 16, 32, 64) and self.format <= _FLOAT and colors == self.colors
         known = not self.extra or (colors == 3 and (self.planes or (self.bits > 8 and len(self.extra) == 1)))
         return kind and not self.disputed and (known or (self.planes and len(self.extra) == 1 and self.alpha))
@@ -172,13 +167,13 @@ class Layout:
     @property
     def alpha(self) -> bool:
         """Whether ``values`` gives how opaque each pixel is."""
-        return self.extra[:1] in ((_PREMULTIPLIED,), (_ALPHA,))
+        return self.extra[:1] in ((PREMULTIPLIED,), (ALPHA,))
 
     @property
     def unreadable(self) -> bool:
         """Whether Pillow would scramble it, or say of it that it is broken."""
-        planes = (self.photometric in (_RGB, _CMYK) and self.bits == 8) or (self.photometric == _YCBCR and not self.raw)
-        planes = planes and not (self.raw and _PREMULTIPLIED in self.extra)
+        planes = (self.photometric in (RGB, _CMYK) and self.bits == 8) or (self.photometric == _YCBCR and not self.raw)
+        planes = planes and not (self.raw and PREMULTIPLIED in self.extra)
         subsampled = self.photometric == _YCBCR and self.raw and self.numbers(_SUBSAMPLING) != (1, 1)
         scrambled = subsampled or (self.planes and self.samples > 1 and not planes) or self.disputed
         known = self.bits and self.colors <= 4 and self.format <= 4 and self.compression != _WEBP
@@ -198,7 +193,7 @@ class Layout:
     @property
     def profile(self) -> bytes | None:
         """The ICC profile."""
-        return self.tags[_PROFILE][1] if _PROFILE in self.tags else None
+        return self.tags[PROFILE][1] if PROFILE in self.tags else None
 
     @property
     def name(self) -> str:
@@ -221,11 +216,11 @@ class Layout:
 
     def places(self) -> int:
         """How many strips or tiles are listed, at most."""
-        return max(len(self.tags[tag][1]) // 2 if tag in self.tags else 0 for tag in _OFFSETS)
+        return max(len(self.tags[tag][1]) // 2 if tag in self.tags else 0 for tag in OFFSETS)
 
     def decoded_pixels(self) -> int:
         """How many pixels are decoded: those of a tile where it is larger than the image."""
-        tile = [self.numbers(tag, (0,))[0] for tag in _TILE]
+        tile = [self.numbers(tag, (0,))[0] for tag in TILE]
         return max(self.width * self.height, tile[0] * tile[1])
 
 
@@ -244,16 +239,16 @@ def layout(content: bytes) -> Layout:
     def numbers(tag: int, default: int) -> tuple[int, ...]:
         return _numbers(tags, tag, order) or (default,)
 
-    width, height, samples = (numbers(tag, 0)[0] for tag in (_WIDTH, _HEIGHT, _SAMPLES))
+    width, height, samples = (numbers(tag, 0)[0] for tag in (WIDTH, HEIGHT, SAMPLES))
     samples = samples or 1
     bits, formats, orientation = (
-        numbers(_BITS, 1)[:samples],
-        numbers(_FORMAT, _UNSIGNED)[:samples],
-        numbers(_ORIENTATION, 1),
+        numbers(BITS, 1)[:samples],
+        numbers(FORMAT, UNSIGNED)[:samples],
+        numbers(ORIENTATION, 1),
     )
-    extra, photometric = _numbers(tags, _EXTRA, order), numbers(_PHOTOMETRIC, 0)[0]
-    if samples == 4 and not extra and photometric == _RGB:
-        extra = (_ALPHA,)  # as Pillow reads what leaves it out
+    extra, photometric = _numbers(tags, EXTRA, order), numbers(PHOTOMETRIC, 0)[0]
+    if samples == 4 and not extra and photometric == RGB:
+        extra = (ALPHA,)  # as Pillow reads what leaves it out
     if min(width, height) < 1 or not samples - len(extra) > 0:
         raise Broken
     return Layout(
@@ -282,7 +277,7 @@ def _directory(content: bytes, order: str) -> dict[int, tuple[int, bytes]]:
     tags, held = {}, 0
     for at in range(place, place + count * step, step):
         tag, kind, values = struct.unpack_from(entry, content, at)
-        size, value = _SIZES.get(kind, 0) * values, at + step - inline
+        size, value = SIZES.get(kind, 0) * values, at + step - inline
         if size > inline:
             (value,) = struct.unpack_from(f"{order}{'Q' if big else 'I'}", content, value)
         if tag not in _READ or tag in tags:
@@ -299,141 +294,4 @@ def _directory(content: bytes, order: str) -> dict[int, tuple[int, bytes]]:
 def _numbers(tags: Mapping[int, tuple[int, bytes]], tag: int, order: str) -> tuple[int, ...]:
     kind, raw = tags.get(tag, (0, b""))
     form = _NUMBERS.get(kind)
-    return struct.unpack(f"{order}{len(raw) // _SIZES[kind]}{form}", raw) if form else ()
-
-
-def bare(content: bytes, of: Layout) -> bytes:
-    """Give the file with no tags but those that make the picture, its orientation and its profile."""
-    tags = {tag: of.tags[tag] for tag in (*_LAID, *_MEANT, _ORIENTATION, _PROFILE) if tag in of.tags}
-    offsets, counts = _places(of)
-    return _rewritten(content, of, tags, offsets, counts)
-
-
-def values(content: bytes, of: Layout) -> tuple[np.ndarray, np.ndarray | None]:
-    """Decode deep pixels as they lie.
-
-    Args:
-        content: a TIFF.
-        of: its layout, which is one for OpenCV.
-
-    Returns:
-        [height, width] or [height, width, 2 to 4] of the samples' own type (no extra
-        samples but how opaque a pixel is, by which colours are not multiplied), and
-        where there is nothing by GDAL's tag: bool [height, width], or None.
-
-    Raises:
-        Broken: OpenCV cannot decode it.
-    """
-    offsets, counts = _places(of)
-    if of.planes and of.samples > 1:
-        # A plane is a gray image of its own.
-        each, rest = divmod(len(offsets), of.samples)
-        if rest or not each:
-            raise Broken
-        starts = range(0, each * (of.colors + of.alpha), each)
-        planes = [_decoded(content, of, offsets[at : at + each], counts[at : at + each], 1) for at in starts]
-        found = planes[0] if len(planes) == 1 else np.stack(planes, axis=-1)
-    else:
-        found = _decoded(content, of, offsets, counts, of.samples)
-        if of.samples > 1:
-            found = found[..., [2, 1, 0, 3][: 3 + of.alpha]]
-    void = _void(found, of)
-    return (_divided(found) if of.extra[:1] == (_PREMULTIPLIED,) else found), void
-
-
-def _divided(found: np.ndarray) -> np.ndarray:
-    """Give the colours that were multiplied by how opaque a pixel is."""
-    whole = None if found.dtype.kind == "f" else np.iinfo(found.dtype)
-    opaque = found[..., -1:] / (whole.max if whole else 1.0)
-    colors = np.divide(found[..., :-1], opaque, out=np.zeros(found[..., :-1].shape), where=opaque > 0)
-    if whole:
-        # The most that a float of 64 bits holds as well.
-        np.clip(np.rint(colors, out=colors), whole.min, whole.max - whole.max // 2**53, out=colors)
-    return np.concatenate([colors.astype(found.dtype), found[..., -1:]], axis=-1)
-
-
-def _places(of: Layout) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    if of.places() > of.height * of.width * of.samples:
-        raise Broken
-    offsets, counts = (of.numbers(strips) or of.numbers(tiles) for strips, tiles in (_OFFSETS, _COUNTS))
-    if not counts and len(offsets) == 1 and of.raw:
-        counts = (of.width * of.height * of.samples * of.bits // 8,)
-    if not offsets or len(offsets) != len(counts):
-        raise Broken
-    return offsets, counts
-
-
-def _decoded(content: bytes, of: Layout, offsets: tuple, counts: tuple, samples: int) -> np.ndarray:
-    kind = np.dtype(f"{'?uif'[of.format]}{of.bits // 8}")
-    # OpenCV knows neither, but their bytes.
-    form = _UNSIGNED if kind in (np.int8, np.float16) else of.format
-    tags = {tag: of.tags[tag] for tag in (*_LAID, _COMPRESSION) if tag in of.tags}
-    tags |= {
-        _BITS: _shorts(of, *(of.bits,) * samples),
-        _PHOTOMETRIC: _shorts(of, _BLACK_IS_ZERO if samples == 1 else _RGB),
-        _SAMPLES: _shorts(of, samples),
-        _FORMAT: _shorts(of, *(form,) * samples),
-        **({_EXTRA: _shorts(of, _ALPHA)} if samples == 4 else {}),
-    }
-    try:
-        found = cv2.imdecode(
-            np.frombuffer(_rewritten(content, of, tags, offsets, counts), np.uint8), cv2.IMREAD_UNCHANGED
-        )
-    except cv2.error:
-        found = None
-    read = np.dtype(f"{'?uif'[form]}{of.bits // 8}")
-    if found is None or found.shape != (of.height, of.width, samples)[: 2 + (samples > 1)] or found.dtype != read:
-        raise Broken
-    return found.view(kind)
-
-
-def _void(found: np.ndarray, of: Layout) -> np.ndarray | None:
-    try:
-        nothing = float(of.tags[_NODATA][1].strip(b"\0 "))
-    except (KeyError, ValueError):
-        return None
-    same = found[..., : of.colors] == nothing if found.ndim == 3 else found == nothing
-    return same.all(axis=-1) if found.ndim == 3 else same
-
-
-def _rewritten(content: bytes, of: Layout, tags: dict, offsets: tuple, counts: tuple) -> bytes:
-    """Append a directory, and make it the first; of a BigTIFF too it is a plain one."""
-    start = len(content) + len(content) % 2
-    if start >= 2**31 or any(at + size > len(content) for at, size in zip(offsets, counts, strict=True)):
-        raise Broken
-    tiled = _TILE[0] in tags
-    tags = {
-        **{tag: _plain(of, kind, raw) for tag, (kind, raw) in tags.items()},
-        _WIDTH: _longs(of, of.width),
-        _HEIGHT: _longs(of, of.height),
-        _OFFSETS[tiled]: _longs(of, *offsets),
-        _COUNTS[tiled]: _longs(of, *counts),
-    }
-    behind = start + 2 + 12 * len(tags) + 4
-    entries, outside = [], b""
-    for tag, (kind, raw) in sorted(tags.items()):
-        count = len(raw) // _SIZES[kind]
-        if len(raw) > 4:
-            place = behind + len(outside)
-            outside += raw + bytes(len(raw) % 2)
-            raw = struct.pack(f"{of.order}I", place)
-        entries.append(struct.pack(f"{of.order}HHI", tag, kind, count) + raw.ljust(4, b"\0"))
-    head = (b"II*\0" if of.order == "<" else b"MM\0*") + struct.pack(f"{of.order}I", start)
-    directory = struct.pack(f"{of.order}H", len(entries)) + b"".join(entries) + bytes(4)
-    return b"".join([head, content[8:], bytes(start - len(content)), directory, outside])
-
-
-def _shorts(of: Layout, *numbers: int) -> tuple[int, bytes]:
-    return _SHORT, struct.pack(f"{of.order}{len(numbers)}H", *numbers)
-
-
-def _longs(of: Layout, *numbers: int) -> tuple[int, bytes]:
-    return _LONG, struct.pack(f"{of.order}{len(numbers)}I", *numbers)
-
-
-def _plain(of: Layout, kind: int, raw: bytes) -> tuple[int, bytes]:
-    """Give a field of BigTIFF's own type as plain TIFF has it."""
-    if kind != _LONG8:
-        return kind, raw
-    numbers = struct.unpack(f"{of.order}{len(raw) // 8}Q", raw)
-    return _longs(of, *(min(number, 2**32 - 1) for number in numbers))
+    return struct.unpack(f"{order}{len(raw) // SIZES[kind]}{form}", raw) if form else ()

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-from conftest import noise
+from makers.images import noise
+from makers.settings import OFF
 
 from kiln.core import randomness
 from kiln.core.errors import UserError
 from kiln.modalities.image import augmentation
 
-OFF = {"rotate": 0, "scale": 0, "crop": 0, "flip": 0, "brightness": 0, "contrast": 0, "cutout": 0}
 KEYS = randomness.key(0, randomness.item_keys([str(i) for i in range(64)]))
 ALL = {"rotate": 10, "scale": 0.1, "crop": 0.1, "flip": 0.5, "brightness": 0.1, "contrast": 0.2, "cutout": 0.3}
 

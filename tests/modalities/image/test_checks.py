@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import noise
+from makers.images import noise
 
 from kiln.modalities.image import checks
 

@@ -3,7 +3,7 @@ import io
 import cv2
 import numpy as np
 import pytest
-from conftest import noise
+from makers.images import noise
 from PIL import Image
 
 from kiln.modalities.image import corruptions

@@ -11,7 +11,9 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from conftest import noise, png
+from makers.images import encoded, noise, png
+from makers.pngs import chunk, png_of, put_in
+from makers.profiles import ADOBE, LINEAR, LINEAR_GRAY, in_srgb
 from PIL import Image, ImageCms, ImageFile
 
 from kiln.core import parallel
@@ -23,25 +25,8 @@ RGB = Conversion(2, 2, 3, "stretch")
 GRAY = Conversion(2, 2, 1, "stretch")
 
 
-def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
 def flat(mode: str, color, **options) -> bytes:
     return encoded(Image.new(mode, (2, 2), color), **options)
-
-
-def chunk(name: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
-
-def png_of(height: int, width: int, bits: int, color: int, rows: bytes, beside: bytes = b"", passes: int = 0) -> bytes:
-    """Make a PNG of a colour type, its rows with their filters, and the chunks before them."""
-    header = struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, passes)
-    pixels = chunk(b"IDAT", zlib.compress(rows))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + beside + pixels + chunk(b"IEND", b"")
 
 
 def deep_png(*pixel: int) -> bytes:
@@ -306,50 +291,6 @@ def test_contact_sheet_enlarges_by_whole_factors():
 PROFILE_SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
-def curve(gamma: float) -> bytes:
-    """Make a curve of an ICC profile: one number, in 1/256."""
-    return b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256)) + bytes(2)
-
-
-def xyz(*numbers: float) -> bytes:
-    return b"XYZ " + bytes(4) + struct.pack(">3i", *(round(number * 65536) for number in numbers))
-
-
-def profile(space: bytes, tags: dict[bytes, bytes]) -> bytes:
-    """Make an ICC profile (version 2) of a display."""
-    head = (
-        struct.pack(">I4sI4s4s4s", 0, bytes(4), 0x02400000, b"mntr", space, b"XYZ ") + bytes(12) + b"acsp" + bytes(28)
-    )
-    head += struct.pack(">3i", 0xF6D6, 0x10000, 0xD32D) + bytes(48)
-    place, entries, body = 128 + 4 + 12 * len(tags), b"", b""
-    for name, content in tags.items():
-        entries += struct.pack(">4sII", name, place + len(body), len(content))
-        body += content + bytes(-len(content) % 4)
-    whole = head + struct.pack(">I", len(tags)) + entries + body
-    return struct.pack(">I", len(whole)) + whole[4:]
-
-
-WHITE = {b"wtpt": xyz(0.9642, 1, 0.8249)}
-
-
-def of_rgb(red: bytes, green: bytes, blue: bytes, gamma: float) -> bytes:
-    primaries = {b"rXYZ": red, b"gXYZ": green, b"bXYZ": blue}
-    return profile(b"RGB ", WHITE | primaries | dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve(gamma)))
-
-
-# Primaries of Adobe RGB (1998), adapted to D50, by its specification; and a linear RGB of sRGB's primaries.
-ADOBE = of_rgb(
-    xyz(0.60974, 0.31111, 0.01947), xyz(0.20528, 0.62567, 0.06087), xyz(0.14919, 0.06322, 0.74457), gamma=2.2
-)
-LINEAR = of_rgb(xyz(0.43607, 0.22249, 0.01392), xyz(0.38515, 0.71687, 0.09708), xyz(0.14307, 0.06061, 0.7141), gamma=1)
-LINEAR_GRAY = profile(b"GRAY", WHITE | {b"kTRC": curve(1)})
-
-
-def in_srgb(image: Image.Image, made: bytes) -> np.ndarray:
-    converted = ImageCms.profileToProfile(image, io.BytesIO(made), ImageCms.createProfile("sRGB"), outputMode="RGB")
-    return np.asarray(converted)
-
-
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "JPEG", "AVIF"])
 @pytest.mark.parametrize("made", [ADOBE, LINEAR], ids=["Adobe RGB", "linear"])
 def test_colours_of_a_profile_are_brought_to_srgb(kind, made):
@@ -560,12 +501,6 @@ def webp_with(exif: bytes) -> bytes:
     content = encoded(Image.fromarray(noise(2, 8, 12, 3)), "WEBP", lossless=True, exif=some)
     content = content[: content.index(b"EXIF")] + struct.pack("<4sI", b"EXIF", len(exif)) + exif + bytes(len(exif) % 2)
     return content[:4] + struct.pack("<I", len(content) - 8) + content[8:]
-
-
-def put_in(content: bytes, name: bytes, body: bytes, wrong: bool = False) -> bytes:
-    """Put a chunk before the pixels of a PNG, perhaps with a wrong checksum."""
-    made = chunk(name, body)
-    return content[:33] + (made[:-4] + bytes(4) if wrong else made) + content[33:]
 
 
 def png_with(name: bytes, body: bytes, wrong: bool = False) -> bytes:

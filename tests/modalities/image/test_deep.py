@@ -6,8 +6,10 @@ import zlib
 import cv2
 import numpy as np
 import pytest
+from makers.images import encoded
+from makers.pngs import chunk, png_of, put_in
+from makers.profiles import ADOBE, LINEAR_GRAY, in_srgb
 from PIL import Image
-from test_decoding import ADOBE, LINEAR_GRAY, chunk, encoded, in_srgb, png_of, put_in
 
 from kiln.modalities import base
 from kiln.modalities.image import decoding

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from conftest import noise
+from makers.images import noise
 
 from kiln.core import parallel
 from kiln.modalities.image import features

@@ -1,38 +1,13 @@
-import tracemalloc
-
 import numpy as np
 import pytest
-from conftest import noise
+from makers.images import noise
 
 from kiln.core import randomness
 from kiln.modalities.image import mixing
 
 KEYS = randomness.item_keys([str(i) for i in range(200)])
 PIXELS = np.stack([noise(i) for i in range(200)])
-TARGETS = mixing.targets(np.arange(200) % 4, 4)
-
-
-def test_targets_and_smoothing_by_hand():
-    targets = mixing.targets(np.array([2, 0]), 3)
-    assert targets.tolist() == [[0, 0, 1], [1, 0, 0]]
-    assert mixing.smoothed(targets, 0.3) == pytest.approx(np.array([[0.1, 0.1, 0.8], [0.8, 0.1, 0.1]]))
-    assert (mixing.smoothed(targets, 0) == targets).all()
-
-
-def test_targets_of_many_classes_take_their_own_memory_and_no_more():
-    labels = np.arange(100) * 99
-    tracemalloc.start()
-    targets = mixing.targets(labels, 10_000)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert (targets.argmax(axis=1) == labels).all() and (targets.sum(axis=1) == 1).all()
-    assert peak < 1.5 * targets.nbytes
-
-
-def test_balanced_weights_by_hand():
-    # 12 images: 12 / (3 * 2), 12 / (3 * 4), 12 / (3 * 6)
-    assert mixing.balanced([2, 4, 6]) == pytest.approx([2, 1, 2 / 3])
-    assert np.dot(mixing.balanced([2, 4, 6]), [2, 4, 6]) == pytest.approx(12)
+TARGETS = np.eye(4, dtype=np.float32)[np.arange(200) % 4]
 
 
 def test_off_is_identity():

@@ -1,0 +1,124 @@
+"""Test samples to look at: the surest mistakes and some right ones, with what speaks for the prediction."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from kiln.evaluation.neighbours import Neighbours, find_neighbours
+from kiln.modalities.base import Part
+from kiln.networks import artifact
+from kiln.networks.explained import PartNetwork
+from kiln.store import dataset
+
+RIGHT_SHOWN = 4  # exhibits that are classified rightly
+_SHOWN = {"part": pa.string(), "title": pa.string(), "kind": pa.string(), "content": pa.binary()}
+SHOWN = pa.list_(pa.struct(_SHOWN))
+SCHEMA = pa.schema(
+    {
+        "id": pa.string(),
+        "label": pa.string(),
+        "prediction": pa.string(),
+        "probability": pa.float64(),
+        "shown": SHOWN,
+        "neighbours": pa.list_(
+            pa.struct({"id": pa.string(), "label": pa.string(), "cosine": pa.float64(), "shown": SHOWN})
+        ),
+    }
+)
+
+
+def surest_mistakes(labels: np.ndarray, probabilities: np.ndarray, most: int) -> np.ndarray:
+    """Rows of the wrong predictions with the highest probability, surest first."""
+    predictions, certainty = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    wrong = np.flatnonzero(predictions != labels)
+    return wrong[np.argsort(-certainty[wrong], kind="stable")][:most]
+
+
+def surest_right(labels: np.ndarray, probabilities: np.ndarray, most: int) -> np.ndarray:
+    """Rows of the right predictions with the highest probability, one a class at most, surest first."""
+    certainty = np.where(probabilities.argmax(axis=1) == labels, probabilities.max(axis=1), -1.0)
+    order = np.argsort(-certainty, kind="stable")
+    _, firsts = np.unique(labels[order], return_index=True)
+    rows = order[np.sort(firsts)]
+    return rows[certainty[rows] >= 0][:most]
+
+
+def choose_rows(labels: np.ndarray, probabilities: np.ndarray, mistakes: int) -> np.ndarray:
+    """Rows to show: the surest mistakes, then for comparison a few of the surest right predictions."""
+    right = surest_right(labels, probabilities, RIGHT_SHOWN if mistakes else 0)
+    return np.append(surest_mistakes(labels, probabilities, mistakes), right)
+
+
+def read_rows(data: dataset.Dataset, split: str, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Read some rows of a split, in the order of ``rows``: part -> values [M, ...]."""
+    chosen = {name: part.storage.empty(len(rows)) for name, part in data.parts.items()}
+    start = 0
+    for batch in data.batches(split):
+        here = (rows >= start) & (rows < start + len(batch))
+        for name, values in batch.parts.items():
+            chosen[name][here] = values[rows[here] - start]
+        start += len(batch)
+    return chosen
+
+
+def make_exhibits(
+    classifier: artifact.Classifier, data: dataset.Dataset, output: dict[str, np.ndarray], rows: np.ndarray
+) -> pa.Table:
+    """Show test samples, where the model looks, and the training samples that it takes for most alike.
+
+    Args:
+        classifier: the model.
+        data: clean's.
+        output: of ``predict_split`` on test.
+        rows: of the samples.
+
+    Returns:
+        id, label, prediction, probability, shown (part, title, kind, content: of the sample itself with the title
+        "sample", then of its explanations), neighbours (a list of id, label, cosine, shown).
+    """
+    if not len(rows):
+        return SCHEMA.empty_table()
+    names, probabilities = np.array(data.classes, dtype=object), output["probabilities"][rows]
+    values, predicted = read_rows(data, "test", rows), probabilities.argmax(axis=1)
+    near = find_neighbours(classifier, values, data.batches("train"))
+    explained = {
+        name: part.modality.explain(PartNetwork(classifier, name, values), values[name], predicted)
+        for name, part in data.parts.items()
+    }
+    exhibits = []
+    for place, row in enumerate(rows):
+        shown = show_sample(data.parts, {name: array[place] for name, array in values.items()})
+        for name, parts in explained.items():
+            shown += [{"part": name, "title": title, **exhibit._asdict()} for title, exhibit in parts[place].items()]
+        exhibits.append(
+            {
+                "id": str(output["ids"][row]),
+                "label": names[output["labels"][row]],
+                "prediction": names[predicted[place]],
+                "probability": float(probabilities[place, predicted[place]]),
+                "shown": shown,
+                "neighbours": list_neighbours(near, place, data.parts, names),
+            }
+        )
+    return pa.Table.from_pylist(exhibits, SCHEMA)
+
+
+def show_sample(parts: Mapping[str, Part], values: Mapping[str, np.ndarray]) -> list[dict]:
+    """Show each part of a sample: part, title, kind, content."""
+    return [
+        {"part": name, "title": "sample", **part.modality.show(values[name])._asdict()} for name, part in parts.items()
+    ]
+
+
+def list_neighbours(near: Neighbours, place: int, parts: Mapping[str, Part], names: np.ndarray) -> list[dict]:
+    """List the neighbours of a sample, the nearest first."""
+    return [
+        {
+            "id": str(near.ids[place, number]),
+            "label": names[near.labels[place, number]],
+            "cosine": float(near.cosines[place, number]),
+            "shown": show_sample(parts, {name: array[place, number] for name, array in near.parts.items()}),
+        }
+        for number in range(near.ids.shape[1])
+    ]

@@ -1,0 +1,31 @@
+"""The metrics of metrics.json: their titles in prose, and which way is better."""
+
+# metric of a split -> (title, which way is better); in the order of tables
+SPLIT_METRICS = {
+    "accuracy": ("accuracy", "higher"),
+    "balanced_accuracy": ("balanced accuracy", "higher"),
+    "precision": ("precision, mean over classes", "higher"),
+    "recall": ("recall, mean over classes", "higher"),
+    "f1": ("F1, mean over classes", "higher"),
+    "weighted_precision": ("precision, weighted by images", "higher"),
+    "weighted_recall": ("recall, weighted by images", "higher"),
+    "weighted_f1": ("F1, weighted by images", "higher"),
+    "top2_accuracy": ("label among the likeliest two", "higher"),
+    "top5_accuracy": ("label among the likeliest five", "higher"),
+    "auc": ("area under the ROC curve, mean over classes", "higher"),
+    "log_loss": ("log-loss, nats", "lower"),
+    "brier": ("Brier score, 0 to 2", "lower"),
+    "ece": ("calibration error", "lower"),
+}
+MANY_CLASSES = ("top2_accuracy", "top5_accuracy")  # only where there are more classes
+_COSTS = ("parameters", "multiply_adds", "megabytes")
+
+
+def direction(key: str) -> str | None:
+    """Give which way a key of metrics.json, such as test.accuracy, is better: higher, lower or neither (None)."""
+    section, _, name = key.partition(".")
+    if section in ("train", "validation", "test", "test_flipped", "test_calibrated"):
+        return SPLIT_METRICS[name][1] if name in SPLIT_METRICS else None
+    if section == "robustness":
+        return None if name == "images" else "higher"
+    return "lower" if section == "model" and name in _COSTS else None

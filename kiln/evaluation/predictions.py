@@ -1,0 +1,79 @@
+"""What a model says of whole splits, streamed, and the table of it."""
+
+import numpy as np
+import pyarrow as pa
+
+from kiln.core import progress
+from kiln.networks import artifact, prediction
+from kiln.store import dataset
+
+
+def predict_split(
+    classifier: artifact.Classifier, data: dataset.Dataset, split: str, average_views: bool = False
+) -> dict[str, np.ndarray]:
+    """Predict a whole split, streamed; with ``average_views`` as the mean over the views of each sample.
+
+    Returns:
+        ids [N], labels int32 [N], units [N], probabilities float32 [N, classes].
+    """
+    ids, labels, units, probabilities = [], [], [], []
+    batches = progress.track(
+        data.batches(split), f"evaluate {split}", data.rows(split), size=lambda batch: len(batch.ids)
+    )
+    for batch in batches:
+        ids.append(batch.ids)
+        labels.append(batch.labels)
+        units.append(batch.units)
+        probabilities.append(classifier.predict(batch.parts, average_views))
+    return {
+        "ids": np.concatenate(ids),
+        "labels": np.concatenate(labels),
+        "units": np.concatenate(units),
+        "probabilities": np.concatenate(probabilities),
+    }
+
+
+def predict_logits(classifier: artifact.Classifier, data: dataset.Dataset, split: str) -> np.ndarray:
+    """Give a whole split's logits, which tell apart what is 0 as a float32 probability: float32 [N, classes]."""
+    network = prediction.logits_of(classifier.model)
+    return np.concatenate([prediction.outputs(network, batch.parts) for batch in data.batches(split)])
+
+
+def predict_splits(classifier: artifact.Classifier, data: dataset.Dataset) -> dict[str, dict[str, np.ndarray]]:
+    """Predict every split, with the logits that a temperature needs where some probability of validation is 0.
+
+    Returns:
+        split -> what ``predict_split`` gives; validation and test may have logits, float32 [N, classes], too.
+    """
+    outputs = {split: predict_split(classifier, data, split) for split in dataset.SPLITS}
+    if not outputs["validation"]["probabilities"].all():
+        for split in ("validation", "test"):
+            outputs[split]["logits"] = predict_logits(classifier, data, split)
+    return outputs
+
+
+def number_units(units: np.ndarray) -> np.ndarray:
+    """Number units by their names: int64 [N]."""
+    return np.unique(units.astype(str), return_inverse=True)[1].ravel()
+
+
+def predictions_table(outputs: dict[str, dict], classes: list[str]) -> pa.Table:
+    """List every sample: id, split, unit, label, prediction, probability, probabilities (in the classes' order)."""
+    names = np.array(classes, dtype=object)
+    parts = []
+    for split, output in outputs.items():
+        probabilities = output["probabilities"]
+        parts.append(
+            pa.table(
+                {
+                    "id": pa.array(output["ids"], pa.string()),
+                    "split": pa.array([split] * len(probabilities), pa.string()),
+                    "unit": pa.array(output["units"], pa.string()),
+                    "label": pa.array(names[output["labels"]], pa.string()),
+                    "prediction": pa.array(names[probabilities.argmax(axis=1)], pa.string()),
+                    "probability": pa.array(probabilities.max(axis=1)),
+                    "probabilities": pa.FixedSizeListArray.from_arrays(pa.array(probabilities.ravel()), len(classes)),
+                }
+            )
+        )
+    return pa.concat_tables(parts)

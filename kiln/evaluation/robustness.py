@@ -1,0 +1,93 @@
+"""Accuracy on test samples that are corrupted."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+
+from kiln.core import progress, randomness
+from kiln.evaluation import proportions
+from kiln.modalities.base import STRENGTHS, Part, qualify
+from kiln.networks import artifact
+from kiln.store import dataset
+
+
+def read_first(data: dataset.Dataset, split: str, count: int) -> Iterator[dict[str, np.ndarray]]:
+    """Stream the first samples of a split, in whose order the classes are mixed: part -> values, count in all."""
+    for batch in data.batches(split):
+        if not count:
+            break
+        yield {name: values[:count] for name, values in batch.parts.items()}
+        count -= min(count, len(batch))
+
+
+def list_cases(parts: Mapping[str, Part]) -> list[tuple[str | None, str, str, float]]:
+    """List (part, corruption, strength, amount): none first, then each part's own, one part corrupted at a time."""
+    return [(None, "none", "none", 0)] + [
+        (name, corruption, strength, amount)
+        for name, part in parts.items()
+        for corruption, about in part.modality.corruptions.items()
+        for strength, amount in zip(STRENGTHS, about.amounts, strict=True)
+    ]
+
+
+def score_corrupted(
+    classifier: artifact.Classifier,
+    stretches: Iterable[Mapping[str, np.ndarray]],
+    labels: np.ndarray,
+    units: np.ndarray,
+    seed: int,
+) -> pd.DataFrame:
+    """Score test samples under each corruption at each strength.
+
+    Args:
+        classifier: the model.
+        stretches: of samples, part -> values [n, ...], of which one is held at a time.
+        labels: int [N].
+        units: int [N], the same for samples that belong together.
+        seed: of the corruptions.
+
+    Returns:
+        case (both), corruption, strength, amount, accuracy, low, high (95 % interval); the first row is of the
+        samples as they are (none). No rows where there are no samples.
+    """
+    parts = classifier.parts
+    cases = list_cases(parts)
+    named = ["none" if part is None else qualify(parts, part, name) for part, name, _, _ in cases]
+    # Each case draws on from stretch to stretch: every sample is read once, and all are corrupted as if case by case.
+    draws = [
+        randomness.generator(seed, "evaluate", name, strength)
+        for name, (_, _, strength, _) in zip(named, cases, strict=True)
+    ]
+    predicted = [[] for _ in cases]
+    tracked = progress.track(stretches, "evaluate corruptions", len(labels), size=_count)
+    for values in tracked:
+        for (part, name, strength, _), generator, said in zip(cases, draws, predicted, strict=True):
+            changed = values
+            if part is not None:
+                changed = {**values, part: parts[part].modality.corrupt(values[part], name, strength, generator)}
+            said.append(classifier.predict(changed).argmax(axis=1))
+    table = []
+    for name, (_, _, strength, amount), said in zip(named, cases if len(labels) else [], predicted, strict=False):
+        right = np.concatenate(said) == labels
+        table.append((f"{name}, {strength}", name, strength, amount, right.mean(), *proportions.share(right, units)))
+    return pd.DataFrame(table, columns=["case", "corruption", "strength", "amount", "accuracy", "low", "high"])
+
+
+def _count(values: Mapping[str, np.ndarray]) -> int:
+    return len(next(iter(values.values())))
+
+
+def summarize(table: pd.DataFrame, used: int) -> dict:
+    """Nest accuracies under corruption: images (samples used), none, each corruption by strength, and their mean."""
+    corrupted = table.iloc[1:]
+    by_name = {
+        name: dict(zip(rows["strength"], rows["accuracy"], strict=True))
+        for name, rows in corrupted.groupby("corruption", sort=False)
+    }
+    return {
+        "images": used,
+        "none": table["accuracy"][0],
+        "mean": float(corrupted["accuracy"].mean()),
+        **by_name,
+    }

@@ -1,0 +1,1 @@
+"""Series of experiments: the search for better params."""

@@ -1,0 +1,39 @@
+"""The modalities by name. To add one: its folder, a line here, and its knobs in ``kiln/params/``."""
+
+import functools
+import importlib
+from collections.abc import Mapping
+
+from kiln.modalities.base import Modality, Part
+
+# Imported when first asked for, so that a data set of texts loads nothing for images.
+_CLASSES = {"image": "kiln.modalities.image.modality:Image"}
+
+
+@functools.cache
+def get(name: str) -> Modality:
+    """Give a modality by its name.
+
+    Raises:
+        KeyError: there is none of that name.
+    """
+    module, _, kind = _CLASSES[name].partition(":")
+    return getattr(importlib.import_module(module), kind)()
+
+
+def known() -> list[str]:
+    """List the names."""
+    return list(_CLASSES)
+
+
+def read_parts(listed: Mapping[str, Mapping]) -> dict[str, Part]:
+    """Read what ``Part.to_json`` gave for each part.
+
+    Raises:
+        KeyError, TypeError, ValueError: a modality is unknown or a conversion is damaged.
+    """
+    parts = {}
+    for name, about in listed.items():
+        modality = get(about["modality"])
+        parts[name] = Part(name, modality, modality.read_conversion(about["conversion"]))
+    return parts

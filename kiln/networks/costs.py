@@ -1,0 +1,29 @@
+"""What a network costs to compute."""
+
+import numpy as np
+
+from kiln.networks.backend import keras
+
+layers = keras.layers
+
+
+def multiply_adds(network: keras.Model) -> int:
+    """Count the multiplications (each with its addition) of one image's way through a network.
+
+    Convolutions, dense layers and attention count; what works element by element does not.
+    """
+    total = 0
+    for layer in network.layers:
+        if isinstance(layer, keras.Model):
+            total += multiply_adds(layer)
+        elif isinstance(layer, layers.MultiHeadAttention):
+            tokens, size = layer.output.shape[1:]
+            inner = layer.num_heads * layer.key_dim
+            total += 4 * tokens * size * inner + 2 * tokens**2 * inner
+        elif hasattr(layer, "kernel") and not isinstance(layer, layers.SeparableConv2D):
+            places = np.prod(layer.output.shape[1:-1], dtype=np.int64) if len(layer.output.shape) > 2 else 1
+            total += int(places) * int(np.prod(layer.kernel.shape))
+        elif hasattr(layer, "pointwise_kernel"):
+            places = int(np.prod(layer.output.shape[1:-1]))
+            total += places * int(np.prod(layer.depthwise_kernel.shape) + np.prod(layer.pointwise_kernel.shape))
+    return total

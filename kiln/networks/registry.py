@@ -1,0 +1,208 @@
+"""Classifiers by name: from raw values to probabilities.
+
+To add a network, write a function of (inputs, classes, architecture) that
+returns the logits in a file of ``kiln/networks/``, decorate it with ``@model``
+and import that file here; its name is then a value of train.model.name.
+"""
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from kiln.core.errors import UserError
+from kiln.modalities.base import Part
+from kiln.networks import applications, classic, fast, residual, transformer
+from kiln.networks.backend import keras
+from kiln.networks.parts import ZOO, Architecture
+from kiln.params import Train
+from kiln.params.train import Model
+
+layers = keras.layers
+ADAPT_IMAGES = 5000  # training images that a first layer may be fitted to
+FAMILIES = (classic, residual, transformer, fast)  # importing them fills the zoo
+
+
+def known() -> list[str]:
+    """Every name that train.model.name can have."""
+    return [*ZOO, *applications.names()]
+
+
+def settle(settings: Train, parts: Mapping[str, Part], fitted: Mapping[str, dict]) -> dict[str, Architecture]:
+    """Settle the network of each part; see ``architecture``."""
+    return {name: architecture(settings, part.storage.shape, fitted[name]) for name, part in parts.items()}
+
+
+def architecture(settings: Train, image_shape: tuple[int, ...], normalizer: dict) -> Architecture:
+    """Settle the automatic settings of a part's network and refuse those that it cannot have.
+
+    Args:
+        settings: the train section.
+        image_shape: of the part's values; of images (height, width, channels).
+        normalizer: the part's, as ``Modality.fit`` returns it.
+
+    Raises:
+        UserError: the model is unknown, a setting is not for it, or the images
+            are too small for it.
+    """
+    settings = settings.model
+    name = settings.name
+    check(name)
+    if name.startswith(applications.PREFIX):
+        if normalizer["method"] != "none":
+            raise UserError(
+                f"params.yaml: normalize.image.method is {normalizer['method']}, but {name} brings a normalisation of "
+                "its own: set it to none"
+            )
+        dropout = 0.2 if settings.dropout == "auto" else settings.dropout
+        return Architecture(name, 1.0, None, None, None, None, dropout, bool(settings.weights))
+    entry = ZOO[name]
+    own = {"activation": entry.activation, "normalization": entry.normalization}
+    chosen = {key: value if getattr(settings, key) == "auto" else getattr(settings, key) for key, value in own.items()}
+    side = min(image_shape[:2])
+    if side < entry.smallest:
+        raise UserError(
+            f"train.model.name {name} takes images of {entry.smallest}x{entry.smallest} pixels at least, not "
+            f"{image_shape[0]}x{image_shape[1]}: set clean.image.size to "
+            f"[{entry.smallest}, {entry.smallest}] or choose another model"
+        )
+    return Architecture(
+        name,
+        float(settings.width),
+        _depth(settings, name),
+        _patch(settings, name, image_shape),
+        chosen["activation"],
+        chosen["normalization"],
+        entry.dropout if settings.dropout == "auto" else settings.dropout,
+    )
+
+
+def _depth(settings: Model, name: str) -> int | None:
+    depths = ZOO[name].depths
+    if not depths:
+        return None
+    if settings.depth == "auto":
+        return depths[0]
+    if settings.depth not in depths:
+        raise UserError(
+            f"params.yaml: train.model.depth is {settings.depth}, but {name} has one of: auto, "
+            f"{', '.join(map(str, sorted(depths)))}"
+        )
+    return settings.depth
+
+
+def _patch(settings: Model, name: str, image_shape: tuple[int, ...]) -> int | None:
+    if name != "vit":
+        return None
+    side = transformer.patch_side(image_shape) if settings.patch == "auto" else settings.patch
+    if side > min(image_shape[:2]):
+        raise UserError(
+            f"params.yaml: train.model.patch is {side}, more than the {min(image_shape[:2])} pixels of a side: lower it"
+        )
+    return side
+
+
+def check(name: str) -> None:
+    """Refuse the name of a model that the zoo has not.
+
+    Raises:
+        UserError: with the known names.
+    """
+    if name in known():
+        return
+    published = name.startswith(applications.PREFIX)
+    names = applications.names() if published else [*ZOO, f"{applications.PREFIX}<Name>"]
+    near = difflib.get_close_matches(name, known(), n=1)
+    raise UserError(
+        f"params.yaml: train.model.name is {name!r}, but should be one of: {', '.join(names)}"
+        + (f"; did you mean {near[0]}?" if near else "")
+    )
+
+
+def build(
+    how: Mapping[str, Architecture],
+    parts: Mapping[str, Part],
+    classes: int,
+    fitted: Mapping[str, dict],
+    precision: str = "float32",
+) -> keras.Model:
+    """Build a classifier with fresh weights.
+
+    Each part of a sample has a network of its own, whose first layers are the part's normaliser; where there are
+    several, their logits are added.
+
+    Args:
+        how: part -> the network and its settings, from ``settle``.
+        parts: what the samples are made of.
+        classes: how many.
+        fitted: part -> its normaliser, as ``Modality.fit`` returns it.
+        precision: of the computation; weights and probabilities are float32.
+
+    Returns:
+        A model from part -> raw values [N, ...] to class probabilities, float32
+        [N, classes]. Its layer ``logits`` gives them before the softmax.
+
+    Raises:
+        UserError: the values are too small for the network.
+    """
+
+    def apply(name: str, inputs):
+        network = applications.build if how[name].model.startswith(applications.PREFIX) else ZOO[how[name].model].build
+        return network(parts[name].modality.layer(inputs, fitted[name]), classes, how[name])
+
+    with _computing_in(precision):
+        inputs = {name: _make_input(part) for name, part in parts.items()}
+        if len(parts) == 1:
+            logits = apply(*next(iter(inputs.items())))
+        else:
+            logits = layers.Add(name="logits")([_nest(apply, part)(inputs[name]) for name, part in parts.items()])
+        outputs = layers.Softmax(dtype="float32", name="probabilities")(logits)
+    return keras.Model(inputs, outputs, name=next(iter(how.values())).model.replace("/", "_"))
+
+
+def _make_input(part: Part):
+    storage = part.storage
+    return keras.Input(storage.shape, dtype=np.dtype(storage.dtype).name, name=part.name)
+
+
+def _nest(apply: Callable, part: Part) -> keras.Model:
+    # A network within the network, so that the layers of several may bear the same names.
+    inputs = _make_input(part)
+    return keras.Model(inputs, apply(part.name, inputs), name=part.name)
+
+
+def list_bodies(classifier: keras.Model, parts: Iterable[str]) -> dict[str, keras.Model]:
+    """Give the network of each part: the classifier itself where there is one."""
+    names = list(parts)
+    return {names[0]: classifier} if len(names) == 1 else {name: classifier.get_layer(name) for name in names}
+
+
+@contextmanager
+def _computing_in(precision: str) -> Iterator[None]:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def prepare(classifier: keras.Model, values: Mapping[str, np.ndarray], weights: Path | None) -> None:
+    """Set what a network takes from elsewhere before the first step.
+
+    Args:
+        classifier: from ``build``.
+        values: part -> raw values [N, ...] of some thousand training samples:
+            fast_cnn's first layer comes from them.
+        weights: a file of trained weights for a network of keras.applications, or None.
+
+    Raises:
+        UserError: the weights do not fit the network.
+    """
+    for name, body in list_bodies(classifier, values).items():
+        if any(layer.name == fast.WHITEN for layer in body.layers):
+            fast.adapt(body, values[name])
+        if weights:
+            applications.load_weights(body, weights)

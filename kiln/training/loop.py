@@ -1,0 +1,273 @@
+"""The training loop: epochs of steps, validation after each, and the choice of the weights to keep."""
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import numpy as np
+import pandas as pd
+
+from kiln import params
+from kiln.core import lifetime, progress, scores
+from kiln.core.errors import UserError
+from kiln.modalities import views
+from kiln.networks import adjusting, backend, prediction
+from kiln.networks.backend import keras
+from kiln.training import averaging, batches, checkpoint, losses, optimizers, schedules
+from kiln.training.feeding import Feed, equal_sizes
+
+
+class Run:
+    """A training under way: all that its next step depends on.
+
+    Args:
+        classifier: from ``registry.build``; trained in place.
+        train: the training samples.
+        plan: the augmentation, applied to each batch where it is online.
+        settings: the train section.
+
+    Attributes:
+        sizes: samples in each batch of an epoch.
+        epoch, step: how many epochs are done, and how many steps of the next.
+        rows: the history's rows.
+        best, kept, best_weights: the monitored figure, epoch and weights of the best epoch so far.
+    """
+
+    def __init__(self, classifier: keras.Model, train: Feed, plan: views.Plan, settings: params.Train):
+        self.classifier, self.train, self.plan, self.settings = classifier, train, plan, settings
+        self.trainee = prediction.logits_of(classifier)
+        self.sizes = equal_sizes(train.rows, settings.batch_size)
+        self.steps = len(self.sizes)
+        self.rate = schedules.LearningRate(settings, self.steps)
+        self.average = averaging.Average(classifier, settings.ema.decay, settings.ema.every, settings.ema.restart)
+        self.epoch, self.step, self.sums, self.rows = 0, 0, [0.0, 0.0], []
+        self.best, self.kept, self.best_weights = None, 0, []
+        self.frozen = None
+
+    def train_epoch(self, after_step: Callable[[], None] = lambda: None) -> None:
+        """Train to the end of the epoch.
+
+        Args:
+            after_step: called after each step.
+
+        Raises:
+            UserError: the loss is not finite.
+        """
+        settings = self.settings
+        if self.step == 0:
+            with lifetime.uninterrupted():
+                if self.epoch in (0, settings.model.frozen_epochs):
+                    self._compile(frozen=self.epoch < settings.model.frozen_epochs)
+                adjusting.reseed(self.classifier, settings.seed, "dropout", self.epoch)
+        label = f"epoch {self.epoch + 1}/{settings.epochs}"
+        fed = batches.epoch_batches(self.train, self.plan, settings, self.epoch, self.step)
+        for values, targets, weights in progress.track(fed, label, self.steps - self.step, "batches"):
+            with lifetime.uninterrupted():
+                self._train_step(values, targets, weights)
+            after_step()
+
+    def _compile(self, frozen: bool) -> None:
+        self.frozen = frozen
+        adjusting.freeze(self.classifier, frozen, pretrained=bool(self.settings.model.weights))
+        self.trainee.compile(
+            optimizers.build_optimizer(self.settings, self.trainee),
+            losses.LOSSES[self.settings.loss],
+            metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+            jit_compile=backend.jit(),
+        )
+        # Now and not in the first step, so that a checkpoint before it is whole.
+        self.trainee.optimizer.build(self.trainee.trainable_variables)
+
+    def _train_step(self, values: dict[str, np.ndarray], targets: np.ndarray, weights: np.ndarray) -> None:
+        self.trainee.optimizer.learning_rate = self._lr(self.step)
+        loss, accuracy = (float(figure) for figure in self.trainee.train_on_batch(values, targets, weights))
+        self.step += 1
+        self._refuse_unless_finite(
+            loss, f"the loss is {loss} in epoch {self.epoch + 1}, batch {self.step} of {self.steps}"
+        )
+        self.sums = [self.sums[0] + loss * len(targets), self.sums[1] + accuracy * len(targets)]
+        self.average.step_ended()
+
+    def _refuse_unless_finite(self, loss: float, what: str) -> None:
+        if not math.isfinite(loss):
+            raise UserError(
+                f"{what}, and no model is published: lower train.lr (now {self.settings.lr}), set train.clip.name to "
+                "global_norm, or train.precision to float32"
+            )
+
+    def _lr(self, step: int) -> float:
+        thawed = self.settings.model.frozen_epochs and self.epoch >= self.settings.model.frozen_epochs
+        return (self.settings.model.thaw_factor if thawed else 1.0) * self.rate.at(self.epoch * self.steps + step)
+
+    def end_epoch(self, figures: dict[str, float]) -> None:
+        """Add the epoch's row, and take note of its figures on validation.
+
+        The row holds epoch (from 1), lr (of the last step), loss and accuracy
+        (means over the epoch's images while the weights moved) and the figures.
+
+        Args:
+            figures: loss and what ``scores.overall`` gives, of validation.
+
+        Raises:
+            UserError: the validation loss is not finite.
+        """
+        settings = self.settings
+        self._refuse_unless_finite(
+            figures["loss"], f"the validation loss is {figures['loss']} after epoch {self.epoch + 1}"
+        )
+        loss, accuracy = (float(total / self.train.rows) for total in self.sums)
+        row = {"epoch": self.epoch + 1, "lr": self._lr(self.steps - 1), "loss": loss, "accuracy": accuracy}
+        self.rows.append({**row, **{f"validation_{name}": value for name, value in figures.items()}})
+        self.rate.epoch_ended(figures["loss"])
+        self.epoch, self.step, self.sums = self.epoch + 1, 0, [0.0, 0.0]
+        # Less is better, of the loss; more, of the others.
+        figure = figures[settings.monitor] * (1 if settings.monitor == "loss" else -1)
+        if not self.kept or figure < self.best:
+            self.best, self.kept = figure, self.epoch
+            if settings.keep == "best":
+                self.best_weights = self.classifier.get_weights()
+
+    @property
+    def ended(self) -> bool:
+        """Whether all epochs are done, or too many without a better figure."""
+        stalled = self.settings.patience and self.epoch - self.kept >= self.settings.patience
+        return self.epoch >= self.settings.epochs or bool(stalled)
+
+    @property
+    def epoch_kept(self) -> int:
+        """The epoch, from 1, whose weights the classifier is to have in the end."""
+        return self.epoch if self.settings.keep == "last" else self.kept
+
+    def settle(self) -> None:
+        """Give the classifier the kept weights, and with precise_norm the statistics of normalisation that fit them.
+
+        What it gives does not depend on whether an earlier call was cut off.
+        """
+        settings = self.settings
+        if settings.keep == "best":
+            self.classifier.set_weights(self.best_weights)
+        else:
+            self.average.adopt()
+        if settings.precise_norm:
+            # Shuffled, since the shards may be in the order of the classes; by the order of an epoch beyond the last.
+            fed = (batch.parts for batch in self.train.shuffled(settings.seed, settings.epochs, settings.batch_size))
+            adjusting.renormalize(self.classifier, progress.track(fed, "statistics", self.steps, "batches"))
+
+    def amend(self, figures: dict[str, float]) -> None:
+        """Put figures on validation, of the classifier with its new statistics, into the kept epoch's row.
+
+        Raises:
+            UserError: the validation loss is not finite.
+        """
+        self._refuse_unless_finite(figures["loss"], f"the validation loss is {figures['loss']} with precise_norm")
+        row = self.rows[self.epoch_kept - 1]
+        row.update({f"validation_{name}": value for name, value in figures.items()})
+
+    def averaged(self) -> AbstractContextManager:
+        """Give the classifier the averaged weights, where weights are averaged, within a ``with`` block."""
+        return self.average.applied()
+
+    def capture(self) -> tuple[dict, dict[str, np.ndarray]]:
+        """Give all that the run's next step depends on: strict JSON, and arrays by name."""
+        state = {name: getattr(self, name) for name in self._STATE}
+        state.update(rate=self.rate.state, average_steps=self.average.steps)
+        return state, {name: np.asarray(array) for name, array in self._arrays().items()}
+
+    def restore(self, state: dict, arrays: dict[str, np.ndarray]) -> None:
+        """Go back to where a run of the same settings and data was captured."""
+        for name in self._STATE:
+            setattr(self, name, state[name])
+        self.rate.state, self.average.steps = state["rate"], state["average_steps"]
+        self._compile(self.frozen)
+        # A step on nothing, undone below. TensorFlow makes one graph for the first batch's
+        # shape and a more general one for others, whose last bits may differ; and the
+        # first batch after a cut may be of the epoch's smaller ones.
+        rows = self.sizes[0]
+        blank = {name: part.storage.stack([None] * rows) for name, part in self.train.parts.items()}
+        self.trainee.train_on_batch(blank, np.ones((rows, self.train.classes), np.float32), np.ones(rows, np.float32))
+        groups = {}
+        for name, array in arrays.items():  # numbered, and written in order
+            groups.setdefault(name.split("/")[0], []).append(array)
+        for variable, value in zip(self._variables(), groups["variable"], strict=True):
+            variable.assign(value)
+        self.average.means = [keras.ops.convert_to_tensor(array) for array in groups.get("mean", [])]
+        self.best_weights = groups.get("best", [])
+
+    _STATE = ("epoch", "step", "sums", "rows", "best", "kept", "frozen")
+
+    def _variables(self) -> list:
+        return [*self.classifier.variables, *self.trainee.optimizer.variables]
+
+    def _arrays(self) -> dict:
+        groups = {
+            "variable": [keras.ops.convert_to_numpy(variable) for variable in self._variables()],
+            "mean": [keras.ops.convert_to_numpy(mean) for mean in self.average.means],
+            "best": self.best_weights,
+        }
+        return {f"{group}/{number}": array for group, some in groups.items() for number, array in enumerate(some)}
+
+
+def validate(classifier: keras.Model, feed: Feed, loss: str) -> dict[str, float]:
+    """Score a split: loss, accuracy, precision, recall and f1 (the last three are means over the classes)."""
+    losses, counts = [], np.zeros((3, feed.classes), np.int64)
+    for batch in feed.in_order(prediction.batch_size(classifier)):
+        predicted = prediction.outputs(classifier, batch.parts)
+        losses.append(scores.LOSSES[loss](predicted, batch.labels))
+        counts += scores.counts(batch.labels, predicted.argmax(axis=1), feed.classes)
+    figures = {"loss": np.concatenate(losses).mean(), **scores.overall(counts)}
+    return {name: float(value) for name, value in figures.items()}
+
+
+def fit(
+    classifier: keras.Model,
+    train: Feed,
+    validation: Feed,
+    plan: views.Plan,
+    settings: params.Train,
+    tell: Callable[[dict], None] = lambda row: None,
+    keeper: checkpoint.Keeper | None = None,
+) -> tuple[pd.DataFrame, int]:
+    """Train a classifier in place.
+
+    Args:
+        classifier: from ``registry.build``.
+        train, validation: the splits; nothing is fitted on validation, it
+            steers the plateau schedule, early stopping and the choice of weights.
+        plan: the augmentation.
+        settings: the train section.
+        tell: called with each epoch's row.
+        keeper: of checkpoints; the training goes on from the last of them.
+
+    Returns:
+        The history, one row an epoch, as ``Run.end_epoch`` describes them, with
+        validation_loss, _accuracy, _precision, _recall and _f1 (after the
+        epoch, by the averaged weights where they are averaged; of the epoch that
+        is kept by the statistics of precise_norm where it is on); and the epoch
+        whose weights the classifier has at the end.
+
+    Raises:
+        UserError: the loss is not finite.
+        lifetime.Stopped: by a signal; the last checkpoint is of the last step.
+    """
+    run = Run(classifier, train, plan, settings)
+    if keeper and (found := keeper.latest()):
+        run.restore(*found)
+        keeper.say(f"going on after epoch {run.epoch}, step {run.step} of a training that was cut off")
+    after_step = (lambda: keeper.offer(run.capture)) if keeper else (lambda: None)
+    try:
+        while not run.ended:
+            run.train_epoch(after_step)
+            with run.averaged():
+                figures = validate(classifier, validation, settings.loss)
+                with lifetime.uninterrupted():
+                    run.end_epoch(figures)
+            tell(run.rows[-1])
+        run.settle()
+        if settings.precise_norm:
+            run.amend(validate(classifier, validation, settings.loss))
+    except lifetime.Stopped:
+        if keeper and run.frozen is not None:
+            keeper.save(*run.capture())
+            keeper.say(f"a checkpoint is kept after epoch {run.epoch}, step {run.step}: `dvc repro` goes on from there")
+        raise
+    return pd.DataFrame(run.rows), run.epoch_kept

@@ -1,0 +1,1 @@
+"""What several tests make things with: `from makers.images import noise`. Tests never import each other."""

@@ -1,0 +1,28 @@
+"""What the tests of HTML pages look for."""
+
+from html.parser import HTMLParser
+
+
+class Tags(HTMLParser):
+    """Collects the tags of a page and what they may load or run."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.tags, self.sources, self.handlers, self.alts, self.texts = [], [], [], [], []
+        self.feed(text)
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name in ("src", "href"):
+                self.sources.append(value)
+            if name.startswith("on"):
+                self.handlers.append(name)
+            if name == "alt":
+                self.alts.append(value)
+
+
+EVIL = "<img src=x onerror=alert(1)>"
