@@ -81,11 +81,12 @@ def make_exhibits(
         return SCHEMA.empty_table()
     names, probabilities = np.array(data.classes, dtype=object), output["probabilities"][rows]
     values, predicted = read_rows(data, "test", rows), probabilities.argmax(axis=1)
-    near = find_neighbours(classifier, values, data.batches("train"))
     explained = {
         name: part.modality.explain(PartNetwork(classifier, name, values), values[name], predicted)
         for name, part in data.parts.items()
     }
+    # After the explanations: TensorFlow warns where it traces five graphs within few calls.
+    near = find_neighbours(classifier, values, data.batches("train"))
     exhibits = []
     for place, row in enumerate(rows):
         shown = show_sample(data.parts, {name: array[place] for name, array in values.items()})

@@ -89,6 +89,8 @@ def load(folder: Path) -> Plan:
     try:
         saved = _Saved.model_validate(content)
         settings = {name: MODALITIES[kind]["augment"](**saved.settings[name]) for name, kind in saved.inputs.items()}
+        if any(set(saved.settings[name]) != set(own.model_dump()) for name, own in settings.items()):
+            raise ValueError("a knob is missing")  # for which a default would step in
         return Plan(saved.mode, saved.views, saved.inputs, settings)
     except (KeyError, TypeError, ValueError):
         raise files.damaged(folder / FILE) from None

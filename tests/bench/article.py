@@ -41,24 +41,27 @@ KILN = """
 import tempfile
 from pathlib import Path
 from kiln.params import recipes
-from kiln.modalities.image import augmentation
+from kiln.modalities import registry as modalities, views
+from kiln.modalities.base import Part
+from kiln.modalities.image.conversion import Conversion
 from kiln.networks import registry
 from kiln.store import dataset
 from kiln.training import feeding, loop
 recipe = recipes.settings("cifar10-article")
 settings = recipe.train.model_copy(update={"epochs": 1})
-plan = augmentation.Policy(**recipe.augment.model_dump())
+plan = views.Plan(recipe.augment.mode, recipe.augment.views, recipe.inputs, recipe.augment.parts)
 normalizer = {"method": "minmax", "offset": [0.0] * 3, "scale": [255.0] * 3}
 with tempfile.TemporaryDirectory() as scratch:
+    shapes = {"image": Part("image", modalities.get("image"), Conversion(32, 32, 3, "crop"))}
     parts = {"train": slice(held, None), "validation": slice(held)}
     tables = [
-        (split, dataset.pixel_table(np.arange(rows)[part].astype(str), labels[part], pixels[part]))
+        (split, dataset.clean_table(shapes, np.arange(rows)[part].astype(str), labels[part], {"image": pixels[part]}))
         for split, part in parts.items()
     ]
-    about = {"classes": list("abcdefghij"), "image_shape": (32, 32, 3)}
-    dataset.write(Path(scratch, "data"), tables, "pixels", **about)
+    about = {"classes": list("abcdefghij"), "parts": {"image": shapes["image"].to_json()}}
+    dataset.write(Path(scratch, "data"), tables, "clean", **about)
     del pixels, tables
-    data = dataset.open_dataset(Path(scratch, "data"), "pixels")
+    data = dataset.open_dataset(Path(scratch, "data"), "clean")
     feeds = [feeding.Feed([(data, split)], settings.memory) for split in parts]
 model = registry.build(registry.architecture(settings, (32, 32, 3), normalizer), (32, 32, 3), 10, normalizer)
 start = time.monotonic()

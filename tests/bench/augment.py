@@ -13,13 +13,13 @@ import tempfile
 import time
 from pathlib import Path
 
+import common
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from kiln import params  # noqa: E402
-from kiln.modalities.image import augmentation  # noqa: E402
 from kiln.networks import registry  # noqa: E402
 from kiln.networks.backend import keras  # noqa: E402
 from kiln.store import dataset  # noqa: E402
@@ -35,16 +35,17 @@ FULL = {**USUAL, "rotate": 15.0, "scale": 0.1, "brightness": 0.1, "contrast": 0.
 
 def made(folder: Path) -> dataset.Dataset:
     """Write random images as a dataset of ten classes."""
-    generator = np.random.default_rng(0)
+    generator, parts = np.random.default_rng(0), common.parts_of((32, 32, 3))
 
     def tables():
         for start in range(0, IMAGES, 1000):
             pixels = generator.integers(0, 256, (1000, 32, 32, 3), dtype=np.uint8)
             names = [str(number) for number in range(start, start + 1000)]
-            yield "train", dataset.pixel_table(names, np.arange(1000) % 10, pixels)
+            yield "train", dataset.clean_table(parts, names, np.arange(1000) % 10, {"image": pixels})
 
-    dataset.write(folder, tables(), "pixels", classes=list("abcdefghij"), image_shape=(32, 32, 3))
-    return dataset.open_dataset(folder, "pixels")
+    listed = {name: part.to_json() for name, part in parts.items()}
+    dataset.write(folder, tables(), "clean", classes=list("abcdefghij"), parts=listed)
+    return dataset.open_dataset(folder, "clean")
 
 
 def main() -> None:
@@ -53,11 +54,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         data = made(Path(scratch, "data"))
         for name, strengths in (("crop and flip", USUAL), ("everything", FULL)):
-            plan = augmentation.Policy(mode="offline", views=2, **strengths)
+            plan = common.plan_of("offline", 2, **strengths)
             seconds = []
             for _ in range(turns):
                 start = time.perf_counter()
-                for _ in augment.views(data, plan, 0):
+                for _ in augment.make_views(data, plan, 0):
                     pass
                 seconds.append(time.perf_counter() - start)
             print(f"{name}: {2 * IMAGES / statistics.median(seconds):,.0f} views of 32x32x3 a second")
@@ -69,9 +70,9 @@ def main() -> None:
         how = registry.architecture(settings, (32, 32, 3), normalizer)
         feed = Feed([(data, "train")], settings.memory)
         plans = {
-            "none": augmentation.Policy(mode="online", views=1, **OFF),
-            "crop and flip": augmentation.Policy(mode="online", views=1, **USUAL),
-            "everything": augmentation.Policy(mode="online", views=1, **FULL),
+            "none": common.plan_of("online", 1),
+            "crop and flip": common.plan_of("online", 1, **USUAL),
+            "everything": common.plan_of("online", 1, **FULL),
         }
         run = loop.Run(registry.build(how, (32, 32, 3), 10, normalizer), feed, plans["none"], settings)
         run.train_epoch()  # the first one compiles

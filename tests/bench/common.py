@@ -11,7 +11,10 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from kiln import params  # noqa: E402
-from kiln.modalities.image import augmentation  # noqa: E402
+from kiln.modalities import registry, views  # noqa: E402
+from kiln.modalities.base import Part  # noqa: E402
+from kiln.modalities.image.conversion import Conversion  # noqa: E402
+from kiln.params.image import Augment  # noqa: E402
 from kiln.store import dataset  # noqa: E402
 
 # The article's network and how it compiles it; needs `from keras import Sequential, layers, losses`.
@@ -25,11 +28,6 @@ model = Sequential([
 ])
 model.compile("adam", losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
 """
-
-
-def policy(settings: params.Augment) -> augmentation.Policy:
-    """Give the augmentation policy of the augment section."""
-    return augmentation.Policy(settings.mode, settings.views, **settings.parts["image"].model_dump())
 
 
 def changed(settings: params.Train, **changes) -> params.Train:
@@ -62,20 +60,33 @@ def unpack(archive: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
+def parts_of(shape: tuple[int, int, int], fit: str = "crop") -> dict[str, Part]:
+    """One part, image, of a shape."""
+    return {"image": Part("image", registry.get("image"), Conversion(*shape, fit))}
+
+
+def plan_of(mode: str, count: int, **strengths) -> views.Plan:
+    """The plan of one part, image; strengths that are not given are off."""
+    off = dict.fromkeys(Augment.model_fields, 0)
+    return views.Plan(mode, count, {"image": "image"}, {"image": Augment(**{**off, **strengths})})
+
+
 def write(folder: Path, splits: dict[str, tuple[np.ndarray, np.ndarray]]) -> dataset.Dataset:
     """Write a set of pixels as clean would: each split's pixels (uint8 [N, H, W, C]) and labels (0 to 9)."""
     shape = next(iter(splits.values()))[0].shape[1:]
-    size = dataset.rows_per_group(shape)
+    parts = parts_of(shape)
+    size = dataset.rows_per_group(parts)
 
     def tables():
         for split, (pixels, labels) in splits.items():
             names = np.char.add(split, np.arange(len(labels)).astype(str))
             for start in range(0, len(labels), size):
                 part = slice(start, start + size)
-                yield split, dataset.pixel_table(names[part], labels[part], pixels[part])
+                yield split, dataset.clean_table(parts, names[part], labels[part], {"image": pixels[part]})
 
-    dataset.write(folder, tables(), "pixels", classes=list("abcdefghij"), image_shape=shape)
-    return dataset.open_dataset(folder, "pixels")
+    listed = {name: part.to_json() for name, part in parts.items()}
+    dataset.write(folder, tables(), "clean", classes=list("abcdefghij"), parts=listed)
+    return dataset.open_dataset(folder, "clean")
 
 
 def fitted(pixels: np.ndarray) -> dict:

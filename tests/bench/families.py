@@ -49,7 +49,7 @@ FAMILIES = {
 
 def fit(name: str, folder: Path, budget: float, seed: int) -> dict:
     """Train one family within the budget (seconds); give the line of it."""
-    from kiln.modalities.image import augmentation
+    from kiln.modalities import views
     from kiln.networks import costs, registry
     from kiln.networks.backend import keras
     from kiln.params import recipes
@@ -58,12 +58,12 @@ def fit(name: str, folder: Path, budget: float, seed: int) -> dict:
 
     recipe = recipes.settings("cifar10")
     settings = recipe.train.model_copy(update={**OWN, **FAMILIES[name], "model": name, "seed": seed})
-    data = dataset.open_dataset(folder, "pixels")
+    data = dataset.open_dataset(folder, "clean")
     feed, held = (feeding.Feed([(data, split)], settings.memory) for split in ("train", "validation"))
     normalizer = json.loads((folder / "normalizer.json").read_text())
     if name.startswith("applications/"):
         normalizer = {"method": "none", "offset": [0.0], "scale": [1.0]}
-    plan = augmentation.Policy(**recipe.augment.model_dump())
+    plan = views.Plan(recipe.augment.mode, recipe.augment.views, recipe.inputs, recipe.augment.parts)
     how = registry.architecture(settings, data.image_shape, normalizer)
 
     def fresh():

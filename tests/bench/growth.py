@@ -29,7 +29,7 @@ DISTINCT, SIDES, TIMES, WARM = 10_000, (32, 64, 128), (1, 5, 50), 5
 
 def measure(side: int, times: int, seconds: float) -> dict:
     """Train for a while; give images a second, peak memory and whether the set was streamed."""
-    from kiln.modalities.image import augmentation
+    from kiln.modalities import views
     from kiln.networks import registry
     from kiln.params import recipes
     from kiln.training import feeding, loop
@@ -48,7 +48,12 @@ def measure(side: int, times: int, seconds: float) -> dict:
             marks.append(time.perf_counter())
             return len(marks) > WARM + 1 and marks[-1] - marks[WARM] > seconds
 
-        run = loop.Run(classifier, feed, augmentation.Policy(**recipe.augment.model_dump()), settings)
+        run = loop.Run(
+            classifier,
+            feed,
+            views.Plan(recipe.augment.mode, recipe.augment.views, recipe.inputs, recipe.augment.parts),
+            settings,
+        )
         stream.train_until(run, enough)
     steps = len(marks) - 1 - WARM
     return {

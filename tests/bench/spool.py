@@ -19,7 +19,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from kiln.sources.records import Record  # noqa: E402
+from kiln.sources.records import Content, Record  # noqa: E402
 from kiln.store import dataset  # noqa: E402
 
 SPOOL = """
@@ -27,15 +27,17 @@ import sys
 from pathlib import Path
 sys.path[:0] = [{bench!r}, {root!r}]
 import memory
-from stages import clean
+import common
 from kiln.core import parallel
-from kiln.modalities.image.conversion import Conversion
+from kiln.params import schema
+from kiln.quality import decoding
 from kiln.store import dataset
 parallel.cores = lambda: {cores}
 {change}
 raw = dataset.open_dataset(Path({folder!r}) / "raw", "raw")
 before = memory.peak()
-clean.spool(raw, Conversion({side}, {side}, 3, "stretch"), 10**8, Path({folder!r}) / "spool")
+settings = schema.model_for(schema.DEFAULT_INPUTS).model_fields["clean"].annotation(image={{}})
+decoding.decode_all(raw, common.parts_of(({side}, {side}, 3), "stretch"), settings, Path({folder!r}))
 print(memory.peak() - before)
 """
 
@@ -55,9 +57,11 @@ def write(folder: Path, images: int, side: int, mode: str = "RGB") -> None:
         buffer = io.BytesIO()
         Image.new(mode, (side, side), number).save(buffer, "PNG")
         contents.append(buffer.getvalue())
-    records = [Record(str(n), "ab"[n % 2], None, None, contents[n % len(contents)], None) for n in range(images)]
-    tables = ((None, dataset.raw_table(records[start : start + 1024])) for start in range(0, images, 1024))
-    dataset.write(folder / "raw", tables, "raw")
+    records = [
+        Record(str(n), "ab"[n % 2], None, None, {"image": Content(contents[n % len(contents)])}) for n in range(images)
+    ]
+    tables = ((None, dataset.raw_table(records[start : start + 1024], ["image"])) for start in range(0, images, 1024))
+    dataset.write(folder / "raw", tables, "raw", parts=["image"])
 
 
 def main() -> None:

@@ -21,7 +21,6 @@ import numpy as np
 
 from kiln import params
 from kiln.core import files
-from kiln.modalities.image import augmentation
 from kiln.networks import registry
 from kiln.networks.backend import keras
 from kiln.store import dataset
@@ -30,26 +29,28 @@ from kiln.training.feeding import Feed
 
 SHAPE = (64, 64, 3)
 NORMALIZER = {"method": "minmax", "offset": [0.0] * 3, "scale": [255.0] * 3}
-PLAN = augmentation.Policy("online", 1, rotate=0, scale=0, crop=0, flip=0, brightness=0, contrast=0, cutout=0)
+PLAN = common.plan_of("online", 1)
 
 
 def made(folder: Path, shape: tuple[int, int, int], images: int, times: int) -> dataset.Dataset:
     """Write random images of a shape, and name their shards as often as told."""
     generator = np.random.default_rng(0)
-    rows = dataset.rows_per_group(shape)
+    parts = common.parts_of(shape)
+    rows = dataset.rows_per_group(parts)
 
     def tables():
         for start in range(0, images, rows):
             count = min(rows, images - start)
             pixels = generator.integers(0, 256, (count, *shape), dtype=np.uint8)
             names = [str(number) for number in range(start, start + count)]
-            yield "train", dataset.pixel_table(names, np.arange(count) % 10, pixels)
+            yield "train", dataset.clean_table(parts, names, np.arange(count) % 10, {"image": pixels})
 
-    dataset.write(folder, tables(), "pixels", classes=list("abcdefghij"), image_shape=shape)
+    listed = {name: part.to_json() for name, part in parts.items()}
+    dataset.write(folder, tables(), "clean", classes=list("abcdefghij"), parts=listed)
     manifest = files.read_json(folder / "manifest.json")
     manifest["shards"] *= times
     files.write_json(folder / "manifest.json", manifest)
-    return dataset.open_dataset(folder, "pixels")
+    return dataset.open_dataset(folder, "clean")
 
 
 def train_until(run: loop.Run, enough: Callable[[], bool]) -> None:

@@ -27,7 +27,7 @@ MORE = [
     ("augmented", "policy.json", "train"),
     ("model", "model.weights.h5", "evaluate"),
     ("evaluation", "exhibits.parquet", "report"),
-    ("clean", "samples.png", "report"),
+    ("clean", "samples/image.png", "report"),
 ]
 
 

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from makers.datasets import image_table, write_images
 from makers.effort import fuzz
 from makers.images import noise, png
 from makers.projects import ROOT
@@ -142,8 +143,8 @@ JSON = st.recursive(
 @pytest.fixture(scope="module")
 def written_set(place):
     folder = place / "set"
-    table = dataset.pixel_table(["a", "b"], np.array([0, 1]), np.stack([noise(0), noise(1)]))
-    dataset.write(folder, [("train", table), ("test", table)], "pixels", classes=["a", "b"], image_shape=(8, 8, 1))
+    table = image_table(["a", "b"], np.array([0, 1]), np.stack([noise(0), noise(1)]))
+    write_images(folder, [("train", table), ("test", table)], "ab")
     return folder, json.loads((folder / "manifest.json").read_bytes())
 
 
@@ -156,15 +157,17 @@ def test_manifest(written_set, data):
         content = data.draw(hostile([text]))
     else:
         changed = json.loads(text)
-        holder = data.draw(st.sampled_from([changed, *changed["shards"]]))
+        about = changed["parts"]["image"]
+        holder = data.draw(st.sampled_from([changed, *changed["shards"], changed["parts"], about, about["conversion"]]))
         holder[data.draw(st.sampled_from(sorted(holder)))] = data.draw(JSON)
         content = json.dumps(changed).encode()
     (folder / "manifest.json").write_bytes(content)
     try:
-        opened = dataset.open_dataset(folder, "pixels")
+        opened = dataset.open_dataset(folder, "clean")
         for split in dataset.SPLITS:
             for batch in opened.batches(split):
-                assert batch.pixels.shape[1:] == opened.image_shape
+                for name, part in opened.parts.items():
+                    assert batch.parts[name].shape[1:] == part.conversion.image_shape
                 assert set(batch.labels) <= set(range(len(opened.classes)))
     except UserError as error:
         one_sentence(error)

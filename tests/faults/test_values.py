@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from makers.datasets import image_parts, image_table, write_images
 from makers.images import noise, png
 from makers.projects import ROOT
 from makers.records import record
@@ -35,7 +36,7 @@ def configure(folder, **changes) -> None:
 
 def images_of(split: str, rows: int = 8):
     pixels = np.stack([noise(number) for number in range(rows)])
-    return split, dataset.pixel_table([f"{split}/{number}" for number in range(rows)], np.arange(rows) % 2, pixels)
+    return split, image_table([f"{split}/{number}" for number in range(rows)], np.arange(rows) % 2, pixels)
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +44,8 @@ def made(tmp_path_factory):
     """A folder with the outputs of clean, augment and normalize."""
     folder = tmp_path_factory.mktemp("made")
     configure(folder)
-    conversion = {"height": 8, "width": 8, "channels": 1, "fit": "crop"}
-    about = {"classes": ["a", "b"], "image_shape": (8, 8, 1), "conversion": conversion}
     with files.publish(folder / "data/clean") as clean_folder:
-        dataset.write(clean_folder, map(images_of, dataset.SPLITS), "pixels", **about)
+        write_images(clean_folder, map(images_of, dataset.SPLITS), "ab")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         augment.main()
@@ -91,10 +90,10 @@ def test_what_an_earlier_stage_left_out_is_named_with_the_command_that_makes_it(
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"schema": 0}, "is of schema 0, .* reads schema 2, kind 'pixels': delete data/clean and run `dvc repro`"),
+        ({"schema": 0}, "is of schema 0, .* reads schema 3, kind 'clean': delete data/clean and run `dvc repro`"),
         ({"shards": [{"file": "train/00000.parquet"}]}, "is damaged: delete data/clean and run `dvc checkout`"),
         (
-            {"image_shape": [8, 8, 3]},
+            {"parts": {"image": image_parts((8, 8, 3))["image"].to_json()}},
             "is not what manifest.json says was written: delete data/clean and run `dvc checkout`",
         ),
         (
@@ -153,7 +152,7 @@ def raw(folder, rows) -> None:
         for number, (label, split, content) in enumerate(rows)
     ]
     with files.publish(folder / "data/raw") as raw_folder:
-        dataset.write(raw_folder, [(None, dataset.raw_table(listed))], "raw")
+        dataset.write(raw_folder, [(None, dataset.raw_table(listed, ["image"]))], "raw", parts=["image"])
     files.write_bytes(folder / "data/corrections.csv", b"id,label\n")
 
 
@@ -165,7 +164,7 @@ def raw(folder, rows) -> None:
             [(label, split, png(number)) for number, (label, split) in enumerate([("a", "train"), ("b", "test")] * 20)],
             "class b has no image left for train",
         ),
-        ([(label, None, b"") for label in "ab" * 20], "40 of 40 images would be set aside .40 undecodable"),
+        ([(label, None, b"") for label in "ab" * 20], "40 of 40 samples would be set aside .40 undecodable"),
         ([(label, None, b"GIF89a" + bytes(7)) for label in "ab" * 20], "would be set aside .40 undecodable"),
     ],
     ids=["one class", "a class without train", "no image", "no pixels"],

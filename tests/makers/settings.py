@@ -1,6 +1,12 @@
 """Settings of the default params, with changes."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
 from kiln import params
+from kiln.params import schema
 from kiln.params.renames import RENAMED
 from makers.projects import ROOT
 
@@ -33,3 +39,32 @@ def change(section, **changes):
 
 
 OFF = {"rotate": 0, "scale": 0, "crop": 0, "flip": 0, "brightness": 0, "contrast": 0, "cutout": 0}
+
+
+def clean_settings(*inputs: str, **changes) -> params.Clean:
+    """The clean section's defaults for parts of modality image, with changes: ``image__min_side=4`` of one part."""
+    inputs = inputs or ("image",)
+    content = {name: {} for name in inputs}
+    for key, value in changes.items():
+        part, _, name = key.rpartition("__")
+        (content[part] if part else content)[name] = value
+    return schema.model_for(dict.fromkeys(inputs, "image")).model_fields["clean"].annotation(**content)
+
+
+def configure(folder: Path, inputs: Sequence[str] = ("image",), **changes) -> None:
+    """Write the default params.yaml to a folder, of parts of modality image, with changes: ``clean__image__size=8``."""
+    yaml = YAML()
+    content = yaml.load((ROOT / "params.yaml").read_text())
+    content["inputs"] = dict.fromkeys(inputs, "image")
+    for name, section in content.items():
+        if name != "inputs" and isinstance(section, dict) and "image" in section:
+            knobs = section.pop("image")
+            section.update({part: dict(knobs) for part in inputs})
+    for key, value in changes.items():
+        *sections, name = key.split("__")
+        place = content
+        for section in sections:
+            place = place[section]
+        place[name] = value
+    with (folder / "params.yaml").open("w") as file:
+        yaml.dump(content, file)

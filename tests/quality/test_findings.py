@@ -1,7 +1,10 @@
 import numpy as np
 import pandas as pd
 from makers.images import noise
+from makers.samples import parts_of
+from makers.settings import clean_settings
 
+from kiln.modalities.image import pictures
 from kiln.quality import findings
 
 
@@ -110,11 +113,11 @@ def test_a_dropped_image_has_one_finding_and_kept_ones_say_nothing():
         ],
         ignore_index=True,
     )
-    settled = findings.settle(found)
+    settled = findings.settle(found, findings.list_reasons(parts_of("image")))
     assert listed(settled) == [("blurry", 0, -1), ("too_dark", 1, -1)]
 
 
-def test_tables_counts_and_pictures():
+def test_tables_and_counts():
     source = facts(label=["a", "b", "b"], split=["train", "test", "train"])
     found = pd.concat(
         [
@@ -135,11 +138,57 @@ def test_tables_counts_and_pictures():
         "suggestion": None,
     }
     assert table[2]["score"] is None and table[2]["other"] is None
-    counted = findings.counts(found, source, ["a", "b"])
+    reasons = findings.list_reasons(parts_of("image"))
+    counted = findings.counts(found, source, ["a", "b"], reasons)
     assert counted["total"]["near_duplicate"] == 2 and counted["total"]["blurry"] == 0
     assert counted["by_class"] == {"undecodable": {"b": 1}, "near_duplicate": {"a": 1, "b": 1}}
-    pixels = np.stack([noise(i) for i in range(3)])
-    shown = findings.pictures(found, source, pixels, 1).to_pylist()
-    # The pair across splits comes first, and what cannot be read has no picture.
-    assert [(row["id"], row["other"], row["other_split"]) for row in shown] == [("i0", "i1", "test")]
-    assert shown[0]["image"].startswith(b"\x89PNG") and shown[0]["other_image"].startswith(b"\x89PNG")
+    assert list(counted["total"]) == reasons
+
+
+def evidence(found: pd.DataFrame, *names: str) -> list[dict]:
+    """List the worst of each reason, of three samples that show noise."""
+    source = facts(label=["a", "b", "b"], split=["train", "test", "train"])
+    values = {name: np.stack([noise(3 * part + row) for row in range(3)]) for part, name in enumerate(names)}
+    return findings.list_evidence(found, source, parts_of(*names), values, 1).to_pylist()
+
+
+def test_evidence_shows_each_part_of_the_worst():
+    found = pd.concat(
+        [
+            findings.frame([2, 0], "near_duplicate", score=[0.9, 0.8], other=[0, 1], detail="x").assign(action="flag"),
+            findings.frame([1], "undecodable", detail="broken").assign(action="drop"),
+            findings.frame([1], "metadata", detail="x is broken").assign(action="flag"),
+        ],
+        ignore_index=True,
+    )
+    # The pair across splits comes first, and of what cannot be decoded there is nothing to show.
+    alone = evidence(found, "image")
+    assert [(row["id"], row["reason"], row["other"]) for row in alone] == [
+        ("i1", "metadata", None),
+        ("i0", "near_duplicate", "i1"),
+    ]
+    assert [row["action"] for row in alone] == ["flag", "flag"]
+    assert (alone[1]["other_label"], alone[1]["other_split"]) == ("b", "test")
+    assert alone[0]["other_shown"] is None and alone[0]["other_label"] is None
+    one = {"part": "image", "kind": "picture", "content": pictures.encode_png(noise(1))}
+    assert alone[0]["shown"] == alone[1]["other_shown"] == [one]
+    found["reason"] = found["reason"].replace("metadata", "right.metadata")
+    both = evidence(found, "left", "right")
+    assert [row["reason"] for row in both] == ["right.metadata", "near_duplicate"]
+    assert [shown["part"] for shown in both[1]["other_shown"]] == ["left", "right"]
+    contents = [pictures.encode_png(noise(row)) for row in (1, 4)]
+    assert [shown["content"] for shown in both[1]["other_shown"]] == contents
+
+
+def test_reasons_and_actions_of_several_parts_bear_their_names():
+    one, two = (findings.list_reasons(parts_of(*names)) for names in (["image"], ["left", "right"]))
+    assert one[:4] == ["left_out", "undecodable", "too_large", "metadata"] and one[-1] == "outlier"
+    own = one[3:-5]
+    assert two == [*one[:3], *(f"left.{name}" for name in own), *(f"right.{name}" for name in own), *one[-5:]]
+    settings = clean_settings("left", "right", right__blurry="drop", left__metadata="keep", near_duplicate="leaks")
+    actions = findings.list_actions(parts_of("left", "right"), settings)
+    assert set(actions) == set(two)
+    assert (actions["left.blurry"], actions["right.blurry"]) == ("flag", "drop")
+    assert (actions["left.metadata"], actions["right.metadata"]) == ("keep", "flag")
+    assert actions["near_duplicate"] == "flag" and actions["left_out"] == actions["too_large"] == "drop"
+    assert findings.list_actions(parts_of("image"), clean_settings(undecodable="stop"))["undecodable"] == "stop"

@@ -70,7 +70,7 @@ def cleaned(tmp_path) -> tuple[dataset.Dataset, dict]:
     (tmp_path / "data/corrections.csv").write_text("id,label\n")
     clean.main()
     summary = json.loads((tmp_path / "data/clean/summary.json").read_text())
-    return dataset.open_dataset(tmp_path / "data/clean", "pixels"), summary
+    return dataset.open_dataset(tmp_path / "data/clean", "clean"), summary
 
 
 CAT_DOG = {(None, "cat"): 10, (None, "dog"): 10}
@@ -252,7 +252,7 @@ def test_pixels_that_mean_something_else_are_kept(tmp_path, monkeypatch, capfd, 
     # The stored pixels are those of the golden tests' decoder, by the conversion that is kept.
     conversion = Conversion(**summary["conversion"])
     kept = whole(found, *dataset.SPLITS)
-    for identity, pixels in zip(kept.ids, kept.pixels, strict=True):
+    for identity, pixels in zip(kept.ids, kept.parts["image"], strict=True):
         assert (pixels == decoding.convert(files[identity], conversion)).all() and pixels.std() > 20
     assert capfd.readouterr().err == ""
 

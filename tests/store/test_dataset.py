@@ -65,7 +65,7 @@ def test_shards_are_cut_by_size_and_read_in_order(tmp_path, monkeypatch):
 
 def test_raw_records_keep_every_byte(tmp_path):
     records = [record("a/1", "a", None, None, b"\x00\xff", "1.png"), record("b/2", "b", "test", "p7", b"", None)]
-    dataset.write(tmp_path, [(None, dataset.raw_table(records))], "raw")
+    dataset.write(tmp_path, [(None, dataset.raw_table(records, ["image"]))], "raw", parts=["image"])
     (table,) = dataset.open_dataset(tmp_path, "raw").tables()
     rows = table.to_pylist()
     assert rows[0]["image"] == {"bytes": b"\x00\xff", "path": "1.png"}

@@ -1,7 +1,8 @@
 import numpy as np
-import pyarrow as pa
 import pytest
+from makers.datasets import image_table, write_images
 from makers.images import noise
+from makers.samples import parts_of
 
 from kiln.core import randomness
 from kiln.core.errors import UserError
@@ -19,10 +20,9 @@ def made(folder, rows: int = ROWS, split: str = "train") -> dataset.Dataset:
         for start in range(0, rows, GROUP):
             numbers = np.arange(start, min(start + GROUP, rows))
             pixels = np.broadcast_to(numbers[:, None, None, None], (len(numbers), 8, 8, 1)).astype(np.uint8)
-            yield split, dataset.pixel_table([str(n) for n in numbers], numbers % 3, pixels)
+            yield split, image_table([str(n) for n in numbers], numbers % 3, pixels)
 
-    dataset.write(folder, tables(), "pixels", classes=list("abc"), image_shape=(8, 8, 1))
-    return dataset.open_dataset(folder, "pixels")
+    return write_images(folder, tables(), "abc")
 
 
 WHOLE = 1.0
@@ -35,7 +35,7 @@ def feed(request, tmp_path) -> feeding.Feed:
 
 
 def numbers(batch: feeding.Batch) -> list[int]:
-    return batch.pixels[:, 0, 0, 0].tolist()
+    return batch.parts["image"][:, 0, 0, 0].tolist()
 
 
 def test_small_sets_are_held_and_large_ones_streamed(tmp_path):
@@ -62,7 +62,8 @@ def test_an_epoch_is_every_image_once_in_equal_batches(feed, most):
         for batch in batches:
             assert batch.labels.tolist() == [number % 3 for number in numbers(batch)]
             assert (batch.keys == randomness.item_keys([str(number) for number in numbers(batch)])).all()
-            assert (batch.pixels == batch.pixels[:, :1, :1]).all()
+            pixels = batch.parts["image"]
+            assert (pixels == pixels[:, :1, :1]).all()
 
 
 def test_the_order_depends_on_seed_and_epoch_alone(feed):
@@ -89,14 +90,14 @@ def test_in_order_counts_and_first(feed):
         assert [number for batch in batches for number in numbers(batch)] == list(range(ROWS))
         assert [len(batch) for batch in batches] == [size] * (ROWS // size) + [ROWS % size] * (ROWS % size > 0)
     assert feed.counts().tolist() == [17, 17, 16]
-    assert feed.first(9)[:, 0, 0, 0].tolist() == list(range(9))
-    assert len(feed.first(1000)) == (12 if feed.whole is None else ROWS)
+    assert feed.first(9)["image"][:, 0, 0, 0].tolist() == list(range(9))
+    assert len(feed.first(1000)["image"]) == (12 if feed.whole is None else ROWS)
 
 
-def test_several_parts_are_one_set(tmp_path):
-    parts = [(made(tmp_path / "a", 10), "train"), (made(tmp_path / "b", 6), "train")]
+def test_several_splits_are_one_set(tmp_path):
+    splits = [(made(tmp_path / "a", 10), "train"), (made(tmp_path / "b", 6), "train")]
     for memory in (WHOLE, STREAMED):
-        feed = feeding.Feed(parts, memory)
+        feed = feeding.Feed(splits, memory)
         assert feed.rows == 16
         everything = [*range(10), *range(6)]
         assert [number for batch in feed.in_order(5) for number in numbers(batch)] == everything
@@ -104,14 +105,14 @@ def test_several_parts_are_one_set(tmp_path):
         assert sorted(shuffled) == sorted(everything)
 
 
-def test_parts_that_do_not_belong_together_are_refused(tmp_path):
+def test_splits_that_do_not_belong_together_are_refused(tmp_path):
     one, other = made(tmp_path / "one"), made(tmp_path / "other")
     other.manifest["classes"] = list("abd")
-    with pytest.raises(UserError, match=r"other and .*one differ in classes or image size: run `dvc repro`"):
+    with pytest.raises(UserError, match=r"other and .*one differ in classes or conversion: run `dvc repro`"):
         feeding.Feed([(one, "train"), (other, "train")], WHOLE)
 
 
-def test_an_empty_part_is_no_matter(tmp_path):
+def test_an_empty_split_is_no_matter(tmp_path):
     data, empty = made(tmp_path / "a", 10), made(tmp_path / "b", 4, "test")
     assert feeding.Feed([(data, "train"), (empty, "train")], WHOLE).rows == 10
 
@@ -119,8 +120,8 @@ def test_an_empty_part_is_no_matter(tmp_path):
 def test_reading_holds_few_windows(tmp_path, monkeypatch):
     feed = feeding.Feed([(made(tmp_path), "train")], STREAMED)
     read, taken = [], []
-    groups = dataset.RowGroup.images
-    monkeypatch.setattr(dataset.RowGroup, "images", lambda group: read.append(group) or groups(group))
+    groups = dataset.RowGroup.samples
+    monkeypatch.setattr(dataset.RowGroup, "samples", lambda group: read.append(group) or groups(group))
     for batch in feed.shuffled(0, 0, 6):
         taken.append(len(batch))
         ahead = len(read) * GROUP - sum(taken)
@@ -130,8 +131,55 @@ def test_reading_holds_few_windows(tmp_path, monkeypatch):
 
 def test_noise_survives(tmp_path):
     pixels = np.stack([noise(i) for i in range(8)])
-    table = dataset.pixel_table([str(i) for i in range(8)], np.arange(8), pixels)
-    assert isinstance(table, pa.Table)
-    dataset.write(tmp_path, [("train", table)], "pixels", classes=list("abcdefgh"), image_shape=(8, 8, 1))
-    feed = feeding.Feed([(dataset.open_dataset(tmp_path, "pixels"), "train")], WHOLE)
-    assert (next(feed.in_order(8)).pixels == pixels).all()
+    table = image_table([str(i) for i in range(8)], np.arange(8), pixels)
+    feed = feeding.Feed([(write_images(tmp_path, [("train", table)], "abcdefgh"), "train")], WHOLE)
+    assert (next(feed.in_order(8)).parts["image"] == pixels).all()
+
+
+def paired(folder, right=(4, 6, 3)) -> tuple[dataset.Dataset, dict[str, np.ndarray]]:
+    """Samples of two parts of noise, in row groups of 4."""
+    parts = {"left": parts_of("left")["left"], "right": parts_of("right", shape=right)["right"]}
+    values = {
+        name: np.stack([noise(100 * number + row, *part.conversion.image_shape) for row in range(ROWS)])
+        for number, (name, part) in enumerate(parts.items())
+    }
+    tables = (
+        (
+            "train",
+            dataset.clean_table(
+                parts,
+                [str(row) for row in range(start, min(start + GROUP, ROWS))],
+                np.arange(start, min(start + GROUP, ROWS)) % 3,
+                {name: array[start : start + GROUP] for name, array in values.items()},
+            ),
+        )
+        for start in range(0, ROWS, GROUP)
+    )
+    listed = {name: part.to_json() for name, part in parts.items()}
+    dataset.write(folder, tables, "clean", classes=list("abc"), parts=listed)
+    return dataset.open_dataset(folder, "clean"), values
+
+
+@pytest.mark.parametrize("memory", [WHOLE, 3 * 12 * 136 / 2**30])
+def test_the_parts_of_a_sample_stay_together(tmp_path, memory):
+    data, values = paired(tmp_path)
+    feed = feeding.Feed([(data, "train")], memory)
+    assert (feed.whole is None) == (memory != WHOLE) and feed.window in (12, int(WHOLE * 2**30 / 3 / 136))
+    row_of = {randomness.item_keys([str(row)])[0]: row for row in range(ROWS)}
+    for batches in (feed.shuffled(0, 0, 7), feed.in_order(7)):
+        seen = []
+        for batch in batches:
+            rows = [row_of[key] for key in batch.keys]
+            assert batch.labels.tolist() == [row % 3 for row in rows]
+            assert batch.parts.keys() == values.keys()
+            assert all((batch.parts[name] == values[name][rows]).all() for name in values)
+            seen += rows
+        assert sorted(seen) == list(range(ROWS))
+    assert {name: len(first) for name, first in feed.first(5).items()} == {"left": 5, "right": 5}
+
+
+def test_splits_of_other_parts_are_refused(tmp_path):
+    one, other, image = paired(tmp_path / "one")[0], paired(tmp_path / "other", (6, 4, 3))[0], made(tmp_path / "image")
+    for stranger in (other, image):
+        with pytest.raises(UserError, match="differ in classes or conversion"):
+            feeding.Feed([(one, "train"), (stranger, "train")], WHOLE)

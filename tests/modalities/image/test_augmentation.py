@@ -4,15 +4,15 @@ from makers.images import noise
 from makers.settings import OFF
 
 from kiln.core import randomness
-from kiln.core.errors import UserError
 from kiln.modalities.image import augmentation
+from kiln.params.image import Augment
 
 KEYS = randomness.key(0, randomness.item_keys([str(i) for i in range(64)]))
 ALL = {"rotate": 10, "scale": 0.1, "crop": 0.1, "flip": 0.5, "brightness": 0.1, "contrast": 0.2, "cutout": 0.3}
 
 
-def plan(mode: str = "online", **strengths) -> augmentation.Policy:
-    return augmentation.Policy(mode=mode, views=1, **{**OFF, **strengths})
+def knobs(**strengths) -> Augment:
+    return Augment(**{**OFF, **strengths})
 
 
 def batch(height: int = 32, width: int = 32, channels: int = 3) -> np.ndarray:
@@ -22,23 +22,23 @@ def batch(height: int = 32, width: int = 32, channels: int = 3) -> np.ndarray:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_all_off_is_identity_in_an_array_of_its_own(channels):
     pixels = batch(channels=channels)
-    views = augmentation.apply(plan(), pixels, KEYS)
+    views = augmentation.apply(knobs(), pixels, KEYS)
     assert (views == pixels).all()
     assert not np.shares_memory(views, pixels)
 
 
 def test_a_warp_by_nothing_is_exact():
     pixels = batch()
-    assert (augmentation.apply(plan(crop=1e-9), pixels, KEYS) == pixels).all()
-    assert (augmentation.apply(plan(rotate=1e-9), pixels, KEYS) == pixels).all()
+    assert (augmentation.apply(knobs(crop=1e-9), pixels, KEYS) == pixels).all()
+    assert (augmentation.apply(knobs(rotate=1e-9), pixels, KEYS) == pixels).all()
 
 
 def test_flip_mirrors_exactly_and_as_often_as_asked():
     pixels = batch(31, 33)
-    assert (augmentation.apply(plan(flip=1), pixels, KEYS) == pixels[:, :, ::-1]).all()
+    assert (augmentation.apply(knobs(flip=1), pixels, KEYS) == pixels[:, :, ::-1]).all()
     many = np.repeat(pixels[:1], 4000, axis=0)
     keys = randomness.key(1, np.arange(4000, dtype=np.uint64))
-    flipped = (augmentation.apply(plan(flip=0.3), many, keys) != many).any(axis=(1, 2, 3))
+    flipped = (augmentation.apply(knobs(flip=0.3), many, keys) != many).any(axis=(1, 2, 3))
     assert flipped.mean() == pytest.approx(0.3, abs=0.03)
 
 
@@ -47,7 +47,7 @@ def test_flips_alternate(share):
     many = np.repeat(batch(8, 8)[:1], 4000, axis=0)
     keys = randomness.key(2, np.arange(4000, dtype=np.uint64))
     first, second, third = (
-        (augmentation.apply(plan(flip=share), many, keys, view) != many).any(axis=(1, 2, 3)) for view in range(3)
+        (augmentation.apply(knobs(flip=share), many, keys, view) != many).any(axis=(1, 2, 3)) for view in range(3)
     )
     assert (first == third).all()
     assert not (first & second).any()
@@ -56,7 +56,7 @@ def test_flips_alternate(share):
 
 def test_crop_shifts_by_whole_pixels_and_reflects():
     pixels = batch()
-    views = augmentation.apply(plan(crop=0.1), pixels, KEYS)
+    views = augmentation.apply(knobs(crop=0.1), pixels, KEYS)
     padded = np.pad(pixels, [(0, 0), (3, 3), (3, 3), (0, 0)], mode="reflect")
     shifts = set()
     for number, view in enumerate(views):
@@ -74,7 +74,7 @@ def test_crop_shifts_by_whole_pixels_and_reflects():
 def test_rotation_by_a_quarter_turn(monkeypatch):
     monkeypatch.setattr(randomness, "uniform", lambda keys, draws: np.ones((len(keys), draws)) - 1e-12)
     pixels = batch()
-    views = augmentation.apply(plan(rotate=90), pixels, KEYS)
+    views = augmentation.apply(knobs(rotate=90), pixels, KEYS)
     assert np.abs(views.astype(int) - np.rot90(pixels, -1, axes=(1, 2))).max() <= 1
 
 
@@ -82,7 +82,7 @@ def test_zoom_keeps_the_centre_and_enlarges(monkeypatch):
     monkeypatch.setattr(randomness, "uniform", lambda keys, draws: np.ones((len(keys), draws)) - 1e-12)
     square = np.zeros((1, 33, 33, 1), np.uint8)
     square[:, 12:21, 12:21] = 255
-    view = augmentation.apply(plan(scale=0.5), square, KEYS[:1])
+    view = augmentation.apply(knobs(scale=0.5), square, KEYS[:1])
     assert view.sum() / square.sum() == pytest.approx(1.5**2, rel=0.05)
     weights = view[0, :, :, 0].astype(float)
     center = (weights * np.arange(33)).sum() / weights.sum(), (weights.T * np.arange(33)).sum() / weights.sum()
@@ -92,14 +92,14 @@ def test_zoom_keeps_the_centre_and_enlarges(monkeypatch):
 def test_brightness_and_contrast_by_hand(monkeypatch):
     monkeypatch.setattr(randomness, "uniform", lambda keys, draws: np.ones((len(keys), draws)) - 1e-12)
     image = np.array([0, 100, 200, 100], np.uint8).reshape(1, 2, 2, 1)
-    assert augmentation.apply(plan(brightness=0.2), image, KEYS[:1]).ravel().tolist() == [51, 151, 251, 151]
-    assert augmentation.apply(plan(contrast=0.5), image, KEYS[:1]).ravel().tolist() == [0, 100, 250, 100]
-    assert augmentation.apply(plan(brightness=1), image, KEYS[:1]).ravel().tolist() == [255, 255, 255, 255]
+    assert augmentation.apply(knobs(brightness=0.2), image, KEYS[:1]).ravel().tolist() == [51, 151, 251, 151]
+    assert augmentation.apply(knobs(contrast=0.5), image, KEYS[:1]).ravel().tolist() == [0, 100, 250, 100]
+    assert augmentation.apply(knobs(brightness=1), image, KEYS[:1]).ravel().tolist() == [255, 255, 255, 255]
 
 
 def test_cutout_fills_one_square_with_the_mean():
     pixels = batch(20, 20)
-    views = augmentation.apply(plan(cutout=0.25), pixels, KEYS)
+    views = augmentation.apply(knobs(cutout=0.25), pixels, KEYS)
     for image, view in zip(pixels, views, strict=True):
         rows, columns = np.nonzero((image != view).any(axis=2))
         assert rows.max() - rows.min() <= 4 and columns.max() - columns.min() <= 4
@@ -113,29 +113,22 @@ def test_cutout_fills_one_square_with_the_mean():
 
 def test_a_view_depends_on_its_key_alone():
     pixels = batch()
-    views = augmentation.apply(plan(**ALL), pixels, KEYS)
+    views = augmentation.apply(knobs(**ALL), pixels, KEYS)
     order = np.random.default_rng(0).permutation(64)
-    assert (augmentation.apply(plan(**ALL), pixels[order], KEYS[order]) == views[order]).all()
-    assert (augmentation.apply(plan(**ALL), pixels[5:6], KEYS[5:6]) == views[5]).all()
-    assert (augmentation.apply(plan(**ALL), pixels, KEYS + np.uint64(1)) != views).any(axis=(1, 2, 3)).all()
-    assert (augmentation.apply(plan(**ALL), pixels, KEYS, 2) != views).any(axis=(1, 2, 3)).all()
+    assert (augmentation.apply(knobs(**ALL), pixels[order], KEYS[order]) == views[order]).all()
+    assert (augmentation.apply(knobs(**ALL), pixels[5:6], KEYS[5:6]) == views[5]).all()
+    assert (augmentation.apply(knobs(**ALL), pixels, KEYS + np.uint64(1)) != views).any(axis=(1, 2, 3)).all()
+    assert (augmentation.apply(knobs(**ALL), pixels, KEYS, 2) != views).any(axis=(1, 2, 3)).all()
 
 
 def test_one_strength_leaves_the_draws_of_the_others():
     pixels = batch()
-    cut = augmentation.apply(plan(flip=0.5, cutout=0.25), pixels, KEYS)
-    flipped = augmentation.apply(plan(flip=0.5), pixels, KEYS)
+    cut = augmentation.apply(knobs(flip=0.5, cutout=0.25), pixels, KEYS)
+    flipped = augmentation.apply(knobs(flip=0.5), pixels, KEYS)
     assert ((cut != flipped).any(axis=3).sum(axis=(1, 2)) <= 64).all()
 
 
-def test_policy_survives_the_file(tmp_path):
-    augmentation.save(plan(**ALL), tmp_path)
-    assert augmentation.load(tmp_path) == plan(**ALL)
-    (tmp_path / "policy.json").write_text('{"mode": "online"}')
-    with pytest.raises(UserError, match=r"policy\.json is damaged"):
-        augmentation.load(tmp_path)
-
-
-def test_off_is_neither_online_nor_offline():
-    assert not plan("online").online and not plan("offline").offline
-    assert plan("offline", flip=0.1).offline and plan("online", flip=0.1).online
+@pytest.mark.parametrize("strength", OFF)
+def test_any_strength_is_active(strength):
+    assert not augmentation.is_active(knobs())
+    assert augmentation.is_active(knobs(**{strength: 0.1}))

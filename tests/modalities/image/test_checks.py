@@ -1,6 +1,5 @@
 import cv2
 import numpy as np
-import pandas as pd
 import pytest
 from makers.images import noise
 
@@ -41,10 +40,3 @@ def test_blur_lowers_sharpness_at_any_size():
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 2, 9, 3), (1, 300, 65, 1)])
 def test_odd_shapes_are_measured(shape):
     assert len(checks.measure(np.zeros(shape, np.uint8))) == shape[0]
-
-
-def test_found_lists_the_worst_first_and_nan_never():
-    facts = pd.DataFrame({"sharpness": [0.2, np.nan, 0.1, 0.3], "shadow": [250, 10, 240, 0]})
-    found = checks.found(facts, {"blurry": 0.25, "too_bright": 239})
-    assert found["row"].tolist() == [2, 0, 0, 2]
-    assert found["reason"].tolist() == ["blurry", "blurry", "too_bright", "too_bright"]
