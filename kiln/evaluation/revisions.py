@@ -8,11 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as pq
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from kiln import params
-from kiln.core import git
+from kiln.core import git, yaml
 from kiln.core.errors import UserError
 from kiln.evaluation import comparison
 
@@ -110,8 +108,8 @@ def _read(text_of, name: str, older: bool = False) -> State | None:
             raise UserError(f"{path} in {name} is damaged: run `dvc repro` and commit it") from None
 
     try:
-        settings = YAML(typ="safe", pure=True).load(text_of("params.yaml") or "")
-    except YAMLError:
+        settings = yaml.load(text_of("params.yaml") or "")
+    except yaml.Invalid:
         raise UserError(f"params.yaml in {name} is not valid YAML: fix it") from None
     return State(
         settings if isinstance(settings, dict) else {},

@@ -15,11 +15,8 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from kiln import params
-from kiln.core import git, lifetime
+from kiln.core import git, lifetime, yaml
 from kiln.core.errors import UserError
 from kiln.evaluation import comparison, metrics
 
@@ -59,8 +56,8 @@ def parse(text: str):
 
 def _scalar(word: str, text: str):
     try:
-        value = YAML(typ="safe", pure=True).load(word)
-    except YAMLError:
+        value = yaml.load(word)
+    except yaml.Invalid:
         value = None
     if not isinstance(value, str | int | float | bool) or (isinstance(value, float) and not math.isfinite(value)):
         raise UserError(f"{text!r}: {word!r} is not a value of a param")
