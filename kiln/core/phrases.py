@@ -44,3 +44,8 @@ def joined(names: Sequence[str]) -> str:
 def plural(count: int, noun: str, nouns: str | None = None) -> str:
     """Write a count with its noun: 1 image, 2,000 images; ``nouns`` where an s is not enough."""
     return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def with_article(noun: str) -> str:
+    """Put the article before a noun: an image, a text."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from kiln.core import entry, parallel
+from kiln.modalities.storage import ArrayStorage
 
 BATCHES = (1, 32, 256)
 STARTS = 3
@@ -120,6 +121,12 @@ def lay_out(about: dict, found: dict[int, Costs]) -> str:
     return "\n".join([f"{head}{about['bytes'] / 1e6:.2f} MB on disk", "", *lines])
 
 
+def draw(generator: np.random.Generator, size: int, storage: ArrayStorage) -> np.ndarray:
+    """Draw values of a part: whole numbers over all that its type holds, [size, ...]."""
+    ends = np.iinfo(storage.dtype)
+    return generator.integers(ends.min, ends.max, (size, *storage.shape), storage.dtype, endpoint=True)
+
+
 def serve(folder: Path) -> None:
     """Hold a model; per batch size on standard input, print the median seconds of a batch and the peak memory."""
     from kiln.networks import artifact, prediction
@@ -129,12 +136,12 @@ def serve(folder: Path) -> None:
     generator = np.random.default_rng(0)
 
     def median(size: int, seconds: float) -> float:
-        pixels = generator.integers(0, 256, (size, *classifier.conversion.image_shape), dtype=np.uint8)
-        classifier.model.predict_on_batch(pixels)  # a new size is compiled at first
+        values = {name: draw(generator, size, part.storage) for name, part in classifier.parts.items()}
+        classifier.model.predict_on_batch(values)  # a new size is compiled at first
         times, end = [], time.perf_counter() + seconds
         while not times or time.perf_counter() < end:
             start = time.perf_counter()
-            classifier.model.predict_on_batch(pixels)
+            classifier.model.predict_on_batch(values)
             times.append(time.perf_counter() - start)
         return statistics.median(times)
 

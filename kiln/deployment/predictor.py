@@ -1,6 +1,6 @@
-"""Classify image files by a trained model.
+"""Classify files by a trained model.
 
-Files go through the same conversion as the training images in clean. A
+Files go through the same conversion as the training samples in clean. A
 file that cannot be read is reported, on standard error or in the JSON, and the
 others are classified all the same.
 """
@@ -8,54 +8,67 @@ others are classified all the same.
 import codecs
 import itertools
 import json
-import math
 import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from kiln.core import files, formats, parallel
+from kiln.core import files, formats, parallel, phrases
 from kiln.core.errors import UserError
-from kiln.modalities import base
-from kiln.modalities.image import decoding
-from kiln.modalities.image.conversion import Conversion
-from kiln.networks import artifact, prediction
+from kiln.modalities.base import FileKinds, Part, Undecodable
+from kiln.networks.artifact import Classifier
 
 BATCH, BATCH_BYTES = 256, 64 * 2**20
 
 
-def listed(arguments: Iterable[str], lines: Iterable[bytes]) -> Iterator[Path]:
+def only_part(classifier: Classifier) -> Part:
+    """Give the part that a file is a sample of.
+
+    Raises:
+        UserError: the model takes samples of several parts.
+    """
+    if len(classifier.parts) > 1:
+        raise UserError(
+            f"the model takes samples of several parts ({', '.join(classifier.parts)}), but `kiln predict` reads "
+            "samples of one part so far"
+        )
+    return next(iter(classifier.parts.values()))
+
+
+def list_files(arguments: Iterable[str], lines: Iterable[bytes], kinds: FileKinds) -> Iterator[Path]:
     """List the files that arguments name, in their order.
 
     Args:
         arguments: paths of files and folders, and ``-`` for the paths on standard input.
         lines: of standard input, a path each; read only where ``-`` asks for it.
+        kinds: which files of a folder are samples.
 
     Yields:
-        Of a folder its image files, with those of the folders in it, linked
+        Of a folder its samples, with those of the folders in it, linked
         ones too, sorted, hidden ones left out; the folder itself where it has none, for ``read`` to report.
     """
     for argument in arguments:
-        for path in _named(lines) if argument == "-" else [Path(argument)]:
-            inside = _inside(path)
+        for path in _named(lines, kinds) if argument == "-" else [Path(argument)]:
+            inside = _inside(path, kinds)
             yield next(inside, path)
             yield from inside
 
 
-def _named(lines: Iterable[bytes]) -> Iterator[Path]:
+def _named(lines: Iterable[bytes], kinds: FileKinds) -> Iterator[Path]:
     for number, line in enumerate(lines):
-        if not number and line[:1] > b"\x7f" and formats.sniff(line) in formats.READ:  # not BMW/1.png
-            line = b"\0"  # not a path, so that the image itself is one complaint, as below
+        if not number and line[:1] > b"\x7f" and kinds.reads(line[: formats.HEAD]):  # not BMW/1.png
+            line = b"\0"  # not a path, so that the sample itself is one complaint, as below
         # Lists from Windows: a mark of the encoding, and both characters for the line's end.
         if name := (line if number else line.removeprefix(codecs.BOM_UTF8)).rstrip(b"\r\n"):
             yield Path(os.fsdecode(name))
         if b"\0" in name:
-            return  # such as an image itself: one complaint is enough
+            return  # such as a sample itself: one complaint is enough
 
 
-def _inside(path: Path, around: frozenset[str] = frozenset()) -> Iterator[Path]:
+def _inside(path: Path, kinds: FileKinds, around: frozenset[str] = frozenset()) -> Iterator[Path]:
     try:
         around = around | {os.path.realpath(path)}  # links may lead round in a circle
         with os.scandir(path) as found:
@@ -68,47 +81,49 @@ def _inside(path: Path, around: frozenset[str] = frozenset()) -> Iterator[Path]:
             continue
         if one.is_dir():
             if os.path.realpath(one) not in around:
-                yield from _inside(path / one.name, around)
+                yield from _inside(path / one.name, kinds, around)
         # Not from a pipe, which might never end.
-        elif (one.is_symlink() or one.is_file()) and _is_image(path / one.name):
+        elif (one.is_symlink() or one.is_file()) and _is_sample(path / one.name, kinds):
             yield path / one.name
 
 
-def _is_image(path: Path) -> bool:
+def _is_sample(path: Path, kinds: FileKinds) -> bool:
     """Decide as fetch does: by the extension where that is known, else by content."""
-    if path.suffix.lower() in decoding.EXTENSIONS:
+    if path.suffix.lower() in kinds.extensions:
         return True
-    if path.suffix.lower() in formats.RAW:
+    if path.suffix.lower() in kinds.refused:
         return False
     try:
         if not path.is_file():  # a link to a pipe, which might never end
             return False
         with path.open("rb") as file:
-            return formats.sniff(file.read(formats.HEAD)) in formats.READ
+            return kinds.reads(file.read(formats.HEAD))
     except OSError:
         return False
 
 
-def read(path: Path, conversion: Conversion) -> np.ndarray:
-    """Read an image file: uint8 [height, width, channels].
+def read(path: Path, part: Part) -> Any:
+    """Read a file as a value of a part.
 
     Raises:
-        UserError: there is no such file, it cannot be read, or it is not an image.
+        UserError: there is no such file, it cannot be read, or it is not of the part's modality.
     """
+    kinds = part.modality
     try:
-        return decoding.convert(path.read_bytes(), conversion)
-    except base.Undecodable as error:
-        why = f"{error}: give an image file"
+        return kinds.decode(path.read_bytes(), part.conversion).value
+    except Undecodable as error:
+        why = f"{error}: give {phrases.with_article(kinds.noun)} file"
     except FileNotFoundError:
         why = "it does not exist: check the path"
     except IsADirectoryError:
-        why = f"the folder holds no image file ({' '.join(sorted(decoding.EXTENSIONS))}): check the path"
+        why = f"the folder holds no {kinds.noun} file ({' '.join(sorted(kinds.extensions))}): check the path"
         if not os.access(path, os.R_OK | os.X_OK):
             why = "the folder cannot be opened: check its permissions"
     except OSError as error:
         why = f"it cannot be read ({error.strerror}): check the path and its permissions"
     except ValueError:
-        why = "it is not a path: give one path per line, or /dev/stdin for an image on standard input"
+        sample = phrases.with_article(kinds.noun)
+        why = f"it is not a path: give one path per line, or /dev/stdin for {sample} on standard input"
     raise UserError(why) from None
 
 
@@ -118,30 +133,34 @@ def _shown(name: object) -> str:
 
 
 def classify(
-    classifier: artifact.Classifier, paths: Iterable[Path], flip: bool = False
+    classifier: Classifier, paths: Iterable[Path], average_views: bool = False
 ) -> Iterator[tuple[Path, np.ndarray | UserError]]:
-    """Predict probabilities of image files, a batch in memory at a time.
+    """Predict probabilities of files, a batch in memory at a time.
 
     Args:
-        classifier: the model.
+        classifier: a model of samples of one part.
         paths: of the files, consumed as they are needed.
-        flip: give the mean over each image and its mirror image.
+        average_views: give the mean over the views of each sample, such as an image and its mirror image.
 
     Yields:
         Each path with its probabilities, float32 [classes], or with the reason why it cannot be read.
-    """
 
-    def attempt(path: Path) -> tuple[Path, np.ndarray | UserError]:
+    Raises:
+        UserError: the model takes samples of several parts.
+    """
+    part = only_part(classifier)
+
+    def attempt(path: Path) -> tuple[Path, Any]:
         try:
-            return path, read(path, classifier.conversion)
+            return path, read(path, part)
         except UserError as error:
             return path, error
 
-    size = min(BATCH, max(1, BATCH_BYTES // math.prod(classifier.conversion.image_shape)))
+    size = min(BATCH, max(1, BATCH_BYTES // part.storage.bytes_per_sample))
     done = parallel.ordered_map(attempt, paths)
     while batch := list(itertools.islice(done, size)):
-        whole = [pixels for _, pixels in batch if not isinstance(pixels, UserError)]
-        rows = iter(prediction.probabilities(classifier.model, np.stack(whole), flip=flip) if whole else [])
+        values = [value for _, value in batch if not isinstance(value, UserError)]
+        rows = iter(classifier.predict({part.name: part.storage.stack(values)}, average_views) if values else [])
         for path, outcome in batch:
             yield path, outcome if isinstance(outcome, UserError) else next(rows)
 
