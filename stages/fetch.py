@@ -4,6 +4,7 @@ from pathlib import Path
 
 from kiln import params
 from kiln.core import entry, files, progress
+from kiln.modalities.registry import name_samples
 from kiln.sources import reading, summaries
 from kiln.sources.records import Surprises
 from kiln.store import dataset
@@ -27,7 +28,7 @@ def main() -> None:
         dataset.write(folder, tables(), "raw", parts=parts)
         summary.check()
         files.write_json(folder / "summary.json", summary.to_json())
-    print(f"fetch: {summaries.describe(summary.to_json(), 'image')}")
+    print(f"fetch: {summaries.describe(summary.to_json(), name_samples(everything.inputs))}")
 
 
 if __name__ == "__main__":

@@ -173,7 +173,8 @@ def restore() -> None:
 
 def run_trial(name: str, chosen: Mapping) -> bool:
     """Run one experiment; return whether it succeeded."""
-    settings = [word for key, value in chosen.items() for word in ("-S", f"{key}={json.dumps(value)}")]
+    # With ++, since a knob of another optimiser or model need not be in params.yaml.
+    settings = [word for key, value in chosen.items() for word in ("-S", f"++{key}={json.dumps(value)}")]
     done = dvc("exp", "run", "--name", name, *settings)  # under --quiet it keeps its own errors to itself
     if done.returncode:
         print(f"search: {name} failed: {cause(done.stderr)}", file=sys.stderr)

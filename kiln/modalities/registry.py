@@ -21,6 +21,11 @@ def get(name: str) -> Modality:
     return getattr(importlib.import_module(module), kind)()
 
 
+def name_samples(inputs: Mapping[str, str]) -> str:
+    """Give the noun for a sample of these parts: ``image`` where that is its only part, else ``sample``."""
+    return get(next(iter(inputs.values()))).noun if len(inputs) == 1 else "sample"
+
+
 def known() -> list[str]:
     """List the names."""
     return list(_CLASSES)

@@ -22,6 +22,7 @@ from kiln.params.train import Model
 
 layers = keras.layers
 ADAPT_IMAGES = 5000  # training images that a first layer may be fitted to
+_BODY = "{}_body"  # the network of a part, where there are several
 FAMILIES = (classic, residual, transformer, fast)  # importing them fills the zoo
 
 
@@ -170,13 +171,17 @@ def _make_input(part: Part):
 def _nest(apply: Callable, part: Part) -> keras.Model:
     # A network within the network, so that the layers of several may bear the same names.
     inputs = _make_input(part)
-    return keras.Model(inputs, apply(part.name, inputs), name=part.name)
+    return keras.Model(inputs, apply(part.name, inputs), name=_BODY.format(part.name))
 
 
 def list_bodies(classifier: keras.Model, parts: Iterable[str]) -> dict[str, keras.Model]:
     """Give the network of each part: the classifier itself where there is one."""
     names = list(parts)
-    return {names[0]: classifier} if len(names) == 1 else {name: classifier.get_layer(name) for name in names}
+    return (
+        {names[0]: classifier}
+        if len(names) == 1
+        else {name: classifier.get_layer(_BODY.format(name)) for name in names}
+    )
 
 
 @contextmanager

@@ -65,16 +65,18 @@ def load_evidence(data: Path = Path("data")) -> Evidence:
     def frame(path: str) -> pd.DataFrame:
         return pd.read_csv(data / path, dtype={"class": str, "label": str, "prediction": str}, keep_default_na=False)
 
+    settings = params.load()
+    samples, shown_views = (read_exhibits(data / folder / "samples") for folder in ("clean", "augmented"))
     return Evidence(
-        settings=params.load(),
+        settings=settings,
         params_text=params.PATH.read_text(),
         fetch=files.read_json(data / "raw/summary.json"),
         clean=files.read_json(data / "clean/summary.json"),
         set_aside=pq.read_table(data / "clean/set_aside.parquet").to_pandas(),
         evidence=pq.read_table(data / "clean/evidence.parquet").to_pandas().astype(object).replace({np.nan: None}),
-        samples=read_exhibits(data / "clean/samples"),
+        samples={part: samples[part] for part in settings.inputs},
         augment=files.read_json(data / "augmented/summary.json"),
-        views=read_exhibits(data / "augmented/samples"),
+        views={part: shown_views[part] for part in settings.inputs},
         normalize=files.read_json(data / "normalized/summary.json"),
         train=files.read_json(data / "model/summary.json"),
         history=frame("model/history.csv"),

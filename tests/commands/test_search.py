@@ -12,9 +12,9 @@ from kiln.experiments import search
         ("train.lr=log(1e-4..1)", distributions.FloatDistribution(1e-4, 1, log=True)),
         ("train.epochs=1..20", distributions.IntDistribution(1, 20)),
         ("train.batch_size=log(16..256)", distributions.IntDistribution(16, 256, log=True)),
-        ("train.optimizer=adam,sgd", distributions.CategoricalDistribution(["adam", "sgd"])),
-        ("train.nesterov=true,false", distributions.CategoricalDistribution([True, False])),
-        ("augment.crop=0,0.1", distributions.CategoricalDistribution([0, 0.1])),
+        ("train.optimizer.name=adam,sgd", distributions.CategoricalDistribution(["adam", "sgd"])),
+        ("train.optimizer.nesterov=true,false", distributions.CategoricalDistribution([True, False])),
+        ("augment.image.crop=0,0.1", distributions.CategoricalDistribution([0, 0.1])),
     ],
 )
 def test_a_dimension_is_read(text, expected):
@@ -84,7 +84,7 @@ def test_the_same_history_gives_the_same_next_trial_and_another_seed_another():
 @pytest.mark.full
 def test_a_search_goes_on_where_it_stopped_and_leaves_the_tree_as_it_was(small, tmp_path):
     project = small.copy(tmp_path / "project")
-    words = ("train.lr=log(1e-4..1e-2)", "train.optimizer=adam,sgd")
+    words = ("train.lr=log(1e-4..1e-2)", "train.optimizer.name=adam,sgd")
     first = project.kiln("search", *words, "--trials", "1")
     assert "search-1: validation.accuracy" in first.stdout and "best of 1: search-1" in first.stdout
     second = project.kiln("search", *words, "--trials", "2")

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 
 from kiln import params
 from kiln.core.errors import UserError
-from kiln.networks import applications, models
+from kiln.networks import applications, registry
 from kiln.params import recipes
 from kiln.params.train import Model
 
@@ -195,7 +195,7 @@ def test_a_source_of_no_table_needs_no_columns(load):
 
 
 def test_the_knobs_of_a_network_are_those_that_its_family_has():
-    for name, entry in models.ZOO.items():
+    for name, entry in registry.ZOO.items():
         knobs = set(Model.knobs_of(name))
         has = {"depth": bool(entry.depths), "patch": name == "vit", "activation": entry.activation is not None}
         has |= {"normalization": entry.normalization is not None, "width": True, "dropout": True, "weights": False}
