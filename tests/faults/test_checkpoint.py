@@ -28,7 +28,7 @@ class Cut(checkpoint.Keeper):
 
 
 def fit(data, keeper=None, name="article_cnn", model=None, **changes):
-    made = classifier(name, data.image_shape, **(model or {"dropout": 0.3}))
+    made = classifier(name, data.parts["image"].storage.shape, **(model or {"dropout": 0.3}))
     chosen = settings(model=name, **{**PLAIN, **changes})
     history, kept = loop.fit(made, data, data, FLIPS, chosen, keeper=keeper)
     return made.get_weights(), history, kept
@@ -151,7 +151,7 @@ def test_freezing_survives(tmp_path):
     chosen = settings(model="applications/MobileNet", **{**PLAIN, "batch_size": 7, "epochs": 2, **pretrained})
 
     def run(keeper):
-        made = classifier(chosen.model, (32, 32, 3), 4, none, **pretrained)
+        made = classifier(chosen.model.name, (32, 32, 3), 4, none, **pretrained)
         loop.fit(made, data, data, FLIPS, chosen, keeper=keeper)
         return made.get_weights()
 
