@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from makers.effort import full
 from makers.images import noise
-from makers.networks import NONE, PLAIN, classifier, predict, save, smallest
+from makers.networks import NONE, PLAIN, classifier, join, predict, save, smallest, standard
+from makers.pairs import pair_parts
 from makers.projects import ROOT
 from makers.settings import settings
+from scipy.special import softmax
 
 from kiln.commands.models import command
 from kiln.core.errors import UserError
@@ -411,6 +413,27 @@ def test_a_description_that_lies_is_one_sentence(tmp_path, place, value, says):
     path.write_text(json.dumps(content))
     with pytest.raises(UserError, match=says):
         artifact.load(tmp_path)
+
+
+def test_the_logits_of_several_parts_are_added():
+    parts, fitted = pair_parts(), {"left": standard(1), "right": standard(3)}
+    made, _ = join("fast_cnn", parts, fitted, **SMALL)
+    values = {
+        name: np.stack([noise(i, *part.conversion.image_shape) for i in range(4)]) for name, part in parts.items()
+    }
+    registry.prepare(made, values, None)
+    bodies = registry.list_bodies(made, parts)
+    assert bodies.keys() == parts.keys()
+    for name, channels in (("left", 1), ("right", 3)):
+        kernel = np.asarray(bodies[name].get_layer("whiten").kernel)
+        expected = fast.whitening_filters((values[name] - 100.0) / 50)
+        assert kernel[..., : 4 * channels] == pytest.approx(expected, abs=1e-3)
+    each = [prediction.outputs(body, values[name]) for name, body in bodies.items()]
+    logits = prediction.outputs(prediction.logits_of(made), values)
+    assert logits == pytest.approx(sum(each), abs=1e-5)
+    assert prediction.outputs(made, values) == pytest.approx(softmax(logits, axis=1), abs=1e-6)
+    alone = [classifier("fast_cnn", part.conversion.image_shape, **SMALL) for part in parts.values()]
+    assert costs.multiply_adds(made) == sum(map(costs.multiply_adds, alone))
 
 
 def test_the_model_is_built_on_the_seed():
