@@ -2,6 +2,9 @@
 
 import ast
 import graphlib
+import itertools
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,38 +17,48 @@ DVC = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())
 ROOMS = {
     "core": {},
     "params": {"core": "errors of the user"},
-    "modalities": {"core": "errors, formats, threads, randomness"},
-    "store": {"core": "files, errors"},
+    "modalities": {
+        "core": "errors, formats, threads, randomness",
+        "params": "the knobs of a part",
+    },
+    "store": {
+        "core": "files, errors",
+        "modalities": "how the values of a part are stored",
+    },
     "sources": {
         "core": "downloads, formats, errors",
         "modalities": "which files and bytes are samples",
         "params": "the section fetch",
+        "store": "how many classes a dataset may have",
     },
     "quality": {
         "core": "randomness, connected components",
-        "modalities": "how a finding is shown",
+        "modalities": "decoding, measures, copies, features; how a finding is shown",
+        "params": "the section clean",
         "store": "the samples that it splits",
     },
     "networks": {
         "core": "randomness, files, errors",
-        "modalities": "the conversion that stands beside the weights",
+        "modalities": "the parts that stand beside the weights, and their first layers",
         "params": "the section train",
     },
     "training": {
         "core": "files, threads, errors",
+        "modalities": "the views of a sample, and how samples are mixed",
         "networks": "what is trained, and Keras",
         "params": "the section train",
         "store": "the batches",
     },
     "evaluation": {
         "core": "scores, git, errors",
-        "modalities": "how an explanation is shown",
-        "networks": "predictions, gradients",
+        "modalities": "corruptions, slices, how an explanation is shown",
+        "networks": "predictions, feature maps",
         "params": "the section compare",
+        "store": "the samples that are predicted",
     },
     "deployment": {
         "core": "entry, files, threads, errors",
-        "modalities": "decoding as clean did",
+        "modalities": "decoding as clean does",
         "networks": "the published model",
     },
     "experiments": {
@@ -76,31 +89,60 @@ ROOMS = {
         "reporting": "compare",
     },
 }
-MODULES = [path for folder in ("kiln", "stages") for path in sorted((ROOT / folder).rglob("*.py"))]
+# Who knows of one modality, for the reason beside it; all else speaks of parts, and asks their modality.
+MODALITIES_NAMED = {
+    "kiln/params/modalities.py": "names the knobs of each modality",
+    "kiln/networks/catalogue.py": "lists networks by the size of images, before there is a dataset",
+}
+MODULES = {path for folder in ("kiln", "stages") for path in (ROOT / folder).rglob("*.py")}
+NOTEBOOK = ROOT / "stages/report.ipynb"
 BACKEND = ROOT / "kiln/networks/backend.py"
+# Where a library of networks is imported, and whether at once; else only when a function is called.
+NETWORK_LIBRARIES = {"kiln/networks/backend.py": True, "kiln/modalities/image/layers.py": False}
 
 
-def imported_names(path: Path) -> Iterator[str]:
-    """Yield what a module imports, wherever in it: modules, and names that may be modules."""
-    for node in ast.walk(ast.parse(path.read_text())):
+def parse(path: Path) -> ast.Module:
+    """Parse a module, or the cells of a notebook."""
+    text = path.read_text()
+    if path == NOTEBOOK:
+        text = "\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "code")
+    return ast.parse(text)
+
+
+def imported_names(tree: ast.AST) -> Iterator[str]:
+    """Yield the names that code imports, wherever in it, dotted: modules, and what is in modules."""
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{path}: a relative import"
-            yield node.module
+            assert not node.level, "a relative import"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
 
 
+def module_of(name: str) -> Path | None:
+    """Find the module of kiln/ or stages/ that a dotted name is, or is in."""
+    place = ROOT / name.replace(".", "/")
+    candidates = (place.with_suffix(".py"), place / "__init__.py", place.parent.with_suffix(".py"))
+    return next((path for path in (*candidates, place.parent / "__init__.py") if path in MODULES), None)
+
+
+def packages_of(path: Path) -> set[Path]:
+    """The package files that Python runs before a module."""
+    return {folder / "__init__.py" for folder in path.parents} & MODULES - {path}
+
+
 def imports(path: Path) -> set[Path]:
-    """Find the modules of kiln/ and stages/ that a module imports."""
-    found = set()
-    for name in imported_names(path):
-        place = ROOT / name.replace(".", "/")
-        found |= {place.with_suffix(".py"), place / "__init__.py"} & set(MODULES)
-    return found - {path, ROOT / "kiln/__init__.py"}
+    """Find the modules of kiln/ and stages/ that a module runs by its imports.
+
+    Those of the packages that it lies in have begun before; they count only where it takes something from them.
+    """
+    named = {module_of(name) for name in imported_names(parse(path))} - {None}
+    around = {package for one in named for package in packages_of(one)}
+    return (named | around - packages_of(path)) - {path}
 
 
-GRAPH = {path: imports(path) for path in MODULES}
+GRAPH = {path: imports(path) for path in sorted(MODULES | {NOTEBOOK})}
+GRAPH[ROOT / "stages/report.py"].add(NOTEBOOK)  # which it runs
 
 
 def reached(path: Path) -> set[Path]:
@@ -120,6 +162,13 @@ def room_of(path: Path) -> str | None:
     return parts[1] if parts[0] == "kiln" and len(parts) > 2 else None
 
 
+def modality_of(path: Path) -> str | None:
+    """The modality that a module is of: a folder of kiln/modalities/, and a file of that name for its knobs."""
+    modalities = {one.parent.name for one in (ROOT / "kiln/modalities").glob("*/__init__.py")}
+    _, *place = path.relative_to(ROOT).with_suffix("").parts
+    return place[1] if place[:-1] and place[0] in ("modalities", "params") and place[1] in modalities else None
+
+
 def shown(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
@@ -130,7 +179,7 @@ def test_every_room_is_in_the_picture():
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_room_imports_what_the_picture_says(room):
-    modules = [path for path in MODULES if room_of(path) == room]
+    modules = sorted(path for path in MODULES if room_of(path) == room)
     found = {(room_of(one), shown(path)) for path in modules for one in GRAPH[path]}
     strangers = sorted(f"{module} imports {other}" for other, module in found if other not in {room, *ROOMS[room]})
     assert not strangers
@@ -143,34 +192,65 @@ def test_imports_between_rooms_go_one_way():
         assert all(order.index(other) < order.index(room) for other in others), room
 
 
+def test_the_drawing_in_the_docs_shows_the_picture():
+    text = re.search(r"flowchart LR\n(.*?)```", (ROOT / "docs/architecture.md").read_text(), re.S)[1]
+    arrows = set()  # from a room to one that imports it
+    for line in re.sub(r"\[.*?\]", "", text).splitlines():
+        groups = [[room.strip() for room in group.split("&")] for group in line.split("-->")]
+        arrows |= {arrow for pair in itertools.pairwise(groups) for arrow in itertools.product(*pair)}
+    by_stages = {room_of(one) for path, others in GRAPH.items() if path.parent.name == "stages" for one in others}
+    importing = ROOMS | {"ends": {*ROOMS["commands"], *by_stages} - {None}}
+    assert all(room in importing[other] for room, other in arrows)
+    above = {room: {other for start, other in arrows if start == room} for room in ROOMS}
+    for room in reversed([room for room in ROOMS if room != "commands"]):
+        above[room] |= {far for near in above[room] for far in above.get(near, ())}
+    assert all(other in above[room] for other in importing if other != "commands" for room in importing[other])
+
+
 def test_no_modules_import_each_other_in_a_circle():
     tuple(graphlib.TopologicalSorter(GRAPH).static_order())
 
 
+def test_a_modality_is_known_in_its_folder_alone():
+    named = {
+        shown(path)
+        for path, others in GRAPH.items()
+        if {modality_of(one) for one in others} - {None, modality_of(path)}
+    }
+    assert named == set(MODALITIES_NAMED)
+
+
 def test_no_stage_imports_a_stage_and_kiln_imports_none():
     for path, others in GRAPH.items():
-        assert not {shown(one) for one in others if one.is_relative_to(ROOT / "stages")}, path
+        assert not {shown(one) for one in others if one.is_relative_to(ROOT / "stages")} - {shown(NOTEBOOK)}, path
 
 
 def test_the_package_files_hold_no_code():
-    # But for what stands by for signals, the list of commands and a name that stands for a module: small, and of
-    # no weight for an output.
+    # But for what stands by for signals, the list of commands and the names that other rooms take from params:
+    # small, and of no weight for an output.
     code = {}
     for path in MODULES:
         if path.name == "__init__.py":
-            found = {type(node) for node in ast.parse(path.read_text()).body} - {ast.Expr}
+            found = {type(node) for node in parse(path).body} - {ast.Expr}
             code |= {shown(path): found} if found else {}
     assert code == {
         "kiln/commands/__init__.py": {ast.Assign},
-        "kiln/params/__init__.py": {ast.ImportFrom},
+        "kiln/params/__init__.py": {ast.Assign, ast.ImportFrom},
         "stages/__init__.py": {ast.Import, ast.If},
     }
 
 
-def test_keras_and_tensorflow_are_imported_in_one_place():
+def imports_networks(code: ast.AST) -> bool:
+    return any(name.split(".")[0] in ("keras", "tensorflow", "torch", "jax") for name in imported_names(code))
+
+
+def test_libraries_of_networks_are_imported_in_few_places():
+    found = {}
     for path in MODULES:
-        found = {name.partition(".")[0] for name in imported_names(path)} & {"keras", "tensorflow", "torch", "jax"}
-        assert not found or path == BACKEND, path
+        if imports_networks(parse(path)):
+            outside = [node for node in parse(path).body if not isinstance(node, ast.FunctionDef)]
+            found[shown(path)] = any(map(imports_networks, outside))
+    assert found == NETWORK_LIBRARIES
 
 
 def test_keras_is_used_in_the_rooms_of_models_alone():

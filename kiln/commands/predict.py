@@ -30,7 +30,8 @@ def command(paths: tuple[str, ...], in_json: bool, flip: bool, model: Path) -> N
 
     def predict() -> None:
         classifier = artifact.load(model)
-        listed = predictor.listed(paths, getattr(sys.stdin, "buffer", ()))
+        kinds = predictor.only_part(classifier).modality
+        listed = predictor.list_files(paths, getattr(sys.stdin, "buffer", ()), kinds)
         results = predictor.classify(classifier, listed, flip)
         if failed := predictor.print_results(results, classifier.classes, in_json):
             sys.exit(f"predict: {phrases.plural(failed, 'file')} could not be read" if in_json else 1)

@@ -5,7 +5,6 @@ those of a part; each knob has its type, range, unit, default and comment there
 and nowhere else. ``params.yaml`` and its recipes are written from that.
 """
 
-from kiln.params import image
 from kiln.params.augment import Augment
 from kiln.params.clean import Clean
 from kiln.params.evaluate import Evaluate
@@ -25,7 +24,6 @@ __all__ = [
     "Normalize",
     "Params",
     "Train",
-    "image",
     "knobs",
     "known_keys",
     "load",

@@ -38,34 +38,23 @@ model.fit(pixels[held:], labels[held:], epochs=1, validation_data=(pixels[:held]
 """
 
 KILN = """
+sys.path.insert(0, "tests/bench")
 import tempfile
 from pathlib import Path
+import common
 from kiln.params import recipes
-from kiln.modalities import registry as modalities, views
-from kiln.modalities.base import Part
-from kiln.modalities.image.conversion import Conversion
-from kiln.networks import registry
-from kiln.store import dataset
 from kiln.training import feeding, loop
 recipe = recipes.settings("cifar10-article")
 settings = recipe.train.model_copy(update={"epochs": 1})
-plan = views.Plan(recipe.augment.mode, recipe.augment.views, recipe.inputs, recipe.augment.parts)
 normalizer = {"method": "minmax", "offset": [0.0] * 3, "scale": [255.0] * 3}
 with tempfile.TemporaryDirectory() as scratch:
-    shapes = {"image": Part("image", modalities.get("image"), Conversion(32, 32, 3, "crop"))}
-    parts = {"train": slice(held, None), "validation": slice(held)}
-    tables = [
-        (split, dataset.clean_table(shapes, np.arange(rows)[part].astype(str), labels[part], {"image": pixels[part]}))
-        for split, part in parts.items()
-    ]
-    about = {"classes": list("abcdefghij"), "parts": {"image": shapes["image"].to_json()}}
-    dataset.write(Path(scratch, "data"), tables, "clean", **about)
-    del pixels, tables
-    data = dataset.open_dataset(Path(scratch, "data"), "clean")
-    feeds = [feeding.Feed([(data, split)], settings.memory) for split in parts]
-model = registry.build(registry.architecture(settings, (32, 32, 3), normalizer), (32, 32, 3), 10, normalizer)
+    splits = {"train": (pixels[held:], labels[held:]), "validation": (pixels[:held], labels[:held])}
+    data = common.write(Path(scratch, "data"), splits)
+    del pixels, splits
+    feeds = [feeding.Feed([(data, split)], settings.memory) for split in ("train", "validation")]
+model = common.build(settings, data.parts, normalizer)
 start = time.monotonic()
-loop.fit(model, *feeds, plan, settings)
+loop.fit(model, *feeds, common.plan_by(recipe), settings)
 """
 
 END = """
@@ -89,14 +78,14 @@ def measure(code: str, rows: str) -> list[float]:
 
 def main() -> None:
     """Measure in turns and print medians."""
-    rows, turns = (sys.argv[1:] + ["10000", "3"][len(sys.argv) - 1 :])[:2]
+    images, turns = (sys.argv[1:] + ["10000", "3"][len(sys.argv) - 1 :])[:2]
     runs = {"article": [], "kiln": []}
     for _ in range(int(turns)):
-        runs["article"].append(measure(ARTICLE + common.ARTICLE_NETWORK + ARTICLE_FIT, rows))
-        runs["kiln"].append(measure(KILN, rows))
-    medians = {name: [statistics.median(values) for values in zip(*runs, strict=True)] for name, runs in common.items()}
+        runs["article"].append(measure(ARTICLE + common.ARTICLE_NETWORK + ARTICLE_FIT, images))
+        runs["kiln"].append(measure(KILN, images))
+    medians = {side: [statistics.median(values) for values in zip(*rows, strict=True)] for side, rows in runs.items()}
     for name, (seconds, peak) in medians.items():
-        print(f"{name:<8} {seconds:7.1f} s an epoch of {rows} images  {peak:7.0f} MB at the peak")
+        print(f"{name:<8} {seconds:7.1f} s per epoch of {images} images  {peak:7.0f} MB at the peak")
     time_ratio, memory_ratio = (a / b for a, b in zip(medians["kiln"], medians["article"], strict=True))
     print(f"kiln / article: time {time_ratio:.2f}, memory {memory_ratio:.2f} (medians of {turns} turns)")
 

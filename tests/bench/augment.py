@@ -14,18 +14,12 @@ import time
 from pathlib import Path
 
 import common
-import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from kiln import params  # noqa: E402
-from kiln.networks import registry  # noqa: E402
-from kiln.networks.backend import keras  # noqa: E402
-from kiln.store import dataset  # noqa: E402
-from kiln.training import loop  # noqa: E402
-from kiln.training.feeding import Feed  # noqa: E402
-from stages import augment  # noqa: E402
+from kiln import params
+from kiln.networks.backend import keras
+from kiln.training import loop
+from kiln.training.feeding import Feed
+from stages import augment
 
 IMAGES = 25_000
 OFF = dict.fromkeys(("rotate", "scale", "crop", "flip", "brightness", "contrast", "cutout"), 0.0)
@@ -33,26 +27,11 @@ USUAL = {**OFF, "crop": 0.0625, "flip": 0.5}
 FULL = {**USUAL, "rotate": 15.0, "scale": 0.1, "brightness": 0.1, "contrast": 0.2, "cutout": 0.25}
 
 
-def made(folder: Path) -> dataset.Dataset:
-    """Write random images as a dataset of ten classes."""
-    generator, parts = np.random.default_rng(0), common.parts_of((32, 32, 3))
-
-    def tables():
-        for start in range(0, IMAGES, 1000):
-            pixels = generator.integers(0, 256, (1000, 32, 32, 3), dtype=np.uint8)
-            names = [str(number) for number in range(start, start + 1000)]
-            yield "train", dataset.clean_table(parts, names, np.arange(1000) % 10, {"image": pixels})
-
-    listed = {name: part.to_json() for name, part in parts.items()}
-    dataset.write(folder, tables(), "clean", classes=list("abcdefghij"), parts=listed)
-    return dataset.open_dataset(folder, "clean")
-
-
 def main() -> None:
     """Run and print."""
     turns = int(sys.argv[1]) if sys.argv[1:] else 5
     with tempfile.TemporaryDirectory() as scratch:
-        data = made(Path(scratch, "data"))
+        data = common.write_random(Path(scratch, "data"), (32, 32, 3), IMAGES)
         for name, strengths in (("crop and flip", USUAL), ("everything", FULL)):
             plan = common.plan_of("offline", 2, **strengths)
             seconds = []
@@ -62,19 +41,17 @@ def main() -> None:
                     pass
                 seconds.append(time.perf_counter() - start)
             print(f"{name}: {2 * IMAGES / statistics.median(seconds):,.0f} views of 32x32x3 a second")
-        base = params.load(ROOT / "params.yaml").train
-        fast = base.model.model_copy(update={"name": "fast_cnn"})
-        settings = base.model_copy(update={"model": fast, "batch_size": 512, "epochs": 1 + 3 * turns})
+        base = params.load(common.ROOT / "params.yaml").train
+        settings = common.change(base, model="fast_cnn", batch_size=512, epochs=1 + 3 * turns)
         normalizer = {"method": "minmax", "offset": [0.0] * 3, "scale": [255.0] * 3}
         keras.utils.set_random_seed(0)
-        how = registry.architecture(settings, (32, 32, 3), normalizer)
         feed = Feed([(data, "train")], settings.memory)
         plans = {
             "none": common.plan_of("online", 1),
             "crop and flip": common.plan_of("online", 1, **USUAL),
             "everything": common.plan_of("online", 1, **FULL),
         }
-        run = loop.Run(registry.build(how, (32, 32, 3), 10, normalizer), feed, plans["none"], settings)
+        run = loop.Run(common.build(settings, data.parts, normalizer), feed, plans["none"], settings)
         run.train_epoch()  # the first one compiles
         seconds = {name: [] for name in plans}
         for _ in range(turns):

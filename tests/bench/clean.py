@@ -76,7 +76,7 @@ def clean(count: int, names: list[str], contents: list[bytes], with_labels: bool
     """Run fetch, then clean with measure: seconds and peak MB."""
     with tempfile.TemporaryDirectory() as scratch:
         project = Path(scratch)
-        for name in ("stages", "data/corrections.csv"):
+        for name in ("kiln", "stages", "data/corrections.csv"):
             (project / name).parent.mkdir(exist_ok=True)
             (project / name).symlink_to(ROOT / name)
         yaml = YAML()

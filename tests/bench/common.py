@@ -1,11 +1,13 @@
-"""What the benches share: CIFAR-10 as arrays and as a set of pixels, and the article's own code."""
+"""What the benches share: CIFAR-10 as arrays and as a dataset, networks for it, and the article's own code."""
 
 import sys
 import zipfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow as pa
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
@@ -30,7 +32,7 @@ model.compile("adam", losses.SparseCategoricalCrossentropy(from_logits=True), me
 """
 
 
-def changed(settings: params.Train, **changes) -> params.Train:
+def change(settings: params.Train, **changes) -> params.Train:
     """Change the train section: ``optimizer="muon"`` is the name of that group, ``model_width=2.0`` a knob of one."""
     content = settings.model_dump()
     for key, value in changes.items():
@@ -71,8 +73,21 @@ def plan_of(mode: str, count: int, **strengths) -> views.Plan:
     return views.Plan(mode, count, {"image": "image"}, {"image": Augment(**{**off, **strengths})})
 
 
+def plan_by(settings: params.Params) -> views.Plan:
+    """The plan that augment makes of a params file."""
+    return views.Plan(settings.augment.mode, settings.augment.views, settings.inputs, settings.augment.parts)
+
+
+def build(settings: params.Train, parts: Mapping[str, Part], fitted: dict, classes: int = 10):
+    """Build the classifier of samples of one part, image, whose normaliser is ``fitted``."""
+    from kiln.networks import registry as networks  # not above: TensorFlow takes seconds, and memory
+
+    normalizers = {"image": fitted}
+    return networks.build(networks.settle(settings, parts, normalizers), parts, classes, normalizers)
+
+
 def write(folder: Path, splits: dict[str, tuple[np.ndarray, np.ndarray]]) -> dataset.Dataset:
-    """Write a set of pixels as clean would: each split's pixels (uint8 [N, H, W, C]) and labels (0 to 9)."""
+    """Write a dataset as clean would: each split's pixels (uint8 [N, H, W, C]) and labels (0 to 9)."""
     shape = next(iter(splits.values()))[0].shape[1:]
     parts = parts_of(shape)
     size = dataset.rows_per_group(parts)
@@ -81,15 +96,35 @@ def write(folder: Path, splits: dict[str, tuple[np.ndarray, np.ndarray]]) -> dat
         for split, (pixels, labels) in splits.items():
             names = np.char.add(split, np.arange(len(labels)).astype(str))
             for start in range(0, len(labels), size):
-                part = slice(start, start + size)
-                yield split, dataset.clean_table(parts, names[part], labels[part], {"image": pixels[part]})
+                rows = slice(start, start + size)
+                yield split, dataset.clean_table(parts, names[rows], labels[rows], {"image": pixels[rows]})
 
+    return write_tables(folder, parts, tables())
+
+
+def write_random(folder: Path, shape: tuple[int, int, int], images: int) -> dataset.Dataset:
+    """Write a dataset of random images, all of train, of ten classes in turn."""
+    generator, parts = np.random.default_rng(0), parts_of(shape)
+    size = dataset.rows_per_group(parts)
+
+    def tables():
+        for start in range(0, images, size):
+            count = min(size, images - start)
+            pixels = generator.integers(0, 256, (count, *shape), dtype=np.uint8)
+            names = [str(number) for number in range(start, start + count)]
+            yield "train", dataset.clean_table(parts, names, np.arange(count) % 10, {"image": pixels})
+
+    return write_tables(folder, parts, tables())
+
+
+def write_tables(folder: Path, parts: Mapping[str, Part], tables: Iterable[tuple[str, pa.Table]]) -> dataset.Dataset:
+    """Write a dataset of ten classes, and open it."""
     listed = {name: part.to_json() for name, part in parts.items()}
-    dataset.write(folder, tables(), "clean", classes=list("abcdefghij"), parts=listed)
+    dataset.write(folder, tables, "clean", classes=list("abcdefghij"), parts=listed)
     return dataset.open_dataset(folder, "clean")
 
 
 def fitted(pixels: np.ndarray) -> dict:
-    """Give the normalizer `standard` of a tenth of the images."""
+    """Fit the normaliser `standard` to a tenth of the images."""
     values = pixels[::10].reshape(-1, pixels.shape[-1])
     return {"method": "standard", "offset": values.mean(0).tolist(), "scale": values.std(0).tolist()}

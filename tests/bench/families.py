@@ -26,7 +26,8 @@ import memory
 import stream
 
 HELD_OUT, WARM, TIMED = 5000, 3, 12
-OWN = {"width": 1, "activation": "auto", "batch_size": 128, "optimizer": "adam", "lr": 0.001, "label_smoothing": 0.1}
+USUAL = {"model_width": 1.0, "model_activation": "auto", "optimizer": "adam", "batch_size": 128, "lr": 0.001}
+USUAL |= {"label_smoothing": 0.1}
 FAMILIES = {
     "mlp": {},
     "lenet5": {},
@@ -38,7 +39,7 @@ FAMILIES = {
     "vit": {},
     "applications/MobileNetV2": {},
     "fast_cnn": {
-        "activation": "silu",
+        "model_activation": "silu",
         "batch_size": 400,
         "optimizer": "muon",
         "lr": 0.12,
@@ -49,7 +50,6 @@ FAMILIES = {
 
 def fit(name: str, folder: Path, budget: float, seed: int) -> dict:
     """Train one family within the budget (seconds); give the line of it."""
-    from kiln.modalities import views
     from kiln.networks import costs, registry
     from kiln.networks.backend import keras
     from kiln.params import recipes
@@ -57,18 +57,17 @@ def fit(name: str, folder: Path, budget: float, seed: int) -> dict:
     from kiln.training import feeding, loop
 
     recipe = recipes.settings("cifar10")
-    settings = recipe.train.model_copy(update={**OWN, **FAMILIES[name], "model": name, "seed": seed})
+    settings = common.change(recipe.train, model=name, seed=seed, **{**USUAL, **FAMILIES[name]})
     data = dataset.open_dataset(folder, "clean")
     feed, held = (feeding.Feed([(data, split)], settings.memory) for split in ("train", "validation"))
     normalizer = json.loads((folder / "normalizer.json").read_text())
     if name.startswith("applications/"):
         normalizer = {"method": "none", "offset": [0.0], "scale": [1.0]}
-    plan = views.Plan(recipe.augment.mode, recipe.augment.views, recipe.inputs, recipe.augment.parts)
-    how = registry.architecture(settings, data.image_shape, normalizer)
+    plan = common.plan_by(recipe)
 
     def fresh():
         keras.utils.set_random_seed(seed)
-        classifier = registry.build(how, data.image_shape, 10, normalizer)
+        classifier = common.build(settings, data.parts, normalizer)
         registry.prepare(classifier, feed.first(registry.ADAPT_IMAGES), None)
         return classifier
 
@@ -89,7 +88,7 @@ def fit(name: str, folder: Path, budget: float, seed: int) -> dict:
     history, _ = loop.fit(classifier, feed, held, plan, settings.model_copy(update={"epochs": epochs}))
     seconds = time.monotonic() - start
     return {
-        "optimizer": settings.optimizer,
+        "optimizer": settings.optimizer.name,
         "parameters": classifier.count_params(),
         "multiply_adds": costs.multiply_adds(classifier),
         "epochs": epochs,

@@ -66,7 +66,8 @@ def peak(write, count: int) -> float:
     """Run fetch on so many images in a process of its own: MB."""
     with tempfile.TemporaryDirectory() as scratch:
         project = Path(scratch)
-        (project / "stages").symlink_to(ROOT / "stages")
+        for name in ("kiln", "stages"):
+            (project / name).symlink_to(ROOT / name)
         source = project / "source"
         write(source, count)
         yaml = YAML()

@@ -20,6 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import common
 import ledger
 import memory
 import stream
@@ -29,7 +30,6 @@ DISTINCT, SIDES, TIMES, WARM = 10_000, (32, 64, 128), (1, 5, 50), 5
 
 def measure(side: int, times: int, seconds: float) -> dict:
     """Train for a while; give images a second, peak memory and whether the set was streamed."""
-    from kiln.modalities import views
     from kiln.networks import registry
     from kiln.params import recipes
     from kiln.training import feeding, loop
@@ -38,9 +38,9 @@ def measure(side: int, times: int, seconds: float) -> dict:
     settings = recipe.train.model_copy(update={"batch_size": 128, "epochs": 100})
     shape = (side, side, 3)
     with tempfile.TemporaryDirectory() as scratch:
-        feed = feeding.Feed([(stream.made(Path(scratch, "data"), shape, DISTINCT, times), "train")], settings.memory)
-        how = registry.architecture(settings, shape, stream.NORMALIZER)
-        classifier = registry.build(how, shape, 10, stream.NORMALIZER)
+        data = stream.write_repeated(Path(scratch, "data"), shape, DISTINCT, times)
+        feed = feeding.Feed([(data, "train")], settings.memory)
+        classifier = common.build(settings, data.parts, stream.NORMALIZER)
         registry.prepare(classifier, feed.first(registry.ADAPT_IMAGES), None)
         marks = []
 
@@ -48,12 +48,7 @@ def measure(side: int, times: int, seconds: float) -> dict:
             marks.append(time.perf_counter())
             return len(marks) > WARM + 1 and marks[-1] - marks[WARM] > seconds
 
-        run = loop.Run(
-            classifier,
-            feed,
-            views.Plan(recipe.augment.mode, recipe.augment.views, recipe.inputs, recipe.augment.parts),
-            settings,
-        )
+        run = loop.Run(classifier, feed, common.plan_by(recipe), settings)
         stream.train_until(run, enough)
     steps = len(marks) - 1 - WARM
     return {

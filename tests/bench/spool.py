@@ -29,6 +29,7 @@ sys.path[:0] = [{bench!r}, {root!r}]
 import memory
 import common
 from kiln.core import parallel
+from kiln.modalities.image import opening
 from kiln.params import schema
 from kiln.quality import decoding
 from kiln.store import dataset

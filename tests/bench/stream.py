@@ -21,7 +21,6 @@ import numpy as np
 
 from kiln import params
 from kiln.core import files
-from kiln.networks import registry
 from kiln.networks.backend import keras
 from kiln.store import dataset
 from kiln.training import loop
@@ -32,24 +31,12 @@ NORMALIZER = {"method": "minmax", "offset": [0.0] * 3, "scale": [255.0] * 3}
 PLAN = common.plan_of("online", 1)
 
 
-def made(folder: Path, shape: tuple[int, int, int], images: int, times: int) -> dataset.Dataset:
-    """Write random images of a shape, and name their shards as often as told."""
-    generator = np.random.default_rng(0)
-    parts = common.parts_of(shape)
-    rows = dataset.rows_per_group(parts)
-
-    def tables():
-        for start in range(0, images, rows):
-            count = min(rows, images - start)
-            pixels = generator.integers(0, 256, (count, *shape), dtype=np.uint8)
-            names = [str(number) for number in range(start, start + count)]
-            yield "train", dataset.clean_table(parts, names, np.arange(count) % 10, {"image": pixels})
-
-    listed = {name: part.to_json() for name, part in parts.items()}
-    dataset.write(folder, tables(), "clean", classes=list("abcdefghij"), parts=listed)
-    manifest = files.read_json(folder / "manifest.json")
+def write_repeated(folder: Path, shape: tuple[int, int, int], images: int, times: int) -> dataset.Dataset:
+    """Write random images of a shape, and have the manifest name their shards several times."""
+    common.write_random(folder, shape, images)
+    manifest = files.read_json(folder / dataset.MANIFEST)
     manifest["shards"] *= times
-    files.write_json(folder / "manifest.json", manifest)
+    files.write_json(folder / dataset.MANIFEST, manifest)
     return dataset.open_dataset(folder, "clean")
 
 
@@ -79,10 +66,10 @@ def measure(folder: Path, gigabytes: float, memory: float, steps: int) -> None:
     base = params.load(common.ROOT / "params.yaml").train
     settings = base.model_copy(update={"batch_size": 128, "memory": memory})
     images = round(min(gigabytes, 0.5) * 1e9 / np.prod(SHAPE))
-    feed = Feed([(made(folder, SHAPE, images, round(gigabytes / min(gigabytes, 0.5))), "train")], memory)
+    data = write_repeated(folder, SHAPE, images, round(gigabytes / min(gigabytes, 0.5)))
+    feed = Feed([(data, "train")], memory)
     keras.utils.set_random_seed(0)
-    classifier = registry.build(registry.architecture(settings, SHAPE, NORMALIZER), SHAPE, 10, NORMALIZER)
-    run = loop.Run(classifier, feed, PLAN, settings)
+    run = loop.Run(common.build(settings, data.parts, NORMALIZER), feed, PLAN, settings)
     marks = []
 
     def enough():

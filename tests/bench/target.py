@@ -49,24 +49,25 @@ model.fit(
 """
 
 KILN = """
+sys.path.insert(0, "tests/bench")
 from pathlib import Path
+import common
 from kiln.params import recipes
-from kiln.modalities import views
 from kiln.networks import registry
 from kiln.store import dataset
 from kiln.training import feeding, loop
 from kiln.networks.backend import keras
 recipe = recipes.settings("cifar10")
-settings = recipe.train.model_copy(update={"width": 0.5, "batch_size": 128, "lr": 0.12, "epochs": 1, "seed": seed})
+settings = common.change(recipe.train, model_width=0.5, batch_size=128, lr=0.12, epochs=1, seed=seed)
 data = dataset.open_dataset(Path(scratch, "data"), "clean")
 feeds = [feeding.Feed([(data, split)], settings.memory) for split in ("train", "test")]
 normalizer = json.loads(Path(scratch, "normalizer.json").read_text())
 keras.utils.set_random_seed(seed)
 start = time.monotonic()
-model = registry.build(registry.architecture(settings, data.image_shape, normalizer), data.image_shape, 10, normalizer)
+model = common.build(settings, data.parts, normalizer)
 registry.prepare(model, feeds[0].first(registry.ADAPT_IMAGES), None)
-plan = views.Plan(recipe.augment.mode, recipe.augment.views, recipe.inputs, recipe.augment.parts)
-loop.fit(model, *feeds, plan, settings, lambda row: marks.append((time.monotonic(), row["validation_accuracy"])))
+mark = lambda row: marks.append((time.monotonic(), row["validation_accuracy"]))
+loop.fit(model, *feeds, common.plan_by(recipe), settings, mark)
 """
 
 END = """

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import subprocess
@@ -7,16 +8,17 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from makers.datasets import image_parts
 from makers.images import noise, png
 from makers.settings import settings
 from PIL import Image, ImageOps
 
 from kiln.core.errors import UserError
 from kiln.deployment import predictor
-from kiln.modalities.image.conversion import Conversion
-from kiln.networks import artifact, prediction, registry
+from kiln.networks import artifact, registry
 
-PLAIN = {"method": "none", "offset": [0.0], "scale": [1.0]}
+STANDARD = {"method": "standard", "offset": [127.0], "scale": [64.0]}
+PHOTO = dataclasses.replace(image_parts()["image"], name="photo")
 
 
 @pytest.fixture(scope="module")
@@ -126,10 +128,10 @@ def test_of_a_folder_the_image_files_are_listed(tmp_path):
     (tmp_path / "b/link.gif").symlink_to(tmp_path / "gone.gif")
     os.mkfifo(tmp_path / "a.png")
     (tmp_path / "notes.txt").touch()
-    listed = predictor.listed(
-        [str(tmp_path), "-", "x", str(tmp_path / "c")], [b"\xef\xbb\xbfy\n", b"-\n", b"\xff z\r\n"]
+    listed = predictor.list_files(
+        [str(tmp_path), "-", "x", str(tmp_path / "c")], [b"\xef\xbb\xbfy\n", b"-\n", b"\xff z\r\n"], PHOTO.modality
     )
-    assert list(predictor.listed(["-"], [b"BMW/y\n"])) == [Path("BMW/y")]
+    assert list(predictor.list_files(["-"], [b"BMW/y\n"], PHOTO.modality)) == [Path("BMW/y")]
     names = ("10.jpg", "2.jpg", "link.gif")
     inside = [tmp_path / name for name in (*(f"b/{name}" for name in names), "b.png", *(f"d/{name}" for name in names))]
     assert [str(path) for path in listed] == [*map(str, inside), "y", "-", "\udcff z", "x", str(tmp_path / "c")]
@@ -137,22 +139,23 @@ def test_of_a_folder_the_image_files_are_listed(tmp_path):
 
 @pytest.mark.parametrize("first", [b"P6\0\n", png(0)[:6], b"\xff\xd8\xff\xe0\0\n"])
 def test_an_image_on_standard_input_is_one_complaint(first):
-    listed = list(predictor.listed(["-"], [first, *[b"\0\xff\n"] * 100]))
+    listed = list(predictor.list_files(["-"], [first, *[b"\0\xff\n"] * 100], PHOTO.modality))
     assert len(listed) == 1
     with pytest.raises(UserError, match=r"it is not a path: .* or /dev/stdin for an image on standard input"):
-        predictor.read(listed[0], Conversion(8, 8, 1, "crop"))
+        predictor.read(listed[0], PHOTO)
 
 
 def test_what_the_system_refuses_is_a_sentence(tmp_path):
     with pytest.raises(UserError, match=r"cannot be read .File name too long.: check the path and its permissions"):
-        predictor.read(tmp_path / ("x" * 999), Conversion(8, 8, 1, "crop"))
+        predictor.read(tmp_path / ("x" * 999), PHOTO)
 
 
 @pytest.fixture(scope="module")
 def classifier():
-    shape = (8, 8, 1)
-    model = registry.build(registry.architecture(settings(model="mlp"), shape, PLAIN), shape, 3, PLAIN)
-    return artifact.Classifier(model, list("abc"), Conversion(*shape, "crop"))
+    """A network with fresh weights for samples of one part, ``photo``."""
+    parts, fitted = {"photo": PHOTO}, {"photo": STANDARD}
+    model = registry.build(registry.settle(settings(model="mlp"), parts, fitted), parts, 3, fitted)
+    return artifact.Classifier(model, list("abc"), parts)
 
 
 def test_files_are_read_as_they_are_needed_and_come_in_order(classifier, tmp_path, monkeypatch):
@@ -172,7 +175,7 @@ def test_files_are_read_as_they_are_needed_and_come_in_order(classifier, tmp_pat
     assert len(asked) < 200
     assert [path for path, _ in head] == asked[:10]
     assert [isinstance(outcome, UserError) for _, outcome in head] == [number % 5 == 0 for number in range(10)]
-    alone = prediction.probabilities(classifier.model, np.stack([noise(number) for number in range(10)]))
+    alone = classifier.predict({"photo": np.stack([noise(number) for number in range(10)])})
     for number, (_, outcome) in enumerate(head):
         assert number % 5 == 0 or outcome == pytest.approx(alone[number], abs=1e-6)
 
@@ -180,17 +183,36 @@ def test_files_are_read_as_they_are_needed_and_come_in_order(classifier, tmp_pat
 def test_large_images_make_small_batches(classifier, monkeypatch, tmp_path):
     sizes = []
 
-    def counted(model, pixels, flip):
-        sizes.append(len(pixels))
-        return np.full((len(pixels), 3), 1 / 3, np.float32)
+    def predict(self, values, average_views):
+        sizes.append(len(values["photo"]))
+        return np.full((sizes[-1], 3), 1 / 3, np.float32)
 
-    monkeypatch.setattr(predictor.models, "probabilities", counted)
+    monkeypatch.setattr(artifact.Classifier, "predict", predict)
     (tmp_path / "a.png").write_bytes(png(0))
     for limit, expected in ((64 * 2**20, [9]), (4 * 64, [4, 4, 1]), (1, [1] * 9)):
         monkeypatch.setattr(predictor, "BATCH_BYTES", limit)
         sizes.clear()
         assert len(list(predictor.classify(classifier, [tmp_path / "a.png"] * 9))) == 9
         assert sizes == expected
+
+
+def test_views_are_averaged_where_asked(classifier, tmp_path):
+    (tmp_path / "a.png").write_bytes(png(0))
+    pixels = noise(0)[None]
+    expected = (classifier.predict({"photo": pixels}) + classifier.predict({"photo": pixels[:, :, ::-1]})) / 2
+    ((_, row),) = predictor.classify(classifier, [tmp_path / "a.png"], average_views=True)
+    assert row == pytest.approx(expected[0], abs=1e-6)
+    ((_, alone),) = predictor.classify(classifier, [tmp_path / "a.png"])
+    assert row != pytest.approx(alone, abs=1e-4)
+
+
+def test_a_model_of_several_parts_is_refused_in_a_sentence(tmp_path):
+    several = artifact.Classifier(None, list("abc"), {"left": PHOTO, "right": PHOTO})
+    with pytest.raises(UserError) as caught:
+        list(predictor.classify(several, [tmp_path / "a.png"]))
+    assert str(caught.value) == (
+        "the model takes samples of several parts (left, right), but `kiln predict` supports only one part so far"
+    )
 
 
 NAMES = ["a\nb", "a\r\nb", "a\x1b[2Jb", "a\u2028b", "a\x85b", "a\u202eb", "a\x0bb", "a\udcffb", "a\tb"]

@@ -39,3 +39,7 @@ def test_numbers_and_ranges_keep_what_tells_them_apart():
 
 def test_names_are_listed_as_in_a_sentence():
     assert [phrases.joined(list(names)) for names in ("a", "ab", "abc")] == ["a", "a and b", "a, b and c"]
+
+
+def test_a_noun_has_its_article():
+    assert [phrases.with_article(noun) for noun in ("image", "text")] == ["an image", "a text"]

@@ -31,8 +31,9 @@ def test_mirror_images_are_scored_where_asked_for(trained, tmp_path):
     assert scored["test_flipped"]["accuracy"] < plain["test"]["accuracy"]
 
 
-def test_the_stages_files_agree_with_each_other(small):
-    folder = small.folder / "data/evaluation"
+@pytest.mark.full
+def test_the_stages_files_agree_with_each_other(trained):
+    folder = trained.folder / "data/evaluation"
     summary = files.read_json(folder / "summary.json")
     predicted = pq.read_table(folder / "predictions.parquet").to_pandas()
     for split, rows in predicted.groupby("split"):
