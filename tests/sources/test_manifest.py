@@ -347,7 +347,7 @@ def test_hugging_faces_imagefolder_from_a_raw_zip_to_the_report(project):
     project.set(fetch__source=source, fetch__path="scenes.zip", fetch__image__column="auto")
     project.set(train__model={"name": "mlp"}, train__epochs=1, augment__views=1, evaluate__resamples=100)
     for stage in STAGES:
-        project.stage(stage)
+        project.call(stage)
     summary = json.loads((project.folder / "data/raw/summary.json").read_text())
     assert summary["classes"] == {"day": 26, "night": 26}
     assert summary["splits"] == {"test": 12, "train": 40}

@@ -40,7 +40,7 @@ def test_the_users_folder_is_packed_byte_for_byte(project):
     write_photos(project.folder / "data/source", per_class=2)
     (project.folder / "data/source/notes.txt").write_text("x")
     project.set(fetch__source__name="images")
-    done = project.stage("fetch")
+    done = project.call("fetch")
     # The other file is data/source's own README.md.
     assert done.stdout == "fetch: 6 images of 3 classes: blue (2), green (2), red (2); skipped: 1 .md, 1 .txt\n"
     raw = dataset.open_dataset(project.folder / "data/raw", "raw")
@@ -52,15 +52,15 @@ def test_the_users_folder_is_packed_byte_for_byte(project):
 
 @pytest.mark.full
 def test_twice_the_same_bytes(project):
-    project.stage("fetch")
+    project.call("fetch")
     first = (project.folder / "data/raw/manifest.json").read_bytes()
-    project.stage("fetch")
+    project.stage("fetch")  # in a process of its own: nothing may depend on what is left in memory
     assert (project.folder / "data/raw/manifest.json").read_bytes() == first
     assert json.loads(first)["shards"][0]["rows"] == 1797
 
 
 def test_a_failure_keeps_the_last_good_output(project):
-    project.stage("fetch")
+    project.call("fetch")
     before = (project.folder / "data/raw/manifest.json").read_bytes()
     (project.folder / "data/source/cats").mkdir()
     (project.folder / "data/source/cats/1.png").write_bytes(png(0))
