@@ -42,5 +42,5 @@ def epoch_batches(
             values, targets = mixing.mix(feed.parts, values, targets, settings.mixup, settings.cutmix, keys)
         return values, smooth(targets, settings.label_smoothing), targets @ class_weights
 
-    fed = itertools.islice(feed.shuffled(settings.seed, epoch, settings.batch_size), start, None)
-    return parallel.ordered_map(prepare, fed, workers=1)
+    shuffled = itertools.islice(feed.shuffled(settings.seed, epoch, settings.batch_size), start, None)
+    return parallel.ordered_map(prepare, shuffled, workers=1)

@@ -108,7 +108,7 @@ def test_width_scales_and_dropout_drops():
             r"train\.model\.depth is 21, but resnet supports: auto, 20, 32, 44, 56",
         ),
         ({"model": "vit", "patch": 9}, r"train\.model\.patch is 9, larger than the image \(8 pixels\)"),
-        ({"model": "applications/VGG16"}, r"normalize\.image\.method is standard, but applications/VGG16 brings"),
+        ({"model": "applications/VGG16"}, r"normalize\.image\.method is standard, but applications/VGG16 includes"),
         ({"model": "articl_cnn"}, r"train\.model\.name is 'articl_cnn'.*article_cnn.*did you mean article_cnn"),
         ({"model": "applications/ResNet5"}, r"did you mean applications/ResNet50"),
     ],
@@ -372,7 +372,7 @@ def test_changed_weights_are_refused(tmp_path):
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    with pytest.raises(UserError, match=r"model\.weights\.h5 is not what"):
+    with pytest.raises(UserError, match=r"model\.weights\.h5 is not the file that"):
         artifact.load(tmp_path)
     weights.unlink()
     with pytest.raises(UserError, match=r"model\.weights\.h5 is missing"):
