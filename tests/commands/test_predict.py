@@ -219,7 +219,7 @@ def test_a_model_of_several_parts_is_refused_in_a_sentence(tmp_path):
     with pytest.raises(UserError) as caught:
         list(predictor.classify(several, [tmp_path / "a.png"]))
     assert str(caught.value) == (
-        "the model takes samples of several parts (left, right), but `kiln predict` reads samples of one part so far"
+        "the model takes samples of several parts (left, right), but `kiln predict` supports only one part so far"
     )
 
 

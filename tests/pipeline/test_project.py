@@ -208,7 +208,7 @@ def test_git_set_up_for_other_projects_changes_no_byte_and_hides_nothing(tmp_pat
     monkeypatch.chdir(clone.folder)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(home / "config"))
     monkeypatch.setattr(search, "dvc", lambda *_: None)
-    with pytest.raises(UserError, match="has changes that are not committed"):
+    with pytest.raises(UserError, match="has uncommitted changes"):
         search.clean_tree()
     search.restore()
     assert (clone.folder / "params.yaml").read_bytes() == (project.folder / "params.yaml").read_bytes()
