@@ -111,6 +111,6 @@ def known_keys(inputs: Mapping[str, str] = DEFAULT_INPUTS) -> list[str]:
     return list(prefixes)
 
 
-def resolved(settings: Params) -> dict:
+def resolved(settings: Section) -> dict:
     """Give what a run uses, as JSON: every value as checked, without knobs that have no effect."""
     return settings.model_dump(mode="json", by_alias=True)

@@ -105,10 +105,10 @@ def test_width_scales_and_dropout_drops():
     [
         (
             {"model": "resnet", "depth": 21},
-            r"train\.model\.depth is 21, but resnet has one of: auto, 20, 32, 44, 56",
+            r"train\.model\.depth is 21, but resnet supports: auto, 20, 32, 44, 56",
         ),
-        ({"model": "vit", "patch": 9}, r"train\.model\.patch is 9, more than the 8 pixels of a side"),
-        ({"model": "applications/VGG16"}, r"normalize\.image\.method is standard, but applications/VGG16 brings"),
+        ({"model": "vit", "patch": 9}, r"train\.model\.patch is 9, larger than the image \(8 pixels\)"),
+        ({"model": "applications/VGG16"}, r"normalize\.image\.method is standard, but applications/VGG16 includes"),
         ({"model": "articl_cnn"}, r"train\.model\.name is 'articl_cnn'.*article_cnn.*did you mean article_cnn"),
         ({"model": "applications/ResNet5"}, r"did you mean applications/ResNet50"),
     ],
@@ -119,9 +119,9 @@ def test_what_a_model_cannot_have_is_refused(changes, says):
 
 
 def test_decoding_too_small_for_a_model_are_refused_with_the_size_it_takes():
-    with pytest.raises(UserError, match=r"vgg takes images of 8x8 pixels at least, not 4x9"):
+    with pytest.raises(UserError, match=r"vgg needs images of at least 8x8 pixels, not 4x9"):
         registry.architecture(settings(model="vgg"), (4, 9, 1), PLAIN)
-    with pytest.raises(UserError, match=r"applications/VGG16 takes images of 32x32 pixels at least, not 8x8"):
+    with pytest.raises(UserError, match=r"applications/VGG16 needs images of at least 32x32 pixels, not 8x8"):
         classifier("applications/VGG16", normalizer={"method": "none", "offset": [0.0], "scale": [1.0]})
 
 
@@ -139,7 +139,7 @@ def test_gray_images_and_published_networks(tmp_path):
     bodies = [model.get_layer(applications.BODY).get_weights() for model in (made, again)]
     assert all((a == b).all() for a, b in zip(*bodies, strict=True))
     other = classifier("applications/MobileNet", (32, 32, 3), 5, NONE, **pretrained)
-    with pytest.raises(UserError, match=r"body\.weights\.h5 does not fit train\.model\.name applications_MobileNet"):
+    with pytest.raises(UserError, match=r"body\.weights\.h5 does not match train\.model\.name applications_MobileNet"):
         registry.prepare(other, {"image": np.zeros((1, 32, 32, 3), np.uint8)}, path)
 
 
@@ -372,7 +372,7 @@ def test_changed_weights_are_refused(tmp_path):
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    with pytest.raises(UserError, match=r"model\.weights\.h5 is not what"):
+    with pytest.raises(UserError, match=r"model\.weights\.h5 is not the file that"):
         artifact.load(tmp_path)
     weights.unlink()
     with pytest.raises(UserError, match=r"model\.weights\.h5 is missing"):
@@ -393,7 +393,7 @@ def test_a_changed_description_is_refused(tmp_path, old, new, says):
 @pytest.mark.parametrize(
     ("place", "value", "says"),
     [
-        (("classes",), list("abc"), r"model\.weights\.h5 does not fit .*model\.json"),
+        (("classes",), list("abc"), r"model\.weights\.h5 does not match .*model\.json"),
         (("classes",), 3, r"model\.json is damaged"),
         (("parts",), [], r"model\.json is damaged"),
         (("parts", "image", "modality"), "smell", r"model\.json is damaged"),
