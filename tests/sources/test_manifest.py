@@ -329,6 +329,7 @@ def test_the_tables_that_are_there_are_told(tmp_path):
         told(laid(tmp_path, {**IMAGES, "metadata.jsonl": "", "train.xlsx": ""}))
 
 
+@pytest.mark.full
 def test_hugging_faces_imagefolder_from_a_raw_zip_to_the_report(project):
     generator = np.random.default_rng(0)
     images = {}
