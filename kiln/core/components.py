@@ -1,4 +1,4 @@
-"""Connected components: what belongs together, by pairs that do."""
+"""Connected components of a graph that is given by its edges."""
 
 import numpy as np
 from scipy.sparse import coo_array

@@ -1,4 +1,4 @@
-"""Downloads that end in the very file that was pinned, or in one sentence."""
+"""Downloads that give exactly the file whose digest is pinned, or end with one sentence."""
 
 import hashlib
 import re
@@ -18,7 +18,7 @@ READ_TIMEOUT = 30.0
 ATTEMPTS = 5
 BACKOFF = 1.0
 RETRIED = (429, 500, 502, 503, 504)
-# What fsspec needs for each scheme, besides itself.
+# Packages that fsspec needs for each scheme.
 DRIVERS = {
     "s3": "s3fs",
     "gs": "gcsfs",
@@ -33,13 +33,13 @@ DRIVERS = {
 
 @dataclass(frozen=True)
 class Keys:
-    """The keys of params.yaml that sentences name.
+    """The keys of params.yaml that messages name.
 
     Attributes:
-        url: holds the address.
-        sha256: holds the digest.
-        path: may name a local file instead.
-        deadline: holds the seconds for everything; None where they are fixed.
+        url: of the address.
+        sha256: of the digest.
+        path: of a local file that may be given instead.
+        deadline: of the seconds for the whole download; None where they are fixed.
     """
 
     url: str = "fetch.source.url"
@@ -50,16 +50,16 @@ class Keys:
 
 @dataclass(frozen=True)
 class _Task:
-    """A download: its address, the seconds for everything, when they end (monotonic), and what sentences call keys."""
+    """A download: its address, its seconds in all, when they end (monotonic), and the keys that messages name."""
 
     url: str
     deadline: float
     end: float
     keys: Keys
 
-    def error(self, says: str) -> UserError:
+    def error(self, problem: str) -> UserError:
         """Build an error about the address."""
-        return UserError(f"{shown(self.url)} {says}")
+        return UserError(f"{shown(self.url)} {problem}")
 
     def late(self) -> UserError:
         """Build the error for a deadline that has passed."""
@@ -69,7 +69,7 @@ class _Task:
         )
 
     def by_hand(self) -> str:
-        """Say how to do without a download."""
+        """Say how to avoid the download."""
         return f"download the file yourself and set {self.keys.path} to it"
 
 
@@ -77,30 +77,30 @@ FETCH_KEYS = Keys()
 
 
 def shown(url: str) -> str:
-    """Give a URL as it may be printed: scheme, host and path, without user, password, query and fragment."""
+    """Return a URL that is safe to print: scheme, host and path, without user, password, query and fragment."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}{parts.path}"
 
 
 def fetch(url: str, sha256: str, deadline: float, folder: Path = FOLDER, keys: Keys = FETCH_KEYS) -> Path:
-    """Return a local copy of a file whose digest is pinned; without a request where there is a good one.
+    """Return a local copy of a file whose digest is pinned; without a request if a valid copy exists.
 
     Args:
         url: http(s)://, or s3://, gs://, az://, ssh:// with the user's own credentials.
-        sha256: 64 hex digits; where empty, the file is kept and an error gives its digest.
-        deadline: seconds for everything, retries included.
+        sha256: 64 hex digits; if empty, the file is kept and the error states its digest.
+        deadline: seconds in all, retries included.
         folder: where copies are kept.
-        keys: what sentences call the params.
+        keys: the params that messages name.
 
     Raises:
-        UserError: the file cannot be had, or is another one; nothing of it stays.
+        UserError: the file cannot be downloaded or is a different one; nothing of it is kept.
     """
     try:
         parts = urlsplit(url)
     except ValueError:
         raise UserError(f"{keys.url} cannot be read as an address: check its brackets") from None
-    # fsspec would take "::" for a chain of file systems, the local one among them.
+    # fsspec reads "::" as a chain of file systems, which may include the local one.
     chained = parts.scheme in DRIVERS and "::" in url
     if chained or parts.scheme not in ("http", "https", *DRIVERS) or not parts.path.strip("/"):
         known = ", ".join(f"{scheme}://" for scheme in ("http", "https", "s3", "gs", "az", "ssh"))
@@ -133,12 +133,12 @@ def fetch(url: str, sha256: str, deadline: float, folder: Path = FOLDER, keys: K
 
 
 def check_redirect(url: str, target: str, keys: Keys = FETCH_KEYS) -> None:
-    """Refuse a redirect that leaves http(s), or falls from https to http.
+    """Raise if a redirect leaves http(s), or leads from https to http.
 
     Args:
-        url: of the answer.
-        target: where it points, perhaps relative.
-        keys: what sentences call the params.
+        url: of the response.
+        target: of the redirect, perhaps relative.
+        keys: the params that messages name.
 
     Raises:
         UserError: naming the two schemes.
@@ -160,8 +160,8 @@ def _check(task: _Task, path: Path, sha256: str) -> None:
         start = file.read(256).lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html")):
         raise task.error(
-            "gave a web page instead of a file, perhaps a login or an error page: open the address in a browser and "
-            f"set {task.keys.url} to the file itself"
+            "returned a web page instead of a file, perhaps a login or an error page: open the address in a browser "
+            f"and set {task.keys.url} to the file itself"
         )
     actual = files.sha256(path)
     if sha256 and actual != sha256:
@@ -172,13 +172,13 @@ def _check(task: _Task, path: Path, sha256: str) -> None:
 
 
 def _http(task: _Task, path: Path) -> None:
-    """Download over HTTP; what breaks off in the middle goes on from there where the server can."""
+    """Download over HTTP; an interrupted transfer resumes where the server supports it."""
     import requests
     from requests.adapters import HTTPAdapter
     from urllib3.util import Retry
 
-    class Patient(Retry):
-        """Pauses as urllib3 does, but not beyond the deadline."""
+    class LimitedRetry(Retry):
+        """Waits as urllib3 does, but not beyond the deadline."""
 
         def sleep(self, response=None):
             asked = self.get_retry_after(response) if response else None
@@ -186,8 +186,8 @@ def _http(task: _Task, path: Path) -> None:
                 raise task.late()
             super().sleep(response)
 
-    class Cautious(requests.Session):
-        """Follows no redirect to another scheme, nor from https to what anyone on the way can change."""
+    class SafeSession(requests.Session):
+        """Follows no redirect to another scheme, nor from https to http, which can be tampered with."""
 
         def get_redirect_target(self, response):
             target = super().get_redirect_target(response)
@@ -195,21 +195,21 @@ def _http(task: _Task, path: Path) -> None:
                 check_redirect(response.url, target, task.keys)
             return target
 
-    patient = Patient(total=ATTEMPTS, backoff_factor=BACKOFF, status_forcelist=RETRIED, raise_on_status=False)
-    with Cautious() as session:
-        session.mount("http://", HTTPAdapter(max_retries=patient))
-        session.mount("https://", HTTPAdapter(max_retries=patient))
+    retry = LimitedRetry(total=ATTEMPTS, backoff_factor=BACKOFF, status_forcelist=RETRIED, raise_on_status=False)
+    with SafeSession() as session:
+        session.mount("http://", HTTPAdapter(max_retries=retry))
+        session.mount("https://", HTTPAdapter(max_retries=retry))
         tag = None
         for attempt in range(ATTEMPTS):
             try:
                 response = _ask(session, task, path, tag)
             except requests.exceptions.TooManyRedirects:
-                raise task.error(f"redirects in a circle: check {task.keys.url}") from None
+                raise task.error(f"redirects in a loop: check {task.keys.url}") from None
             except requests.exceptions.SSLError:
                 raise task.error(f"has a certificate that cannot be verified: check {task.keys.url}") from None
             except requests.exceptions.RequestException:
                 raise task.error(
-                    f"does not answer: check {task.keys.url} and the network, or {task.by_hand()}"
+                    f"does not respond: check {task.keys.url} and the network, or {task.by_hand()}"
                 ) from None
             tag = response.headers.get("ETag") or response.headers.get("Last-Modified")
             with response:
@@ -223,7 +223,7 @@ def _http(task: _Task, path: Path) -> None:
 
 
 def _ask(session, task: _Task, path: Path, tag: str | None):
-    """Ask for the file, or for what is missing of it where the server has named its version."""
+    """Request the file, or its missing rest where the server has identified its version (RFC 9110, If-Range)."""
     headers = {"Accept-Encoding": "identity"}
     have = path.stat().st_size if path.exists() else 0
     if have and tag and not tag.startswith("W/"):
@@ -235,28 +235,28 @@ def _ask(session, task: _Task, path: Path, tag: str | None):
     if response.status_code in (200, 206):
         return response
     response.close()
-    says = {
-        401: f"wants credentials: put them into ~/.netrc, or {task.by_hand()}",
-        403: f"refuses access: ask its owner, or {task.by_hand()}",
-        404: f"is not there: check {task.keys.url}",
+    problems = {
+        401: f"requires credentials: put them into ~/.netrc, or {task.by_hand()}",
+        403: f"denies access: ask its owner, or {task.by_hand()}",
+        404: f"was not found: check {task.keys.url}",
         410: f"is gone: check {task.keys.url}",
     }
-    other = f"answers with status {response.status_code}: try again later, or check {task.keys.url}"
-    raise task.error(says.get(response.status_code, other))
+    other = f"responds with status {response.status_code}: try again later, or check {task.keys.url}"
+    raise task.error(problems.get(response.status_code, other))
 
 
 def _receive(task: _Task, response, path: Path) -> bool:
     """Write what arrives; return whether it is complete."""
     from urllib3.exceptions import HTTPError
 
-    going_on = response.status_code == 206
-    done = path.stat().st_size if going_on else 0
+    resumed = response.status_code == 206
+    done = path.stat().st_size if resumed else 0
     length = response.headers.get("Content-Length", "")
     total = done + int(length) if length.isdigit() else None
     files.need_room(path.parent, total - done if total else 0)
-    with path.open("ab" if going_on else "wb") as file:
+    with path.open("ab" if resumed else "wb") as file:
         try:
-            # read1 returns what is there, so that a trickle cannot outwait the deadline.
+            # read1 returns what has arrived, so that a slow trickle cannot outlast the deadline.
             chunks = iter(lambda: response.raw.read1(CHUNK, decode_content=False), b"")
             for chunk in _in_time(task, progress.track(chunks, "download", total, "bytes", size=len)):
                 file.write(chunk)
@@ -274,7 +274,7 @@ def _in_time(task: _Task, chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _store(task: _Task, path: Path) -> None:
-    """Download from an object store or over SSH, in a thread, since not every driver ends its own waiting."""
+    """Download from an object store or over SSH, in a thread, since not every driver has a timeout."""
     ended: list[Exception | None] = []
 
     def work() -> None:
@@ -294,7 +294,7 @@ def _store(task: _Task, path: Path) -> None:
 
 
 def _copy(task: _Task, path: Path) -> None:
-    """Download by fsspec, with the credentials that the user's environment holds."""
+    """Download by fsspec, with the credentials in the user's environment."""
     import fsspec
 
     scheme = urlsplit(task.url).scheme
@@ -310,10 +310,10 @@ def _copy(task: _Task, path: Path) -> None:
     except ImportError:
         raise task.error(f"needs a driver: `python -m pip install {DRIVERS[scheme]}`") from None
     except FileNotFoundError:
-        raise task.error(f"is not there: check {task.keys.url}") from None
+        raise task.error(f"was not found: check {task.keys.url}") from None
     except UserError:
         raise
-    # Each driver has errors of its own, whose texts may hold credentials.
+    # Each driver has its own errors, whose texts may contain credentials.
     except Exception as error:
         raise task.error(
             f"cannot be read ({type(error).__name__}): check {task.keys.url}, and the credentials of {scheme}:// in "

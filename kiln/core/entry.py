@@ -1,4 +1,4 @@
-"""The way into every stage and command: errors become one sentence and an exit code."""
+"""The entry point of every stage and command: errors become one sentence and an exit code."""
 
 import errno
 import os
@@ -22,31 +22,31 @@ _ADVICE = {
     errno.ENFILE: "too many open files on this machine: close other programs",
     errno.ENOENT: "no such file or folder: check the path",
     errno.ENOTDIR: "not a folder: check the path",
-    errno.EISDIR: "a folder where a file should be: move it away",
-    errno.ELOOP: "links that lead round in a circle: check the path",
-    errno.ENAMETOOLONG: "too long a name for this file system: shorten it",
+    errno.EISDIR: "a folder where a file is expected: move it away",
+    errno.ELOOP: "symbolic links form a loop: check the path",
+    errno.ENAMETOOLONG: "the name is too long for this file system: shorten it",
     errno.ENOMEM: f"out of memory: {_LESS_MEMORY}",
 }
 _FILES = 4096
-# What TensorFlow and PyTorch say where they have none.
-_UNDETERMINED = ("A deterministic GPU implementation of", "does not have a deterministic implementation")
-# How libraries say that they got no memory, or no thread for want of it.
+# How TensorFlow and PyTorch report that they have no deterministic kernel.
+_NONDETERMINISTIC = ("A deterministic GPU implementation of", "does not have a deterministic implementation")
+# How libraries report that they could not allocate memory, or start a thread for lack of it.
 _EXHAUSTED = ("RESOURCE_EXHAUSTED", "OOM when allocating", "out of memory", "start new thread", "launch worker thread")
 
 
 def run(main: Callable[[], None], name: str, output: Path | None = None) -> None:
-    """Call ``main``; end the process with one sentence where the user can help.
+    """Call ``main``; where the user can fix an error, end the process with one sentence.
 
     Args:
         main: takes no arguments; returns when all its output is in place.
-        name: the stage or command, put before the sentence.
-        output: of a stage, which no other process may write meanwhile.
+        name: of the stage or command; the sentence starts with it.
+        output: a stage's output folder, which no other process may write at the same time.
 
     Raises:
         SystemExit: with the sentence (exit code 1) after a ``UserError``, a
             file system error or lack of memory; with 130 after Ctrl-C and 143
-            after SIGTERM, which the end of a parent `dvc` brings too. Where the
-            system or a library ends a stage by force, the sentence comes without it.
+            after SIGTERM, which a stage also receives when its parent `dvc` ends.
+            Where the system or a library kills a stage, a second process prints the sentence.
     """
     try:
         _open_many_files()
@@ -60,7 +60,7 @@ def run(main: Callable[[], None], name: str, output: Path | None = None) -> None
         print(f"{name}: stopped by {stop}{lost}", file=sys.stderr)
         sys.exit(stop.code)
     except BrokenPipeError:
-        # Who read it, such as `head`, has enough. The interpreter would complain again when it flushes.
+        # The reader, such as `head`, has closed the pipe. The interpreter would fail again when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except MemoryError:
@@ -71,11 +71,11 @@ def run(main: Callable[[], None], name: str, output: Path | None = None) -> None
         where = f"{error.filename}: " if error.filename else ""
         sys.exit(f"{name}: {where}{_ADVICE[error.errno]}")
     except Exception as error:
-        if any(words in str(error) for words in _UNDETERMINED):
+        if any(words in str(error) for words in _NONDETERMINISTIC):
             sys.exit(
                 f"{name}: the backend has no deterministic GPU kernel for a layer of this network: set "
-                "TF_DETERMINISTIC_OPS=0 in the environment to go without, where two runs may differ in their last "
-                "bits, or choose another train.model.name"
+                "TF_DETERMINISTIC_OPS=0 in the environment to allow others (two runs may then differ in their "
+                "last bits), or choose another train.model.name"
             )
         if not any(words in str(error) for words in _EXHAUSTED):
             raise
@@ -83,7 +83,7 @@ def run(main: Callable[[], None], name: str, output: Path | None = None) -> None
 
 
 def _open_many_files() -> None:
-    # As far as the user may by `ulimit -n`: by default macOS allows 256, services and old shells fewer.
+    # Up to the hard limit: the soft limit is 256 by default on macOS, and less for services and old shells.
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = min(hard if hard != resource.RLIM_INFINITY else _FILES, _FILES)
     if soft != resource.RLIM_INFINITY and soft < most:
@@ -91,10 +91,10 @@ def _open_many_files() -> None:
 
 
 def need_files(count: int) -> None:
-    """Check that so many more files can be opened, where a library would break in the middle for want of them.
+    """Check that ``count`` more files can be opened, before a library fails half-way because they cannot.
 
     Raises:
-        OSError: too many would be open, as the system says it.
+        OSError: too many files would be open; with the system's own message.
     """
     first = os.open(os.devnull, os.O_RDONLY)
     os.close(first)
@@ -106,6 +106,6 @@ def need_files(count: int) -> None:
 @contextmanager
 def _as_stage(name: str, output: Path) -> Iterator[None]:
     lifetime.end_with_parent()
-    killed = f"{name}: killed before its work was done, most often because memory ran out: {_LESS_MEMORY}"
-    with lifetime.telling_if_killed(killed), lifetime.only_writer(output):
+    killed = f"{name}: killed before it finished, most often because memory ran out: {_LESS_MEMORY}"
+    with lifetime.reporting_if_killed(killed), lifetime.only_writer(output):
         yield

@@ -1,14 +1,14 @@
-"""What a process takes from its user's environment: Keras' backend, and nothing else that shapes a result.
+"""What a process takes from its user's environment: Keras' backend, and nothing else that affects results.
 
-``settle`` runs before any library is imported. What says how much of the
-machine to use (threads, memory, devices) stays, and so does TF_DETERMINISTIC_OPS.
+``settle`` runs before any library is imported. Variables that limit what a process
+uses of the machine (threads, memory, devices) stay, and so does TF_DETERMINISTIC_OPS.
 """
 
-# No other imports, which PYTHONPATH might answer.
+# No other imports: PYTHONPATH might replace them.
 import os
 import sys
 
-# What libraries read by themselves: their users' files and defaults, and how they compute.
+# What libraries read on their own: users' files and defaults, and how to compute.
 _PREFIXES = (
     "ARROW_",
     "ATEN_",
@@ -33,7 +33,7 @@ _PREFIXES = (
     "TORCH_ALLOW_TF32",
     "TORCH_BLAS_",
 )
-# Of these the choice of the backend, and what says where and on how much to compute, or how much to log.
+# Exceptions: the choice of the backend, where and with how many resources to compute, how much to log.
 _KEPT = (
     "JAX_COMPILATION_CACHE_",
     "JAX_CUDA_",
@@ -53,7 +53,7 @@ _KEPT = (
     "TF_PER_DEVICE_MEMORY_",
     "TF_VAR_",
 )
-# What the interpreter itself has read by the time that anything can be put right.
+# What the interpreter itself has already read when this module runs.
 _PYTHON = (
     "PYTHONDEVMODE",
     "PYTHONHOME",
@@ -67,34 +67,33 @@ _PYTHON = (
     "PYTHONUSERBASE",
     "PYTHONWARNINGS",
 )
-# What Kiln sets itself, which its children find set. Of matplotlib's files the one of the working folder comes
-# first: ``page`` draws by the defaults whatever it says. TF2_BEHAVIOR TensorFlow sets itself; for the last see
-# ``backend``.
+# What Kiln sets, also for its children. A matplotlibrc in the working folder would still come first: ``charts``
+# draws by the defaults whatever it says. TensorFlow sets TF2_BEHAVIOR on its own; for the last see ``backend``.
 _OWN = {"MATPLOTLIBRC": os.devnull, "TF2_BEHAVIOR": "1", "TF_ENABLE_ONEDNN_OPTS": "1"}
 _LEFT_OUT = "KILN_LEFT_OUT_"
 
 
 def foreign(names: list[str], venv: bool) -> set[str]:
-    """Choose the variables that a run must not depend on.
+    """Select the variables that a run must not depend on.
 
     Args:
-        names: of those that are set.
-        venv: whether Python is that of a virtual environment; elsewhere PYTHONPATH may be where the packages lie.
+        names: of the variables that are set.
+        venv: whether Python runs in a virtual environment; elsewhere the packages may lie in PYTHONPATH.
     """
     libraries = {name for name in names if name.startswith(_PREFIXES) and not name.startswith(_KEPT)}
     return libraries | (set(names) & set(_PYTHON)) - (set() if venv else {"PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE"})
 
 
 def left_out() -> dict[str, str]:
-    """Give the variables that ``settle`` took away, here or in a process around this one, with their values."""
+    """Return the variables that ``settle`` removed, in this process or in a parent, with their values."""
     return {name.removeprefix(_LEFT_OUT): value for name, value in os.environ.items() if name.startswith(_LEFT_OUT)}
 
 
 def settle() -> None:
-    """Put the environment of this process and its children right; start Python anew where it has read what is wrong.
+    """Clean the environment of this process and its children; restart Python where it has read a wrong value.
 
-    Under another encoding than UTF-8, which the locale may say, files and their names would be read as other text.
-    A standard stream that is closed becomes an empty one: else a file of ours would take its number.
+    The encoding becomes UTF-8 whatever the locale: files and their names would be read as other text otherwise.
+    A closed standard stream is opened on the null device: otherwise a file of ours would get its number.
     """
     import _locale
     import site
@@ -110,7 +109,7 @@ def settle() -> None:
     if venv and site.ENABLE_USER_SITE:  # by a setting of the virtual environment
         os.environ["PYTHONNOUSERSITE"], stale = "1", True
     if stale:
-        # As this very process, so that DVC and signals find it.
+        # In the same process, so that DVC and signals still reach it.
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:

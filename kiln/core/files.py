@@ -1,4 +1,4 @@
-"""Writing so that nothing is ever half-written, and the same content is the same bytes."""
+"""Files that are never half-written; the same content always gives the same bytes."""
 
 import ctypes
 import hashlib
@@ -17,12 +17,12 @@ from kiln.core import lifetime
 from kiln.core.errors import UserError
 
 DIGESTS = "digests.json"
-_HERE, _RENAME_EXCHANGE = -100, 2  # of Linux: paths relative to the working folder
+_HERE, _RENAME_EXCHANGE = -100, 2  # Linux: paths relative to the working folder
 
 
 @contextmanager
 def scratch(folder: Path) -> Iterator[Path]:
-    """Give an empty folder at a path, and delete it at the end, whatever happens."""
+    """Create an empty folder, and delete it at the end, whatever happens."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
@@ -33,12 +33,12 @@ def scratch(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def publish(folder: Path) -> Iterator[Path]:
-    """Give a fresh folder to write into; put it in place of ``folder`` at the end, with its digests.
+    """Yield an empty folder to write into; at the end replace ``folder`` by it, with its digests.
 
     Where the block raises, ``folder`` stays as it was.
 
     Args:
-        folder: the output folder, replaced whole.
+        folder: the output folder, replaced as a whole.
 
     Yields:
         An empty folder beside it.
@@ -49,7 +49,7 @@ def publish(folder: Path) -> Iterator[Path]:
         with lifetime.uninterrupted():
             if folder.exists() and _exchanged(partial, folder):
                 return
-            # Two renames that need no more than they get, where a deletion could fail half-way.
+            # Two renames, since a deletion could fail half-way.
             with scratch(folder.with_name(f".{folder.name}.old.partial")) as old:
                 if folder.exists():
                     folder.rename(old)
@@ -57,7 +57,7 @@ def publish(folder: Path) -> Iterator[Path]:
 
 
 def _exchanged(one: Path, other: Path) -> bool:
-    """Let two paths change places in one step, so that a kill finds either; Linux alone can."""
+    """Swap two paths atomically, so that a kill leaves one or the other; Linux only."""
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "renameat2"):
         return False
@@ -68,11 +68,11 @@ def need_room(folder: Path, size: int) -> None:
     """Check that the disk can hold what is about to be written.
 
     Args:
-        folder: an existing one, where it will be written.
+        folder: an existing folder, where it will be written.
         size: bytes.
 
     Raises:
-        UserError: with what is needed and what is left.
+        UserError: there is too little; with what is needed and what is left.
     """
     free = shutil.disk_usage(folder).free
     if free < size:
@@ -83,7 +83,7 @@ def need_room(folder: Path, size: int) -> None:
 
 
 def seal(folder: Path) -> None:
-    """Write digests.json: the SHA-256 of every file of a folder but the shards, whose digests the manifest holds."""
+    """Write digests.json: the SHA-256 of every file of a folder except shards, whose digests the manifest holds."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     shards = {folder / shard["file"] for shard in _manifest(folder).get("shards", [])}
     write_json(folder / DIGESTS, {p.relative_to(folder).as_posix(): sha256(p) for p in paths if p not in shards})
@@ -95,10 +95,10 @@ def _manifest(folder: Path) -> dict:
 
 
 def verify(folder: Path, *names: str) -> None:
-    """Check that what a stage published is what it wrote; shards are checked as they are read.
+    """Check that files are as a stage wrote them; shards are checked when they are read.
 
     Args:
-        folder: that ``publish`` made.
+        folder: as published by ``publish``.
         names: of the files to check; by default all.
 
     Raises:
@@ -114,7 +114,7 @@ def verify(folder: Path, *names: str) -> None:
 
 
 def spoilt(path: Path, folder: Path, how: str) -> UserError:
-    """Build the error for a file of the pipeline's own that is not as a stage left it, with what brings it back."""
+    """Build the error for a file of the pipeline that is not as a stage wrote it, and say how to restore it."""
     return UserError(
         f"{path} {how}: delete {folder} and run `dvc checkout`; if that does not help, run `kiln doctor` "
         "and `dvc repro --force`"
@@ -139,7 +139,7 @@ def read_json(path: Path) -> dict:
     """Read a JSON object that another stage wrote.
 
     Raises:
-        UserError: the file is missing or is no JSON object.
+        UserError: the file is missing or is not a JSON object.
     """
     try:
         content = json.loads(path.read_bytes())
@@ -153,12 +153,12 @@ def read_json(path: Path) -> dict:
 
 
 def damaged(path: Path) -> UserError:
-    """Build the error for a file of the pipeline's own that cannot be read as what it is."""
+    """Build the error for a file of the pipeline that cannot be read."""
     return spoilt(path, path.parent, "is damaged")
 
 
 def forget(array: np.ndarray) -> None:
-    """Give the memory of a memory map back to the system; it is read from disk again when it is needed."""
+    """Release the memory of a memory map; it is read from disk again when needed."""
     if isinstance(array, np.memmap):
         array._mmap.madvise(mmap.MADV_DONTNEED)
 
@@ -173,7 +173,7 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
     """Write a frame as CSV, floats with six significant digits.
 
     Raises:
-        ValueError: a number is infinite; one that is missing is an empty field.
+        ValueError: a number is infinite. NaN becomes an empty field.
     """
     if np.isinf(frame.select_dtypes("number").to_numpy(float)).any():
         raise ValueError(f"{path.name}: a number is infinite")

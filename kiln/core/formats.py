@@ -1,6 +1,6 @@
 """What a file is, by its first bytes, whatever its name says."""
 
-# How many bytes ``sniff`` looks at.
+# How many bytes ``sniff`` reads.
 HEAD = 140
 _MARKS = (
     (b"\xff\xd8\xff\xf7", "JPEG-LS"),
@@ -71,7 +71,7 @@ _MARKS = (
     (b"MZ", "program"),
 )
 _RIFF = {b"WEBP": "WEBP", b"WAVE": "WAV", b"AVI ": "video (AVI)"}
-# Of the kinds of an ISO media file (ISO 14496-12): the first that occurs counts, since some are of several.
+# Brands of ISO media files (ISO 14496-12): the first that occurs counts, since some files name several.
 _BRANDS = (
     ("AVIF", (b"avif", b"avis")),
     ("HEIC", (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")),
@@ -104,11 +104,11 @@ def sniff(head: bytes) -> str | None:
     """Name what a file is.
 
     Args:
-        head: its first ``HEAD`` bytes; 64 do for all but DICOM.
+        head: its first ``HEAD`` bytes; 64 are enough for all but DICOM.
 
     Returns:
-        Its format ("JPEG", "Parquet", "text", ...), or what it is instead of one ("Git LFS
-        pointer", "empty file", ...); None where that is unknown.
+        Its format ("JPEG", "Parquet", "text", ...), or what it is instead ("Git LFS
+        pointer", "empty file", ...); None if unknown.
     """
     if not head:
         return "empty file"
@@ -159,7 +159,7 @@ def _text(head: bytes) -> str | None:
             # An SVG may begin as XML, and so may HTML.
             inside = next((inner for word, inner in _TEXTS if inner in ("SVG", "HTML") and word in start), None)
             return inside if name == "XML" and inside else name
-    # A letter of several bytes may be cut at the end.
+    # A multi-byte character may be cut at the end.
     plain = head.decode("utf-8", "ignore")
-    whole = len(head) - len(plain.encode()) < 4 and all(letter.isprintable() or letter.isspace() for letter in plain)
+    whole = len(head) - len(plain.encode()) < 4 and all(sign.isprintable() or sign.isspace() for sign in plain)
     return "text" if whole and plain.strip() else None

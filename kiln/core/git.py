@@ -1,4 +1,4 @@
-"""Run git, and pass on what it says where it fails."""
+"""Run git, and report its own message where it fails."""
 
 import os
 import subprocess
@@ -14,14 +14,14 @@ def run(*arguments: str) -> str:
     """Run git in the working folder and give its output.
 
     Raises:
-        UserError: git is not installed, or fails: in its own words, with what to do where it does not say so.
+        UserError: git is not installed, or fails: with its own message, and what to do where it does not say so.
     """
     try:
         done = start(*arguments)
     except FileNotFoundError:
         raise UserError("git is not installed: install it with the system's package manager") from None
     if done.returncode:
-        # Where another user owns the clone, git says so itself and gives the command that helps.
+        # Where another user owns the clone, git itself says so and names the command that helps.
         lines = filter(None, map(str.strip, done.stderr.splitlines()))
         said = "; ".join(lines).replace(":; ", ": ").removeprefix("fatal: ") or f"`git {arguments[0]}` failed silently"
         raise UserError(f"git: {said}" + (f": {_REMEDY}" if said.startswith(_NO_REPOSITORY) else ""))
@@ -29,7 +29,7 @@ def run(*arguments: str) -> str:
 
 
 def ask(*arguments: str) -> str | None:
-    """Ask git what may well not be, such as a branch: its output without blanks at the ends, None where it fails."""
+    """Ask git about something that may not exist, such as a branch: its output, stripped, or None if it fails."""
     try:
         return run(*arguments).strip()
     except UserError:
@@ -37,7 +37,7 @@ def ask(*arguments: str) -> str | None:
 
 
 def start(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess:
-    """Run git in a folder, by default the working one, whatever comes of it; its output as text.
+    """Run git in a folder, by default the working folder, without checking the exit code; its output is text.
 
     Raises:
         FileNotFoundError: git is not installed.
@@ -48,5 +48,5 @@ def start(*arguments: str, folder: Path | None = None) -> subprocess.CompletedPr
         capture_output=True,
         encoding="utf-8",
         errors="replace",
-        env={**os.environ, "LC_ALL": "C"},  # its sentences are read here
+        env={**os.environ, "LC_ALL": "C"},  # its messages are parsed here
     )

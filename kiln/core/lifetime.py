@@ -20,12 +20,12 @@ SECONDS_FOR_THE_LOCK = 15.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1
 _held, _waiting, _witness = 0, None, None
-# Runs beside the process and reads from it: nothing comes but the end where it was killed.
+# Runs beside the process and reads from its pipe: if that ends without a byte, the process was killed.
 _WITNESS = "import sys; sys.stdin.buffer.read(1) or sys.stderr.write(sys.argv[1])"
 
 
 class Stopped(BaseException):
-    """A signal asked the process to stop; no ``Exception``, so that nothing swallows it.
+    """A signal asked the process to stop; not an ``Exception``, so that nothing swallows it.
 
     Attributes:
         code: the exit code by which shells know the signal.
@@ -38,9 +38,9 @@ class Stopped(BaseException):
 
 @contextmanager
 def obeying_signals() -> Iterator[None]:
-    """Raise ``Stopped`` at SIGINT, SIGTERM and SIGHUP within the block; what is ignored (nohup) stays so.
+    """Raise ``Stopped`` on SIGINT, SIGTERM and SIGHUP within the block; ignored signals (nohup) stay ignored.
 
-    Whatever the work does then, the process ends within ``SECONDS_TO_STOP``.
+    Whatever the process is doing, it ends within ``SECONDS_TO_STOP``.
     """
     before = {number: signal.getsignal(number) for number in SIGNALS}
     for number, handler in before.items():
@@ -55,7 +55,7 @@ def obeying_signals() -> Iterator[None]:
 
 def _stop(number: int, frame) -> None:
     global _waiting
-    # What a library in C takes too long for, or an exception that got lost, is ended by force.
+    # Forced exit, where a C library takes too long or the exception got lost.
     timer = threading.Timer(SECONDS_TO_STOP, _end_by_force, [128 + number])
     timer.daemon = True
     timer.start()
@@ -71,18 +71,18 @@ def _end_by_force(code: int) -> None:
 
 
 @contextmanager
-def telling_if_killed(sentence: str) -> Iterator[None]:
-    """Have another process say a sentence on standard error if this one is killed or aborts within the block.
+def reporting_if_killed(sentence: str) -> Iterator[None]:
+    """Have another process print a sentence to standard error if this one is killed or aborts within the block.
 
-    The system does so when memory runs out, and libraries in C++ do when they
-    get none: Python has no chance to speak then.
+    The system kills it when memory runs out, and C++ libraries abort when they
+    cannot allocate: Python cannot report either.
     """
     global _witness
     _witness = subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", _WITNESS, f"{sentence}\n"],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
-        start_new_session=True,  # so that a signal to the whole group leaves it
+        start_new_session=True,  # so that a signal to the whole group does not reach it
     )
     with _witness:
         try:
@@ -93,14 +93,14 @@ def telling_if_killed(sentence: str) -> Iterator[None]:
 
 def _dismiss_witness() -> None:
     if _witness:
-        # It may have ended, and after the block its pipe is closed.
+        # It may have ended already, and its pipe is closed after the block.
         with suppress(OSError, ValueError):
             os.write(_witness.stdin.fileno(), b".")
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Hold ``Stopped`` back until the end of the block, so that what it changes is changed whole."""
+    """Delay ``Stopped`` until the end of the block, so that its changes are complete."""
     global _held, _waiting
     _held += 1
     try:
@@ -113,10 +113,10 @@ def uninterrupted() -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """Get SIGTERM when the parent ends, if it is DVC; else a killed `dvc` would leave a stage that writes later.
+    """Get SIGTERM when the parent ends, if it is DVC; otherwise a killed `dvc` would leave a stage that still writes.
 
-    Linux sends it by itself; elsewhere a thread asks once a second who the
-    parent is. What happened before this call shows in DVC's own list of writers.
+    Linux can send it; elsewhere a thread polls the parent's id once a second.
+    A parent that ended before this call is recognised by DVC's own list of writers.
     """
     if "DVC_STAGE" not in os.environ:
         return
@@ -137,17 +137,17 @@ def _watch(parent: int) -> None:
 
 
 def _writers() -> set[int]:
-    """Process numbers of those `dvc` that write outputs now, or wrote when they were killed."""
+    """Process ids of each `dvc` that writes outputs, or did so when it was killed."""
     try:
         locks = json.loads(Path(".dvc/tmp/rwlock").read_bytes())  # stages run in the root folder
         return {holder["pid"] for holder in locks["write"].values()}
     except (OSError, KeyError, ValueError, TypeError, AttributeError):
-        return set()  # no DVC that we know: nothing can be said
+        return set()  # another DVC than we know: unknown
 
 
 @contextmanager
 def only_writer(output: Path) -> Iterator[None]:
-    """Be the only process that writes an output, by a lock that the system drops when its holder dies.
+    """Be the only process that writes an output, by a lock that the system releases when its holder dies.
 
     Raises:
         UserError: another process keeps the lock for ``SECONDS_FOR_THE_LOCK``.

@@ -3,21 +3,21 @@
 import re
 from collections.abc import Iterable, Sequence
 
-# Everywhere: HTML, tables, code, emphasis, links, mentions, headings, mathematics. At the start: lists and rules.
-# Quotes mean nothing in Markdown.
+# Anywhere: HTML, tables, code, emphasis, links, mentions, headings, mathematics. At the start: lists and rules.
+# Quotes have no meaning in Markdown.
 _MARKUP = re.compile(r"[&<>|`*_~\[\]\\@#!{}$]|^[-+](?=[ -]|$)|^\d(?=\d*[.)](?: |$))")
 
 
 def plain(value: object, limit: int | None = 80) -> str:
-    """Make text of any value that is safe anywhere in Markdown: no markup, no line break, cut at so many letters."""
+    """Format a value as text that is safe anywhere in Markdown: no markup, no line break, at most ``limit`` letters."""
     text = " ".join(f"{value:.6g}".split() if isinstance(value, float) else str(value).split())
     text = text if limit is None or len(text) <= limit else f"{text[: limit - 3]}..."
     return escape(text)
 
 
 def escape(text: str) -> str:
-    """Escape what Markdown would take for markup, in text that is to stand in a line."""
-    return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", text)
+    """Escape what Markdown would take for markup, in text within a line."""
+    return _MARKUP.sub(lambda match: f"&#{ord(match[0])};", text)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence]) -> str:

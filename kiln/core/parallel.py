@@ -1,4 +1,4 @@
-"""Work on all cores with the results in order, whatever the workers' timing; how many cores, and what all may hold."""
+"""Work on all cores, with results in order whatever the workers' timing; count cores; share a memory budget."""
 
 import math
 import os
@@ -13,30 +13,30 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-# What libraries that are loaded later read: OpenMP, OpenBLAS and MKL the first, TensorFlow when it first computes.
+# For libraries that are loaded later: OpenMP, OpenBLAS and MKL read the first, TensorFlow the others at first use.
 _SETTINGS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
 
 def cores(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
-    """Count the cores that this process may use, which a container or ``taskset`` makes less than the machine has.
+    """Count the cores that this process may use: a container or ``taskset`` may allow fewer than the machine has.
 
-    A container's limit (``docker run --cpus``) is a quota of time, of this
-    process' control group or of one around it; a part of a core counts as one.
+    A container's limit (``docker run --cpus``) is a time quota of this process'
+    control group or of an enclosing one; a fraction of a core counts as one core.
 
     Args:
         groups: where Linux lists control groups, of version 1 or 2.
-        own: those that this process is in.
+        own: the file that lists those of this process.
     """
     return max(1, min(_allowed(), *(math.ceil(quota) for quota in _quotas(groups, own))))
 
 
 def _allowed() -> int:
-    # What libraries count by themselves.
+    # What libraries count on their own.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _quotas(groups: Path, own: Path) -> Iterator[float]:
-    """Yield limits in cores; the first is large."""
+    """Yield the limits, in cores; the first is so large that it limits nothing."""
     yield 2**31
     if not own.exists():
         return
@@ -44,7 +44,7 @@ def _quotas(groups: Path, own: Path) -> Iterator[float]:
         _, kinds, name = line.split(":", 2)  # in version 2 there are no kinds
         if not kinds or "cpu" in kinds.split(","):
             top = groups / "cpu" if kinds else groups
-            # Within a container its own group is the top one, whatever it is called outside.
+            # Within a container its group is the top one, whatever its name outside.
             for folder in {top, *(top / part for part in [Path(name.strip("/")), *Path(name.strip("/")).parents])}:
                 with suppress(OSError, ValueError, ZeroDivisionError):  # no limit: no such file, "max" or -1
                     yield _quota(folder)
@@ -61,10 +61,10 @@ def _quota(folder: Path) -> float:
 
 
 def restrain_libraries() -> None:
-    """Keep libraries to ``cores`` threads where a container's quota is less than the cores that they see.
+    """Limit libraries to ``cores`` threads where a container's quota is below the number of cores that they see.
 
-    Else each starts a thread for every core of the machine, and these wait for
-    each other most of the time. Lower numbers, such as a user sets, stay.
+    Otherwise each starts one thread per core of the machine, and these wait for
+    each other most of the time. Lower limits that the user has set stay.
     """
     most = cores()
     if most >= _allowed():
@@ -81,10 +81,10 @@ def restrain_libraries() -> None:
 
 
 class Budget:
-    """Bytes that all threads together may hold: who would go beyond waits until others have given theirs back.
+    """Bytes that all threads together may hold: a thread that would exceed it waits until others release theirs.
 
     Args:
-        most: how many; what is larger by itself goes alone.
+        most: how many bytes; a larger item runs alone.
     """
 
     def __init__(self, most: int):
@@ -92,7 +92,7 @@ class Budget:
 
     @contextmanager
     def hold(self, size: int) -> Iterator[None]:
-        """Hold so many bytes within the block."""
+        """Hold ``size`` bytes within the block."""
         size = min(size, self.most)
         with self.turn:
             self.turn.wait_for(lambda: self.held + size <= self.most)
@@ -110,9 +110,9 @@ def ordered_map(
 ) -> Iterator[Result]:
     """Yield ``function(item)`` in the order of ``items``, computed by threads.
 
-    Threads serve, since the work is done in libraries that release the
-    interpreter's lock (Pillow, OpenCV, NumPy). At most two items a worker are
-    under way, so a long or endless ``items`` needs no more memory.
+    Threads are enough, since the work is done in libraries that release the
+    interpreter's lock (Pillow, OpenCV, NumPy). At most two items per worker are
+    in flight, so a long or endless ``items`` needs no more memory.
 
     Args:
         workers: how many threads; by default one per core.

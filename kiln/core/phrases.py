@@ -15,7 +15,7 @@ def percent(share: float, digits: int = 1) -> str:
 
 
 def span(low: float, high: float, digits: int = 1) -> str:
-    """Write two shares as percentages, with the digits that tell them apart: 97.1% to 98.4%."""
+    """Write two shares as percentages, with enough digits to differ: 97.1% to 98.4%."""
     for more in range(digits, 10):
         ends = percent(low, more), percent(high, more)
         if ends[0] != ends[1] or low == high:
@@ -24,7 +24,7 @@ def span(low: float, high: float, digits: int = 1) -> str:
 
 
 def number(value: float) -> str:
-    """Write a figure with four decimals; with more where it would seem to be 0 or 1."""
+    """Write a number with four decimals; with more where it would be rounded to 0 or 1."""
     shown = f"{value:.4f}"
     if float(shown) not in (0, 1) or value in (0, 1):
         return shown
@@ -32,7 +32,7 @@ def number(value: float) -> str:
 
 
 def grouped(units: int, images: int) -> str:
-    """Say what is resampled, or tested: 20 groups of 600 images, or 600 images."""
+    """Write what is resampled or tested: 20 groups of 600 images, or 600 images."""
     return plural(images, "image") if units == images else f"{plural(units, 'group')} of {plural(images, 'image')}"
 
 

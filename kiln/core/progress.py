@@ -1,4 +1,4 @@
-"""Progress for people: a bar on a terminal, a plain line now and then elsewhere."""
+"""Progress for people: a bar on a terminal, elsewhere a line every ten seconds."""
 
 import sys
 import time
@@ -15,14 +15,14 @@ SECONDS_BETWEEN_LINES = 10
 def track(
     items: Iterable[Item], what: str, total: int | None = None, unit: str = "images", size=lambda item: 1
 ) -> Iterator[Item]:
-    """Yield ``items`` unchanged and show on standard error how far they are.
+    """Yield ``items`` unchanged and show the progress on standard error.
 
     Args:
         items: anything iterable, consumed lazily.
         what: the work, in a word or two.
         total: how many units in all, where known.
-        unit: the name of what is counted.
-        size: how many units an item stands for.
+        unit: name of what is counted.
+        size: item -> how many units it holds.
     """
     if sys.stderr.isatty():
         with tqdm(desc=what, total=total, unit=f" {unit}", leave=False, delay=1) as bar:

@@ -1,4 +1,4 @@
-"""Random numbers that depend on what they are for, never on order or workers.
+"""Random numbers that depend on their purpose alone, never on order or workers.
 
 A key is a uint64 made from (seed, purpose, item id, ...). Draws are a counter
 hashed with the key: the finaliser of SplitMix64 (Steele, Lea and Flood,
@@ -21,7 +21,7 @@ def _scramble(value: np.ndarray) -> np.ndarray:
 
 
 def item_keys(ids: Sequence[str]) -> np.ndarray:
-    """One uint64 an id, the same on every machine: [N]."""
+    """One uint64 per id, the same on every machine: [N]."""
     return hash_array(np.asarray(ids, dtype=object), categorize=False)
 
 
@@ -48,7 +48,7 @@ def uniform(keys: np.ndarray, draws: int) -> np.ndarray:
 
     Args:
         keys: uint64 [N].
-        draws: how many numbers a key.
+        draws: how many numbers per key.
 
     Returns:
         float64 [N, draws] in [0, 1).
@@ -58,5 +58,5 @@ def uniform(keys: np.ndarray, draws: int) -> np.ndarray:
 
 
 def generator(*parts: int | str) -> np.random.Generator:
-    """A NumPy generator for one purpose, seeded by ``key(*parts)``."""
+    """Create a NumPy generator for one purpose, seeded by ``key(*parts)``."""
     return np.random.Generator(np.random.Philox(key=int(key(*parts))))

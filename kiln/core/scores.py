@@ -1,12 +1,12 @@
-"""Figures of a classifier from its probabilities or its confusion counts; pure NumPy."""
+"""Metrics of a classifier from its probabilities or its confusion counts; pure NumPy."""
 
 import numpy as np
 
-SMALLEST = 1e-7  # float32 probabilities below it are rounding
+SMALLEST = 1e-7  # float32 probabilities below it are rounding errors
 
 
 def cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Negative log-likelihood in nats, probabilities held at 1e-7 or above: [N, K], [N] -> float64 [N]."""
+    """Negative log-likelihood in nats, probabilities clipped at 1e-7: [N, K], [N] -> float64 [N]."""
     true = probabilities[np.arange(len(labels)), labels].astype(float)
     return -np.log(np.clip(true, SMALLEST, 1))
 
@@ -22,16 +22,16 @@ LOSSES = {"cross_entropy": cross_entropy, "squared_error": squared_error}
 
 
 def counts(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
-    """Count images of each class that are right, of its label, predicted as it: int64 [3, K].
+    """Count, per class, the images predicted correctly, labelled, and predicted as it: int64 [3, K].
 
-    Not by pairs of classes, which for 10,000 of them would be 10**8.
+    Not per pair of classes, of which 10,000 classes have 10**8.
     """
     hits = labels[labels == predictions]
     return np.stack([np.bincount(some, minlength=classes) for some in (hits, labels, predictions)])
 
 
 def rates(hits: np.ndarray, support: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
-    """Precision, recall and F1 from counts of each class, all [..., K]: right, of its label, predicted as it."""
+    """Precision, recall and F1 per class from its counts, all [..., K]: predicted correctly, labelled, predicted."""
     return {
         "support": support,
         "precision": _ratio(hits, predicted),
@@ -48,7 +48,7 @@ def overall(counted: np.ndarray) -> dict[str, float]:
     """Accuracy, and precision, recall and F1 averaged over the classes that have images (macro).
 
     Args:
-        counted: of ``counts``, or sums of it; at least one image.
+        counted: as ``counts`` returns them, or sums of such; at least one image.
     """
     return {"accuracy": counted[0].sum() / counted[1].sum(), **macro(rates(*counted))}
 

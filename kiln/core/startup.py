@@ -1,6 +1,6 @@
 """The first lines of every stage and command, before seconds of imports: signals and the environment."""
 
-import _signal  # built in: the public module takes milliseconds to import, in which Ctrl-C would be a traceback
+import _signal  # built in: during the import of the public module, some milliseconds, Ctrl-C would end in a traceback
 import os
 import sys
 
@@ -10,23 +10,23 @@ _begun = None
 
 
 def begin(name: str) -> None:
-    """End the process with one sentence where a signal comes, and settle its environment.
+    """End the process with one sentence on a signal, and clean its environment.
 
-    Signals are handled so until ``entry.run`` takes over, and after it. What is
-    ignored (nohup) stays ignored.
+    This handles signals until ``entry.run`` takes over, and after it. Ignored
+    signals (nohup) stay ignored.
 
     Args:
-        name: of the stage or command, put before the sentence.
+        name: of the stage or command; the sentence starts with it.
     """
     global _begun
     _begun = name
     try:
-        stderr = os.dup(2)  # which is silenced while Keras is imported
-    except OSError:  # closed: else the next file that is opened would take its place
+        stderr = os.dup(2)  # a copy, since standard error is silenced while Keras is imported
+    except OSError:  # closed: the next opened file would take its number
         stderr = os.open(os.devnull, os.O_WRONLY)
 
     def end(number: int, frame) -> None:
-        # At once and without an exception, which C code that is being imported may swallow or take for its own fault.
+        # At once and without an exception, which C code that is being imported may swallow or misread as its own error.
         os.write(stderr, f"{name}: stopped by {_SIGNALS[number]}\n".encode())
         os._exit(128 + number)
 
@@ -40,5 +40,5 @@ def begin(name: str) -> None:
 
 
 def running() -> str:
-    """Name the stage or command that runs; elsewhere the script."""
+    """Name the running stage or command; outside of these, the script."""
     return _begun or os.path.splitext(os.path.basename(sys.argv[0]))[0]  # noqa: PTH119, PTH122

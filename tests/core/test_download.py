@@ -160,14 +160,14 @@ def test_what_was_there_is_not_asked_for_again(get):
 @pytest.mark.parametrize(
     ("answer", "says", "most"),
     [
-        (reply(404, b""), "is not there: check fetch.source.url", 1),
-        (reply(403, b""), "refuses access", 1),
-        (reply(401, b""), "wants credentials", 1),
-        (reply(500, b""), "answers with status 500", download.ATTEMPTS + 1),
+        (reply(404, b""), "was not found: check fetch.source.url", 1),
+        (reply(403, b""), "denies access", 1),
+        (reply(401, b""), "requires credentials", 1),
+        (reply(500, b""), "responds with status 500", download.ATTEMPTS + 1),
         (TRUNCATED, "broke off", download.ATTEMPTS),
-        (reply(body=b" <!DOCTYPE html><p>log in"), "gave a web page instead of a file", 1),
+        (reply(body=b" <!DOCTYPE html><p>log in"), "returned a web page instead of a file", 1),
         (reply(body=b"other"), "but fetch.source.sha256 says", 1),
-        (reply(302, b"", Location="/file.bin"), "redirects in a circle", 40),
+        (reply(302, b"", Location="/file.bin"), "redirects in a loop", 40),
     ],
 )
 def test_failures_are_one_sentence_and_leave_nothing(get, tmp_path, answer, says, most):
@@ -204,7 +204,7 @@ def test_nobody_answers(get):
     server = Server(reply())
     server.shutdown()
     server.server_close()
-    with pytest.raises(UserError, match="does not answer"):
+    with pytest.raises(UserError, match="does not respond"):
         get(server.url())
 
 
@@ -229,7 +229,7 @@ def test_secrets_are_never_told(get, answer, capfd):
 def test_object_stores_through_fsspec(get):
     fsspec.filesystem("memory").pipe("/bucket/file.bin", BODY)
     assert get("memory://bucket/file.bin").read_bytes() == BODY
-    with pytest.raises(UserError, match="is not there"):
+    with pytest.raises(UserError, match="was not found"):
         get("memory://bucket/none.bin")
 
 
@@ -248,7 +248,7 @@ def test_a_missing_driver_is_named(get, scheme, package, monkeypatch):
 @pytest.mark.parametrize("scheme", ["s3", "gs", "az", "ssh"])
 def test_every_scheme_is_one_that_fsspec_knows(get, scheme):
     # Of a scheme that it does not know, fsspec says so by a ValueError.
-    with pytest.raises(UserError, match=r"needs a driver|cannot be read \((?!ValueError)|is not there"):
+    with pytest.raises(UserError, match=r"needs a driver|cannot be read \((?!ValueError)|was not found"):
         get(f"{scheme}://user@127.0.0.1:1/file.bin")
 
 
@@ -331,7 +331,7 @@ def test_sentences_name_the_keys_of_their_caller(tmp_path, monkeypatch):
             download.fetch(url, SHA, deadline, tmp_path, keys)
         return str(refused.value)
 
-    assert refusal(Server(reply(404, b"")).url()).endswith("is not there: check train.weights")
+    assert refusal(Server(reply(404, b"")).url()).endswith("was not found: check train.weights")
     assert "but train.weights_sha256 says" in refusal(Server(reply(body=b"other")).url())
     monkeypatch.setattr(download, "_copy", lambda *_: time.sleep(5))
     late = (

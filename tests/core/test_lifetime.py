@@ -214,7 +214,7 @@ def main():
 entry.run(main, "demo", Path({str(tmp_path / "out")!r}))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30)
-    sentence = "demo: killed before its work was done, most often because memory ran out"
+    sentence = "demo: killed before it finished, most often because memory ran out"
     assert (sentence in done.stderr) == speaks
 
 

@@ -76,7 +76,7 @@ def test_each_of_several_parts_has_slices_of_its_own():
 
 def test_what_clean_found_becomes_slices():
     ids = [f"{n}.png" for n in range(6)]
-    measures = pd.DataFrame({"id": ids[::-1], **{name: np.arange(6.0) for name in MEASURES}})
+    measures = pd.DataFrame({"id": ids[::-1], "split": "test", **{name: np.arange(6.0) for name in MEASURES}})
     findings = pd.DataFrame(
         {"id": ["1.png", "train.png"], "reason": ["label_error", "near_duplicate"], "other": [None, "4.png"]}
     )

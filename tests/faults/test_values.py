@@ -115,8 +115,8 @@ def test_emulated_halves_are_told_of(here, monkeypatch, capsys, emulated):
     configure(here, train__precision="mixed_bfloat16")
     monkeypatch.setattr(backend, "cpu_multiplies", lambda policy: not emulated)
     train.main()
-    told = "train: this CPU emulates mixed_bfloat16, many times slower than float32: set train.precision to mixed or"
-    assert (told in capsys.readouterr().err) == emulated
+    warning = "train: this CPU emulates mixed_bfloat16, which is many times slower than float32: set train.precision"
+    assert (warning in capsys.readouterr().err) == emulated
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
@@ -124,7 +124,7 @@ def test_a_learning_rate_beyond_measure_publishes_no_model(here, optimizer):
     configure(here, train__lr=1e30, train__epochs=5, train__optimizer__name=optimizer)
     configure(here, train__clip__name="none", train__schedule__name="constant")
     with pytest.raises(
-        UserError, match=r"loss is (nan|inf) (in|after) epoch \d+.* no model is published: lower train\.lr"
+        UserError, match=r"loss is (nan|inf) (in|after) epoch \d+.* so no model is saved: lower train\.lr"
     ):
         train.main()
     assert not (here / "data/model").exists()

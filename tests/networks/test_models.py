@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from makers.effort import full
 from makers.images import noise
-from makers.networks import NONE, PLAIN, classifier, predict, save, smallest
+from makers.networks import NONE, PLAIN, classifier, join, predict, save, smallest, standard
+from makers.pairs import pair_parts
 from makers.projects import ROOT
 from makers.settings import settings
+from scipy.special import softmax
 
 from kiln.commands.models import command
 from kiln.core.errors import UserError
@@ -103,10 +105,10 @@ def test_width_scales_and_dropout_drops():
     [
         (
             {"model": "resnet", "depth": 21},
-            r"train\.model\.depth is 21, but resnet has one of: auto, 20, 32, 44, 56",
+            r"train\.model\.depth is 21, but resnet supports: auto, 20, 32, 44, 56",
         ),
-        ({"model": "vit", "patch": 9}, r"train\.model\.patch is 9, more than the 8 pixels of a side"),
-        ({"model": "applications/VGG16"}, r"normalize\.image\.method is standard, but applications/VGG16 brings"),
+        ({"model": "vit", "patch": 9}, r"train\.model\.patch is 9, larger than the image \(8 pixels\)"),
+        ({"model": "applications/VGG16"}, r"normalize\.image\.method is standard, but applications/VGG16 includes"),
         ({"model": "articl_cnn"}, r"train\.model\.name is 'articl_cnn'.*article_cnn.*did you mean article_cnn"),
         ({"model": "applications/ResNet5"}, r"did you mean applications/ResNet50"),
     ],
@@ -117,9 +119,9 @@ def test_what_a_model_cannot_have_is_refused(changes, says):
 
 
 def test_decoding_too_small_for_a_model_are_refused_with_the_size_it_takes():
-    with pytest.raises(UserError, match=r"vgg takes images of 8x8 pixels at least, not 4x9"):
+    with pytest.raises(UserError, match=r"vgg needs images of at least 8x8 pixels, not 4x9"):
         registry.architecture(settings(model="vgg"), (4, 9, 1), PLAIN)
-    with pytest.raises(UserError, match=r"applications/VGG16 takes images of 32x32 pixels at least, not 8x8"):
+    with pytest.raises(UserError, match=r"applications/VGG16 needs images of at least 32x32 pixels, not 8x8"):
         classifier("applications/VGG16", normalizer={"method": "none", "offset": [0.0], "scale": [1.0]})
 
 
@@ -137,7 +139,7 @@ def test_gray_images_and_published_networks(tmp_path):
     bodies = [model.get_layer(applications.BODY).get_weights() for model in (made, again)]
     assert all((a == b).all() for a, b in zip(*bodies, strict=True))
     other = classifier("applications/MobileNet", (32, 32, 3), 5, NONE, **pretrained)
-    with pytest.raises(UserError, match=r"body\.weights\.h5 does not fit train\.model\.name applications_MobileNet"):
+    with pytest.raises(UserError, match=r"body\.weights\.h5 does not match train\.model\.name applications_MobileNet"):
         registry.prepare(other, {"image": np.zeros((1, 32, 32, 3), np.uint8)}, path)
 
 
@@ -370,7 +372,7 @@ def test_changed_weights_are_refused(tmp_path):
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    with pytest.raises(UserError, match=r"model\.weights\.h5 is not what"):
+    with pytest.raises(UserError, match=r"model\.weights\.h5 is not the file that"):
         artifact.load(tmp_path)
     weights.unlink()
     with pytest.raises(UserError, match=r"model\.weights\.h5 is missing"):
@@ -391,7 +393,7 @@ def test_a_changed_description_is_refused(tmp_path, old, new, says):
 @pytest.mark.parametrize(
     ("place", "value", "says"),
     [
-        (("classes",), list("abc"), r"model\.weights\.h5 does not fit .*model\.json"),
+        (("classes",), list("abc"), r"model\.weights\.h5 does not match .*model\.json"),
         (("classes",), 3, r"model\.json is damaged"),
         (("parts",), [], r"model\.json is damaged"),
         (("parts", "image", "modality"), "smell", r"model\.json is damaged"),
@@ -411,6 +413,27 @@ def test_a_description_that_lies_is_one_sentence(tmp_path, place, value, says):
     path.write_text(json.dumps(content))
     with pytest.raises(UserError, match=says):
         artifact.load(tmp_path)
+
+
+def test_the_logits_of_several_parts_are_added():
+    parts, fitted = pair_parts(), {"left": standard(1), "right": standard(3)}
+    made, _ = join("fast_cnn", parts, fitted, **SMALL)
+    values = {
+        name: np.stack([noise(i, *part.conversion.image_shape) for i in range(4)]) for name, part in parts.items()
+    }
+    registry.prepare(made, values, None)
+    bodies = registry.list_bodies(made, parts)
+    assert bodies.keys() == parts.keys()
+    for name, channels in (("left", 1), ("right", 3)):
+        kernel = np.asarray(bodies[name].get_layer("whiten").kernel)
+        expected = fast.whitening_filters((values[name] - 100.0) / 50)
+        assert kernel[..., : 4 * channels] == pytest.approx(expected, abs=1e-3)
+    each = [prediction.outputs(body, values[name]) for name, body in bodies.items()]
+    logits = prediction.outputs(prediction.logits_of(made), values)
+    assert logits == pytest.approx(sum(each), abs=1e-5)
+    assert prediction.outputs(made, values) == pytest.approx(softmax(logits, axis=1), abs=1e-6)
+    alone = [classifier("fast_cnn", part.conversion.image_shape, **SMALL) for part in parts.values()]
+    assert costs.multiply_adds(made) == sum(map(costs.multiply_adds, alone))
 
 
 def test_the_model_is_built_on_the_seed():

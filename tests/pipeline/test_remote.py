@@ -222,5 +222,5 @@ def test_fetch_through_ssh(ssh, tmp_path, monkeypatch):
     source.write_bytes(bytes(range(256)) * 5000)
     got = download.fetch(f"ssh://127.0.0.1:{port}{source}", files.sha256(source), 60, tmp_path / "kept")
     assert got.read_bytes() == source.read_bytes()
-    with pytest.raises(UserError, match="is not there"):
+    with pytest.raises(UserError, match="was not found"):
         download.fetch(f"ssh://127.0.0.1:{port}/no/such.zip", "0" * 64, 60, tmp_path / "kept")

@@ -156,7 +156,7 @@ def test_the_kept_epoch_is_judged_with_its_new_statistics(handful):
     )
     run = loop.Run(made, handful, NO_POLICY, settings())
     run.rows, run.epoch = [{}], 1
-    with pytest.raises(UserError, match="the validation loss is nan with precise_norm, and no model is published"):
+    with pytest.raises(UserError, match="the validation loss is nan with precise_norm, so no model is saved"):
         run.amend({"loss": float("nan")})
 
 
@@ -210,5 +210,5 @@ def test_a_loss_that_is_not_finite_stops_the_training(handful):
 
 def test_a_validation_loss_that_is_not_finite_stops_it_too(handful):
     run = loop.Run(classifier(), handful, NO_POLICY, settings())
-    with pytest.raises(UserError, match=r"the validation loss is inf after epoch 1, and no model is published"):
+    with pytest.raises(UserError, match=r"the validation loss is inf after epoch 1, so no model is saved"):
         run.end_epoch({"loss": np.inf})

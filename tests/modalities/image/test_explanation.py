@@ -46,9 +46,12 @@ def test_grad_cam_is_high_where_the_maps_speak_for_the_class():
     assert heat == pytest.approx(pixels[..., 0] / 255)
 
 
-def test_grad_cam_is_enlarged_to_the_image():
-    maps = FeatureMaps(np.ones((1, 4, 2, 1), np.float32), lambda changed: changed.mean(axis=(1, 2)), 512)
-    assert explanation.grad_cam(maps, (8, 6), np.array([0])) == pytest.approx(np.ones((1, 8, 6)), abs=1e-4)
+def test_grad_cam_is_as_large_as_the_image():
+    values = np.float32([1, 3]).reshape(1, 2, 1, 1)  # above and below
+    maps = FeatureMaps(values, lambda changed: changed.mean(axis=(1, 2)), 512)
+    heat = explanation.grad_cam(maps, (8, 6), np.array([0]))
+    assert heat.shape == (1, 8, 6) and heat[0, 0] == pytest.approx(1 / 3, abs=1e-4)
+    assert heat[0, -1] == pytest.approx(1, abs=1e-4)
 
 
 def test_grad_cam_in_pieces_is_the_same():
@@ -63,7 +66,7 @@ def test_grad_cam_in_pieces_is_the_same():
     whole, pieces = (
         explanation.grad_cam(FeatureMaps(values, logits, batch), (12, 12), np.array([0, 1])) for batch in (512, 7)
     )
-    assert pieces == pytest.approx(whole, abs=1e-3) and whole.max() == pytest.approx(1)
+    assert pieces == pytest.approx(whole, abs=1e-3) and whole.max() > 0.9
     assert sizes[:4] == [64] * 4 and max(sizes[4:]) == 7 and sum(sizes[4:]) == 2 * 2 * 64
 
 
