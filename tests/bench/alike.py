@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from near_duplicates import KINDS
 
-sys.path.insert(0, ".")
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from kiln.modalities.image import copies, decoding
 from kiln.modalities.image.conversion import Conversion
 from kiln.modalities.image.formats import EXTENSIONS

@@ -9,11 +9,12 @@ units     simulated: accuracy and macro F1 where the images of a unit (a patient
 """
 
 import sys
+from pathlib import Path
 
 import numpy as np
 from scipy import stats
 
-sys.path.insert(0, ".")
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from kiln.evaluation import intervals, proportions
 
 LOW, HIGH = 0.93, 0.975

@@ -17,7 +17,7 @@ import memory
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-sys.path.insert(0, ".")
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from kiln.modalities.image import decoding, features
 from kiln.modalities.image.conversion import Conversion
 from kiln.quality import labels
@@ -82,9 +82,10 @@ def main() -> None:
     print(f"Kiln: peak {peak:,.0f} MB, {judged.noise:.1%} of the labels seem to come from chance")
     for least in (0.5, 0.7, 0.9):
         flagged = judged.doubted(least)
-        suggested = (judged.suggestion == true)[flagged & wrong].mean()
+        found = flagged & wrong
+        suggested = np.count_nonzero(found & (judged.suggestion == true)) / max(1, np.count_nonzero(found))
         print(
-            f"  below {least}: {flagged.sum():,} flagged, {wrong[flagged].mean():.0%} of them wrong; "
+            f"  below {least}: {flagged.sum():,} flagged, {found.sum() / max(1, flagged.sum()):.0%} of them wrong; "
             f"for {suggested:.0%} of these the suggestion is the true label"
         )
 

@@ -19,7 +19,7 @@ import faiss
 import numpy as np
 from PIL import Image
 
-sys.path.insert(0, ".")
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from kiln.modalities.image import copies, decoding, pictures
 from kiln.modalities.image.conversion import Conversion
 from kiln.modalities.image.formats import EXTENSIONS

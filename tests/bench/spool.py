@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT))
 from kiln.sources.records import Content, Record  # noqa: E402
 from kiln.store import dataset  # noqa: E402
 
+SIZES = ((64, 4), (256, 4), (256, 8))  # pixels per side, cores
 SPOOL = """
 import sys
 from pathlib import Path
@@ -70,7 +71,7 @@ def main() -> None:
     images = int(sys.argv[1]) if sys.argv[1:] else 6000
     with tempfile.TemporaryDirectory() as scratch:
         write(Path(scratch), images, 16)
-        for side, cores in ((64, 4), (256, 4), (256, 8)):
+        for side, cores in SIZES:
             whole = spool(Path(scratch), side, cores, "dataset.rows_per_group = lambda shape: 256")
             ours = spool(Path(scratch), side, cores)
             print(f"{side} pixels, {cores} cores: {ours:,.0f} MB; by 256 images {whole:,.0f} MB: {ours / whole:.2f}")

@@ -94,7 +94,7 @@ def main() -> None:
     gigabytes, steps = (*map(float, sys.argv[1:]), *(40, 200)[len(sys.argv) - 1 :])
     with tempfile.TemporaryDirectory() as scratch:
         measure(Path(scratch, "large"), gigabytes, 0.5, int(steps))
-        measure(Path(scratch, "small"), 0.4, 4.0, int(steps))
+        measure(Path(scratch, "small"), min(0.4, gigabytes), 4.0, int(steps))
 
 
 if __name__ == "__main__":

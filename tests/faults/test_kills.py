@@ -118,7 +118,7 @@ def test_a_stage_ends_with_the_dvc_that_started_it(long, number):
     process.wait()
     wait_for(lambda: not alive(stage), 10)
     assert "train: stopped by SIGTERM" in output(long)  # and did not just come to its end
-    done = long.dvc("repro")
+    done = long.dvc("repro", "train")
     assert done.returncode == 0
     assert contents(folder / "data/model") == expected
     assert (folder / "dvc.lock").read_bytes() == lock

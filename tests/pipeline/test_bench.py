@@ -1,9 +1,15 @@
 import copy
+import csv
 import json
 import re
+import subprocess
+import sys
+import zipfile
 
 import pytest
+from makers.images import encoded, noise
 from makers.projects import ROOT
+from PIL import Image
 from ruamel.yaml import YAML
 
 from kiln.params import recipes
@@ -16,6 +22,78 @@ def bench(monkeypatch):
     import tables
 
     return ledger, tables
+
+
+LITTLE = ["fetch.limit=12", "train.epochs=1", "evaluate.resamples=100", "evaluate.robustness_samples=5"]
+# Script -> what is changed in it and how it is called, for least work; {zip} and {csv} are files of images and labels.
+SMALLEST = {
+    "alike": ("COUNT = 40; SETS = {'hands': hand}", []),
+    "article": ("", ["100", "1"]),
+    "augment": ("IMAGES = 600", ["1"]),
+    "clean": ("SIZES = 50, 60, 70", ["{zip}", "--growth"]),
+    "coverage": ("SIZES = [20]", ["accuracy"]),
+    "families": ("FAMILIES = {'lenet5': {}}; HELD_OUT = 20", ["{zip}", "--seconds", "1"]),
+    "fetch": ("FEW = MANY = 1000", []),
+    "growth": ("DISTINCT = 200; SIDES = [32]; TIMES = [2]", ["--seconds", "1"]),
+    "guards": ("STAGES = 'fetch', 'clean'", []),
+    "labels": ("", ["{zip}", "{csv}"]),
+    "near_duplicates": ("EACH = 4", ["{zip}", "--sheet", "sheet.png"]),
+    "recipe": ("SCRATCH = Path('scratch').absolute()", ["default", *LITTLE]),
+    "spool": ("SIZES = [(64, 4)]", ["64"]),
+    "startup": ("MODULES = 'kiln.cli', 'stages.train', 'tensorflow'", ["1"]),
+    "stream": ("", ["0.01", "8"]),
+    "target": ("", ["{zip}"]),
+}
+RUN = """
+import importlib, pathlib, sys
+name, changes, bench = sys.argv.pop(1), sys.argv.pop(1), sys.argv.pop(1)
+sys.path.insert(0, bench)
+import ledger
+script = importlib.import_module(name)
+ledger.RESULTS = pathlib.Path("results")
+exec(changes, vars(script))
+script.main()
+"""
+
+
+@pytest.fixture(scope="module")
+def cifar(tmp_path_factory):
+    """A zip of random images in CIFAR-10's layout, and a table of labels, every fifth of which is wrong."""
+    folder = tmp_path_factory.mktemp("cifar")
+    names = [
+        f"{split}/{label}/{number:04}.jpg"
+        for split, count in (("train", 12), ("test", 4))
+        for label in range(10)
+        for number in range(count)
+    ]
+    with zipfile.ZipFile(folder / "images.zip", "w") as archive:
+        for seed, name in enumerate(names):
+            archive.writestr(f"cifar10/{name}", encoded(Image.fromarray(noise(seed, 32, 32, 3)), "JPEG"))
+    with (folder / "labels.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["path", "label", "human_label"])
+        for number, name in enumerate(names):
+            label = int(name.split("/")[1])
+            table.writerow([name, label, label if number % 5 else 9 - label])
+    return {"zip": str(folder / "images.zip"), "csv": str(folder / "labels.csv")}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", SMALLEST)
+def test_each_bench_runs(name, cifar, tmp_path):
+    # In a process of its own, whose peak of memory children would inherit.
+    changes, words = SMALLEST[name]
+    command = [sys.executable, "-c", RUN, name, changes, str(ROOT / "tests/bench")]
+    words = [word.format(**cifar) for word in words]
+    done = subprocess.run([*command, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+    assert (tmp_path / "results").is_dir() == (name in ("families", "growth", "recipe", "target"))
+
+
+def test_no_bench_is_left_out():
+    scripts = {path.stem for path in (ROOT / "tests/bench").glob("*.py")}
+    assert scripts == {*SMALLEST, "common", "ledger", "memory", "tables"}
 
 
 CUT_OFF_ONCE = """
