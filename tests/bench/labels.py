@@ -73,7 +73,7 @@ def main() -> None:
     report("cleanlab's default: logistic regression", time.perf_counter() - start, by_default, wrong)
     print(f"Kiln: peak {peak:,.0f} MB, {judged.noise:.1%} of the labels seem to come from chance")
     for least in (0.5, 0.7, 0.9):
-        flagged = judged.doubted(least)
+        flagged = judged.is_suspect(least)
         suggested = (judged.suggestion == true)[flagged & wrong].mean()
         print(
             f"  below {least}: {flagged.sum():,} flagged, {wrong[flagged].mean():.0%} of them wrong; "
