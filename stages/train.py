@@ -35,8 +35,7 @@ def load_inputs() -> tuple[dataset.Dataset, dataset.Dataset, views.Plan, dict]:
 
 def main() -> None:
     """Train on data/clean/ and its views into data/model/."""
-    everything = params.load(uses="train")
-    settings = everything.train
+    settings = params.load(uses="train").train
     registry.check(settings.model.name)
     clean, augmented, plan, fitted = load_inputs()
 
@@ -63,7 +62,7 @@ def main() -> None:
         described = summary.summarize(folder, classifier, settings, train.rows, history, kept)
         files.write_json(folder / "summary.json", described)
         # Only the section that DVC tracks for train: a change of another one would leave it out of date here.
-        files.write_json(folder / "params.json", {"train": params.resolved(everything)["train"]})
+        files.write_json(folder / "params.json", {"train": params.resolved(settings)})
     keeper.clear()
     print(f"train: epoch {kept} kept, validation accuracy {history['validation_accuracy'][kept - 1]:.2%}")
 

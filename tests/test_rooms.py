@@ -24,6 +24,7 @@ ROOMS = {
     "store": {
         "core": "files, errors",
         "modalities": "how the values of a part are stored",
+        "params": "names that no part may have",
     },
     "sources": {
         "core": "downloads, formats, errors",

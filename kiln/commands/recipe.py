@@ -6,9 +6,9 @@ import click
 
 _EPILOG = """\b
 Examples:
-  kiln recipe                 list the recipes
-  kiln recipe folder          start from the recipe for folders of photos
-  kiln recipe --update        bring params.yaml up to date after an update of Kiln"""
+  kiln recipe            # list the recipes
+  kiln recipe folder     # start from the recipe for folders of photos
+  kiln recipe --update   # bring params.yaml up to date after an update of Kiln"""
 
 
 @click.command(epilog=_EPILOG)

@@ -1,1 +1,1 @@
-"""A trained model in use: predict, measure."""
+"""Using a trained model: prediction and benchmark."""

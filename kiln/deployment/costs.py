@@ -1,8 +1,8 @@
-"""What a published model costs on this machine: start-up, memory, latency, throughput.
+"""Measure a trained model on this machine: start-up time, memory, latency, throughput.
 
-A process per number of threads holds the model, since libraries settle on their
-threads once. They compute in turn, one at a time, so that whatever else the
-machine does meanwhile slows all alike.
+There is one process per number of threads, since libraries fix their threads at
+start. The processes compute in turn, one at a time, so that other load on the
+machine affects all of them equally.
 """
 
 import contextlib
@@ -24,19 +24,19 @@ from kiln.modalities.storage import ArrayStorage
 
 BATCHES = (1, 32, 256)
 STARTS = 3
-SECONDS = 0.3  # per round with one batch size, at least a batch
-# OpenMP (PyTorch), and TensorFlow's two pools. JAX obeys none of them.
+SECONDS = 0.3  # per round with one batch size, at least one batch
+# OpenMP (PyTorch), and TensorFlow's two thread pools. JAX ignores all of them.
 THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
 
 @dataclass
 class Costs:
-    """What was measured with one number of threads.
+    """The measurements with one number of threads.
 
     Attributes:
-        starts: seconds from the start of Python to the first prediction.
-        batches: size of a batch -> seconds per batch, a value per round.
-        peak: bytes of memory, at most.
+        starts: seconds from the start of Python to the first prediction, per start.
+        batches: batch size -> seconds per batch, one value per round.
+        peak: highest memory use in bytes.
     """
 
     starts: list[float] = field(default_factory=list)
@@ -52,7 +52,7 @@ def _started(folder: Path, threads: int, starts: list[float]) -> Iterator[tuple[
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # so that Ctrl-C ends this process alone, and with it the other's input
+        start_new_session=True,  # Ctrl-C ends only the parent, which closes this process's input and so ends it too
         env={**os.environ, **dict.fromkeys(THREADS, str(threads))},
     ) as process:
         about = _answer(process)
@@ -62,59 +62,59 @@ def _started(folder: Path, threads: int, starts: list[float]) -> Iterator[tuple[
 
 def _answer(process: subprocess.Popen) -> dict:
     if not (line := process.stdout.readline()):
-        sys.exit(process.wait() or 1)  # it has said why
+        sys.exit(process.wait() or 1)  # it has printed why
     return json.loads(line)
 
 
 def measure(folder: Path, rounds: int) -> tuple[dict, dict[int, Costs]]:
-    """Measure a model with one thread and with all.
+    """Measure a model with one thread and with all cores.
 
     Args:
         folder: of the model.
-        rounds: how often each size of a batch is measured.
+        rounds: number of measurements per batch size.
 
     Returns:
-        What the model is: parameters, multiply_adds (per sample), bytes (on disk), and
-        largest (batch that is computed at once); and number of threads -> costs.
+        The model's parameters, multiply_adds (per sample), bytes (on disk), and largest
+        (samples per batch, at most); and number of threads -> costs.
     """
-    found = {threads: Costs() for threads in sorted({1, parallel.cores()})}
+    measured = {threads: Costs() for threads in sorted({1, parallel.cores()})}
     for _ in range(STARTS - 1):
-        for threads, costs in found.items():
+        for threads, costs in measured.items():
             with _started(folder, threads, costs.starts):
                 pass
     with contextlib.ExitStack() as stack:
         processes = {}
-        for threads, costs in found.items():
+        for threads, costs in measured.items():
             processes[threads], about = stack.enter_context(_started(folder, threads, costs.starts))
         sizes = sorted({min(size, about["largest"]) for size in BATCHES})
         for size in [size for _ in range(rounds) for size in sizes]:
-            for threads, costs in found.items():
+            for threads, costs in measured.items():
                 print(size, file=processes[threads].stdin, flush=True)
                 answer = _answer(processes[threads])
                 costs.batches.setdefault(size, []).append(answer["seconds"])
                 costs.peak = answer["peak"]
-    return {**about, "bytes": sum(path.stat().st_size for path in folder.iterdir())}, found
+    return {**about, "bytes": sum(path.stat().st_size for path in folder.iterdir())}, measured
 
 
-def lay_out(about: dict, found: dict[int, Costs]) -> str:
-    """Write as a table what ``measure`` gives: medians, with the lowest and highest value in brackets."""
+def lay_out(about: dict, measured: dict[int, Costs]) -> str:
+    """Format the result of ``measure`` as a table: medians, with the lowest and highest value in brackets."""
 
     def cell(values: list[float], digits: int) -> str:
-        middle, low, high = (f"{of(values):,.{digits}f}" for of in (statistics.median, min, max))
-        return f"{middle} ({low} to {high})"
+        median, low, high = (f"{of(values):,.{digits}f}" for of in (statistics.median, min, max))
+        return f"{median} ({low} to {high})"
 
     rows = [
-        ("", *(f"{threads} thread{'s' * (threads > 1)}" for threads in found)),
-        ("start to first prediction, s", *(cell(costs.starts, 2) for costs in found.values())),
-        ("peak memory, MB", *(f"{costs.peak / 1e6:,.0f}" for costs in found.values())),
+        ("", *(f"{threads} thread{'s' * (threads > 1)}" for threads in measured)),
+        ("start to first prediction, s", *(cell(costs.starts, 2) for costs in measured.values())),
+        ("peak memory, MB", *(f"{costs.peak / 1e6:,.0f}" for costs in measured.values())),
     ]
-    for size in found[1].batches:
-        times = [costs.batches[size] for costs in found.values()]
+    for size in measured[1].batches:
+        times = [costs.batches[size] for costs in measured.values()]
         if size == 1:
-            rows.append(("batch 1, ms per sample", *(cell([1000 * one for one in some], 2) for some in times)))
+            rows.append(("batch 1, ms per sample", *(cell([1000 * seconds for seconds in row], 2) for row in times)))
         else:
             label = f"batch {size}, samples per second"
-            rows.append((label, *(cell([size / one for one in some], 0) for some in times)))
+            rows.append((label, *(cell([size / seconds for seconds in row], 0) for row in times)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     head = f"{about['parameters']:,} parameters, {about['multiply_adds']:,} multiply-adds per sample, "
@@ -122,13 +122,13 @@ def lay_out(about: dict, found: dict[int, Costs]) -> str:
 
 
 def draw(generator: np.random.Generator, size: int, storage: ArrayStorage) -> np.ndarray:
-    """Draw values of a part: whole numbers over all that its type holds, [size, ...]."""
+    """Draw values of a part: integers over the whole range of its dtype, [size, ...]."""
     ends = np.iinfo(storage.dtype)
     return generator.integers(ends.min, ends.max, (size, *storage.shape), storage.dtype, endpoint=True)
 
 
 def serve(folder: Path) -> None:
-    """Hold a model; per batch size on standard input, print the median seconds of a batch and the peak memory."""
+    """Load a model; for each batch size on standard input, print the median seconds per batch and the peak memory."""
     from kiln.networks import artifact, prediction
     from kiln.networks.costs import multiply_adds
 
@@ -137,7 +137,7 @@ def serve(folder: Path) -> None:
 
     def median(size: int, seconds: float) -> float:
         values = {name: draw(generator, size, part.storage) for name, part in classifier.parts.items()}
-        classifier.model.predict_on_batch(values)  # a new size is compiled at first
+        classifier.model.predict_on_batch(values)  # not timed: the first batch of a new size is compiled
         times, end = [], time.perf_counter() + seconds
         while not times or time.perf_counter() < end:
             start = time.perf_counter()

@@ -1,8 +1,7 @@
-"""Classify files by a trained model.
+"""Classify files with a trained model.
 
-Files go through the same conversion as the training samples in clean. A
-file that cannot be read is reported, on standard error or in the JSON, and the
-others are classified all the same.
+Files are converted like the training samples in clean. A file that cannot be read
+is reported, on standard error or in the JSON, and the others are still classified.
 """
 
 import codecs
@@ -25,15 +24,15 @@ BATCH, BATCH_BYTES = 256, 64 * 2**20
 
 
 def only_part(classifier: Classifier) -> Part:
-    """Give the part that a file is a sample of.
+    """Return the single part of the model's samples.
 
     Raises:
         UserError: the model takes samples of several parts.
     """
     if len(classifier.parts) > 1:
         raise UserError(
-            f"the model takes samples of several parts ({', '.join(classifier.parts)}), but `kiln predict` reads "
-            "samples of one part so far"
+            f"the model takes samples of several parts ({', '.join(classifier.parts)}), but `kiln predict` supports "
+            "only one part so far"
         )
     return next(iter(classifier.parts.values()))
 
@@ -43,12 +42,12 @@ def list_files(arguments: Iterable[str], lines: Iterable[bytes], kinds: FileKind
 
     Args:
         arguments: paths of files and folders, and ``-`` for the paths on standard input.
-        lines: of standard input, a path each; read only where ``-`` asks for it.
+        lines: of standard input, one path each; read only for ``-``.
         kinds: which files of a folder are samples.
 
     Yields:
-        Of a folder its samples, with those of the folders in it, linked
-        ones too, sorted, hidden ones left out; the folder itself where it has none, for ``read`` to report.
+        For a folder its samples, sorted, including those of subfolders and links, without hidden ones; for a folder
+        without samples the folder itself, which ``read`` reports.
     """
     for argument in arguments:
         for path in _named(lines, kinds) if argument == "-" else [Path(argument)]:
@@ -60,35 +59,35 @@ def list_files(arguments: Iterable[str], lines: Iterable[bytes], kinds: FileKind
 def _named(lines: Iterable[bytes], kinds: FileKinds) -> Iterator[Path]:
     for number, line in enumerate(lines):
         if not number and line[:1] > b"\x7f" and kinds.reads(line[: formats.HEAD]):  # not BMW/1.png
-            line = b"\0"  # not a path, so that the sample itself is one complaint, as below
-        # Lists from Windows: a mark of the encoding, and both characters for the line's end.
+            line = b"\0"  # not a path, so that a sample on standard input gives one error, as below
+        # Lists from Windows have a byte-order mark and CRLF line ends.
         if name := (line if number else line.removeprefix(codecs.BOM_UTF8)).rstrip(b"\r\n"):
             yield Path(os.fsdecode(name))
         if b"\0" in name:
-            return  # such as a sample itself: one complaint is enough
+            return  # a sample itself, not a list of paths: one error is enough
 
 
-def _inside(path: Path, kinds: FileKinds, around: frozenset[str] = frozenset()) -> Iterator[Path]:
+def _inside(path: Path, kinds: FileKinds, parents: frozenset[str] = frozenset()) -> Iterator[Path]:
     try:
-        around = around | {os.path.realpath(path)}  # links may lead round in a circle
-        with os.scandir(path) as found:
-            entries = sorted(found, key=lambda one: one.name)
+        parents = parents | {os.path.realpath(path)}  # links may form a cycle
+        with os.scandir(path) as listing:
+            entries = sorted(listing, key=lambda entry: entry.name)
     except (OSError, ValueError):  # not a folder, or not readable: ``read`` reports it
         yield path
         return
-    for one in entries:
-        if one.name.startswith("."):
+    for entry in entries:
+        if entry.name.startswith("."):
             continue
-        if one.is_dir():
-            if os.path.realpath(one) not in around:
-                yield from _inside(path / one.name, kinds, around)
-        # Not from a pipe, which might never end.
-        elif (one.is_symlink() or one.is_file()) and _is_sample(path / one.name, kinds):
-            yield path / one.name
+        if entry.is_dir():
+            if os.path.realpath(entry) not in parents:
+                yield from _inside(path / entry.name, kinds, parents)
+        # Not a pipe, which might never end.
+        elif (entry.is_symlink() or entry.is_file()) and _is_sample(path / entry.name, kinds):
+            yield path / entry.name
 
 
 def _is_sample(path: Path, kinds: FileKinds) -> bool:
-    """Decide as fetch does: by the extension where that is known, else by content."""
+    """Whether a file is a sample, as fetch decides: by a known extension, else by content."""
     if path.suffix.lower() in kinds.extensions:
         return True
     if path.suffix.lower() in kinds.refused:
@@ -106,44 +105,44 @@ def read(path: Path, part: Part) -> Any:
     """Read a file as a value of a part.
 
     Raises:
-        UserError: there is no such file, it cannot be read, or it is not of the part's modality.
+        UserError: the file does not exist, cannot be read, or is not of the part's modality.
     """
     kinds = part.modality
     try:
         return kinds.decode(path.read_bytes(), part.conversion).value
     except Undecodable as error:
-        why = f"{error}: give {phrases.with_article(kinds.noun)} file"
+        reason = f"{error}: give {phrases.with_article(kinds.noun)} file"
     except FileNotFoundError:
-        why = "it does not exist: check the path"
+        reason = "it does not exist: check the path"
     except IsADirectoryError:
-        why = f"the folder holds no {kinds.noun} file ({' '.join(sorted(kinds.extensions))}): check the path"
+        reason = f"the folder holds no {kinds.noun} file ({' '.join(sorted(kinds.extensions))}): check the path"
         if not os.access(path, os.R_OK | os.X_OK):
-            why = "the folder cannot be opened: check its permissions"
+            reason = "the folder cannot be opened: check its permissions"
     except OSError as error:
-        why = f"it cannot be read ({error.strerror}): check the path and its permissions"
+        reason = f"it cannot be read ({error.strerror}): check the path and its permissions"
     except ValueError:
         sample = phrases.with_article(kinds.noun)
-        why = f"it is not a path: give one path per line, or /dev/stdin for {sample} on standard input"
-    raise UserError(why) from None
+        reason = f"it is not a path: give one path per line, or /dev/stdin for {sample} on standard input"
+    raise UserError(reason) from None
 
 
 def _shown(name: object) -> str:
-    # One line, and nothing that a terminal would obey.
+    # On one line, without control characters.
     return str(name) if str(name).isprintable() else ascii(str(name))
 
 
 def classify(
     classifier: Classifier, paths: Iterable[Path], average_views: bool = False
 ) -> Iterator[tuple[Path, np.ndarray | UserError]]:
-    """Predict probabilities of files, a batch in memory at a time.
+    """Predict the class probabilities of files, with one batch in memory at a time.
 
     Args:
         classifier: a model of samples of one part.
-        paths: of the files, consumed as they are needed.
-        average_views: give the mean over the views of each sample, such as an image and its mirror image.
+        paths: of the files, consumed as needed.
+        average_views: average over the test-time views of each sample, such as an image and its mirror image.
 
     Yields:
-        Each path with its probabilities, float32 [classes], or with the reason why it cannot be read.
+        Each path with its probabilities, float32 [classes], or with the error that explains why it cannot be read.
 
     Raises:
         UserError: the model takes samples of several parts.
@@ -166,7 +165,7 @@ def classify(
 
 
 def as_json(path: Path, classes: list[str], outcome: np.ndarray | UserError) -> str:
-    """Lay out one file as an object: path, prediction, probability, probabilities by class; or path and error."""
+    """Format one file as an object: path, prediction, probability, probabilities per class; or path and error."""
     if isinstance(outcome, UserError):
         about = {"path": str(path), "error": str(outcome)}
     else:
@@ -177,21 +176,21 @@ def as_json(path: Path, classes: list[str], outcome: np.ndarray | UserError) -> 
             "probabilities": dict(zip(classes, outcome.tolist(), strict=True)),
         }
     text = "  " + json.dumps(files.rounded(about), indent=2, ensure_ascii=False).replace("\n", "\n  ")
-    # Some separate lines beyond ASCII, and names of files need not be text.
-    return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
+    # Some characters beyond ASCII separate lines, and file names need not be valid text.
+    return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 
 
 def as_text(path: Path, classes: list[str], row: np.ndarray) -> str:
-    """Lay out one file as a line: its path and three likeliest classes."""
+    """Format one file as a line: its path and its three most probable classes."""
     likeliest = np.argsort(-row, kind="stable")[:3]
     return f"{_shown(path)}: " + ", ".join(f"{_shown(classes[index])} {row[index]:.1%}" for index in likeliest)
 
 
 def print_results(results: Iterable[tuple[Path, np.ndarray | UserError]], classes: list[str], in_json: bool) -> int:
-    """Print results as they come, and what could not be read: on standard error, or as an object of the JSON.
+    """Print results as they arrive, with the errors on standard error or, for JSON, as objects.
 
     Returns:
-        How many could not be read.
+        The number of files that could not be read.
     """
     failed, before = 0, "[\n"
     for path, outcome in results:

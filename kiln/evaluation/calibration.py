@@ -1,4 +1,4 @@
-"""Temperature scaling: one number, fitted on validation, that makes probabilities mean what they say.
+"""Temperature scaling: calibrate probabilities by one number, fitted on validation.
 
 Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", ICML 2017.
 """
@@ -12,45 +12,45 @@ from scipy.special import softmax
 
 LOWEST, HIGHEST = 0.01, 100.0
 _SMALLEST = np.finfo(np.float32).smallest_subnormal
-_CELLS = 2**20  # images times classes at once
-_STEP = 1.25  # of the search for an interval's ends
+_CELLS = 2**20  # samples x classes per chunk
+_STEP = 1.25  # factor per step of the search for the ends of an interval
 
 
 def logarithms(probabilities: np.ndarray) -> np.ndarray:
-    """Give log-probabilities, which are logits as good as any, but that a 0 of float32 stands for at most e**-103."""
+    """Return log-probabilities, which serve as logits; a float32 probability of 0 is taken as e**-103."""
     return np.log(np.maximum(probabilities, _SMALLEST, dtype=float))
 
 
 def scaled(probabilities: np.ndarray, temperature: float, logits: np.ndarray | None = None) -> np.ndarray:
-    """Divide the logits behind probabilities by a temperature: above 1 less sure, below 1 surer.
+    """Divide the logits of probabilities by a temperature: above 1 lowers confidence, below 1 raises it.
 
     Args:
         probabilities: floats [N, K].
         temperature: above 0.
-        logits: floats [N, K] behind them, where they are at hand.
+        logits: floats [N, K] of the probabilities, if available.
 
     Returns:
-        float32 [N, K], rows that sum to 1; the order of the classes stays.
+        float32 [N, K], rows that sum to 1; the ranking of the classes is unchanged.
     """
     logits = logarithms(probabilities) if logits is None else logits.astype(float)
     return softmax(logits / temperature, axis=1).astype(np.float32)
 
 
 def fit(labels: np.ndarray, probabilities: np.ndarray, logits: np.ndarray | None = None, units=None) -> float:
-    """Find the temperature, from 0.01 to 100, with the least log-loss.
+    """Find the temperature, from 0.01 to 100, with the lowest log-loss.
 
     The loss is convex in the inverse of the temperature, so there is one minimum,
-    where its slope is 0. The loss must not be clipped for that: a clipped one has
-    false minima where it no longer counts that the model is wrong. Where every
-    image is right it falls for ever; then the temperature is that of ``interval``
-    which is nearest to 1, since some right images do not prove certainty.
+    where its slope is 0. The loss must not be clipped: a clipped loss has false
+    minima where errors no longer count. If every sample is classified correctly the
+    loss has no minimum; then the result is the value in ``interval`` closest to 1,
+    since a finite number of correct samples does not prove certainty.
 
     Args:
         labels: int [N].
         probabilities: floats [N, K].
-        logits: floats [N, K] behind them, where they are at hand: float32
-            probabilities below 1e-38 are 0.
-        units: as for ``interval``; needed for the case that every image is right.
+        logits: floats [N, K] of the probabilities, if available: float32
+            probabilities below 1e-38 are lost.
+        units: as for ``interval``; used only if every sample is classified correctly.
     """
     moments = _moments(labels, logarithms(probabilities) if logits is None else logits)
     temperature = 1 / _best(moments)
@@ -62,30 +62,33 @@ def fit(labels: np.ndarray, probabilities: np.ndarray, logits: np.ndarray | None
 def interval(
     labels: np.ndarray, probabilities: np.ndarray, logits: np.ndarray | None = None, units: np.ndarray | None = None
 ) -> tuple[float, float]:
-    """Temperatures that validation does not speak against, 95 %: low, high, within 0.01 to 100.
+    """95 % confidence interval of the temperature: low, high, within 0.01 to 100.
 
-    Those for which the loss's slope, a sum over images, is within chance of 0 (Rao's
-    score interval). Its variance is that which the model itself states at that
-    temperature, so that images that are all right do not prove certainty.
+    It holds the temperatures at which the slope of the loss, a sum over samples, does
+    not differ significantly from 0 (Rao's score interval). The variance is the one
+    that the model predicts at that temperature, so that a finite number of correct
+    samples does not prove certainty.
 
     Args:
         labels, probabilities, logits: as for ``fit``.
-        units: [N]; the slopes of images that share one are taken to be alike as far as they are
-            at the best temperature. By default each image is a unit.
+        units: [N]; the slopes of samples that share a unit are taken to be as correlated as
+            they are at the best temperature. By default each sample is a unit.
     """
     moments = _moments(labels, logarithms(probabilities) if logits is None else logits)
     unit = np.arange(len(labels)) if units is None else np.unique(units, return_inverse=True)[1].ravel()
-    apart = len(labels) ** 2 / np.square(np.bincount(unit)).sum()
-    width = stats.t.ppf(0.975, max(apart - 1, 1))
+    effective = len(labels) ** 2 / np.square(np.bincount(unit)).sum()
+    width = stats.t.ppf(0.975, max(effective - 1, 1))
     best = _best(moments)
     slopes = moments(best)[0]
-    alone = np.square(slopes).sum()
-    # At least as if images were independent, at most as if those of a unit were all alike.
-    alike = np.clip(np.square(np.bincount(unit, slopes)).sum() / alone if alone else 1, 1, len(labels) / apart)
+    squares = np.square(slopes).sum()
+    # From 1, independent samples, to that of units whose samples are all alike.
+    inflation = np.clip(
+        np.square(np.bincount(unit, slopes)).sum() / squares if squares else 1, 1, len(labels) / effective
+    )
 
     def beyond(inverse: float, side: int) -> float:
         slope, variance = (values.sum() for values in moments(inverse))
-        return side * slope - width * np.sqrt(alike * variance)
+        return side * slope - width * np.sqrt(inflation * variance)
 
     ends = []
     for side, limit in ((1, 1 / LOWEST), (-1, 1 / HIGHEST)):
@@ -99,7 +102,7 @@ def interval(
 
 
 def _best(moments: Callable) -> float:
-    """Find the inverse temperature at which the loss's slope is 0; an end of the range where it is nowhere."""
+    """Find the inverse temperature at which the slope of the loss is 0; an end of the range if there is none."""
 
     def slope(exponent: float) -> float:
         return moments(np.exp(exponent))[0].sum()
@@ -113,19 +116,19 @@ def _best(moments: Callable) -> float:
 
 
 def _moments(labels: np.ndarray, logits: np.ndarray) -> Callable[[float], tuple[np.ndarray, np.ndarray]]:
-    """Give the function of an inverse temperature that returns each image's slope of the loss and its variance, [N]."""
+    """Return a function: inverse temperature -> slope of the loss per sample, and its variance, [N] each."""
     rows = max(1, _CELLS // logits.shape[1])
 
     def at(inverse: float) -> tuple[np.ndarray, np.ndarray]:
         slopes, variances = [], []
         for start in range(0, len(labels), rows):
-            some = logits[start : start + rows].astype(float)
-            # Against the label's, so that a slope near 0 is not the difference of large numbers.
-            some -= np.take_along_axis(some, labels[start : start + rows, None].astype(np.int64), axis=1)
-            share = softmax(inverse * some, axis=1)
-            mean = (share * some).sum(axis=1)
+            chunk = logits[start : start + rows].astype(float)
+            # Relative to the label's logit, so that a slope near 0 is not a difference of large numbers.
+            chunk -= np.take_along_axis(chunk, labels[start : start + rows, None].astype(np.int64), axis=1)
+            weights = softmax(inverse * chunk, axis=1)
+            mean = (weights * chunk).sum(axis=1)
             slopes.append(mean)
-            variances.append((share * np.square(some - mean[:, None])).sum(axis=1))
+            variances.append((weights * np.square(chunk - mean[:, None])).sum(axis=1))
         return np.concatenate(slopes), np.concatenate(variances)
 
     return at

@@ -1,4 +1,4 @@
-"""Test samples to look at: the surest mistakes and some right ones, with what speaks for the prediction."""
+"""Exhibits: the most confident errors on test and a few correct predictions, with explanations."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from kiln.networks import artifact
 from kiln.networks.explained import PartNetwork
 from kiln.store import dataset
 
-RIGHT_SHOWN = 4  # exhibits that are classified rightly
+RIGHT_SHOWN = 4  # exhibits that are classified correctly
 _SHOWN = {"part": pa.string(), "title": pa.string(), "kind": pa.string(), "content": pa.binary()}
 SHOWN = pa.list_(pa.struct(_SHOWN))
 SCHEMA = pa.schema(
@@ -29,14 +29,14 @@ SCHEMA = pa.schema(
 
 
 def surest_mistakes(labels: np.ndarray, probabilities: np.ndarray, most: int) -> np.ndarray:
-    """Rows of the wrong predictions with the highest probability, surest first."""
+    """Rows of the wrong predictions with the highest probability, most confident first."""
     predictions, certainty = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(predictions != labels)
     return wrong[np.argsort(-certainty[wrong], kind="stable")][:most]
 
 
 def surest_right(labels: np.ndarray, probabilities: np.ndarray, most: int) -> np.ndarray:
-    """Rows of the right predictions with the highest probability, one a class at most, surest first."""
+    """Rows of the correct predictions with the highest probability, at most one per class, most confident first."""
     certainty = np.where(probabilities.argmax(axis=1) == labels, probabilities.max(axis=1), -1.0)
     order = np.argsort(-certainty, kind="stable")
     _, firsts = np.unique(labels[order], return_index=True)
@@ -45,13 +45,13 @@ def surest_right(labels: np.ndarray, probabilities: np.ndarray, most: int) -> np
 
 
 def choose_rows(labels: np.ndarray, probabilities: np.ndarray, mistakes: int) -> np.ndarray:
-    """Rows to show: the surest mistakes, then for comparison a few of the surest right predictions."""
+    """Rows to show: the most confident errors, then for comparison a few of the most confident correct predictions."""
     right = surest_right(labels, probabilities, RIGHT_SHOWN if mistakes else 0)
     return np.append(surest_mistakes(labels, probabilities, mistakes), right)
 
 
 def read_rows(data: dataset.Dataset, split: str, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Read some rows of a split, in the order of ``rows``: part -> values [M, ...]."""
+    """Read the given rows of a split, in the order of ``rows``: part -> values [M, ...]."""
     chosen = {name: part.storage.empty(len(rows)) for name, part in data.parts.items()}
     start = 0
     for batch in data.batches(split):
@@ -65,7 +65,7 @@ def read_rows(data: dataset.Dataset, split: str, rows: np.ndarray) -> dict[str, 
 def make_exhibits(
     classifier: artifact.Classifier, data: dataset.Dataset, output: dict[str, np.ndarray], rows: np.ndarray
 ) -> pa.Table:
-    """Show test samples, where the model looks, and the training samples that it takes for most alike.
+    """Show test samples with explanations and the most similar training samples.
 
     Args:
         classifier: the model.
@@ -86,7 +86,7 @@ def make_exhibits(
         for name, part in data.parts.items()
     }
     # After the explanations: TensorFlow warns where it traces five graphs within few calls.
-    near = find_neighbours(classifier, values, data.batches("train"))
+    neighbours = find_neighbours(classifier, values, data.batches("train"))
     exhibits = []
     for place, row in enumerate(rows):
         shown = show_sample(data.parts, {name: array[place] for name, array in values.items()})
@@ -99,7 +99,7 @@ def make_exhibits(
                 "prediction": names[predicted[place]],
                 "probability": float(probabilities[place, predicted[place]]),
                 "shown": shown,
-                "neighbours": list_neighbours(near, place, data.parts, names),
+                "neighbours": list_neighbours(neighbours, place, data.parts, names),
             }
         )
     return pa.Table.from_pylist(exhibits, SCHEMA)
@@ -112,14 +112,14 @@ def show_sample(parts: Mapping[str, Part], values: Mapping[str, np.ndarray]) -> 
     ]
 
 
-def list_neighbours(near: Neighbours, place: int, parts: Mapping[str, Part], names: np.ndarray) -> list[dict]:
-    """List the neighbours of a sample, the nearest first."""
+def list_neighbours(neighbours: Neighbours, place: int, parts: Mapping[str, Part], names: np.ndarray) -> list[dict]:
+    """List the neighbours of a sample, nearest first."""
     return [
         {
-            "id": str(near.ids[place, number]),
-            "label": names[near.labels[place, number]],
-            "cosine": float(near.cosines[place, number]),
-            "shown": show_sample(parts, {name: array[place, number] for name, array in near.parts.items()}),
+            "id": str(neighbours.ids[place, number]),
+            "label": names[neighbours.labels[place, number]],
+            "cosine": float(neighbours.cosines[place, number]),
+            "shown": show_sample(parts, {name: array[place, number] for name, array in neighbours.parts.items()}),
         }
-        for number in range(near.ids.shape[1])
+        for number in range(neighbours.ids.shape[1])
     ]

@@ -1,10 +1,10 @@
-"""95 % intervals of a split's metrics, by resampling its units.
+"""95 % intervals of the metrics of a split, by resampling its units.
 
-Resamples tell how much a metric varies, but not how far it may be from the
-truth: where every image is right, all resamples are too. So only their variance
-is taken, as the number of independent images that would vary as much, to which
-one image is added whose outcome is not known; the ends are those of a score
-interval of so many images.
+Resamples show how much a metric varies, but not how far it may be from the true
+value: if every sample is classified correctly, all resamples are too. So only
+their variance is used. It is converted to the number of independent samples that
+would vary as much, plus one sample of unknown outcome; the ends are those of a
+score interval for that number of samples.
 """
 
 import math
@@ -16,7 +16,7 @@ from kiln.evaluation.resampling import Resamples, Scores, Split
 
 
 def find_intervals(split: Split, point: Scores, drawn: Resamples) -> dict[str, tuple[float, float]]:
-    """95 % interval of every metric of the whole split, which lies in it: name -> low, high."""
+    """95 % interval of every metric of the split, which holds the metric itself: name -> low, high."""
     images, units, rest = split.count_by_class(split.labels)
     worth = _find_worth(split, images, units, rest)
     present = images > 0
@@ -25,7 +25,7 @@ def find_intervals(split: Split, point: Scores, drawn: Resamples) -> dict[str, t
     result = {}
     for name, values in point.whole.items():
         value = float(values[0])
-        # The bootstrap's variance is too small by the share that a unit has of its own mean.
+        # The bootstrap underestimates the variance by the factor (units - 1) / units.
         variance = float(drawn.whole[name].var()) * split.apart / max(split.apart - 1, 1)
         if name in split.right:
             ends = share(split.right[name], split.unit)
@@ -36,10 +36,10 @@ def find_intervals(split: Split, point: Scores, drawn: Resamples) -> dict[str, t
         elif name.startswith("weighted"):
             ends = _around_share(split, value, variance, split.images, split.apart)
         else:
-            # A class's own variance comes out too small by one of its images (all of it where it has one).
+            # The variance within a class is underestimated by one of its samples (entirely if it has only one).
             variance += value * (1 - value) * missed
             if name in ("precision", "f1"):
-                # Ratios, biased by about a third of a class's variance, which no resample shows (coverage.py).
+                # Ratios, biased by about a third of a class's variance, which resamples do not show (coverage.py).
                 variance += (value * (1 - value) * spread / 3) ** 2
             ends = _around_share(split, value, variance, *worth["auc" if name == "auc" else "macro"])
         result[name] = float(ends[0]), float(ends[1])
@@ -47,8 +47,8 @@ def find_intervals(split: Split, point: Scores, drawn: Resamples) -> dict[str, t
 
 
 def _find_worth(split: Split, images: np.ndarray, units: np.ndarray, rest: np.ndarray) -> dict[str, tuple]:
-    """How many images and units means over classes are worth: macro those of a class, auc those of both its sides."""
-    # Where each unit has images of several classes, the classes together still have no more than all units.
+    """Effective numbers of images and units of means over classes: macro over each class, auc over both sides."""
+    # If units have samples of several classes, there are still no more units than in the split.
     return {
         "macro": (_even(images), min(_even(units), split.apart)),
         "auc": (
@@ -59,7 +59,7 @@ def _find_worth(split: Split, images: np.ndarray, units: np.ndarray, rest: np.nd
 
 
 def _around_share(split: Split, value, variance, images, apart):
-    """Ends of a metric between 0 and 1 that is not a share of images."""
+    """Interval of a metric between 0 and 1 that is not a proportion of samples."""
     if split.units == 1:
         variance = value * (1 - value)
     number = effective_number(value, variance, images, apart, np.minimum(apart, split.apart))
@@ -67,11 +67,12 @@ def _around_share(split: Split, value, variance, images, apart):
 
 
 def _around_loss(split: Split, value: float, variance: float, if_wrong: float) -> tuple[float, float]:
-    """Ends of a mean loss, whose variance grows with it, as that of a count: the score interval.
+    """Score interval of a mean loss, whose variance is proportional to it, as that of a count.
 
     Args:
+        split: whose loss it is.
         value, variance: of the mean.
-        if_wrong: loss of the one image whose outcome is not known.
+        if_wrong: loss of the one sample of unknown outcome.
     """
     if split.units == 1:
         variance = value * if_wrong
@@ -82,11 +83,11 @@ def _around_loss(split: Split, value: float, variance: float, if_wrong: float) -
 
 
 def _around_error(split: Split, value: float, variance: float, drawn: np.ndarray) -> tuple[float, float]:
-    """Ends of the calibration error, to which chance adds.
+    """Interval of the calibration error, which sampling noise biases upwards.
 
-    What chance adds to a resample's square beyond the split's, it has added to
-    the split's too: the interval lies around the rest, and is widened to hold
-    the error itsplit.
+    The square of the error grows from the split to its resamples by as much as it has
+    grown from the truth to the split: the interval is centred on the error less that
+    bias, and is widened to hold the error itself.
     """
     center = math.sqrt(max(0.0, 2 * value**2 - float(np.square(drawn).mean())))
     half = Z * float(widening_factor(split.apart)) * math.sqrt(variance + 1 / (split.images * split.apart))
@@ -94,7 +95,7 @@ def _around_error(split: Split, value: float, variance: float, drawn: np.ndarray
 
 
 def find_class_intervals(split: Split, point: Scores, drawn: Resamples) -> dict[str, np.ndarray]:
-    """95 % intervals per class: recall_low, recall_high, ... of precision and f1, [K]; nan without images."""
+    """95 % intervals per class, [K]: recall_low, recall_high, and so for precision and f1; NaN without samples."""
     right = split.labels == split.predictions
     ends = {
         "recall": shares(right, split.labels, split.unit, split.classes),
@@ -111,7 +112,7 @@ def find_class_intervals(split: Split, point: Scores, drawn: Resamples) -> dict[
 
 
 def _even(counts: np.ndarray) -> float:
-    """How many images a mean over classes is worth: as many in equal classes would make it vary as much."""
+    """Effective number of images of a mean over classes: with that many in equal classes it would vary as much."""
     counts = counts[counts > 0]
     return float(len(counts) ** 2 / (1 / counts).sum()) if len(counts) else 1.0
 
@@ -123,22 +124,22 @@ def scored(
     generator: np.random.Generator | None = None,
     units: np.ndarray | None = None,
 ) -> tuple[dict, dict[str, np.ndarray]]:
-    """Score a split, with intervals where ``resamples`` are asked for.
+    """Score a split, with intervals if ``resamples`` is not 0.
 
     Args:
         labels: int [N], N of 1 or more.
         probabilities: floats [N, K].
-        resamples: how many; without them (0) there are no intervals.
+        resamples: their number; 0 computes no intervals.
         generator: for the draws.
         units: [N], as ``Split`` takes them.
 
     Returns:
-        The contract of metrics.json: images, accuracy, balanced_accuracy,
+        The metrics as in metrics.json: images, accuracy, balanced_accuracy,
         precision, recall, f1 (macro), weighted_precision, weighted_recall,
-        weighted_f1, log_loss, brier, top2_accuracy and top5_accuracy (where there
-        are more classes), ece, auc; with intervals units (how many) and beside
-        each NAME_ci95 of low and high. And per class, [K]: precision, recall,
-        f1, and NAME_low and NAME_high.
+        weighted_f1, log_loss, brier, top2_accuracy and top5_accuracy (if there
+        are more classes), ece, auc; with intervals also units (their number) and
+        NAME_ci95 with low and high. And per class, [K]: precision, recall, f1,
+        with intervals also NAME_low and NAME_high.
     """
     split = Split(labels, probabilities, units)
     point = split.point()

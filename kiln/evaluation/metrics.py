@@ -1,6 +1,6 @@
-"""The metrics of metrics.json: their titles in prose, and which way is better."""
+"""The metrics of metrics.json: their titles, and which direction is better."""
 
-# metric of a split -> (title, which way is better); in the order of tables
+# metric of a split -> (title, which direction is better); in the order of tables
 SPLIT_METRICS = {
     "accuracy": ("accuracy", "higher"),
     "balanced_accuracy": ("balanced accuracy", "higher"),
@@ -17,12 +17,12 @@ SPLIT_METRICS = {
     "brier": ("Brier score, 0 to 2", "lower"),
     "ece": ("calibration error", "lower"),
 }
-MANY_CLASSES = ("top2_accuracy", "top5_accuracy")  # only where there are more classes
+MANY_CLASSES = ("top2_accuracy", "top5_accuracy")  # only if there are more than 2 or 5 classes
 _COSTS = ("parameters", "multiply_adds", "megabytes")
 
 
 def direction(key: str) -> str | None:
-    """Give which way a key of metrics.json, such as test.accuracy, is better: higher, lower or neither (None)."""
+    """Return which direction of a key of metrics.json, such as test.accuracy, is better: higher, lower or None."""
     section, _, name = key.partition(".")
     if section in ("train", "validation", "test", "test_flipped", "test_calibrated"):
         return SPLIT_METRICS[name][1] if name in SPLIT_METRICS else None

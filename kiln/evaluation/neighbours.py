@@ -1,4 +1,4 @@
-"""The training samples that a model takes for most alike, by the features before its logits."""
+"""The most similar training samples, by the cosine of the features before the logits."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ def find_neighbours(
         train: batches, streamed once.
 
     Returns:
-        The nearest three, or as many as there are, the nearest first.
+        The nearest three, or all if there are fewer, nearest first.
     """
     networks = list_feature_networks(classifier)
 
@@ -42,9 +42,9 @@ def find_neighbours(
         flat = np.concatenate([array.reshape(len(array), -1) for array in features], axis=1)
         return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
 
-    wanted, best = directions(values), None
+    queries, best = directions(values), None
     for batch in train:
-        cosines = wanted @ directions(batch.parts).T
+        cosines = queries @ directions(batch.parts).T
         top = np.argsort(-cosines, axis=1, kind="stable")[:, :NEIGHBOURS]
         chosen = {name: array[top] for name, array in batch.parts.items()}
         nearest = Neighbours(batch.ids[top], batch.labels[top], np.take_along_axis(cosines, top, 1), chosen)
@@ -65,10 +65,10 @@ def _merge(one: Neighbours, other: Neighbours) -> Neighbours:
 
 
 def list_feature_networks(classifier: artifact.Classifier) -> list:
-    """List what gives the features of a sample: for each part, a network up to its last dense layer and its input.
+    """List the feature networks: each part's network up to its last dense layer.
 
     Returns:
-        Pairs of a Keras model -> [N, ...], and a function from part -> values to what that model takes.
+        Pairs of a Keras model with outputs [N, ...], and a function from (part -> values) to its input.
     """
     bodies = registry.list_bodies(classifier.model, classifier.parts)
     return [
@@ -78,7 +78,7 @@ def list_feature_networks(classifier: artifact.Classifier) -> list:
 
 
 def _head(network: keras.Model) -> keras.layers.Dense:
-    """Find the dense layer that makes the logits."""
+    """Return the dense layer that computes the logits."""
     return [layer for layer in network.layers if isinstance(layer, keras.layers.Dense)][-1]
 
 

@@ -1,4 +1,4 @@
-"""What a model says of whole splits, streamed, and the table of it."""
+"""Predictions of a model on whole splits, streamed, and their table."""
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +11,7 @@ from kiln.store import dataset
 def predict_split(
     classifier: artifact.Classifier, data: dataset.Dataset, split: str, average_views: bool = False
 ) -> dict[str, np.ndarray]:
-    """Predict a whole split, streamed; with ``average_views`` as the mean over the views of each sample.
+    """Predict a whole split, streamed; ``average_views`` takes the mean over the test-time views of each sample.
 
     Returns:
         ids [N], labels int32 [N], units [N], probabilities float32 [N, classes].
@@ -34,16 +34,16 @@ def predict_split(
 
 
 def predict_logits(classifier: artifact.Classifier, data: dataset.Dataset, split: str) -> np.ndarray:
-    """Give a whole split's logits, which tell apart what is 0 as a float32 probability: float32 [N, classes]."""
+    """Compute the logits of a whole split, which stay exact where float32 probabilities are 0: float32 [N, classes]."""
     network = prediction.logits_of(classifier.model)
     return np.concatenate([prediction.outputs(network, batch.parts) for batch in data.batches(split)])
 
 
 def predict_splits(classifier: artifact.Classifier, data: dataset.Dataset) -> dict[str, dict[str, np.ndarray]]:
-    """Predict every split, with the logits that a temperature needs where some probability of validation is 0.
+    """Predict every split; add the logits that calibration needs if a probability on validation is 0.
 
     Returns:
-        split -> what ``predict_split`` gives; validation and test may have logits, float32 [N, classes], too.
+        split -> result of ``predict_split``; for validation and test then also logits, float32 [N, classes].
     """
     outputs = {split: predict_split(classifier, data, split) for split in dataset.SPLITS}
     if not outputs["validation"]["probabilities"].all():
@@ -53,17 +53,17 @@ def predict_splits(classifier: artifact.Classifier, data: dataset.Dataset) -> di
 
 
 def number_units(units: np.ndarray) -> np.ndarray:
-    """Number units by their names: int64 [N]."""
+    """Convert the names of units to numbers: int64 [N]."""
     return np.unique(units.astype(str), return_inverse=True)[1].ravel()
 
 
 def predictions_table(outputs: dict[str, dict], classes: list[str]) -> pa.Table:
-    """List every sample: id, split, unit, label, prediction, probability, probabilities (in the classes' order)."""
+    """List every sample: id, split, unit, label, prediction, probability, probabilities (in the order of classes)."""
     names = np.array(classes, dtype=object)
-    parts = []
+    tables = []
     for split, output in outputs.items():
         probabilities = output["probabilities"]
-        parts.append(
+        tables.append(
             pa.table(
                 {
                     "id": pa.array(output["ids"], pa.string()),
@@ -76,4 +76,4 @@ def predictions_table(outputs: dict[str, dict], classes: list[str]) -> pa.Table:
                 }
             )
         )
-    return pa.concat_tables(parts)
+    return pa.concat_tables(tables)

@@ -1,4 +1,4 @@
-"""95 % intervals of shares: of trials that are independent, and of images of which some belong together."""
+"""95 % intervals of proportions: of independent trials, and of samples of which some belong together."""
 
 import numpy as np
 from scipy import special, stats
@@ -8,21 +8,21 @@ _ONE_SIDED = 0.07
 
 
 def wilson(successes, trials):
-    """Score interval of a proportion, 95 %, held to the exact bound near 0 and 1.
+    """95 % score interval of a proportion, widened to the exact bound near 0 and 1.
 
     E. B. Wilson, "Probable inference, the law of succession, and statistical
-    inference", JASA 22 (1927). Unlike the bootstrap it does not shrink to a
-    point where every trial succeeds. Where a single success or failure is seen
-    it covers too seldom (84 %), so there the end goes to the exact one-sided 7 %
-    bound, as Brown, Cai and DasGupta propose (Statistical Science 16, 2001, 4.1.1;
-    they take 5 %). So it covers 93 % or more (tests/bench/coverage.py).
+    inference", JASA 22 (1927). Unlike the bootstrap interval it does not shrink to a
+    point if every trial succeeds. With a single success or failure its coverage is
+    too low (84 %), so the end is then extended to the exact one-sided 7 % bound, as
+    Brown, Cai and DasGupta propose (Statistical Science 16, 2001, 4.1.1; they use
+    5 %). Coverage is then at least 93 % (tests/bench/coverage.py).
 
     Args:
-        successes, trials: floats, trials above 0; numbers or arrays. SciPy's own takes one pair of
-            whole numbers, but an effective number of images is a fraction.
+        successes, trials: floats, trials above 0; numbers or arrays. SciPy's version takes one pair
+            of integers, but an effective number of images is a fraction.
 
     Returns:
-        low, high, in which the share of successes lies; nan for no trials.
+        low, high, which hold the proportion of successes; NaN without trials.
     """
     successes, trials = np.asarray(successes, float), np.asarray(trials, float)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -41,47 +41,50 @@ def _exact_low(successes: np.ndarray, trials: np.ndarray) -> np.ndarray:
 
 
 def widening_factor(units) -> np.ndarray:
-    """How many times the normal's width few units need: Student's t with one degree of freedom less than units."""
+    """Ratio of the width for few units to the normal's: Student's t with one degree of freedom less than units."""
     return stats.t.ppf(0.975, np.maximum(np.asarray(units, float) - 1, 1)) / Z
 
 
 def degrees_of_freedom(squares: np.ndarray, fourths: np.ndarray, units: np.ndarray, apart: np.ndarray) -> np.ndarray:
-    """How many units a jackknife variance is as uncertain with, were influences normal: 2 to ``apart``.
+    """Effective number of units of a jackknife variance: with normal influences it would be as uncertain.
 
     Args:
-        squares, fourths: sums of the units' influences, squared and to the fourth.
-        units: how many.
-        apart: how many of one size would be worth as much.
+        squares, fourths: sums of the units' influences, squared and to the fourth power.
+        units: their number.
+        apart: effective number of units, were all of the same size.
+
+    Returns:
+        2 to ``apart``.
     """
     freedom = 2 * squares**2 / (fourths - squares**2 / units)
-    # Without any movement, or with all of one size (up to rounding), nothing speaks against all units.
+    # If all influences are 0, or equal up to rounding, all units count.
     return np.where(freedom > 0, np.clip(freedom, 2, apart), apart)
 
 
 def shares(right: np.ndarray, owner: np.ndarray, unit: np.ndarray, owners: int) -> tuple[np.ndarray, np.ndarray]:
-    """95 % intervals of shares of images that are right, where images of a unit may be right together.
+    """95 % intervals of the proportions of correct samples, where samples of a unit may be correlated.
 
-    The score interval of the effective number of images: that which would vary as
-    much if images were independent (Kish, "Survey sampling", 1965; Dean and Pagano,
-    "Evaluating confidence interval methods for binomial proportions in clustered
-    surveys", JSSAM 3, 2015). The variance is the jackknife's over units, widened
-    by Student's t. Where a few units make most of it, it is more uncertain than
-    their number says, and comes out too small where none of them was drawn: the
-    degrees of freedom are those of the influences' kurtosis (Satterthwaite, "An
-    approximate distribution of estimates of variance components", Biometrics
+    The score interval for the effective number of samples: the number that would vary
+    as much if samples were independent (Kish, "Survey sampling", 1965; Dean and
+    Pagano, "Evaluating confidence interval methods for binomial proportions in
+    clustered surveys", JSSAM 3, 2015). The variance is the jackknife's over units,
+    widened by Student's t. If a few units contribute most of it, it is more uncertain
+    than the number of units suggests, and too small in samples without such units: so
+    the degrees of freedom come from the kurtosis of the influences (Satterthwaite,
+    "An approximate distribution of estimates of variance components", Biometrics
     Bulletin 2, 1946; Valliant and Rust, "Degrees of freedom approximations and
-    rules-of-thumb", Journal of Official Statistics 26, 2010). The number lies
-    between that of units, all equal or as uneven as they are, and that of images;
-    with an image a unit it is that of images.
+    rules-of-thumb", Journal of Official Statistics 26, 2010). The number is at least
+    the effective number of units and at most the number of samples; with one sample
+    per unit it is the number of samples.
 
     Args:
         right: bool [N].
-        owner: int [N], whose share an image counts for, below ``owners``.
+        owner: int [N], the proportion that a sample counts for, below ``owners``.
         unit: int [N].
-        owners: how many.
+        owners: number of proportions.
 
     Returns:
-        low, high [owners]; nan for an owner without images.
+        low, high [owners]; NaN for an owner without samples.
     """
     pairs, pair = np.unique(owner.astype(np.int64) * (int(unit.max(initial=0)) + 1) + unit, return_inverse=True)
     of = pairs // (int(unit.max(initial=0)) + 1)
@@ -105,18 +108,18 @@ def shares(right: np.ndarray, owner: np.ndarray, unit: np.ndarray, owners: int) 
 
 
 def share(right: np.ndarray, unit: np.ndarray) -> tuple[float, float]:
-    """95 % interval of the share of images that are right; see ``shares``."""
+    """95 % interval of the proportion of correct samples; see ``shares``."""
     low, high = shares(right, np.zeros(len(right), np.int64), unit, 1)
     return float(low[0]), float(high[0])
 
 
 def effective_number(value, variance, images, apart, freedom):
-    """How many independent images would vary as much as a metric between 0 and 1, plus one of unknown outcome.
+    """Effective number of samples: as many independent ones, plus one of unknown outcome, would vary as much.
 
     Args:
-        value, variance: of the metric.
-        images: how many count for it, were they independent.
-        apart: how many, were those of a unit all alike.
-        freedom: units that the variance comes from.
+        value, variance: of a metric between 0 and 1.
+        images: effective number if samples were independent.
+        apart: effective number if the samples of a unit were all alike.
+        freedom: effective number of units that the variance is estimated from.
     """
     return (value * (1 - value) + 1 / images) / (variance + 1 / (images * apart)) / widening_factor(freedom) ** 2

@@ -1,9 +1,9 @@
-"""A split's metrics from its probabilities, under any weights, and those of resamples.
+"""The metrics of a split under any weights, and those of its resamples.
 
-A unit is what may not be separated: one image, or all images of a patient, or
-copies of one another. A resample is a weight per unit (how often it is drawn), so
-one function scores the split itself, all weights 1, and thousands of resamples
-at once.
+A unit is a set of samples that belong together: a single sample, all images of a
+patient, or copies of one another. A resample is a weight per unit (how often it is
+drawn), so that one function scores the split itself, with all weights 1, and
+thousands of resamples at once.
 """
 
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from scipy.sparse import csr_array
 from kiln.core import scores
 
 BINS = 15
-_CELLS = 2**20  # images (or classes) times resamples at once
+_CELLS = 2**20  # images (or classes) x resamples per chunk
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Metrics under R weightings: of the whole split, name -> [R]; of each class, name -> [R, K]."""
+    """Metrics under R weightings: of the split, name -> [R]; per class, name -> [R, K]."""
 
     whole: dict[str, np.ndarray]
     classes: dict[str, np.ndarray]
@@ -27,7 +27,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Resamples:
-    """Metrics of R resamples: of the whole split, name -> [R]; of each class the variance of F1, [K]."""
+    """Metrics of R resamples: of the split, name -> [R]; per class the variance of F1, [K]."""
 
     whole: dict[str, np.ndarray]
     f1_variance: np.ndarray
@@ -41,11 +41,15 @@ class Split:
         probabilities: floats [N, K], rows that sum to 1.
         units: names or numbers [N]; images that share one are drawn together. By
             default each image is a unit.
+
+    Attributes:
+        apart: effective number of units (Kish's: fewer if their sizes differ).
+        if_wrong: mean losses if each image's label were one of the other classes.
     """
 
     def __init__(self, labels: np.ndarray, probabilities: np.ndarray, units: np.ndarray | None = None):
         confidence, predictions = probabilities.max(axis=1), probabilities.argmax(axis=1)
-        # Ascending confidence, as the calibration's bins need it.
+        # By ascending confidence, as the bins of the calibration error need.
         order = np.argsort(confidence, kind="stable")
         self.images, self.classes = probabilities.shape
         self.labels, self.predictions = labels[order].astype(np.int64), predictions[order]
@@ -65,7 +69,7 @@ class Split:
         rank = _rank(labels, probabilities)[order]
         self.right = {"accuracy": hits} | {f"top{k}_accuracy": rank < k for k in (2, 5) if k < self.classes}
         self.means |= {name: right.astype(float) for name, right in self.right.items() if name != "accuracy"}
-        self.right["weighted_recall"] = hits  # which is the same by its definition
+        self.right["weighted_recall"] = hits  # the same as accuracy, by definition
         self.above, self.below, self.auc = self._placements(labels, probabilities, order)
 
     def _columns(self, classes: np.ndarray, values: np.ndarray | None = None) -> csr_array:
@@ -75,29 +79,29 @@ class Split:
     def _placements(
         self, labels: np.ndarray, probabilities: np.ndarray, order: np.ndarray
     ) -> tuple[csr_array, np.ndarray, np.ndarray]:
-        """Share of the others that an image's score is on the right side of, one class against the rest.
+        """Proportion of the opposite side that each image is ranked correctly against, one class against the rest.
 
         Returns:
-            of the class's own images [N, K] (sparse), of all others' [N, K], and
-            the area under the ROC curve [K], which is the mean of either; nan for
+            of the images of the class [N, K] (sparse), of all other images [N, K], and
+            the area under the ROC curve [K], which is the mean of either; NaN for
             a class that has no image, or all of them.
         """
-        own, rest = np.zeros(self.images), np.zeros((self.images, self.classes), np.float32)
+        inner, rest = np.zeros(self.images), np.zeros((self.images, self.classes), np.float32)
         areas = np.full(self.classes, np.nan)
         place = np.argsort(order)
         for index in np.unique(labels):
-            mine = labels == index
+            member = labels == index
             score = probabilities[:, index]
-            inside, outside = np.sort(score[mine]), np.sort(score[~mine])
+            inside, outside = np.sort(score[member]), np.sort(score[~member])
             if not len(outside):
                 continue
-            own[place[mine]] = _share_below(outside, score[mine])
-            rest[place[~mine], index] = 1 - _share_below(inside, score[~mine])
-            areas[index] = own[place[mine]].mean()
-        return self._columns(self.labels, own), rest, areas
+            inner[place[member]] = _share_below(outside, score[member])
+            rest[place[~member], index] = 1 - _share_below(inside, score[~member])
+            areas[index] = inner[place[member]].mean()
+        return self._columns(self.labels, inner), rest, areas
 
     def score(self, weights: np.ndarray) -> Scores:
-        """Score the images under weights: float32 [R, N], whole numbers, each row with a sum above 0."""
+        """Score the images under weights: float32 [R, N], integer values, each row with a sum above 0."""
         total = weights.sum(axis=1)
         support, predicted, hits = (
             (weights @ columns).astype(float) for columns in (self.label_of, self.predicted_as, self.hit_of)
@@ -120,16 +124,16 @@ class Split:
         return np.abs(gaps).sum(axis=1) / weights.sum(axis=1)
 
     def _area(self, weights: np.ndarray, support: np.ndarray, total: np.ndarray) -> np.ndarray:
-        """Mean area under the ROC curve, one class against the rest: [R]; 0.5 where no class has both sides.
+        """Mean area under the ROC curve, one class against the rest: [R]; 0.5 if no class has both sides.
 
-        To first order in the weights: the means of the placements move, the
-        placements themselves do not (DeLong, DeLong and Clarke-Pearson, 1988).
+        To first order in the weights: the means of the placements are recomputed, the
+        placements themselves are not (DeLong, DeLong and Clarke-Pearson, 1988).
         """
         rest = total[:, None] - support
         known = ~np.isnan(self.auc) & (support > 0) & (rest > 0)
-        own = np.divide(weights @ self.above, support, out=np.zeros_like(support), where=known)
-        other = np.divide(weights @ self.below, rest, out=np.zeros_like(support), where=known)
-        areas = np.where(known, np.clip(own + other - self.auc, 0, 1), 0)
+        above = np.divide(weights @ self.above, support, out=np.zeros_like(support), where=known)
+        below = np.divide(weights @ self.below, rest, out=np.zeros_like(support), where=known)
+        areas = np.where(known, np.clip(above + below - self.auc, 0, 1), 0)
         return np.where(known.any(axis=1), areas.sum(axis=1) / np.maximum(known.sum(axis=1), 1), 0.5)
 
     def point(self) -> Scores:
@@ -137,7 +141,7 @@ class Split:
         return self.score(np.ones((1, self.images), np.float32))
 
     def resample(self, resamples: int, generator: np.random.Generator) -> Resamples:
-        """Score samples of as many units, drawn with replacement (Efron, 1979; with units: Field and Welsh, 2007)."""
+        """Score resamples of all units, drawn with replacement (Efron, 1979; with units: Field and Welsh, 2007)."""
         at_once = max(1, _CELLS // max(self.images, self.classes))
         whole, sums = [], np.zeros((2, self.classes))
         for start in range(0, resamples, at_once):
@@ -153,31 +157,31 @@ class Split:
         return Resamples(joined, np.maximum(square - mean**2, 0))
 
     def count_by_class(self, of: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Images and effective units of each class and of all the rest: [K] each.
+        """Count images and effective units per class: [K] each.
 
         Args:
-            of: int [N], each image's class.
+            of: int [N], the class of each image.
 
         Returns:
-            images, units (Kish's number: fewer where they are uneven), units of the rest.
+            images, units (Kish's effective number: fewer if their sizes differ), units of all other classes.
         """
         pairs, size = np.unique(of * self.units + self.unit, return_counts=True)
         owner, whole = pairs // self.units, np.bincount(self.unit)
-        own = np.bincount(owner, size**2, self.classes)
+        squares = np.bincount(owner, size**2, self.classes)
         both = np.bincount(owner, size * whole[pairs % self.units], self.classes)
         images = np.bincount(of, minlength=self.classes)
-        other = np.square(whole).sum() - 2 * both + own
-        return images, images**2 / np.maximum(own, 1), (self.images - images) ** 2 / np.maximum(other, 1)
+        rest = np.square(whole).sum() - 2 * both + squares
+        return images, images**2 / np.maximum(squares, 1), (self.images - images) ** 2 / np.maximum(rest, 1)
 
 
 def bin_starts(weights: np.ndarray) -> np.ndarray:
-    """Cut images in their order into bins of equal mass: the calibration error's, and those that are plotted.
+    """Divide images, in their order, into bins of equal mass, for the calibration error and its plot.
 
     Args:
-        weights: floats [R, N], whole numbers.
+        weights: floats [R, N], integer values.
 
     Returns:
-        int [R, BINS + 1]: where each bin starts, and N. Bins may be empty where there are fewer images.
+        int [R, BINS + 1]: where each bin starts, and N. Bins are empty if there are fewer images than bins.
     """
     reached = np.cumsum(weights, axis=1, dtype=float)
     edges = np.floor(reached[:, -1:] * np.arange(BINS) / BINS)
@@ -186,13 +190,13 @@ def bin_starts(weights: np.ndarray) -> np.ndarray:
 
 
 def _rank(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """How many classes come before the label; among equals the first comes first, as argmax has it: [N]."""
+    """Count the classes ranked before the label; ties go to the first class, as with argmax: [N]."""
     rows = max(1, _CELLS // probabilities.shape[1])
     ranks = []
     for start in range(0, len(labels), rows):
-        label, part = labels[start : start + rows, None], probabilities[start : start + rows]
-        true = np.take_along_axis(part, label, axis=1)
-        ranks.append(((part > true) | ((part == true) & (np.arange(part.shape[1]) < label))).sum(axis=1))
+        label, chunk = labels[start : start + rows, None], probabilities[start : start + rows]
+        true = np.take_along_axis(chunk, label, axis=1)
+        ranks.append(((chunk > true) | ((chunk == true) & (np.arange(chunk.shape[1]) < label))).sum(axis=1))
     return np.concatenate(ranks)
 
 
@@ -207,7 +211,7 @@ def _losses_if_wrong(probabilities: np.ndarray, labels: np.ndarray) -> dict[str,
     }
 
 
-def _share_below(others: np.ndarray, scores_: np.ndarray) -> np.ndarray:
-    """Share of sorted others below each score, equals by half."""
-    sides = (np.searchsorted(others, scores_, side) for side in ("left", "right"))
+def _share_below(others: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Proportion of sorted others below each value; ties count half."""
+    sides = (np.searchsorted(others, values, side) for side in ("left", "right"))
     return sum(sides) / (2 * len(others))

@@ -1,4 +1,4 @@
-"""Two states of the project, of which git holds the files and DVC the predictions, and what differs between them."""
+"""Read two states of the project, files from git and predictions from DVC, and compare them."""
 
 import io
 import math
@@ -8,11 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as pq
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from kiln import params
-from kiln.core import git
+from kiln.core import git, yaml
 from kiln.core.errors import UserError
 from kiln.evaluation import comparison
 
@@ -29,42 +27,42 @@ UNSHALLOW = "git fetch --unshallow origin '+refs/heads/*:refs/remotes/origin/*'"
 
 
 def find_base(named: str | None) -> str:
-    """Resolve the base to a commit's hash: the one that is named, else where this branch left the main one.
+    """Resolve the base to a commit hash: the named one, else the merge base with the main branch.
 
     Raises:
-        UserError: git fails here, there is no such commit, or a shallow clone lacks it.
+        UserError: git fails, or the commit does not exist or is missing in a shallow clone.
     """
     shallow = git.run("rev-parse", "--is-shallow-repository").strip() == "true"
-    cut = f", and this clone is shallow, without older commits and other branches: `{UNSHALLOW}`" if shallow else ""
+    remedy = f", and this clone is shallow, without older commits and other branches: `{UNSHALLOW}`" if shallow else ""
     if named is not None:
-        # A name is never an option: what starts with - is no revision.
-        found = git.ask("rev-parse", "--verify", "--quiet", "--end-of-options", f"{named}^{{commit}}")
-        if found is None:
-            how = cut or ": name a branch, tag or hash (`git fetch` gets those of others)"
+        # --end-of-options: a name that starts with - is not an option.
+        commit = git.ask("rev-parse", "--verify", "--quiet", "--end-of-options", f"{named}^{{commit}}")
+        if commit is None:
+            how = remedy or ": name a branch, tag or hash (`git fetch` gets those of others)"
             raise UserError(f"there is no commit {named!r}{how}")
-        return found
+        return commit
     if git.ask("rev-parse", "--verify", "--quiet", "HEAD") is None:
-        raise UserError("there is no commit yet to compare with: `git add -A`, then `git commit`")
+        raise UserError("there is no commit to compare with yet: `git add -A`, then `git commit`")
     for branch in MAIN_BRANCHES:
-        if found := git.ask("merge-base", "HEAD", branch):
-            return found
+        if commit := git.ask("merge-base", "HEAD", branch):
+            return commit
     if any(git.ask("rev-parse", "--verify", "--quiet", branch) for branch in MAIN_BRANCHES):
-        raise UserError(f"no commit is known from which this branch left the main one{cut or ': name one'}")
-    raise UserError(f"none of {', '.join(MAIN_BRANCHES)} exists{cut or ': name the commit to compare with'}")
+        raise UserError(f"this branch has no common ancestor with the main one{remedy or ': name a commit'}")
+    raise UserError(f"none of {', '.join(MAIN_BRANCHES)} exists{remedy or ': name the commit to compare with'}")
 
 
 def at(commit: str, path: str) -> str | None:
-    """Read a file of a commit; None where it has none.
+    """Read a file of a commit; None if the commit does not have it.
 
     Raises:
-        UserError: git cannot read it, as where a partial clone does not reach its server.
+        UserError: git cannot read it, as when a partial clone cannot reach its server.
     """
     listed = git.run("ls-tree", "--name-only", commit, "--", f"./{path}")
     return git.run("show", f"{commit}:./{path}") if listed else None
 
 
 def predictions(commit: str | None) -> pd.DataFrame | None:
-    """Read the predictions of a commit (None: the working tree) from DVC's cache or remote, where one has them."""
+    """Read the predictions of a commit (None: the working tree) from DVC's cache or remote; None if not there."""
     from dvc.api import DVCFileSystem  # takes a second to import
 
     try:
@@ -78,13 +76,13 @@ def predictions(commit: str | None) -> pd.DataFrame | None:
             if name != "unit" or name in table.schema_arrow.names
         ]
         return table.read(columns=wanted).to_pandas()
-    except Exception:  # whatever DVC, a remote or a damaged file raises: the intervals are left to compare by
+    except Exception:  # of any kind, from DVC, a remote or a damaged file: intervals are compared instead
         return None
 
 
 @dataclass(frozen=True)
 class State:
-    """What git holds of a state of the project: params, metrics (flat), classes, history, confusion."""
+    """The files in git of a state of the project: params, metrics (flat), classes; and tables: history, confusion."""
 
     params: dict
     metrics: dict[str, float]
@@ -110,8 +108,8 @@ def _read(text_of, name: str, older: bool = False) -> State | None:
             raise UserError(f"{path} in {name} is damaged: run `dvc repro` and commit it") from None
 
     try:
-        settings = YAML(typ="safe", pure=True).load(text_of("params.yaml") or "")
-    except YAMLError:
+        settings = yaml.load(text_of("params.yaml") or "")
+    except yaml.Invalid:
         raise UserError(f"params.yaml in {name} is not valid YAML: fix it") from None
     return State(
         settings if isinstance(settings, dict) else {},
@@ -122,24 +120,24 @@ def _read(text_of, name: str, older: bool = False) -> State | None:
 
 
 def working_tree() -> State:
-    """Read the present state.
+    """Read the state of the working tree.
 
     Raises:
-        UserError: there are no metrics, or they are not whole.
+        UserError: the metrics are missing or incomplete.
     """
 
     def text_of(path: str) -> str | None:
-        # Of what is not UTF-8 it is said that it is damaged.
+        # With replacement: a file that is not UTF-8 is then reported as damaged.
         return Path(path).read_text("utf-8", "replace") if Path(path).is_file() else None
 
-    found = _read(text_of, "the working tree")
-    if found is None:
+    state = _read(text_of, "the working tree")
+    if state is None:
         raise UserError(f"{METRICS} is missing: run `dvc repro` and commit it")
-    return found
+    return state
 
 
 def committed(commit: str) -> State | None:
-    """Read the state of a commit; None if it has none that can be compared, which is not a fault of the present state.
+    """Read the state of a commit; None if it cannot be compared, since the working tree is not to blame for that.
 
     Raises:
         UserError: git cannot read it.
@@ -153,11 +151,15 @@ def committed(commit: str) -> State | None:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that is said about two states.
+    """The comparison of two states.
 
     Attributes:
-        failures: what the gate does not let through.
-        unfit: why it may not be merged whatever the metrics are, such as that they are not current.
+        base_name: short hash of the base.
+        base, now: the states; base is None if it cannot be compared.
+        listed: the metrics of both.
+        test: of the predictions on test, if both have them for the same samples.
+        failures: of the gate, a sentence each.
+        unfit: reasons against merging whatever the metrics are, such as outdated results.
     """
 
     base_name: str
@@ -170,7 +172,7 @@ class Comparison:
 
     @property
     def reasons(self) -> list[str]:
-        """All that speaks against merging."""
+        """All reasons against merging."""
         return [*self.unfit, *self.failures]
 
 
@@ -182,24 +184,24 @@ def compare(commit: str, unfit: Sequence[str] = ()) -> Comparison:
         unfit: of ``Comparison``.
 
     Raises:
-        UserError: the working tree's metrics or params are not whole.
+        UserError: the working tree's metrics or params are incomplete or invalid.
     """
     gate = params.load().compare
     now, base = working_tree(), committed(commit)
     test = None
     if base:
         tables = predictions(commit), predictions(None)
-        whole = all(_belong(*pair) for pair in zip(tables, (base, now), strict=True))
-        test = comparison.paired(*tables) if whole else None
+        matching = all(_match(*pair) for pair in zip(tables, (base, now), strict=True))
+        test = comparison.paired(*tables) if matching else None
     listed = comparison.changes(base.metrics, now.metrics, test) if base else []
     failures = comparison.failures(now.metrics, listed, gate.floors, gate.drops)
     return Comparison(commit[:12], base, now, listed, test, failures, tuple(unfit))
 
 
-def _belong(table: pd.DataFrame | None, state: State) -> bool:
-    # After `git switch` without `dvc checkout` those of another commit lie there.
+def _match(table: pd.DataFrame | None, state: State) -> bool:
+    """Whether predictions agree with the metrics; after `git switch` without `dvc checkout` they do not."""
     if table is None:
         return False
     test = table[table["split"] == "test"]
-    right = float((test["label"] == test["prediction"]).mean())
-    return math.isclose(right, state.metrics["test.accuracy"], abs_tol=1e-5)
+    accuracy = float((test["label"] == test["prediction"]).mean())
+    return math.isclose(accuracy, state.metrics["test.accuracy"], abs_tol=1e-5)

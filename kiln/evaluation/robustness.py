@@ -1,4 +1,4 @@
-"""Accuracy on test samples that are corrupted."""
+"""Accuracy on corrupted test samples."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -13,7 +13,7 @@ from kiln.store import dataset
 
 
 def read_first(data: dataset.Dataset, split: str, count: int) -> Iterator[dict[str, np.ndarray]]:
-    """Stream the first samples of a split, in whose order the classes are mixed: part -> values, count in all."""
+    """Stream the first ``count`` samples of a split, which is stored in shuffled order: part -> values."""
     for batch in data.batches(split):
         if not count:
             break
@@ -22,7 +22,7 @@ def read_first(data: dataset.Dataset, split: str, count: int) -> Iterator[dict[s
 
 
 def list_cases(parts: Mapping[str, Part]) -> list[tuple[str | None, str, str, float]]:
-    """List (part, corruption, strength, amount): none first, then each part's own, one part corrupted at a time."""
+    """List (part, corruption, strength, amount): first uncorrupted, then one part corrupted at a time."""
     return [(None, "none", "none", 0)] + [
         (name, corruption, strength, amount)
         for name, part in parts.items()
@@ -33,7 +33,7 @@ def list_cases(parts: Mapping[str, Part]) -> list[tuple[str | None, str, str, fl
 
 def score_corrupted(
     classifier: artifact.Classifier,
-    stretches: Iterable[Mapping[str, np.ndarray]],
+    batches: Iterable[Mapping[str, np.ndarray]],
     labels: np.ndarray,
     units: np.ndarray,
     seed: int,
@@ -42,34 +42,36 @@ def score_corrupted(
 
     Args:
         classifier: the model.
-        stretches: of samples, part -> values [n, ...], of which one is held at a time.
+        batches: of samples, part -> values [n, ...]; one is held in memory at a time.
         labels: int [N].
         units: int [N], the same for samples that belong together.
         seed: of the corruptions.
 
     Returns:
-        case (both), corruption, strength, amount, accuracy, low, high (95 % interval); the first row is of the
-        samples as they are (none). No rows where there are no samples.
+        case ("corruption, strength"), corruption, strength, amount, accuracy, low, high (95 % interval); the first
+        row is of the uncorrupted samples (none). No rows if there are no samples.
     """
     parts = classifier.parts
     cases = list_cases(parts)
-    named = ["none" if part is None else qualify(parts, part, name) for part, name, _, _ in cases]
-    # Each case draws on from stretch to stretch: every sample is read once, and all are corrupted as if case by case.
-    draws = [
+    names = ["none" if part is None else qualify(parts, part, name) for part, name, _, _ in cases]
+    # Each case's generator continues across batches: every sample is read once, but corrupted as if case by case.
+    generators = [
         randomness.generator(seed, "evaluate", name, strength)
-        for name, (_, _, strength, _) in zip(named, cases, strict=True)
+        for name, (_, _, strength, _) in zip(names, cases, strict=True)
     ]
-    predicted = [[] for _ in cases]
-    tracked = progress.track(stretches, "evaluate corruptions", len(labels), size=_count)
+    predictions = [[] for _ in cases]
+    tracked = progress.track(batches, "evaluate corruptions", len(labels), size=_count)
     for values in tracked:
-        for (part, name, strength, _), generator, said in zip(cases, draws, predicted, strict=True):
+        for (part, name, strength, _), generator, predicted in zip(cases, generators, predictions, strict=True):
             changed = values
             if part is not None:
                 changed = {**values, part: parts[part].modality.corrupt(values[part], name, strength, generator)}
-            said.append(classifier.predict(changed).argmax(axis=1))
+            predicted.append(classifier.predict(changed).argmax(axis=1))
     table = []
-    for name, (_, _, strength, amount), said in zip(named, cases if len(labels) else [], predicted, strict=False):
-        right = np.concatenate(said) == labels
+    for name, (_, _, strength, amount), predicted in zip(
+        names, cases if len(labels) else [], predictions, strict=False
+    ):
+        right = np.concatenate(predicted) == labels
         table.append((f"{name}, {strength}", name, strength, amount, right.mean(), *proportions.share(right, units)))
     return pd.DataFrame(table, columns=["case", "corruption", "strength", "amount", "accuracy", "low", "high"])
 
@@ -79,7 +81,7 @@ def _count(values: Mapping[str, np.ndarray]) -> int:
 
 
 def summarize(table: pd.DataFrame, used: int) -> dict:
-    """Nest accuracies under corruption: images (samples used), none, each corruption by strength, and their mean."""
+    """Nest accuracies under corruption: images (samples used), none, mean, and each corruption by strength."""
     corrupted = table.iloc[1:]
     by_name = {
         name: dict(zip(rows["strength"], rows["accuracy"], strict=True))

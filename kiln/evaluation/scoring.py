@@ -1,4 +1,4 @@
-"""The metrics of a model on each split, and on test with intervals, by class and by pair of classes."""
+"""The metrics of a model on each split; on test with intervals, per class and per pair of classes."""
 
 import numpy as np
 import pandas as pd
@@ -20,53 +20,53 @@ def score(
     """Score test images, with intervals.
 
     Returns:
-        The figures of ``intervals.scored``; and one row a class: class, support,
+        The metrics of ``intervals.scored``; and one row per class: class, support,
         precision, recall, f1, and the ends of their 95 % intervals (recall_low,
-        recall_high, ...; empty where there is nothing to count).
+        recall_high, ...; empty without samples).
     """
     generator = randomness.generator(seed, "evaluate", "bootstrap")
-    found, of_class = intervals.scored(labels, probabilities, resamples, generator, units)
+    metrics, per_class = intervals.scored(labels, probabilities, resamples, generator, units)
     support = np.bincount(labels, minlength=len(classes))
     columns = ["precision", "recall", "f1", "recall_low", "recall_high"]
     columns += ["precision_low", "precision_high", "f1_low", "f1_high"]
-    table = pd.DataFrame({"class": classes, "support": support, **{name: of_class[name] for name in columns}})
+    table = pd.DataFrame({"class": classes, "support": support, **{name: per_class[name] for name in columns}})
     table.loc[support == 0, ["f1_low", "f1_high"]] = np.nan
-    return found, table
+    return metrics, table
 
 
 def score_calibrated(validation: dict[str, np.ndarray], test: dict[str, np.ndarray]) -> dict[str, float]:
-    """Fit a temperature on validation and score test's probabilities after it.
+    """Fit a temperature on validation and score the calibrated probabilities of test.
 
     Args:
-        validation, test: of ``predict_split``, with the logits where some probability is 0.
+        validation, test: of ``predict_split``, with logits if some probability is 0.
 
     Returns:
         temperature, temperature_ci95 (low, high), log_loss, brier, ece.
     """
-    seen = (validation["labels"], validation["probabilities"], validation.get("logits"), validation["units"])
-    low, high = calibration.interval(*seen)
-    temperature = calibration.fit(*seen)
-    after = calibration.scaled(test["probabilities"], temperature, test.get("logits"))
-    scored, _ = intervals.scored(test["labels"], after)
+    fitted_on = (validation["labels"], validation["probabilities"], validation.get("logits"), validation["units"])
+    low, high = calibration.interval(*fitted_on)
+    temperature = calibration.fit(*fitted_on)
+    calibrated = calibration.scaled(test["probabilities"], temperature, test.get("logits"))
+    scored, _ = intervals.scored(test["labels"], calibrated)
     result = {"temperature": temperature, "temperature_ci95": {"low": low, "high": high}}
     return {**result, **{name: scored[name] for name in ("log_loss", "brier", "ece")}}
 
 
 def confusion_table(labels: np.ndarray, predictions: np.ndarray, classes: list[str]) -> pd.DataFrame:
-    """One row a pair that occurs: label, prediction, images, share of the label's images."""
-    pairs, images_ = np.unique(labels.astype(np.int64) * len(classes) + predictions, return_counts=True)
+    """One row per pair that occurs: label, prediction, images, share (of the images with that label)."""
+    pairs, counts = np.unique(labels.astype(np.int64) * len(classes) + predictions, return_counts=True)
     rows, columns = np.divmod(pairs, len(classes))
     names = np.array(classes, dtype=object)
-    share = images_ / np.bincount(labels, minlength=len(classes))[rows]
-    return pd.DataFrame({"label": names[rows], "prediction": names[columns], "images": images_, "share": share})
+    share = counts / np.bincount(labels, minlength=len(classes))[rows]
+    return pd.DataFrame({"label": names[rows], "prediction": names[columns], "images": counts, "share": share})
 
 
 def summarize(outputs: dict[str, dict], test: dict, flipped: dict | None) -> dict:
-    """Gather the figures of all splits: train, validation, test, test_flipped, test_calibrated, gap.
+    """Gather the metrics of all splits: train, validation, test, test_flipped, test_calibrated, gap.
 
     Args:
-        outputs: split -> what ``predict_split`` gives.
-        test, flipped: the figures of test with intervals, plain and with mirror images.
+        outputs: split -> result of ``predict_split``.
+        test, flipped: metrics of test with intervals, without and with mirror images.
     """
     splits = {split: intervals.scored(outputs[split]["labels"], outputs[split]["probabilities"])[0] for split in SEEN}
     return {
@@ -74,13 +74,13 @@ def summarize(outputs: dict[str, dict], test: dict, flipped: dict | None) -> dic
         "test": test,
         **({"test_flipped": flipped} if flipped else {}),
         "test_calibrated": score_calibrated(outputs["validation"], outputs["test"]),
-        # What the model loses on images that it never saw.
+        # How much worse the model is on samples that it was not trained on.
         "gap": {name: splits["train"][name] - test[name] for name in ("accuracy", "f1", "log_loss")},
     }
 
 
 def describe(summary: dict) -> str:
-    """One line of what was found."""
+    """Describe the result on test in one line."""
     test, interval = summary["test"], summary["test"]["accuracy_ci95"]
     parts = [
         f"test accuracy {phrases.percent(test['accuracy'], 2)} on {phrases.plural(test['images'], 'image')}, "

@@ -1,4 +1,4 @@
-"""Accuracy on parts of a split: dark or bright images, blurry or sharp ones, doubted labels, ..."""
+"""Accuracy on slices of a split: dark or bright images, blurry or sharp ones, suspect labels, ..."""
 
 from collections.abc import Mapping
 
@@ -12,14 +12,14 @@ PARTS = 4
 
 
 def quarters(values: np.ndarray, lowest: str, highest: str) -> dict[str, np.ndarray]:
-    """Cut images into quarters by a measure; equal values stay together, so there may be fewer.
+    """Divide samples into quarters by a measure; equal values stay together, so there may be fewer.
 
     Args:
-        values: floats [N]; NaN is in no part.
-        lowest, highest: names of the first and the last part.
+        values: floats [N]; NaN is in none.
+        lowest, highest: names of the first and the last quarter.
 
     Returns:
-        name, with the range of the values -> bool [N]; nothing where all values are equal.
+        name, with the range of the values -> bool [N]; empty if all values are equal.
     """
     known = values[~np.isnan(values)]
     edges = np.unique(np.quantile(known, np.arange(1, PARTS) / PARTS, method="lower")) if len(known) else []
@@ -27,7 +27,7 @@ def quarters(values: np.ndarray, lowest: str, highest: str) -> dict[str, np.ndar
     if not inner:
         return {}
     number = np.where(np.isnan(values), -1, np.searchsorted(inner, values, side="left"))
-    # Enough that parts of a single value bear different names.
+    # Enough digits that quarters of a single value have different names.
     least = next(digits for digits in range(3, 18) if len({_plain(edge, digits) for edge in inner}) == len(inner))
     parts = {}
     for index in range(len(inner) + 1):
@@ -38,7 +38,7 @@ def quarters(values: np.ndarray, lowest: str, highest: str) -> dict[str, np.ndar
 
 
 def _between(low: float, high: float, least: int) -> str:
-    """Write a range with the digits that tell its ends apart, ``least`` or more; one value where there is one."""
+    """Format a range with enough digits to distinguish its ends, at least ``least``; one value if they are equal."""
     for digits in range(least, 18):
         ends = [_plain(value, digits) for value in (low, high)]
         if ends[0] != ends[1] or low == high:
@@ -52,7 +52,7 @@ def _plain(value: float, digits: int) -> str:
 
 
 def list_measures(parts: Mapping[str, Part]) -> dict[str, tuple[str, str, str]]:
-    """List the measures to slice by: column of the facts -> (title, name of its lowest part, of its highest)."""
+    """List the measures to slice by: column of the facts -> (title, name of the lowest quarter, of the highest)."""
     return {
         qualify(parts, name, measure): (qualify(parts, name, title), *ends)
         for name, part in parts.items()
@@ -63,18 +63,18 @@ def list_measures(parts: Mapping[str, Part]) -> dict[str, tuple[str, str, str]]:
 def table(
     facts: pd.DataFrame, measures: Mapping[str, tuple[str, str, str]], right: np.ndarray, units: np.ndarray
 ) -> pd.DataFrame:
-    """Tell the accuracy on each slice.
+    """Compute the accuracy on each slice.
 
     Args:
         facts: one row per sample: the columns that ``measures`` names, and bool
-            columns, each a slice of its own beside its opposite.
-        measures: as ``list_measures`` gives them.
-        right: bool [N], whether the image is classified rightly.
-        units: int [N], the same for images that belong together.
+            columns, each a slice with its complement.
+        measures: as ``list_measures`` returns them.
+        right: bool [N], whether the sample is classified correctly.
+        units: int [N], the same for samples that belong together.
 
     Returns:
-        about, slice, images, accuracy, low, high (95 % interval, of ``proportions.share``); slices without
-        images are left out.
+        about, slice, images, accuracy, low, high (95 % interval, of ``proportions.share``); empty slices are
+        left out.
     """
     parts = []
     for name, (about, lowest, highest) in measures.items():
@@ -93,20 +93,20 @@ def table(
 
 
 def gather_facts(ids: np.ndarray, measured: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:
-    """Gather what clean knows of test images, for slices.
+    """Gather clean's measures and findings of test samples, for slices.
 
     Args:
-        ids: of the images [N].
+        ids: of the samples [N].
         measured: clean's table of them: id, split and the measures.
-        findings: clean's tables of what was flagged and set aside: id, reason, other.
+        findings: clean's tables of flagged and excluded samples: id, reason, other.
 
     Returns:
-        One row per sample in their order: the measures; and
-        whether the label is doubted, and whether a near-duplicate was flagged or set aside.
+        One row per sample in their order: the measures, whether the label is suspect,
+        and whether a near-duplicate was flagged or excluded.
     """
     facts = measured.set_index("id").drop(columns="split").loc[ids].reset_index(drop=True)
-    doubted = findings.loc[findings["reason"] == "label_error", "id"]
+    suspect = findings.loc[findings["reason"] == "label_error", "id"]
     pairs = findings[findings["reason"] == "near_duplicate"]
-    facts["label doubted"] = np.isin(ids, doubted)
+    facts["label doubted"] = np.isin(ids, suspect)
     facts["has a near-duplicate"] = np.isin(ids, pd.concat([pairs["id"], pairs["other"]]).dropna())
     return facts

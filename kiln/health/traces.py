@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psutil
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+
+from kiln.core import yaml
 
 SETTLED = 600  # seconds without a change, after which nothing is writing a file any more
 
@@ -56,7 +56,7 @@ def delete(*paths: Path, then: str = "deleted") -> str:
 def read_yaml(text: str) -> Mapping:
     """Parse YAML; empty if it is not a mapping."""
     try:
-        found = YAML(typ="safe").load(text)
-    except YAMLError:
+        content = yaml.load(text)
+    except yaml.Invalid:
         return {}
-    return found if isinstance(found, Mapping) else {}
+    return content if isinstance(content, Mapping) else {}

@@ -1,4 +1,4 @@
-"""What a training changes in a network but by its steps: what is frozen, random states, statistics."""
+"""Changes that training makes to a network other than by its steps: freezing, random states, statistics."""
 
 from collections.abc import Iterable, Mapping
 
@@ -12,62 +12,62 @@ layers = keras.layers
 
 
 def freeze(classifier: keras.Model, frozen: bool, pretrained: bool) -> None:
-    """Freeze or thaw the body of a network of keras.applications; others have none.
+    """Freeze or unfreeze the body of a network of keras.applications; other networks have none.
 
     Args:
         classifier: from ``build``.
-        frozen: whether the whole body is.
-        pretrained: whether the body has trained weights. Then its batch normalisation
-            is always frozen, since a small set's statistics are worse than those it has.
+        frozen: whether to freeze the whole body.
+        pretrained: whether the body has pretrained weights. Then its batch normalisation
+            stays frozen, since the statistics of a small dataset are worse than its own.
     """
     for layer in _layers(classifier, keras.Model):
         if layer.name == applications.BODY:
             layer.trainable = not frozen
-            # Not by calling it with training=False, which Keras overrides in every training step.
+            # Not by calling the body with training=False, which Keras overrides in every training step.
             for norm in _layers(layer, layers.BatchNormalization) if pretrained else ():
                 norm.trainable = False
 
 
 def reseed(classifier: keras.Model, *parts: int | str) -> None:
-    """Set the random state of dropout and its like: each layer's is a stream of its own.
+    """Set the random states of dropout and similar layers: a separate stream for each layer.
 
-    A state is two numbers, and Keras adds one to the second per draw. Both are
-    hashed, 61 bits, so that no stream runs into another layer's or another epoch's.
+    A state is two numbers, and Keras adds one to the second per draw. Both come from
+    a hash, 61 bits, so that streams of different layers or epochs do not overlap.
 
     Args:
         classifier: from ``build``.
-        parts: what the streams depend on, such as a seed and an epoch.
+        parts: of the key that the streams depend on, such as a seed and an epoch.
     """
     states = [variable for variable in classifier.variables if variable.path.endswith("seed_generator_state")]
     keys = randomness.key(*parts, np.arange(len(states), dtype=np.uint64))
     for state, first, second in zip(states, keys >> np.uint64(33), keys & np.uint64(2**30 - 1), strict=True):
-        state.assign(np.array([first, second], "uint32"))  # both with room below 2**31: PyTorch's are signed
+        state.assign(np.array([first, second], "uint32"))  # both below 2**31, with room to count: signed in PyTorch
 
 
 def _layers(network: keras.Model, kind: type) -> list[keras.layers.Layer]:
-    """Give every layer of a kind, those of a network within included."""
-    found = []
+    """List the layers of a kind, including those of nested networks."""
+    listed = []
     for layer in network.layers:
         if isinstance(layer, kind):
-            found.append(layer)
+            listed.append(layer)
         if isinstance(layer, keras.Model):
-            found += _layers(layer, kind)
-    return found
+            listed += _layers(layer, kind)
+    return listed
 
 
 def normalizes(classifier: keras.Model) -> bool:
-    """Say whether a network has batch normalisation."""
+    """Whether a network has batch normalisation."""
     return bool(_layers(classifier, layers.BatchNormalization))
 
 
 def renormalize(classifier: keras.Model, batches: Iterable[Mapping[str, np.ndarray]]) -> None:
-    """Compute the statistics of batch normalisation anew: mean and variance over all images of the batches.
+    """Recompute the batch-norm statistics: mean and variance over all samples of the batches.
 
-    Those of training are moving averages, of augmented images, under dropout,
-    while the weights moved. In this pass the weights rest and nothing drops; each
-    layer sees what the layers before it make of the batch by the batch's own
-    statistics, as in training. Wu and Johnson, "Rethinking 'Batch' in
-    BatchNorm", 2021, section 3 ("precise" statistics, of all images and not of
+    The statistics from training are moving averages over augmented samples, with
+    dropout, while the weights changed. In this pass weights are fixed and dropout is
+    off; each layer receives the outputs of the layers before it, normalised by the
+    statistics of the batch as in training. Wu and Johnson, "Rethinking 'Batch' in
+    BatchNorm", 2021, section 3 ("precise" statistics, over all samples instead of
     single batches). Frozen layers keep theirs.
 
     Args:
@@ -80,7 +80,7 @@ def renormalize(classifier: keras.Model, batches: Iterable[Mapping[str, np.ndarr
     sums, squares, seen = [0.0] * len(norms), [0.0] * len(norms), 0
     try:
         for layer in norms:
-            layer.momentum = 0  # so that after a batch it holds that batch's statistics
+            layer.momentum = 0  # after each batch the layer holds that batch's statistics
         for layer in dropouts:
             layer.rate = 0
         for values in batches:

@@ -1,8 +1,8 @@
-"""Networks of keras.applications, from scratch or from trained weights: ``applications/<Name>``.
+"""Networks of keras.applications, from scratch or from pretrained weights: ``applications/<Name>``.
 
-All that the installed Keras has are offered, each as its function makes it by
-default: MobileNets of width 1 and not the minimalistic ones, and none with its
-own top.
+All networks of the installed Keras are available, with the default arguments of
+their functions (so MobileNets have width 1 and are not minimalistic), without
+their top.
 """
 
 import inspect
@@ -17,7 +17,7 @@ from kiln.networks.parts import Architecture, drop, head, layers
 
 PREFIX = "applications/"
 BODY = "body"
-# What the published networks expect of pixels from 0 to 255; the rest scale within.
+# How the published networks expect pixels from 0 to 255 to be scaled; all others scale them themselves.
 _PREPROCESSING = {
     r"ResNet\d+|VGG\d+": "caffe",
     r"ResNet\d+V2|MobileNet(V2)?|Inception.*|Xception|NASNet.*": "tf",
@@ -26,21 +26,21 @@ _PREPROCESSING = {
 
 
 def names() -> list[str]:
-    """Every ``applications/<Name>`` that the installed Keras has."""
+    """List every ``applications/<Name>`` of the installed Keras."""
     return [f"{PREFIX}{name}" for name in sorted(dir(keras.applications)) if name[0].isupper()]
 
 
 def preprocessing(name: str) -> str:
-    """Say which mode of ``Preprocess`` a network expects, by its name in Keras."""
+    """Return the mode of ``Preprocess`` that a network expects, by its name in Keras."""
     return next((mode for pattern, mode in _PREPROCESSING.items() if re.fullmatch(pattern, name)), "none")
 
 
 class Preprocess(layers.Layer):
-    """Bring pixels from 0 to 255 to what a published network was trained on.
+    """Scale pixels from 0 to 255 as in the training of a published network.
 
     Args:
-        mode: ``tf`` (-1 to 1), ``torch`` (standardised by ImageNet's colours),
-            ``caffe`` (BGR less ImageNet's mean colour) or ``none``.
+        mode: ``tf`` (-1 to 1), ``torch`` (standardised by ImageNet's channel means and
+            deviations), ``caffe`` (BGR minus ImageNet's channel means) or ``none``.
     """
 
     def __init__(self, mode: str, **options):
@@ -55,18 +55,18 @@ class Preprocess(layers.Layer):
 
 
 def build(inputs, classes: int, how: Architecture):
-    """Build a network of keras.applications without its top: body, mean over places, dropout, logits.
+    """Build a network of keras.applications without its top: body, global average pooling, dropout, logits.
 
     Gray images are repeated to three channels.
 
     Raises:
-        UserError: Keras has no such network, or the images are too small for it.
+        UserError: the images are too small for the network.
     """
     name = how.model.removeprefix(PREFIX)
     make = getattr(keras.applications, name)
     x = layers.Concatenate(name="rgb")([inputs] * 3) if inputs.shape[-1] == 1 else inputs
     x = Preprocess(preprocessing(name), name="preprocess")(x)
-    # Networks that scale within do so by default.
+    # The default of networks that scale pixels themselves.
     options = {"include_preprocessing": True} if "include_preprocessing" in inspect.signature(make).parameters else {}
     try:
         body = make(include_top=False, weights=None, input_shape=x.shape[1:], **options)
@@ -76,21 +76,21 @@ def build(inputs, classes: int, how: Architecture):
             raise
         height, width = smallest.groups()
         raise UserError(
-            f"train.model.name {how.model} takes images of {height}x{width} pixels at least, not "
+            f"train.model.name {how.model} needs images of at least {height}x{width} pixels, not "
             f"{inputs.shape[1]}x{inputs.shape[2]}: set clean.image.size to [{height}, {width}] or choose another model"
         ) from None
     if how.pretrained and re.fullmatch(r"EfficientNetB\d", name):
         body = _scaled_as_published(body)
-    body.name = BODY  # not when it is made: EfficientNetV2 chooses its layers by its name
+    body.name = BODY  # not as an argument: EfficientNetV2 chooses its layers by its name
     x = drop(layers.GlobalAveragePooling2D(name="pool")(body(x)), how, "drop")
     return head(x, classes)
 
 
 def _scaled_as_published(body: keras.Model) -> keras.Model:
-    """Divide by the root of ImageNet's deviation after the normalisation of an EfficientNetB*, as its weights expect.
+    """Divide by the root of ImageNet's deviations after the normalisation of an EfficientNetB*, as its weights expect.
 
-    Their authors divided by the variance. Keras adds the layer only where it
-    downloads the weights itself.
+    The authors divided by the variance. Keras' normalisation divides by its root, and adds
+    this correction only if it downloads the weights itself.
     """
     scale = [1 / math.sqrt(deviation) for deviation in (0.229, 0.224, 0.225)]
 
@@ -103,19 +103,19 @@ def _scaled_as_published(body: keras.Model) -> keras.Model:
 
 
 def load_weights(classifier: keras.Model, path: Path) -> None:
-    """Read trained weights into the body: a ``..._notop.h5`` file of Keras, or one that ``save_weights`` wrote.
+    """Load pretrained weights into the body: a ``..._notop.h5`` file of Keras, or one written by ``save_weights``.
 
     Raises:
-        UserError: the file does not fit the network.
+        UserError: the file does not match the network.
     """
     try:
-        # Keras warns where a file lacks a layer's weights and leaves them at random.
+        # If a file lacks weights of a layer, Keras only warns and leaves them random.
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)
             classifier.get_layer(BODY).load_weights(path)
     except (ValueError, OSError, KeyError, UserWarning) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"{path} does not fit train.model.name {classifier.name}: give the weights of that very network "
+            f"{path} does not match train.model.name {classifier.name}: use weights of exactly that network "
             f"without its top ({reason})"
         ) from None

@@ -1,7 +1,7 @@
-"""The model as files: weights as HDF5 and all else as JSON, both byte-stable.
+"""The model as files: weights as HDF5, everything else as JSON, both byte-stable.
 
-Nothing in them is code: loading builds the network by the zoo's own function
-and reads arrays into it.
+They contain no code: loading builds the network with the zoo's function and reads
+arrays into it.
 """
 
 import math
@@ -27,12 +27,12 @@ DESCRIPTION = "model.json"
 
 @dataclass(frozen=True)
 class Classifier:
-    """A trained model with what it takes to use it.
+    """A trained model with everything needed to use it.
 
     Attributes:
-        model: part -> raw values [N, ...] -> probabilities [N, classes].
-        classes: the classes' names, in the order of the probabilities.
-        parts: what the samples are made of, and how files become values.
+        model: (part -> raw values [N, ...]) -> probabilities [N, classes].
+        classes: names of the classes, in the order of the probabilities.
+        parts: of the samples, with the conversion from files to values.
     """
 
     model: keras.Model
@@ -44,7 +44,7 @@ class Classifier:
 
         Args:
             values: part -> raw values [N, ...], N of 1 or more.
-            average_views: give the mean over the views of each sample, such as an
+            average_views: average over the test-time views of each sample, such as an
                 image and its mirror image.
 
         Returns:
@@ -67,7 +67,7 @@ def save(folder: Path, classifier: Classifier, how: Mapping[str, Architecture], 
         how: part -> its network and settings.
         fitted: part -> its normaliser.
     """
-    # HDF5 crashes on a full disk.
+    # Checked first, since HDF5 crashes on a full disk.
     files.need_room(folder, 2**20 + sum(4 * math.prod(weight.shape) for weight in classifier.model.weights))
     classifier.model.save_weights(folder / WEIGHTS)
     parts = {
@@ -84,17 +84,17 @@ def save(folder: Path, classifier: Classifier, how: Mapping[str, Architecture], 
 
 
 def load(folder: Path) -> Classifier:
-    """Build the network and read its weights.
+    """Build the network and load its weights.
 
     Raises:
-        UserError: a file is missing, damaged, of another schema version, or the
+        UserError: a file is missing, damaged or of another schema version, or the
             weights are not those that were saved.
     """
     path = folder / DESCRIPTION
     description = files.read_json(path)
     if description.get("schema") != SCHEMA:
         raise UserError(
-            f"{path} is of schema {description.get('schema')!r}, but this version of Kiln reads schema {SCHEMA}: "
+            f"{path} has schema {description.get('schema')!r}, but this version of Kiln reads schema {SCHEMA}: "
             "run `dvc repro`"
         )
     weights = folder / WEIGHTS
@@ -102,7 +102,7 @@ def load(folder: Path) -> Classifier:
         raise UserError(f"{weights} is missing: run `dvc checkout` or `dvc repro`")
     try:
         if files.sha256(weights) != description["weights"]["sha256"]:
-            raise UserError(f"{weights} is not what {path} was saved with: delete {folder} and run `dvc repro`")
+            raise UserError(f"{weights} is not the file that {path} describes: delete {folder} and run `dvc repro`")
         classes, described = description["classes"], description["parts"]
         parts = read_parts(described)
         how = {name: Architecture(**about["architecture"]) for name, about in described.items()}
@@ -112,8 +112,8 @@ def load(folder: Path) -> Classifier:
         raise files.damaged(path) from None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)  # Keras only warns of layers that keep their fresh weights
+            warnings.simplefilter("error", UserWarning)  # Keras only warns of layers that keep their initial weights
             model.load_weights(weights)
     except (KeyError, TypeError, ValueError, OSError, UserWarning):
-        raise files.spoilt(weights, folder, f"does not fit {path}") from None
+        raise files.spoilt(weights, folder, f"does not match {path}") from None
     return Classifier(model, classes, parts)

@@ -1,7 +1,7 @@
-"""Keras, imported with its backend set up; import it from here and nowhere else.
+"""Keras, imported with its backend configured; always import it from here.
 
-The settings are read by Keras and TensorFlow once, when they are imported, so they
-cannot wait for ``main``. The user chooses the backend; the rest is the same for all.
+Keras and TensorFlow read these settings once, on import, so they cannot wait for
+``main``. The user chooses the backend; everything else is the same for all.
 """
 
 import contextlib
@@ -14,13 +14,14 @@ from kiln.core import startup
 from kiln.core.errors import UserError
 from kiln.networks import keras_backend
 
-# oneDNN's kernels are off by default on some CPUs, where they train small
-# convolutions up to 1.5 times faster; tests/bench/article.py shows what it brings.
-# Without them the last bits differ.
+# oneDNN's kernels are off by default on some CPUs, although they train small
+# convolutions up to 1.5 times faster there (tests/bench/article.py). Without them
+# the last bits differ.
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# A GPU's fast kernels add in the order that threads end. JAX is asked for others
-# here, PyTorch's products need this buffer for theirs; the rest is asked below.
+# The fast kernels of a GPU add in the order in which threads finish. These variables
+# select deterministic ones for JAX and for PyTorch's matrix products;
+# ``make_deterministic`` does the rest.
 _DETERMINISTIC, _XLA = "TF_DETERMINISTIC_OPS", "xla_gpu_deterministic_ops"
 if os.environ.get(_DETERMINISTIC) != "0":
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -30,7 +31,7 @@ if os.environ.get(_DETERMINISTIC) != "0":
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    # TensorFlow writes to the file descriptor before it obeys its log level.
+    # TensorFlow writes to the file descriptor before it applies its log level.
     saved, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(sink, 2)
     try:
@@ -54,11 +55,11 @@ def _set(**variables: str) -> Iterator[None]:
 
 try:
     _chosen = keras_backend.chosen()
-    # Where no folder can be, Keras finds no file of its user's, and writes none.
+    # A path that cannot be a folder: Keras neither reads nor writes a settings file of the user.
     with _quiet(), _set(KERAS_BACKEND=_chosen, KERAS_HOME=os.devnull):
         import keras
 except UserError as error:
-    # Before any ``main``, so that ``entry.run`` cannot tell.
+    # This is before any ``main``, so ``entry.run`` cannot report it.
     sys.exit(f"{startup.running()}: {error}")
 except ImportError as error:
     sys.exit(
@@ -67,7 +68,7 @@ except ImportError as error:
     )
 
 __all__ = ["cpu_multiplies", "devices", "emulated", "jit", "keras", "make_deterministic", "precision"]
-# By the names that Linux gives them on x86 and on ARM.
+# CPU features by their names in Linux on x86 and ARM.
 _INSTRUCTIONS = {
     "mixed_bfloat16": {"avx512_bf16", "amx_bf16", "bf16"},
     "mixed_float16": {"avx512_fp16", "amx_fp16", "asimdhp"},
@@ -75,8 +76,8 @@ _INSTRUCTIONS = {
 
 
 def devices() -> list[str]:
-    """List what the backend computes on, such as ``cpu:0``; nothing with PyTorch, where Keras has no list."""
-    # Not asked by kind, since JAX refuses a kind that the machine has not.
+    """List the devices of the backend, such as ``cpu:0``; empty with PyTorch, for which Keras has no list."""
+    # Not by kind, since JAX raises for a kind that the machine lacks.
     return [] if keras.backend.backend() == "torch" else list(keras.distribution.list_devices())
 
 
@@ -85,11 +86,11 @@ def _has(kind: str) -> bool:
 
 
 def make_deterministic() -> None:
-    """Ask the backend for the same bits from every run on a GPU.
+    """Make results on a GPU reproducible bit for bit; on a CPU they already are.
 
-    On a CPU nothing need be asked. With TensorFlow Keras compiles no step by XLA
-    then. ``TF_DETERMINISTIC_OPS=0`` in the environment asks for nothing, whatever
-    the backend; JAX is asked when it is imported.
+    With TensorFlow, Keras then does not compile steps with XLA. JAX is configured on
+    import. ``TF_DETERMINISTIC_OPS=0`` in the environment turns this off for every
+    backend.
     """
     backend = keras.backend.backend()
     if backend == "tensorflow" and _has("gpu") and _DETERMINISTIC not in os.environ:
@@ -103,13 +104,13 @@ def make_deterministic() -> None:
 
 
 def precision(name: str) -> str:
-    """Settle the precision of the computation.
+    """Resolve the precision of the computation to a Keras dtype policy.
 
     Args:
         name: of a Keras dtype policy; or ``mixed``: bfloat16 on a TPU and float16
-            on a GPU, whose matrix units are made for them, bfloat16 on a CPU that
-            multiplies it, else float32; or ``auto``: the same, but float32 on any CPU,
-            where small networks gain nothing.
+            on a GPU, whose matrix units support them, bfloat16 on a CPU with
+            instructions for it, else float32; or ``auto``: the same, but float32 on
+            any CPU, where small networks do not benefit.
     """
     if name not in ("auto", "mixed"):
         return name
@@ -122,7 +123,7 @@ def precision(name: str) -> str:
 
 
 def emulated(policy: str) -> bool:
-    """Whether a policy's 16-bit floats are for a CPU that does not multiply them: many times slower than float32."""
+    """Whether the CPU emulates a policy's 16-bit floats, many times slower than float32."""
     on_cpu = bool(devices()) and not _has("gpu") and not _has("tpu")
     return policy in _INSTRUCTIONS and on_cpu and not cpu_multiplies(policy)
 
@@ -132,19 +133,19 @@ def cpu_multiplies(policy: str, cpus: Path = Path("/proc/cpuinfo")) -> bool:
 
     Args:
         policy: mixed_bfloat16 or mixed_float16.
-        cpus: Linux' list of what the processors can do; elsewhere nothing is known, which is no.
+        cpus: Linux's list of the processors' features; without it (other systems) the result is False.
     """
     if not cpus.exists():
         return False
     lines = (line.partition(":") for line in cpus.read_text().splitlines())
-    able = (set(value.split()) for key, _, value in lines if key.strip() in ("flags", "Features"))
-    return any(_INSTRUCTIONS[policy] & abilities for abilities in able)
+    features = (set(value.split()) for key, _, value in lines if key.strip() in ("flags", "Features"))
+    return any(_INSTRUCTIONS[policy] & names for names in features)
 
 
 def jit() -> bool | str:
-    """Whether to compile the training step by XLA: Keras' choice, but not for TensorFlow on a CPU.
+    """Whether to compile the training step with XLA: Keras' choice, except never for TensorFlow on a CPU.
 
-    There it gains nothing, and costs seconds at the start.
+    There XLA brings nothing and costs seconds at the start.
     """
     on_cpu = keras.backend.backend() == "tensorflow" and not _has("gpu") and not _has("tpu")
     return False if on_cpu else "auto"

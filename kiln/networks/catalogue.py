@@ -1,4 +1,4 @@
-"""The models that train.model.name can be: size, cost, when to choose which."""
+"""The models that train.model.name accepts: size, cost, and when to choose each."""
 
 from kiln import params
 from kiln.modalities import registry as modalities
@@ -10,23 +10,23 @@ PLAIN = {"method": "none", "offset": [0.0], "scale": [1.0]}
 
 
 def row(name: str, settings: params.Train, image_shape: tuple[int, int, int], classes: int) -> tuple[str, ...]:
-    """Describe a model as it is by itself: name, parameters, multiply-adds of one image, depths, advice.
+    """Describe a model with its default settings: name, parameters, multiply-adds per image, depths, advice.
 
     Raises:
-        UserError: there is no such model, or the images are too small for it.
+        UserError: the model is unknown, or the images are too small for it.
     """
     chosen = settings.model_copy(update={"model": type(settings.model)(name=name)})
     parts = {"image": Part("image", modalities.get("image"), Conversion(*image_shape, "crop"))}
     how = registry.settle(chosen, parts, {"image": PLAIN})
     network = registry.build(how, parts, classes, {"image": PLAIN})
-    entry_of = registry.ZOO.get(name)
-    depths = ", ".join(map(str, sorted(entry_of.depths))) if entry_of else ""
-    advice = entry_of.choose if entry_of else "a published network, to start from trained weights"
+    entry = registry.ZOO.get(name)
+    depths = ", ".join(map(str, sorted(entry.depths))) if entry else ""
+    advice = entry.choose if entry else "a published network, to start from pretrained weights"
     return name, f"{network.count_params():,}", f"{costs.multiply_adds(network) / 1e6:,.1f} M", depths or "-", advice
 
 
 def table(rows: list[tuple[str, ...]]) -> str:
-    """Lay out rows under a heading, columns aligned."""
+    """Format rows under a heading, with aligned columns."""
     rows = [("model", "parameters", "multiply-adds", "depths", "choose it for"), *rows]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     return "\n".join(
@@ -36,5 +36,5 @@ def table(rows: list[tuple[str, ...]]) -> str:
 
 
 def others() -> str:
-    """Name the published networks, without their prefix."""
+    """List the published networks in one line, without their prefix."""
     return " ".join(name.removeprefix(applications.PREFIX) for name in applications.names())

@@ -1,4 +1,4 @@
-"""Networks before residual ones: mlp, lenet5, article_cnn, alexnet, vgg."""
+"""Networks without residual connections: mlp, lenet5, article_cnn, alexnet, vgg."""
 
 from kiln.networks.parts import (
     Architecture,
@@ -15,7 +15,7 @@ from kiln.networks.parts import (
 
 
 @model(
-    choose="a floor to compare with: no notion of space, quick on tiny images",
+    choose="a baseline to compare with: ignores spatial structure, fast on tiny images",
     normalization="none",
     depths=(2, 1, 3, 4, 5, 6),
     smallest=1,
@@ -29,16 +29,18 @@ def mlp(inputs, classes: int, how: Architecture):
 
 
 @model(
-    choose="digits and other small gray signs; 61,706 parameters on 32x32x1", activation="tanh", normalization="none"
+    choose="digits and other small gray symbols; 61,706 parameters on 32x32x1",
+    activation="tanh",
+    normalization="none",
 )
 def lenet5(inputs, classes: int, how: Architecture):
     """LeNet-5: two 5x5 convolutions, two 2x2 average poolings, dense layers of 120 and 84.
 
     LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to
     document recognition", Proc. IEEE 86 (1998), with the second convolution
-    joined to all channels of the first, as is usual since: 61,706 parameters on
-    32x32x1. Images below 32 pixels are padded at the first convolution (28x28
-    becomes what 32x32 is), those too small for the second there too.
+    connected to all channels of the first, as is now usual: 61,706 parameters on
+    32x32x1. Images below 32 pixels are padded at the first convolution (so that
+    28x28 gives the same maps as 32x32), those below 28 also at the second.
     """
     side = min(inputs.shape[1:3])
     pad = ["same" if side < 32 else "valid", "same" if side < 28 else "valid"]
@@ -51,13 +53,13 @@ def lenet5(inputs, classes: int, how: Architecture):
     return head(dense(x, how.count(84), how, "dense2"), classes)
 
 
-@model(choose="a first run on images of up to 64 pixels: quick, modest", normalization="none", smallest=8)
+@model(choose="a first run on images of up to 64 pixels: fast, modest accuracy", normalization="none", smallest=8)
 def article_cnn(inputs, classes: int, how: Architecture):
     """Three 3x3 convolutions (32, 64, 64), two 2x2 poolings, a dense layer of 64.
 
     The network of Keras' well-known CIFAR-10 example: 122,570 parameters on
-    32x32x3 and 10 classes. It pads nothing; images of less than 18 pixels a
-    side, which would vanish on the way, are padded at every convolution.
+    32x32x3 and 10 classes. It uses no padding, except for images below 18 pixels,
+    whose maps would otherwise shrink to nothing: they are padded at every convolution.
     """
     padding = "valid" if min(inputs.shape[1:3]) >= 18 else "same"
 
@@ -75,15 +77,15 @@ def article_cnn(inputs, classes: int, how: Architecture):
     return head(drop(x, how, "drop"), classes)
 
 
-@model(choose="of historical interest: large dense layers, slow and hungry", normalization="none", dropout=0.5)
+@model(choose="historical interest: large dense layers, slow, much memory", normalization="none", dropout=0.5)
 def alexnet(inputs, classes: int, how: Architecture):
     """AlexNet: five convolutions (96, 256, 384, 384, 256), three poolings, two dense layers of 4096.
 
     Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep
     convolutional neural networks", NIPS 2012, on one device and without local
     response normalisation: 62,378,344 parameters on 227x227x3 and 1,000
-    classes. Below 128 pixels the first convolution is 5x5 and does not stride,
-    and all are padded, so that small images do not vanish.
+    classes. Below 128 pixels the first convolution is 5x5 with a stride of 1 (2 above
+    64 pixels), and all are padded, so that maps of small images do not shrink to nothing.
     """
     large = min(inputs.shape[1:3]) >= 128
     padding = "valid" if large else "same"
@@ -112,8 +114,8 @@ def vgg(inputs, classes: int, how: Architecture):
 
     Simonyan and Zisserman, "Very deep convolutional networks for large-scale
     image recognition", ICLR 2015: the 13 convolutions of depth 16 have
-    14,714,688 parameters on RGB (with biases, so without normalisation). Its
-    two dense layers of 4096 are one of 512 here, as usual on small images.
+    14,714,688 parameters on RGB (with biases, so without normalisation). One dense
+    layer of 512 replaces its two of 4096, as is usual on small images.
     """
     x = inputs
     for block, (convolutions, channels) in enumerate(zip(_VGG[how.depth], (64, 128, 256, 512, 512), strict=True), 1):

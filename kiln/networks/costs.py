@@ -1,4 +1,4 @@
-"""What a network costs to compute."""
+"""The computational cost of a network."""
 
 import numpy as np
 
@@ -8,9 +8,9 @@ layers = keras.layers
 
 
 def multiply_adds(network: keras.Model) -> int:
-    """Count the multiplications (each with its addition) of one image's way through a network.
+    """Count the multiply-adds of one sample's forward pass.
 
-    Convolutions, dense layers and attention count; what works element by element does not.
+    Convolutions, dense layers and attention count; element-wise operations do not.
     """
     total = 0
     for layer in network.layers:

@@ -1,4 +1,4 @@
-"""A network as explanations see it: the predictions for one part of the samples, and its last feature maps."""
+"""The interface of a network for explanations: predictions for one part of the samples, and the last feature maps."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from kiln.networks.backend import keras
 
 
 class PartNetwork:
-    """What a classifier makes of one part of some samples while their other parts stay as they are.
+    """A classifier as a function of one part of the samples, while their other parts are fixed.
 
     Args:
         classifier: any.
@@ -22,7 +22,7 @@ class PartNetwork:
         self.classifier, self.part, self.values = classifier, part, values
 
     def predict(self, row: int, changed: np.ndarray) -> np.ndarray:
-        """Predict a sample with other values of the part, [M, ...]: probabilities, float32 [M, classes]."""
+        """Predict a sample with changed values of the part, [M, ...]: probabilities, float32 [M, classes]."""
         others = {name: np.repeat(values[row : row + 1], len(changed), axis=0) for name, values in self.values.items()}
         return self.classifier.predict({**others, self.part: changed})
 
@@ -30,8 +30,8 @@ class PartNetwork:
         """Compute the last feature maps of all samples; see ``FeatureMaps``.
 
         Returns:
-            None where the last maps are more than half of the work away from the logits, where there are none, or
-            where several parts have a network each.
+            None if more than half of the network's multiply-adds follow the last maps, if there are no maps, or
+            if several parts each have a network.
         """
         model = self.classifier.model
         halves = None if len(self.values) > 1 else cut(model, model.get_layer("logits").output)
@@ -43,32 +43,32 @@ class PartNetwork:
 
 
 def cut(network: keras.Model, end) -> tuple[keras.Model, keras.Model] | None:
-    """Part a network at its last maps of more than one place, those of a network within it included.
+    """Split a network at its last feature maps of more than one position, also inside a nested network.
 
     Args:
-        network: any; where it has a network within, one layer comes before that and one after.
-        end: the tensor where the second part is to end.
+        network: any; a nested network must have a layer before and a layer after it.
+        end: the output tensor of the second half.
 
     Returns:
-        From the input to the maps, and from the maps to the end; None where there are no such maps.
+        The network from input to maps, and from maps to ``end``; None if there are no such maps.
     """
-    # Borders that are added on one side would shift what is shown.
+    # Padding on one side would shift the explanation.
     padded = {id(layer.output) for layer in network.layers if isinstance(layer, keras.layers.ZeroPadding2D)}
     for place, layer in reversed(list(enumerate(network.layers))):
         if isinstance(layer, keras.Model):
-            if (parts := cut(layer, layer.output)) is None:
+            if (halves := cut(layer, layer.output)) is None:
                 continue
-            before, after = parts
+            before, after = halves
             maps = keras.Input(after.input.shape[1:])
             rest = keras.Model(network.layers[place + 1].input, end)
             first = keras.Model(network.input, before(network.layers[place - 1].output))
             return first, keras.Model(maps, rest(after(maps)))
-        maps = layer.input  # not the output of the layer before, which a network within has of its own
+        maps = layer.input  # not the previous layer's output: a nested network has its own input tensor
         shape = getattr(maps, "shape", ())
         if len(shape) != 4 or min(shape[1:3]) == 1 or id(maps) in padded:
             continue
         try:
             return keras.Model(network.input, maps), keras.Model(maps, end)
-        except ValueError:  # something goes past these maps
+        except ValueError:  # a connection bypasses these maps
             continue
     return None

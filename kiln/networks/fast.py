@@ -1,4 +1,4 @@
-"""The network for two cores: fast_cnn."""
+"""A network for training on few CPU cores: fast_cnn."""
 
 import numpy as np
 
@@ -12,13 +12,13 @@ WHITEN_AT_ONCE = 250
 
 
 def whitening_filters(images: np.ndarray, size: int = 2) -> np.ndarray:
-    """Compute filters whose responses on patches are uncorrelated and of variance 1.
+    """Compute filters whose responses on patches are uncorrelated with variance 1.
 
-    The eigenvectors of the patches' covariance, each by the inverse root of its
-    eigenvalue (with a thousandth of the largest added, so that noise is not blown up).
+    They are the eigenvectors of the patch covariance, each divided by the root of its
+    eigenvalue (plus a thousandth of the largest, so that noise is not amplified).
 
     Args:
-        images: floats [N, H, W, C], as the network sees them.
+        images: floats [N, H, W, C], after normalisation.
         size: side of a patch in pixels.
 
     Returns:
@@ -27,22 +27,22 @@ def whitening_filters(images: np.ndarray, size: int = 2) -> np.ndarray:
     channels = images.shape[-1]
     length = size * size * channels
     count, total, products = 0, np.zeros(length), np.zeros((length, length))
-    # A part at a time: the patches take size * size times the images' memory.
+    # In chunks: the patches take size * size times the memory of the images.
     for start in range(0, len(images), WHITEN_AT_ONCE):
-        part = images[start : start + WHITEN_AT_ONCE].astype(np.float64)
-        patches = np.lib.stride_tricks.sliding_window_view(part, (size, size), axis=(1, 2))
+        chunk = images[start : start + WHITEN_AT_ONCE].astype(np.float64)
+        patches = np.lib.stride_tricks.sliding_window_view(chunk, (size, size), axis=(1, 2))
         # [N, H', W', C, size, size] -> [patches, size, size, C]
         flat = np.moveaxis(patches, 3, -1).reshape(-1, length)
         count, total, products = count + len(flat), total + flat.sum(axis=0), products + flat.T @ flat
     mean = total / count
     values, vectors = np.linalg.eigh(products / count - np.outer(mean, mean))
-    vectors *= np.where(vectors.sum(axis=0) < 0, -1.0, 1.0)  # eigh leaves the sign open
+    vectors *= np.where(vectors.sum(axis=0) < 0, -1.0, 1.0)  # eigh does not fix the sign
     scaled = vectors / np.sqrt(values + 1e-3 * max(values[-1], 1e-12))
     return scaled.reshape(size, size, channels, -1).astype(np.float32)
 
 
 def adapt(classifier: keras.Model, pixels: np.ndarray) -> None:
-    """Set the first convolution from training images; it is not trained afterwards.
+    """Compute the first convolution's filters from training images; they are not trained afterwards.
 
     Args:
         classifier: of fast_cnn.
@@ -55,16 +55,16 @@ def adapt(classifier: keras.Model, pixels: np.ndarray) -> None:
 
 
 class Passing(keras.initializers.Initializer):
-    """Let the first filters of a convolution pass its input channels on; draw the others.
+    """Initialise the first filters of a convolution as the identity on its input channels, the others randomly.
 
-    The others are uniform within the inverse root of the fan-in, as in airbench.
+    The others are uniform, bounded by the inverse root of the fan-in, as in airbench.
     """
 
     def __init__(self):
         self.others = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
 
     def __call__(self, shape, dtype=None):
-        """Make a kernel of shape (height, width, input channels, filters)."""
+        """Return a kernel of shape (height, width, input channels, filters)."""
         kernel = np.array(keras.ops.convert_to_numpy(self.others(shape, dtype="float32")))
         height, width, inputs, filters = shape
         same = min(inputs, filters)
@@ -74,19 +74,19 @@ class Passing(keras.initializers.Initializer):
 
 
 @model(
-    choose="first choice on two cores for images of up to 64 pixels; most accuracy a minute",
+    choose="first choice on a CPU for images of up to 64 pixels; most accuracy per minute",
     activation="gelu",
     depths=(2, 3),
 )
 def fast_cnn(inputs, classes: int, how: Architecture):
-    """A whitening 2x2 convolution and three blocks of depth 3x3 convolutions (32, 64, 128 channels).
+    """A whitening 2x2 convolution and three blocks of ``depth`` 3x3 convolutions (32, 64, 128 channels).
 
     After Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024
-    (airbench): the first layer's filters, plus and minus, come from the patch
-    covariance of the training images and stay; each block pools after its first
-    convolution; from depth 3 on a block adds the output of its first convolution
-    to its last; the network ends in a global maximum and logits scaled by 1/9.
-    Images beyond 64 pixels are pooled down first.
+    (airbench): the first layer's filters, with both signs, come from the patch
+    covariance of the training images and stay fixed; each block pools after its first
+    convolution; from depth 3 on, a block adds the output of its first convolution
+    to its last; the network ends in global max pooling and logits scaled by 1/9.
+    Images above 64 pixels are first reduced by average pooling.
     """
     stride = stem_stride(inputs)
     x = layers.AveragePooling2D(stride, name="shrink")(inputs) if stride > 1 else inputs

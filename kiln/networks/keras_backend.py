@@ -1,4 +1,4 @@
-"""Which backend Keras is to compute with: all that Kiln takes from its user's set-up, and found without an import."""
+"""The backend of Keras, the only setting that Kiln takes from the user's set-up; read without importing Keras."""
 
 import importlib.util
 import json
@@ -12,34 +12,34 @@ VARIABLE = "KERAS_BACKEND"
 
 
 def file() -> Path:
-    """Where Keras keeps its user's settings."""
+    """Return the path of Keras' user settings."""
     return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "keras.json"
 
 
 def settings() -> dict:
-    """Read that file; empty where there is none, or none that can be read, which Keras ignores too."""
+    """Read Keras' user settings; empty if the file is missing or unreadable, which Keras ignores too."""
     try:
-        found = json.loads(file().read_bytes())
+        content = json.loads(file().read_bytes())
     except (OSError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def chosen() -> str:
-    """Find the backend by Keras' own rules: the variable, else the file, else TensorFlow.
+    """Find the backend by Keras' rules: the variable, else the file, else TensorFlow.
 
     Raises:
-        UserError: there is no such backend, or its package is not installed.
+        UserError: the backend is unknown, or its package is not installed.
     """
     if name := os.environ.get(VARIABLE):
-        said, remedy = f"{VARIABLE} is {name!a}", f"unset {VARIABLE} to compute with TensorFlow"
+        setting, remedy = f"{VARIABLE} is {name!a}", f"unset {VARIABLE} to compute with TensorFlow"
     else:
         name = settings().get("backend", BACKENDS[0])
-        said, remedy = f"{file()}: backend is {name!a}", "write tensorflow there, or delete the file"
+        setting, remedy = f"{file()}: backend is {name!a}", "write tensorflow there, or delete the file"
     if name not in BACKENDS:
-        raise UserError(f"{said}, but should be tensorflow, jax or torch: {remedy}")
+        raise UserError(f"{setting}, but should be tensorflow, jax or torch: {remedy}")
     if importlib.util.find_spec(name):
         return name
     if name == BACKENDS[0]:
         raise UserError("the package tensorflow is not installed: run `make setup`")
-    raise UserError(f"{said}, but the package {name} is not installed: {remedy}, or install {name}")
+    raise UserError(f"{setting}, but the package {name} is not installed: {remedy}, or install {name}")

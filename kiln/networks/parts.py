@@ -1,4 +1,4 @@
-"""What the zoo's networks are made of: the entry of each, its settings and its blocks."""
+"""The building blocks of the zoo: entries, settings and layers."""
 
 import math
 from collections.abc import Callable
@@ -13,17 +13,17 @@ NORMALIZATIONS = ("batch", "none")
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network's name and settings, with nothing left automatic; enough to build it again.
+    """The name and resolved settings of a network; enough to rebuild it.
 
     Attributes:
         model: name in the zoo, or ``applications/<Name>``.
-        width: factor on the network's own numbers of channels and units.
-        depth: layers, counted as the network's family does; None where it has one depth.
-        patch: side of a patch in pixels; None but for vit.
-        activation: name in ``ACTIVATIONS``; None where it is the network's own.
-        normalization: name in ``NORMALIZATIONS``; None where it is the network's own.
+        width: factor on the default numbers of channels and units.
+        depth: number of layers, counted as in the network's paper; None if the network has only one depth.
+        patch: side of a patch in pixels; None except for vit.
+        activation: name in ``ACTIVATIONS``; None if the network does not offer a choice.
+        normalization: name in ``NORMALIZATIONS``; None if the network does not offer a choice.
         dropout: fraction of the units dropped in training.
-        pretrained: whether the body starts from trained weights, and scales its pixels as they expect.
+        pretrained: whether the body starts from pretrained weights and scales pixels as they expect.
     """
 
     model: str
@@ -36,7 +36,7 @@ class Architecture:
     pretrained: bool = False
 
     def to_json(self) -> dict:
-        """Give the settings as JSON."""
+        """Return the settings as JSON."""
         return asdict(self)
 
     def count(self, channels: int) -> int:
@@ -50,11 +50,11 @@ class Entry:
 
     Attributes:
         build: (inputs, classes, architecture) -> logits [N, classes]; ends in a
-            layer of the name ``logits``.
-        choose: when to choose it, in a line.
-        activation, normalization, dropout: its own; None where there is nothing to choose.
-        depths: those it can have, its own first; empty where it has one.
-        smallest: pixels that a side needs.
+            layer named ``logits``.
+        choose: when to choose it, in one line.
+        activation, normalization, dropout: defaults; None if there is no choice.
+        depths: allowed values, the default first; empty if there is only one.
+        smallest: minimum height and width in pixels.
     """
 
     build: Callable
@@ -77,19 +77,19 @@ def model(
     depths: tuple[int, ...] = (),
     smallest: int = 8,
 ) -> Callable:
-    """Enter a function of (inputs, classes, architecture) into the zoo under its name; see ``Entry``."""
+    """Register a function of (inputs, classes, architecture) in the zoo under its name; see ``Entry``."""
 
-    def enter(function: Callable) -> Callable:
+    def register(function: Callable) -> Callable:
         ZOO[function.__name__] = Entry(function, choose, activation, normalization, dropout, depths, smallest)
         return function
 
-    return enter
+    return register
 
 
 def stem_stride(inputs) -> int:
-    """Give the first convolution's stride that brings large images to at most 64 pixels a side.
+    """Return the stride of the first convolution that reduces large images to at most 64 pixels per side.
 
-    1 up to 64 pixels, 2 up to 128, 4 up to 256: networks made for 32 pixels
+    1 up to 64 pixels, 2 up to 128, 4 up to 256: networks designed for 32 pixels
     stay affordable at 224.
     """
     side = max(inputs.shape[1:3])
@@ -97,7 +97,7 @@ def stem_stride(inputs) -> int:
 
 
 def initializer(how: Architecture) -> str:
-    """He et al. 2015 for rectifiers and their like; Glorot and Bengio 2010 for sigmoid and tanh."""
+    """He et al. 2015 for ReLU and similar activations; Glorot and Bengio 2010 for sigmoid and tanh."""
     return "glorot_uniform" if how.activation in ("sigmoid", "tanh") else "he_normal"
 
 
@@ -107,17 +107,17 @@ def activate(x, how: Architecture, name: str):
 
 
 def normalize(x, how: Architecture, name: str):
-    """Apply batch normalisation where it is on."""
+    """Apply batch normalisation if it is on."""
     return layers.BatchNormalization(name=name)(x) if how.normalization == "batch" else x
 
 
 def drop(x, how: Architecture, name: str):
-    """Apply dropout where it is on."""
+    """Apply dropout if it is on."""
     return layers.Dropout(how.dropout, name=name)(x) if how.dropout else x
 
 
 def plain_convolution(x, channels: int, size: int, how: Architecture, name: str, strides: int = 1, padding="same"):
-    """Convolve; without a bias where normalisation follows, which would take it out again."""
+    """Convolve; without a bias if normalisation follows, which would cancel it."""
     return layers.Conv2D(
         channels,
         size,
@@ -130,17 +130,17 @@ def plain_convolution(x, channels: int, size: int, how: Architecture, name: str,
 
 
 def convolution(x, channels: int, size: int, how: Architecture, name: str, strides: int = 1, padding="same"):
-    """Convolve, normalise, activate."""
+    """Apply convolution, normalisation and activation."""
     x = plain_convolution(x, channels, size, how, name, strides, padding)
     return activate(normalize(x, how, f"{name}_norm"), how, f"{name}_act")
 
 
 def dense(x, units: int, how: Architecture, name: str):
-    """Multiply, normalise, activate, drop."""
+    """Apply a dense layer, normalisation, activation and dropout."""
     x = layers.Dense(units, use_bias=how.normalization != "batch", kernel_initializer=initializer(how), name=name)(x)
     return drop(activate(normalize(x, how, f"{name}_norm"), how, f"{name}_act"), how, f"{name}_drop")
 
 
 def head(x, classes: int):
-    """End in logits."""
+    """Apply the final dense layer, which computes the logits."""
     return layers.Dense(classes, name="logits")(x)

@@ -1,4 +1,4 @@
-"""What a network says of many images, as many at a time as a fixed amount of memory allows."""
+"""Outputs of a network on many samples, in batches that fit a fixed amount of memory."""
 
 from typing import Any
 
@@ -8,22 +8,22 @@ from kiln.networks.backend import keras
 
 BYTES = 2**30
 MOST = 512
-# What a layer reads and writes is held about so many times: branches, buffers of kernels, the allocator's reserve.
+# Measured against a layer's inputs and outputs, about this many copies are held: branches, kernels' buffers, allocator.
 COPIES = 2
 
 
 def batch_size(network: keras.Model) -> int:
-    """Choose how many images a network computes at a time: 1 to ``MOST``.
+    """Choose the number of samples per batch: 1 to ``MOST``.
 
-    The layer that reads and writes the most bytes decides, those of networks
-    within included. Only the network and the size of its images count, never the
-    machine, since the last bits of a result may depend on the batch.
+    It is determined by the layer with the most bytes of inputs and outputs, nested
+    networks included. It depends only on the network and the shape of its inputs,
+    never on the machine, since the last bits of a result may depend on the batch.
     """
     return int(np.clip(BYTES // (COPIES * _largest(network)), 1, MOST))
 
 
 def _largest(network: keras.Model) -> int:
-    """Give the most bytes that a layer reads and writes of one image, in float32."""
+    """Return the largest number of bytes of a layer's inputs and outputs, per sample in float32."""
     sizes = [1]
     for layer in network.layers:
         if isinstance(layer, keras.Model):
@@ -42,7 +42,7 @@ def outputs(network: keras.Model, inputs: Any) -> np.ndarray:
 
     Args:
         network: any.
-        inputs: an array [N, ...], or several by name, as the network takes them; N of 1 or more.
+        inputs: an array [N, ...], or name -> array, as the network takes them; N of 1 or more.
 
     Returns:
         float32 [N, ...].
@@ -56,5 +56,5 @@ def outputs(network: keras.Model, inputs: Any) -> np.ndarray:
 
 
 def logits_of(classifier: keras.Model) -> keras.Model:
-    """Give the part of a classifier that ends in logits; the weights are shared."""
+    """Return the classifier without its softmax; the weights are shared."""
     return keras.Model(classifier.input, classifier.get_layer("logits").output, name=f"{classifier.name}_logits")

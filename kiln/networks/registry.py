@@ -2,7 +2,7 @@
 
 To add a network, write a function of (inputs, classes, architecture) that
 returns the logits in a file of ``kiln/networks/``, decorate it with ``@model``
-and import that file here; its name is then a value of train.model.name.
+and add that file to ``FAMILIES``; its name is then a value of train.model.name.
 """
 
 import difflib
@@ -21,32 +21,31 @@ from kiln.params import Train
 from kiln.params.train import Model
 
 layers = keras.layers
-ADAPT_IMAGES = 5000  # training images that a first layer may be fitted to
+ADAPT_IMAGES = 5000  # training samples that a first layer may be fitted to
 _BODY = "{}_body"  # the network of a part, where there are several
-FAMILIES = (classic, residual, transformer, fast)  # importing them fills the zoo
+FAMILIES = (classic, residual, transformer, fast)  # importing them registers their networks
 
 
 def known() -> list[str]:
-    """Every name that train.model.name can have."""
+    """List every value of train.model.name."""
     return [*ZOO, *applications.names()]
 
 
 def settle(settings: Train, parts: Mapping[str, Part], fitted: Mapping[str, dict]) -> dict[str, Architecture]:
-    """Settle the network of each part; see ``architecture``."""
+    """Resolve the network of each part; see ``architecture``."""
     return {name: architecture(settings, part.storage.shape, fitted[name]) for name, part in parts.items()}
 
 
 def architecture(settings: Train, image_shape: tuple[int, ...], normalizer: dict) -> Architecture:
-    """Settle the automatic settings of a part's network and refuse those that it cannot have.
+    """Resolve the automatic settings of a part's network and reject those that it does not support.
 
     Args:
         settings: the train section.
-        image_shape: of the part's values; of images (height, width, channels).
-        normalizer: the part's, as ``Modality.fit`` returns it.
+        image_shape: of the part's values; for images (height, width, channels).
+        normalizer: of the part, as ``Modality.fit`` returns it.
 
     Raises:
-        UserError: the model is unknown, a setting is not for it, or the images
-            are too small for it.
+        UserError: the model is unknown, does not support a setting, or needs larger images.
     """
     settings = settings.model
     name = settings.name
@@ -54,18 +53,20 @@ def architecture(settings: Train, image_shape: tuple[int, ...], normalizer: dict
     if name.startswith(applications.PREFIX):
         if normalizer["method"] != "none":
             raise UserError(
-                f"params.yaml: normalize.image.method is {normalizer['method']}, but {name} brings a normalisation of "
-                "its own: set it to none"
+                f"params.yaml: normalize.image.method is {normalizer['method']}, but {name} includes its own "
+                "normalisation: set it to none"
             )
         dropout = 0.2 if settings.dropout == "auto" else settings.dropout
         return Architecture(name, 1.0, None, None, None, None, dropout, bool(settings.weights))
     entry = ZOO[name]
-    own = {"activation": entry.activation, "normalization": entry.normalization}
-    chosen = {key: value if getattr(settings, key) == "auto" else getattr(settings, key) for key, value in own.items()}
+    defaults = {"activation": entry.activation, "normalization": entry.normalization}
+    chosen = {
+        key: value if getattr(settings, key) == "auto" else getattr(settings, key) for key, value in defaults.items()
+    }
     side = min(image_shape[:2])
     if side < entry.smallest:
         raise UserError(
-            f"train.model.name {name} takes images of {entry.smallest}x{entry.smallest} pixels at least, not "
+            f"train.model.name {name} needs images of at least {entry.smallest}x{entry.smallest} pixels, not "
             f"{image_shape[0]}x{image_shape[1]}: set clean.image.size to "
             f"[{entry.smallest}, {entry.smallest}] or choose another model"
         )
@@ -88,7 +89,7 @@ def _depth(settings: Model, name: str) -> int | None:
         return depths[0]
     if settings.depth not in depths:
         raise UserError(
-            f"params.yaml: train.model.depth is {settings.depth}, but {name} has one of: auto, "
+            f"params.yaml: train.model.depth is {settings.depth}, but {name} supports: auto, "
             f"{', '.join(map(str, sorted(depths)))}"
         )
     return settings.depth
@@ -100,16 +101,16 @@ def _patch(settings: Model, name: str, image_shape: tuple[int, ...]) -> int | No
     side = transformer.patch_side(image_shape) if settings.patch == "auto" else settings.patch
     if side > min(image_shape[:2]):
         raise UserError(
-            f"params.yaml: train.model.patch is {side}, more than the {min(image_shape[:2])} pixels of a side: lower it"
+            f"params.yaml: train.model.patch is {side}, larger than the image ({min(image_shape[:2])} pixels): lower it"
         )
     return side
 
 
 def check(name: str) -> None:
-    """Refuse the name of a model that the zoo has not.
+    """Raise if the model is unknown.
 
     Raises:
-        UserError: with the known names.
+        UserError: the message lists the known names.
     """
     if name in known():
         return
@@ -129,24 +130,24 @@ def build(
     fitted: Mapping[str, dict],
     precision: str = "float32",
 ) -> keras.Model:
-    """Build a classifier with fresh weights.
+    """Build a classifier with newly initialised weights.
 
-    Each part of a sample has a network of its own, whose first layers are the part's normaliser; where there are
-    several, their logits are added.
+    Each part of a sample has its own network, whose first layers are the part's normaliser; the logits of
+    several parts are added.
 
     Args:
-        how: part -> the network and its settings, from ``settle``.
-        parts: what the samples are made of.
-        classes: how many.
+        how: part -> network and settings, from ``settle``.
+        parts: of the samples.
+        classes: number of classes.
         fitted: part -> its normaliser, as ``Modality.fit`` returns it.
-        precision: of the computation; weights and probabilities are float32.
+        precision: of the computation, a Keras dtype policy; weights and probabilities are float32.
 
     Returns:
-        A model from part -> raw values [N, ...] to class probabilities, float32
-        [N, classes]. Its layer ``logits`` gives them before the softmax.
+        A model from (part -> raw values [N, ...]) to class probabilities, float32
+        [N, classes]. The outputs of its layer ``logits`` are those before the softmax.
 
     Raises:
-        UserError: the values are too small for the network.
+        UserError: the network needs larger images.
     """
 
     def apply(name: str, inputs):
@@ -169,13 +170,13 @@ def _make_input(part: Part):
 
 
 def _nest(apply: Callable, part: Part) -> keras.Model:
-    # A network within the network, so that the layers of several may bear the same names.
+    # A nested network, so that layers of several parts can have the same names.
     inputs = _make_input(part)
     return keras.Model(inputs, apply(part.name, inputs), name=_BODY.format(part.name))
 
 
 def list_bodies(classifier: keras.Model, parts: Iterable[str]) -> dict[str, keras.Model]:
-    """Give the network of each part: the classifier itself where there is one."""
+    """Return the network of each part; with a single part, the classifier itself."""
     names = list(parts)
     return (
         {names[0]: classifier}
@@ -195,16 +196,16 @@ def _computing_in(precision: str) -> Iterator[None]:
 
 
 def prepare(classifier: keras.Model, values: Mapping[str, np.ndarray], weights: Path | None) -> None:
-    """Set what a network takes from elsewhere before the first step.
+    """Set the weights that do not come from training, before the first step.
 
     Args:
         classifier: from ``build``.
-        values: part -> raw values [N, ...] of some thousand training samples:
-            fast_cnn's first layer comes from them.
-        weights: a file of trained weights for a network of keras.applications, or None.
+        values: part -> raw values [N, ...] of a few thousand training samples, to
+            which the first layer of fast_cnn is fitted.
+        weights: file of pretrained weights for a network of keras.applications, or None.
 
     Raises:
-        UserError: the weights do not fit the network.
+        UserError: the weights do not match the network.
     """
     for name, body in list_bodies(classifier, values).items():
         if any(layer.name == fast.WHITEN for layer in body.layers):

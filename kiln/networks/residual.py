@@ -1,4 +1,4 @@
-"""Residual networks of the CIFAR kind: resnet, wide_resnet."""
+"""Residual networks for small images: resnet, wide_resnet."""
 
 from kiln.networks.parts import (
     Architecture,
@@ -15,25 +15,25 @@ from kiln.networks.parts import (
 
 
 def _pad_channels(x, channels: int, strides: int, name: str):
-    # The shortcut without parameters of the paper's CIFAR networks (its option A).
+    # The parameter-free shortcut of the paper's CIFAR networks (option A).
     if strides > 1:
         x = layers.MaxPooling2D(1, strides, padding="same", name=f"{name}_stride")(x)
     missing = channels - x.shape[-1]
     if missing:
-        # Zeros at the end of the last axis: padded as the width of a transposed image.
+        # Zero-pad the channel axis, as the width of a transposed image.
         x = layers.Permute((1, 3, 2), name=f"{name}_turn")(x)
         x = layers.ZeroPadding2D(((0, 0), (missing // 2, missing - missing // 2)), name=f"{name}_pad")(x)
         x = layers.Permute((1, 3, 2), name=f"{name}_back")(x)
     return x
 
 
-@model(choose="accuracy for its size; patient training, a GPU helps", depths=(20, 32, 56, 44, 110))
+@model(choose="high accuracy for its size; long training, a GPU helps", depths=(20, 32, 56, 44, 110))
 def resnet(inputs, classes: int, how: Architecture):
     """ResNet for small images: 6n + 2 layers in three stages of 16, 32 and 64 channels.
 
     He, Zhang, Ren and Sun, "Deep residual learning for image recognition", CVPR
     2016, section 4.2: 0.27, 0.46 and 0.85 million parameters at depth 20, 32
-    and 56. Images beyond 64 pixels are strided down at the first convolution.
+    and 56. Images above 64 pixels are reduced by the stride of the first convolution.
     """
     x = convolution(inputs, how.count(16), 3, how, "conv1", strides=stem_stride(inputs))
     for stage, channels in enumerate((16, 32, 64), 1):
@@ -48,9 +48,9 @@ def resnet(inputs, classes: int, how: Architecture):
     return head(layers.GlobalAveragePooling2D(name="pool")(x), classes)
 
 
-@model(choose="the most accurate here from scratch; a GPU, or hours", depths=(16, 22, 28, 40))
+@model(choose="the most accurate from scratch; needs a GPU, or hours", depths=(16, 22, 28, 40))
 def wide_resnet(inputs, classes: int, how: Architecture):
-    """Wide ResNet: 6n + 4 layers, normalised and activated before each convolution, four times as wide.
+    """Wide ResNet: 6n + 4 layers, with normalisation and activation before each convolution, four times as wide.
 
     Zagoruyko and Komodakis, "Wide residual networks", BMVC 2016: width 1 is
     their factor k = 4 (WRN-16-4 at depth 16: 2.7 million parameters), and 2.5

@@ -7,38 +7,37 @@ from kiln.networks.parts import Architecture, head, layers, model
 
 
 class Positions(layers.Layer):
-    """Add a learnt vector to each token: floats [N, T, D] -> [N, T, D]."""
+    """Add a learned position vector to each token: floats [N, T, D] -> [N, T, D]."""
 
     def build(self, shape):
-        """Make the vectors: [T, D]."""
+        """Create the vectors: [T, D]."""
         start = keras.initializers.TruncatedNormal(stddev=0.02)
         self.positions = self.add_weight(shape=shape[1:], initializer=start, name="positions")
 
     def call(self, tokens):
-        """Add them."""
+        """Add the vectors."""
         return tokens + self.positions
 
 
 def patch_side(image_shape) -> int:
-    """Give the patch that cuts an image into about 8 x 8 tokens: pixels."""
+    """Return the patch side, in pixels, that divides an image into about 8 x 8 tokens."""
     return max(1, math.ceil(max(image_shape[:2]) / 8))
 
 
 @model(
-    choose="much data and a GPU; from few images it learns slowly",
+    choose="large datasets and a GPU; learns slowly from few images",
     activation="gelu",
     normalization=None,
     dropout=0.1,
     depths=(6, 2, 3, 4, 8, 12),
 )
 def vit(inputs, classes: int, how: Architecture):
-    """Vision transformer: patches as tokens of 192, depth blocks of 3 heads, pooled by their mean.
+    """Vision transformer: patches as tokens of size 192, ``depth`` blocks with 3 heads, mean pooling.
 
     Dosovitskiy et al., "An image is worth 16x16 words", ICLR 2021, with the
     mean of the tokens in place of a class token (Beyer, Zhai and Kolesnikov,
     "Better plain ViT baselines for ImageNet-1k", 2022). Layer normalisation
-    comes before each half of a block. An image that its patches do not tile is
-    padded.
+    precedes each half of a block. Images are padded to a multiple of the patch.
     """
     size = 64 * max(1, round(3 * how.width))
     x = layers.Conv2D(size, how.patch, strides=how.patch, padding="same", name="patches")(inputs)

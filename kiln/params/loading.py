@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.composer import Composer
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from kiln.core import yaml
 from kiln.core.errors import UserError
 from kiln.params import schema
 from kiln.params.renames import RENAMED
@@ -68,7 +66,11 @@ def read(path: Path) -> dict:
         raise UserError(f"{path} has more than {MAX_BYTES:,} bytes; restore it with `git checkout {path}`")
     if line := merge_mark(text):
         raise UserError(f"{path} line {line}: both sides of a merge are left: keep one and delete the marks of git")
-    content = _parsed(text, path)
+    try:
+        content = yaml.load(text, MAX_DEPTH, MAX_ALIASES)
+    except yaml.Invalid as error:
+        line = f" line {error.line}" if error.line else ""
+        raise UserError(f"{path}{line}: not readable as YAML: {_brief(str(error))}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds no `section: ...` lines; restore it with `git checkout {path}`")
     return content
@@ -147,35 +149,6 @@ def merge_mark(text: bytes) -> int | None:
     """Find the first line that git wrote between the sides of a merge; None where there is none."""
     found = _MERGE.search(text)
     return text.count(b"\n", 0, found.start()) + 1 if found else None
-
-
-class _Composer(Composer):
-    """Takes few aliases, since each may stand for as much as all before it."""
-
-    aliases = 0
-
-    def return_alias(self, node):
-        self.aliases += 1
-        if self.aliases > MAX_ALIASES:
-            raise YAMLError(f"it has more than {MAX_ALIASES} aliases (*name)")
-        return super().return_alias(node)
-
-
-def _parsed(text: bytes, path: Path) -> Any:
-    yaml = YAML(typ="safe", pure=True)
-    yaml.max_depth, yaml.Composer = MAX_DEPTH, _Composer
-    try:
-        return yaml.load(text)
-    except MarkedYAMLError as error:
-        line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        # Of a key that stands twice it quotes the values, and an address may hold a password.
-        problem = str(error.problem).partition(" with value")[0]
-        raise UserError(f"{path}{line}: not readable as YAML: {_brief(problem)}") from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not readable as YAML: {_brief(' '.join(str(error).split()))}") from None
-    # Dates that are none, numbers too long, tags over what they cannot hold: it raises what it pleases.
-    except Exception as error:
-        raise UserError(f"{path}: not readable as YAML: a value cannot be built ({type(error).__name__})") from None
 
 
 def _brief(text: str) -> str:

@@ -3,14 +3,13 @@
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
+from kiln.core import yaml
 from kiln.core.errors import UserError
 from kiln.params import schema
 from kiln.params.types import Group, Parted, Section
@@ -54,7 +53,7 @@ def read(name: str) -> Recipe:
         raise UserError(f"there is no recipe {name!r}: choose one of {', '.join(names())}")
     text = path.read_text()
     purpose, *header = (line for line in text.split("\n\n")[0].splitlines() if line.startswith("#"))
-    content = YAML().load(text) or CommentedMap()
+    content = yaml.load_commented(text)
     inputs = content.get("inputs", schema.DEFAULT_INPUTS)
     values, reasons = {}, {}
     for key, value, comment in _leaves(content, schema.knobs(inputs), ""):
@@ -208,9 +207,7 @@ def dump(value: Mapping, depth: int) -> str:
         content[name] = in_braces(inner)
     for _ in range(depth):
         content = CommentedMap({"x": content})
-    text = StringIO()
-    YAML().dump(content, text)
-    return text.getvalue().split("x:\n")[-1].rstrip("\n")
+    return yaml.dump(content).split("x:\n")[-1].rstrip("\n")
 
 
 def in_braces(value: Any) -> Any:

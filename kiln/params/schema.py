@@ -20,6 +20,8 @@ from kiln.params.train import Train
 from kiln.params.types import Parted, Section, Seed, knob
 
 DEFAULT_INPUTS = {"image": "image"}
+# Columns that every dataset has beside those of the parts.
+COLUMNS = ("id", "label", "split", "group", "unit")
 
 
 def check_inputs(value: Any) -> dict[str, str]:
@@ -33,8 +35,9 @@ def check_inputs(value: Any) -> dict[str, str]:
     for name, modality in value.items():
         if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
             raise ValueError("should have part names of small letters, digits and _, a letter first")
-        if name in _TAKEN:
-            raise ValueError(f"should have other part names than {name}, which is a key of a section")
+        if name in _TAKEN or name in COLUMNS:
+            where = "a key of a section" if name in _TAKEN else "a column of every dataset"
+            raise ValueError(f"should have other part names than {name}, which is {where}")
         if not isinstance(modality, str) or modality not in MODALITIES:
             raise ValueError(f"should have a modality for each part: {', '.join(MODALITIES)}")
     return value
@@ -111,6 +114,6 @@ def known_keys(inputs: Mapping[str, str] = DEFAULT_INPUTS) -> list[str]:
     return list(prefixes)
 
 
-def resolved(settings: Params) -> dict:
+def resolved(settings: Section) -> dict:
     """Give what a run uses, as JSON: every value as checked, without knobs that have no effect."""
     return settings.model_dump(mode="json", by_alias=True)

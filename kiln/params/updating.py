@@ -1,14 +1,13 @@
 """Bringing an older params.yaml up to date: keys renamed, new ones added, values and comments kept."""
 
 from collections.abc import Mapping
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
+from kiln.core import yaml
 from kiln.params import loading, recipes, schema
 from kiln.params.renames import RENAMED
 from kiln.params.types import Section
@@ -28,7 +27,7 @@ def update(path: Path) -> tuple[str, list[str]]:
     """
     loading.read(path)
     text = path.read_text(encoding="utf-8-sig")
-    content = YAML().load(text)
+    content = yaml.load_commented(text)
     changes = [*_rename(content), *_add_inputs(content)]
     settings = _settings(content, path)
     changes += [*_remove_unused(content, settings), *_add_missing(content, settings, "")]
@@ -37,9 +36,7 @@ def update(path: Path) -> tuple[str, list[str]]:
 
 
 def _plain(content: CommentedMap) -> dict:
-    stream = StringIO()
-    YAML().dump(content, stream)
-    return YAML(typ="safe", pure=True).load(stream.getvalue())
+    return yaml.load(yaml.dump(content))
 
 
 def _settings(content: CommentedMap, path: Path) -> schema.Params:
@@ -130,9 +127,7 @@ def _insert(content: CommentedMap, position: int, name: str, value: Any) -> None
 
 
 def _dumped(content: CommentedMap, before: str) -> str:
-    stream = StringIO()
-    YAML().dump(content, stream)
-    lines = stream.getvalue().splitlines()
+    lines = yaml.dump(content).splitlines()
     # Moved keys leave the blank lines between sections behind: put them back where there were any.
     if "\n\n" in before:
         spaced = []

@@ -352,13 +352,14 @@ def successes(evidence: Evidence) -> dict:
 
 
 def _read_explanations(shown: pd.DataFrame, inputs: Mapping[str, str]) -> list[str]:
-    """Say how the explanations of the exhibits are read, and which there are none of."""
+    """Say once how the explanations of the exhibits are read, and which there are none of."""
     given = {(one["part"], one["title"]) for exhibits in shown["shown"] for one in exhibits}
-    return [
+    sentences = [
         about.reading if (part, title) in given else about.absence
         for part, modality in inputs.items()
         for title, about in modalities.get(modality).explanations.items()
     ]
+    return list(dict.fromkeys(sentences))
 
 
 def _show_predictions(exhibits: pd.DataFrame, inputs: Mapping[str, str]) -> list[dict]:

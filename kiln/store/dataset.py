@@ -30,6 +30,7 @@ from kiln.core import files
 from kiln.core.errors import UserError
 from kiln.modalities import registry
 from kiln.modalities.base import Part
+from kiln.params.schema import COLUMNS
 
 SCHEMA = 3
 MANIFEST = "manifest.json"
@@ -38,8 +39,6 @@ ROW_GROUP_BYTES = 4 * 2**20
 SPLITS = ("train", "validation", "test")
 # evaluate counts pairs of label and prediction, which takes 0.8 GB for this many.
 MAX_CLASSES = 10_000
-# Columns that every dataset has: no part may have such a name.
-COLUMNS = ("id", "label", "split", "group", "unit")
 _FILE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 

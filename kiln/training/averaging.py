@@ -14,15 +14,15 @@ class Average:
 
     Polyak and Juditsky, "Acceleration of stochastic approximation by
     averaging", 1992, in its usual exponential form. The decay of update n is at
-    most (1 + n) / (10 + n), so that the random start is soon forgotten. With
-    ``restart`` training goes on from the average each time (Zhang et al.,
-    "Lookahead optimizer", NeurIPS 2019).
+    most (1 + n) / (10 + n), so that the random initial weights soon lose influence.
+    With ``restart`` training continues from the average after each update (Zhang
+    et al., "Lookahead optimizer", NeurIPS 2019).
 
     Args:
-        network: whose weights to average, statistics of normalisation included.
-        decay: 0 up to 1; at 0 nothing is averaged.
+        network: its weights are averaged, batch-norm statistics included.
+        decay: in [0, 1); 0 turns averaging off.
         every: steps between updates.
-        restart: whether to copy the average into the weights.
+        restart: whether to copy the average into the weights after each update.
     """
 
     def __init__(self, network: keras.Model, decay: float, every: int = 1, restart: bool = False):
@@ -32,7 +32,7 @@ class Average:
         self.steps = 0
 
     def step_ended(self) -> None:
-        """Take note of a step."""
+        """Count a step and update the average when due."""
         self.steps += 1
         if not self.weights or self.steps % self.every:
             return
@@ -46,18 +46,18 @@ class Average:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Give the network the average for a while, then its own weights back."""
-        own = self._copies()
+        """Temporarily swap in the averaged weights."""
+        trained = self._copies()
         try:
             with lifetime.uninterrupted():
                 self._assign(self.means)
             yield
         finally:
             with lifetime.uninterrupted():
-                self._assign(own)
+                self._assign(trained)
 
     def adopt(self) -> None:
-        """Give the network the average for good."""
+        """Replace the network's weights by the average."""
         self._assign(self.means)
 
     def _copies(self) -> list:

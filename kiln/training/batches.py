@@ -1,4 +1,4 @@
-"""An epoch's batches: views, mixtures, targets and weights, ready for a training step."""
+"""The batches of an epoch: views, mixing, targets and weights, ready for a training step."""
 
 import itertools
 from collections.abc import Iterator
@@ -16,22 +16,22 @@ from kiln.training.targets import balance_classes, encode_labels, smooth
 def epoch_batches(
     feed: Feed, plan: views.Plan, settings: params.Train, epoch: int, start: int = 0
 ) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]:
-    """Yield an epoch's (values, targets, weights), each batch made while the one before it trains.
+    """Yield (values, targets, weights) of an epoch; each batch is prepared while the previous one trains.
 
-    Order, views and mixtures depend on (train.seed, epoch, item) alone.
+    Order, views and mixing depend only on (train.seed, epoch, item).
 
     Args:
         feed: the training samples.
-        plan: the augmentation, applied where it is online.
+        plan: the augmentation, applied if it is online.
         settings: the train section.
         epoch: from 0.
-        start: how many batches to leave out, since they are trained on.
+        start: number of batches to skip, as already trained on.
 
     Yields:
         part -> values [N, ...], float32 [N, classes], float32 [N].
     """
-    weigh = settings.class_weight == "balanced"
-    class_weights = balance_classes(feed.counts()) if weigh else np.ones(feed.classes, np.float32)
+    balanced = settings.class_weight == "balanced"
+    class_weights = balance_classes(feed.counts()) if balanced else np.ones(feed.classes, np.float32)
 
     def prepare(batch: Batch):
         values, targets = batch.parts, encode_labels(batch.labels, feed.classes)
@@ -42,5 +42,5 @@ def epoch_batches(
             values, targets = mixing.mix(feed.parts, values, targets, settings.mixup, settings.cutmix, keys)
         return values, smooth(targets, settings.label_smoothing), targets @ class_weights
 
-    fed = itertools.islice(feed.shuffled(settings.seed, epoch, settings.batch_size), start, None)
-    return parallel.ordered_map(prepare, fed, workers=1)
+    shuffled = itertools.islice(feed.shuffled(settings.seed, epoch, settings.batch_size), start, None)
+    return parallel.ordered_map(prepare, shuffled, workers=1)

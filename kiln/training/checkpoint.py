@@ -1,8 +1,8 @@
-"""Checkpoints: what a training that was cut off goes on from, to the same end bit for bit.
+"""Checkpoints, from which an interrupted training resumes with a bit-identical result.
 
-They lie outside every output, since DVC deletes those before it runs a stage,
-in a folder that is named by all that the result depends on. Another learning
-rate, data set, code or number of threads has another folder.
+They are stored outside every output, since DVC deletes outputs before it runs a
+stage, in a folder named by a hash of all that the result depends on: another
+learning rate, data set, code or number of threads has another folder.
 """
 
 import contextlib
@@ -37,18 +37,18 @@ _LIBRARIES = ("keras", "numpy", "opencv-python-headless", "tensorflow-cpu", "ten
 
 
 def identity(settings: Train, inputs: Iterable[Path], precision: str) -> str:
-    """Hash all that a training's result depends on, but for the make of the processor, which rounds the last bits.
+    """Hash all that the result of training depends on, except the CPU model, which may change the last bits.
 
     Args:
         settings: the train section.
-        precision: what it computes in, where the settings leave that to the device.
-        inputs: files that name or hold what is trained on, such as manifests.
+        inputs: files that name or hold the training data, such as manifests.
+        precision: the dtype policy in use, since the settings may leave it to the device.
 
     Returns:
         32 hex digits.
     """
     code = sorted(path for pattern in CODE for path in Path().glob(pattern))
-    about = {
+    content = {
         "settings": settings.model_dump(mode="json"),
         "files": {path.as_posix(): files.sha256(path) for path in [*inputs, *code]},
         "libraries": {name: _version(name) for name in _LIBRARIES},
@@ -58,7 +58,7 @@ def identity(settings: Train, inputs: Iterable[Path], precision: str) -> str:
         "machine": platform.machine(),
         "threads": [parallel.cores(), *(os.environ.get(name) for name in (*_THREADS, *_KERNELS))],
     }
-    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _version(library: str) -> str | None:
@@ -69,15 +69,15 @@ def _version(library: str) -> str | None:
 
 
 class Keeper:
-    """Writes checkpoints now and then, and finds the last whole one.
+    """Writes checkpoints periodically and finds the last intact one.
 
-    A checkpoint is written when ``PARTS_OF_TIME`` times the seconds that the one
-    before took have passed: it costs two hundredths of the time, however large
-    the network. The last two are kept, each named by its own digest.
+    A checkpoint is written once ``PARTS_OF_TIME`` times the duration of the
+    previous write has passed, so that writing costs about 2 % of the time whatever
+    the size of the network. The last two are kept; their names hold their digests.
 
     Args:
-        folder: of this training alone, as ``identity`` names it.
-        say: tells the user a sentence.
+        folder: of this training only, named by ``identity``.
+        say: prints a message for the user.
     """
 
     def __init__(self, folder: Path, say: Callable[[str], None]):
@@ -85,8 +85,8 @@ class Keeper:
         self.cost, self.last, self.complained = 0.0, time.monotonic(), False
 
     def latest(self) -> tuple[dict, dict[str, np.ndarray]] | None:
-        """Read the last checkpoint that is whole: its state and arrays by name; None where there is none."""
-        for path in self._found():
+        """Read the last intact checkpoint: its state, and arrays by name; None if there is none."""
+        for path in self._list():
             try:
                 if files.sha256(path)[:16] != path.stem.split("-")[1]:
                     raise ValueError
@@ -94,7 +94,7 @@ class Keeper:
                     arrays = {name: content[name] for name in content.files}
                 return json.loads(arrays.pop(_STATE).tobytes()), arrays
             except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-                self.say(f"the checkpoint {path} is damaged: going on from the one before it, or else from the start")
+                self.say(f"the checkpoint {path} is damaged: resuming from the previous one, or from the start")
         return None
 
     def offer(self, capture: Callable[[], tuple[Mapping, Mapping[str, np.ndarray]]]) -> None:
@@ -103,15 +103,15 @@ class Keeper:
             self.save(*capture())
 
     def save(self, state: Mapping, arrays: Mapping[str, np.ndarray]) -> None:
-        """Write a checkpoint; a full disk costs the checkpoint, not the training.
+        """Write a checkpoint; if that fails, as on a full disk, training continues without it.
 
         Args:
             state: strict JSON.
-            arrays: by name, of any dtype but object.
+            arrays: by name, of any dtype except object.
         """
         start = time.monotonic()
-        found = self._found()
-        number = int(found[0].stem.split("-")[0]) + 1 if found else 0
+        existing = self._list()
+        number = int(existing[0].stem.split("-")[0]) + 1 if existing else 0
         partial = self.folder / "partial"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -127,16 +127,18 @@ class Keeper:
             if not self.complained:
                 self.complained = True
                 self.say(
-                    f"no checkpoint can be written to {self.folder} ({error.strerror}): a kill would cost the training"
+                    f"cannot write checkpoints to {self.folder} ({error.strerror}): "
+                    "training continues, but cannot resume if it is interrupted"
                 )
-        for path in self._found()[KEPT:]:
+        for path in self._list()[KEPT:]:
             path.unlink(missing_ok=True)
         self.last = time.monotonic()
         self.cost = self.last - start
 
     def clear(self) -> None:
-        """Delete the checkpoints of a training that has ended well."""
+        """Delete the checkpoints of a completed training."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _found(self) -> list[Path]:
+    def _list(self) -> list[Path]:
+        """List the checkpoints, the newest first."""
         return sorted(self.folder.glob("??????-*.npz"), reverse=True)

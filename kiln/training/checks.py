@@ -1,4 +1,4 @@
-"""What is settled before the first step: settings that cannot be had, that do nothing, or that cost much."""
+"""Checks before the first step: settings that are impossible, have no effect, or are slow."""
 
 from kiln import params
 from kiln.core.errors import UserError
@@ -8,7 +8,7 @@ from kiln.training import optimizers
 
 
 def check_norm(settings: params.Train, classifier: keras.Model) -> None:
-    """Refuse precise_norm where there is nothing that it would compute.
+    """Reject precise_norm for a network without batch normalisation.
 
     Raises:
         UserError: the model has no batch normalisation.
@@ -21,17 +21,18 @@ def check_norm(settings: params.Train, classifier: keras.Model) -> None:
 
 
 def list_warnings(settings: params.Train, classifier: keras.Model, precision: str) -> list[str]:
-    """List what settings do not do, or at what price, a sentence each."""
+    """List settings that have no effect or are slow on this machine, one sentence each."""
     warnings = []
     if backend.emulated(precision):
         warnings.append(
-            f"this CPU emulates {precision}, many times slower than float32: set train.precision to mixed or float32"
+            f"this CPU emulates {precision}, which is many times slower than float32: set train.precision to mixed "
+            "or float32"
         )
     if settings.optimizer.name == "muon" and settings.optimizer.weight_decay:
         kept = len(optimizers.normed_kernels(classifier))
         if kept:
             warnings.append(
-                f"train.optimizer.weight_decay leaves {kept} kernels alone: muon keeps their norm, as normalisation "
-                "follows them"
+                f"train.optimizer.weight_decay does not apply to {kept} kernels: muon keeps their norm fixed, because "
+                "normalisation follows them"
             )
     return warnings

@@ -1,4 +1,4 @@
-"""What a training prints while it runs."""
+"""Console output during training."""
 
 import sys
 import time
@@ -6,17 +6,17 @@ from collections.abc import Callable
 
 
 def say(sentence: str) -> None:
-    """Tell what is neither an error nor a result."""
+    """Print a note for the user to standard error."""
     print(f"train: {sentence}", file=sys.stderr, flush=True)
 
 
 def epoch_printer(epochs: int) -> Callable[[dict], None]:
-    """Make a function that prints an epoch's row and the time left."""
+    """Return a function that prints an epoch's row and the time left."""
     start, done = time.monotonic(), 0
 
     def print_epoch(row: dict) -> None:
         nonlocal done
-        done += 1  # here, which is fewer than in all where it goes on from a checkpoint
+        done += 1  # in this process: fewer than row["epoch"] after resuming from a checkpoint
         spent = time.monotonic() - start
         left = spent / done * (epochs - row["epoch"])
         print(

@@ -1,7 +1,7 @@
-"""Batches of samples from Parquet shards: from memory where a split fits, else streamed.
+"""Batches of samples from Parquet shards: from memory if the splits fit, otherwise streamed.
 
-Which of the two depends on params and data alone, never on the machine, so the
-same params feed the same batches everywhere.
+The choice depends only on params and data, never on the machine, so that the
+same params give the same batches everywhere.
 """
 
 import math
@@ -17,7 +17,7 @@ from kiln.store import dataset
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples: keys uint64 [N] (of their ids), labels int32 [N], and part -> values [N, ...]."""
+    """Samples: keys (hashes of the ids) uint64 [N], labels int32 [N], and part -> values [N, ...]."""
 
     keys: np.ndarray
     labels: np.ndarray
@@ -32,24 +32,24 @@ class Batch:
 
 
 def join(batches: Sequence[Batch]) -> Batch:
-    """Put batches one after the other."""
+    """Concatenate batches."""
     keys, labels = (np.concatenate([getattr(batch, name) for batch in batches]) for name in ("keys", "labels"))
     parts = {name: np.concatenate([batch.parts[name] for batch in batches]) for name in batches[0].parts}
     return Batch(keys, labels, parts)
 
 
 def equal_sizes(rows: int, most: int) -> list[int]:
-    """Cut an epoch into as few batches as ``most`` samples per batch allow, at most one sample apart in size.
+    """Divide an epoch into the fewest batches of at most ``most`` samples, with sizes that differ by at most one.
 
-    A short batch at the end would be a whole step for the optimiser and would
-    replace much of what batch normalization knows, just before validation.
+    A short last batch would count as a full step for the optimiser and would distort
+    the moving statistics of batch normalisation just before validation.
 
     Args:
         rows: samples, 1 or more.
         most: samples per batch, 1 or more.
 
     Returns:
-        The sizes, the larger ones first.
+        The sizes, largest first.
     """
     number = math.ceil(rows / most)
     size, larger = divmod(rows, number)
@@ -57,16 +57,16 @@ def equal_sizes(rows: int, most: int) -> list[int]:
 
 
 class Feed:
-    """The samples of some splits, in batches.
+    """The samples of one or several splits, in batches.
 
     Args:
         splits: (dataset of kind ``clean``, split), all of the same parts and classes.
-        memory: GiB that values may take. Larger sets are streamed: row groups
-            in a random order, a window of them at a time, mixed within. Two
-            windows are read ahead, so each is a third of this.
+        memory: GiB that the values may take. Larger sets are streamed: row groups
+            in random order, a window of them at a time, shuffled within the window.
+            Two windows are read ahead, so each takes at most a third of this.
 
     Raises:
-        UserError: the splits do not belong together.
+        UserError: the splits differ in classes or parts.
     """
 
     def __init__(self, splits: Sequence[tuple[dataset.Dataset, str]], memory: float):
@@ -83,7 +83,7 @@ class Feed:
         self.window = max(1, int(memory * 2**30 / 3 / size))
 
     def counts(self) -> np.ndarray:
-        """Count the samples of each class: int64 [classes]."""
+        """Count the samples per class: int64 [classes]."""
         if self.whole is not None:
             return np.bincount(self.whole.labels, minlength=self.classes)
         return sum(
@@ -91,13 +91,13 @@ class Feed:
         )
 
     def first(self, rows: int) -> dict[str, np.ndarray]:
-        """Give the values of the first samples: part -> [rows, ...], fewer where a window or the set holds fewer."""
+        """Return the values of the first samples: part -> [rows, ...], fewer if a window or the set holds fewer."""
         if self.whole is not None:
             return self.whole[:rows].parts
         return next(self.in_order(min(rows, self.window))).parts
 
     def in_order(self, size: int) -> Iterator[Batch]:
-        """Yield all samples in the order of the shards."""
+        """Yield all samples in shard order."""
         if self.whole is not None:
             return (self.whole[start : start + size] for start in range(0, self.rows, size))
         each = ((group, np.arange(group.rows)) for group in self.groups)
@@ -105,7 +105,7 @@ class Feed:
         return _rebatched(windows, (min(size, self.rows - start) for start in range(0, self.rows, size)))
 
     def shuffled(self, seed: int, epoch: int, most: int) -> Iterator[Batch]:
-        """Yield an epoch's batches, cut by ``equal_sizes``; the order depends on (seed, epoch) and the data alone."""
+        """Yield an epoch's batches, of ``equal_sizes``; the order depends only on (seed, epoch) and the data."""
         sizes = equal_sizes(self.rows, most)
         if self.whole is not None:
             order = randomness.generator(seed, "order", epoch).permutation(self.rows)
@@ -126,7 +126,7 @@ class Feed:
         yield chosen, generator.permutation(rows)
 
     def _read(self, groups: Sequence[dataset.RowGroup], places: np.ndarray) -> Batch:
-        """Read row groups into one batch, each row to its place."""
+        """Read row groups into one batch, each row to its index in ``places``."""
         rows = len(places)
         values = {name: part.storage.empty(rows) for name, part in self.parts.items()}
         batch = Batch(np.empty(rows, np.uint64), np.empty(rows, np.int32), values)
@@ -142,7 +142,7 @@ class Feed:
 
 
 def _rebatched(windows: Iterable[Batch], sizes: Iterable[int]) -> Iterator[Batch]:
-    """Cut windows into batches of the given sizes, which use them up, over their borders."""
+    """Divide windows into batches of the given sizes, across window borders; the sizes sum to all samples."""
     sizes, rest = iter(sizes), []
     missing = next(sizes, 0)
     for window in windows:
@@ -152,5 +152,5 @@ def _rebatched(windows: Iterable[Batch], sizes: Iterable[int]) -> Iterator[Batch
             yield join([*rest, batch]) if rest else batch
             start, missing, rest = start + missing, next(sizes, 0), []
         if start < len(window):
-            rest.append(join([window[start:]]))  # a copy, so that the window can go
+            rest.append(join([window[start:]]))  # a copy, so that the window can be freed
             missing -= len(window) - start

@@ -1,4 +1,4 @@
-"""The training loop: epochs of steps, validation after each, and the choice of the weights to keep."""
+"""The training loop: epochs of steps, validation after each epoch, and the choice of the weights to keep."""
 
 import math
 from collections.abc import Callable
@@ -18,19 +18,19 @@ from kiln.training.feeding import Feed, equal_sizes
 
 
 class Run:
-    """A training under way: all that its next step depends on.
+    """The state of a training: all that its next step depends on.
 
     Args:
         classifier: from ``registry.build``; trained in place.
         train: the training samples.
-        plan: the augmentation, applied to each batch where it is online.
+        plan: the augmentation, applied to each batch if it is online.
         settings: the train section.
 
     Attributes:
-        sizes: samples in each batch of an epoch.
-        epoch, step: how many epochs are done, and how many steps of the next.
-        rows: the history's rows.
-        best, kept, best_weights: the monitored figure, epoch and weights of the best epoch so far.
+        sizes: samples per batch of an epoch.
+        epoch, step: completed epochs, and completed steps of the next epoch.
+        rows: of the history.
+        best, kept, best_weights: monitored metric, epoch and weights of the best epoch so far.
     """
 
     def __init__(self, classifier: keras.Model, train: Feed, plan: views.Plan, settings: params.Train):
@@ -60,8 +60,8 @@ class Run:
                     self._compile(frozen=self.epoch < settings.model.frozen_epochs)
                 adjusting.reseed(self.classifier, settings.seed, "dropout", self.epoch)
         label = f"epoch {self.epoch + 1}/{settings.epochs}"
-        fed = batches.epoch_batches(self.train, self.plan, settings, self.epoch, self.step)
-        for values, targets, weights in progress.track(fed, label, self.steps - self.step, "batches"):
+        prepared = batches.epoch_batches(self.train, self.plan, settings, self.epoch, self.step)
+        for values, targets, weights in progress.track(prepared, label, self.steps - self.step, "batches"):
             with lifetime.uninterrupted():
                 self._train_step(values, targets, weights)
             after_step()
@@ -75,73 +75,70 @@ class Run:
             metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
             jit_compile=backend.jit(),
         )
-        # Now and not in the first step, so that a checkpoint before it is whole.
+        # Not left to the first step, so that a checkpoint written before it is complete.
         self.trainee.optimizer.build(self.trainee.trainable_variables)
 
     def _train_step(self, values: dict[str, np.ndarray], targets: np.ndarray, weights: np.ndarray) -> None:
         self.trainee.optimizer.learning_rate = self._lr(self.step)
-        loss, accuracy = (float(figure) for figure in self.trainee.train_on_batch(values, targets, weights))
+        loss, accuracy = (float(value) for value in self.trainee.train_on_batch(values, targets, weights))
         self.step += 1
-        self._refuse_unless_finite(
-            loss, f"the loss is {loss} in epoch {self.epoch + 1}, batch {self.step} of {self.steps}"
-        )
+        self._check_finite(loss, f"the loss is {loss} in epoch {self.epoch + 1}, batch {self.step} of {self.steps}")
         self.sums = [self.sums[0] + loss * len(targets), self.sums[1] + accuracy * len(targets)]
         self.average.step_ended()
 
-    def _refuse_unless_finite(self, loss: float, what: str) -> None:
+    def _check_finite(self, loss: float, problem: str) -> None:
         if not math.isfinite(loss):
             raise UserError(
-                f"{what}, and no model is published: lower train.lr (now {self.settings.lr}), set train.clip.name to "
-                "global_norm, or train.precision to float32"
+                f"{problem}, so no model is saved: lower train.lr (now {self.settings.lr}), set train.clip.name to "
+                "global_norm, or set train.precision to float32"
             )
 
     def _lr(self, step: int) -> float:
         thawed = self.settings.model.frozen_epochs and self.epoch >= self.settings.model.frozen_epochs
         return (self.settings.model.thaw_factor if thawed else 1.0) * self.rate.at(self.epoch * self.steps + step)
 
-    def end_epoch(self, figures: dict[str, float]) -> None:
-        """Add the epoch's row, and take note of its figures on validation.
+    def end_epoch(self, metrics: dict[str, float]) -> None:
+        """Add the epoch's row to the history, and update the schedule and the best epoch.
 
         The row holds epoch (from 1), lr (of the last step), loss and accuracy
-        (means over the epoch's images while the weights moved) and the figures.
+        (means over the epoch's samples, each from the weights of its step) and the
+        validation metrics.
 
         Args:
-            figures: loss and what ``scores.overall`` gives, of validation.
+            metrics: of validation: loss and those of ``scores.overall``.
 
         Raises:
             UserError: the validation loss is not finite.
         """
         settings = self.settings
-        self._refuse_unless_finite(
-            figures["loss"], f"the validation loss is {figures['loss']} after epoch {self.epoch + 1}"
-        )
+        self._check_finite(metrics["loss"], f"the validation loss is {metrics['loss']} after epoch {self.epoch + 1}")
         loss, accuracy = (float(total / self.train.rows) for total in self.sums)
         row = {"epoch": self.epoch + 1, "lr": self._lr(self.steps - 1), "loss": loss, "accuracy": accuracy}
-        self.rows.append({**row, **{f"validation_{name}": value for name, value in figures.items()}})
-        self.rate.epoch_ended(figures["loss"])
+        self.rows.append({**row, **{f"validation_{name}": value for name, value in metrics.items()}})
+        self.rate.epoch_ended(metrics["loss"])
         self.epoch, self.step, self.sums = self.epoch + 1, 0, [0.0, 0.0]
-        # Less is better, of the loss; more, of the others.
-        figure = figures[settings.monitor] * (1 if settings.monitor == "loss" else -1)
-        if not self.kept or figure < self.best:
-            self.best, self.kept = figure, self.epoch
+        # Lower is better for the loss, higher for the others.
+        monitored = metrics[settings.monitor] * (1 if settings.monitor == "loss" else -1)
+        if not self.kept or monitored < self.best:
+            self.best, self.kept = monitored, self.epoch
             if settings.keep == "best":
                 self.best_weights = self.classifier.get_weights()
 
     @property
     def ended(self) -> bool:
-        """Whether all epochs are done, or too many without a better figure."""
+        """Whether all epochs are done, or ``patience`` epochs without improvement."""
         stalled = self.settings.patience and self.epoch - self.kept >= self.settings.patience
         return self.epoch >= self.settings.epochs or bool(stalled)
 
     @property
     def epoch_kept(self) -> int:
-        """The epoch, from 1, whose weights the classifier is to have in the end."""
+        """The epoch, from 1, whose weights are kept."""
         return self.epoch if self.settings.keep == "last" else self.kept
 
     def settle(self) -> None:
-        """Give the classifier the kept weights, and with precise_norm the statistics of normalisation that fit them.
+        """Load the kept weights into the classifier; with precise_norm, recompute its batch-norm statistics.
 
-        What it gives does not depend on whether an earlier call was cut off.
+        The result is the same after an earlier, interrupted call.
         """
         settings = self.settings
         if settings.keep == "best":
@@ -149,39 +146,40 @@ class Run:
         else:
             self.average.adopt()
         if settings.precise_norm:
-            # Shuffled, since the shards may be in the order of the classes; by the order of an epoch beyond the last.
-            fed = (batch.parts for batch in self.train.shuffled(settings.seed, settings.epochs, settings.batch_size))
-            adjusting.renormalize(self.classifier, progress.track(fed, "statistics", self.steps, "batches"))
+            # Shuffled, since the shards may be sorted by class; in the order of the epoch after the last.
+            shuffled = self.train.shuffled(settings.seed, settings.epochs, settings.batch_size)
+            parts = (batch.parts for batch in shuffled)
+            adjusting.renormalize(self.classifier, progress.track(parts, "statistics", self.steps, "batches"))
 
-    def amend(self, figures: dict[str, float]) -> None:
-        """Put figures on validation, of the classifier with its new statistics, into the kept epoch's row.
+    def amend(self, metrics: dict[str, float]) -> None:
+        """Replace the validation metrics in the kept epoch's row by those with the recomputed statistics.
 
         Raises:
             UserError: the validation loss is not finite.
         """
-        self._refuse_unless_finite(figures["loss"], f"the validation loss is {figures['loss']} with precise_norm")
+        self._check_finite(metrics["loss"], f"the validation loss is {metrics['loss']} with precise_norm")
         row = self.rows[self.epoch_kept - 1]
-        row.update({f"validation_{name}": value for name, value in figures.items()})
+        row.update({f"validation_{name}": value for name, value in metrics.items()})
 
     def averaged(self) -> AbstractContextManager:
-        """Give the classifier the averaged weights, where weights are averaged, within a ``with`` block."""
+        """Swap in the averaged weights, if averaging is on, within a ``with`` block."""
         return self.average.applied()
 
     def capture(self) -> tuple[dict, dict[str, np.ndarray]]:
-        """Give all that the run's next step depends on: strict JSON, and arrays by name."""
+        """Return all that the next step depends on: strict JSON, and arrays by name."""
         state = {name: getattr(self, name) for name in self._STATE}
         state.update(rate=self.rate.state, average_steps=self.average.steps)
         return state, {name: np.asarray(array) for name, array in self._arrays().items()}
 
     def restore(self, state: dict, arrays: dict[str, np.ndarray]) -> None:
-        """Go back to where a run of the same settings and data was captured."""
+        """Restore the captured state of a run with the same settings and data."""
         for name in self._STATE:
             setattr(self, name, state[name])
         self.rate.state, self.average.steps = state["rate"], state["average_steps"]
         self._compile(self.frozen)
-        # A step on nothing, undone below. TensorFlow makes one graph for the first batch's
-        # shape and a more general one for others, whose last bits may differ; and the
-        # first batch after a cut may be of the epoch's smaller ones.
+        # A step on blank values, undone below. TensorFlow traces one graph for the shape of
+        # the first batch and a more general one for other shapes, and their last bits may
+        # differ; the first batch after resuming may be one of the epoch's smaller ones.
         rows = self.sizes[0]
         blank = {name: part.storage.stack([None] * rows) for name, part in self.train.parts.items()}
         self.trainee.train_on_batch(blank, np.ones((rows, self.train.classes), np.float32), np.ones(rows, np.float32))
@@ -208,14 +206,14 @@ class Run:
 
 
 def validate(classifier: keras.Model, feed: Feed, loss: str) -> dict[str, float]:
-    """Score a split: loss, accuracy, precision, recall and f1 (the last three are means over the classes)."""
+    """Score a split: loss, accuracy, and precision, recall and f1 (means over classes)."""
     losses, counts = [], np.zeros((3, feed.classes), np.int64)
     for batch in feed.in_order(prediction.batch_size(classifier)):
         predicted = prediction.outputs(classifier, batch.parts)
         losses.append(scores.LOSSES[loss](predicted, batch.labels))
         counts += scores.counts(batch.labels, predicted.argmax(axis=1), feed.classes)
-    figures = {"loss": np.concatenate(losses).mean(), **scores.overall(counts)}
-    return {name: float(value) for name, value in figures.items()}
+    metrics = {"loss": np.concatenate(losses).mean(), **scores.overall(counts)}
+    return {name: float(value) for name, value in metrics.items()}
 
 
 def fit(
@@ -224,50 +222,50 @@ def fit(
     validation: Feed,
     plan: views.Plan,
     settings: params.Train,
-    tell: Callable[[dict], None] = lambda row: None,
+    on_epoch: Callable[[dict], None] = lambda row: None,
     keeper: checkpoint.Keeper | None = None,
 ) -> tuple[pd.DataFrame, int]:
     """Train a classifier in place.
 
     Args:
         classifier: from ``registry.build``.
-        train, validation: the splits; nothing is fitted on validation, it
-            steers the plateau schedule, early stopping and the choice of weights.
+        train, validation: the splits. Nothing is fitted on validation; it
+            controls the plateau schedule, early stopping and the choice of weights.
         plan: the augmentation.
         settings: the train section.
-        tell: called with each epoch's row.
-        keeper: of checkpoints; the training goes on from the last of them.
+        on_epoch: called with the row of each epoch.
+        keeper: of checkpoints; training resumes from the last one.
 
     Returns:
-        The history, one row an epoch, as ``Run.end_epoch`` describes them, with
-        validation_loss, _accuracy, _precision, _recall and _f1 (after the
-        epoch, by the averaged weights where they are averaged; of the epoch that
-        is kept by the statistics of precise_norm where it is on); and the epoch
-        whose weights the classifier has at the end.
+        The history, one row per epoch as ``Run.end_epoch`` describes, with
+        validation_loss, _accuracy, _precision, _recall and _f1 (after the epoch;
+        with the averaged weights if averaging is on; for the kept epoch with the
+        recomputed statistics if precise_norm is on); and the epoch whose weights
+        were kept.
 
     Raises:
         UserError: the loss is not finite.
-        lifetime.Stopped: by a signal; the last checkpoint is of the last step.
+        lifetime.Stopped: by a signal; the last step is saved as a checkpoint.
     """
     run = Run(classifier, train, plan, settings)
-    if keeper and (found := keeper.latest()):
-        run.restore(*found)
-        keeper.say(f"going on after epoch {run.epoch}, step {run.step} of a training that was cut off")
+    if keeper and (saved := keeper.latest()):
+        run.restore(*saved)
+        keeper.say(f"resuming an interrupted training after epoch {run.epoch}, step {run.step}")
     after_step = (lambda: keeper.offer(run.capture)) if keeper else (lambda: None)
     try:
         while not run.ended:
             run.train_epoch(after_step)
             with run.averaged():
-                figures = validate(classifier, validation, settings.loss)
+                metrics = validate(classifier, validation, settings.loss)
                 with lifetime.uninterrupted():
-                    run.end_epoch(figures)
-            tell(run.rows[-1])
+                    run.end_epoch(metrics)
+            on_epoch(run.rows[-1])
         run.settle()
         if settings.precise_norm:
             run.amend(validate(classifier, validation, settings.loss))
     except lifetime.Stopped:
         if keeper and run.frozen is not None:
             keeper.save(*run.capture())
-            keeper.say(f"a checkpoint is kept after epoch {run.epoch}, step {run.step}: `dvc repro` goes on from there")
+            keeper.say(f"checkpoint saved after epoch {run.epoch}, step {run.step}: `dvc repro` resumes from there")
         raise
     return pd.DataFrame(run.rows), run.epoch_kept

@@ -1,4 +1,4 @@
-"""What a training step lowers, by the names of train.loss; ``core.scores`` measures the same on validation."""
+"""Training losses by the names of train.loss; ``core.scores`` computes the same on validation."""
 
 from kiln.networks.backend import keras
 

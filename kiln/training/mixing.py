@@ -1,4 +1,4 @@
-"""Samples mixed with each other, and their targets with them: mixup, cutmix."""
+"""Mixing samples and their targets: mixup, cutmix."""
 
 from collections.abc import Mapping
 
@@ -21,18 +21,18 @@ def mix(
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Mix each sample of a batch, and its target, with the next one (the last with the first).
 
-    The share of each sample itself is drawn from Beta(a, a); where both mixup
-    (blending) and cutmix (pasting) are on, each sample takes one of them at random.
+    The weight of the sample itself is drawn from Beta(a, a). If both mixup
+    (blending) and cutmix (pasting) are on, each sample uses one of them at random.
 
     Args:
-        parts: what the samples are made of.
+        parts: of the samples.
         values: part -> values [N, ...].
         targets: float32 [N, classes].
-        mixup, cutmix: a of each; 0 is off.
-        keys: uint64 [N]; the same keys draw the same.
+        mixup, cutmix: a of each; 0 turns it off.
+        keys: uint64 [N]; equal keys give equal draws.
 
     Returns:
-        New values and targets; a target's share is the mean of those that are left of the sample's parts.
+        New values and targets; the weight of a target is the mean over parts of the share that remains of the sample.
     """
     if not (mixup or cutmix):
         return dict(values), targets
@@ -41,6 +41,6 @@ def mix(
     alpha = np.where(blends, mixup or 1, cutmix or 1)
     shares = betaincinv(alpha, alpha, draws["share"])
     mixed = {name: part.modality.mix(values[name], blends, shares, draws) for name, part in parts.items()}
-    own = np.mean([left for _, left in mixed.values()], axis=0)[:, None].astype(np.float32)
-    targets = own * targets + (1 - own) * np.roll(targets, -1, axis=0)
+    weight = np.mean([share for _, share in mixed.values()], axis=0)[:, None].astype(np.float32)
+    targets = weight * targets + (1 - weight) * np.roll(targets, -1, axis=0)
     return {name: changed for name, (changed, _) in mixed.items()}, targets

@@ -1,23 +1,23 @@
-"""The optimiser Muon for convolutions too; Keras' own gives all but matrices to AdamW."""
+"""The optimiser Muon, also for convolutions; Keras' version trains all but matrices with AdamW."""
 
 from collections.abc import Collection
 
 from kiln.networks.backend import keras
 
 ops = keras.ops
-# Of the odd polynomial that drives singular values towards 1 (Jordan et al., below).
+# Coefficients of the odd polynomial that moves singular values towards 1 (Jordan et al., below).
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _STEPS = 3
 
 
 def orthogonalized(matrix):
-    """Bring the singular values of a matrix near 1 by three Newton-Schulz steps.
+    """Move the singular values of a matrix close to 1 by three Newton-Schulz steps.
 
     Args:
         matrix: floats [N, M].
 
     Returns:
-        floats [N, M]: about U V^T of the singular value decomposition U S V^T.
+        floats [N, M]: approximately U V^T of the singular value decomposition U S V^T.
     """
     wide = matrix.shape[0] <= matrix.shape[1]
     x = matrix if wide else ops.transpose(matrix)
@@ -30,25 +30,25 @@ def orthogonalized(matrix):
 
 
 class Muon(keras.optimizers.Optimizer):
-    """Momentum, orthogonalised, for kernels; Adam for the rest.
+    """Orthogonalised momentum for kernels; Adam for all other variables.
 
     Jordan et al., "Muon: an optimizer for hidden layers in neural networks",
-    2024. A kernel of shape [..., inputs, filters] is a matrix of filters by all
-    else; its step is that matrix' momentum with all singular values near 1,
-    times the learning rate. Kernels whose length is no matter, since
+    2024. A kernel of shape [..., inputs, filters] is treated as a matrix with one
+    column per filter; its step is the momentum of that matrix with all singular
+    values near 1, times the learning rate. Kernels whose norm has no effect, because
     normalisation follows, are kept at the norm sqrt(filters) as in airbench
     (Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024), so that the
-    learning rate means the same throughout. Weight decay could only shorten them,
-    and so has nothing to do there (van Laarhoven, "L2 regularization versus batch
-    and weight normalization", 2017): airbench decays none of them. Biases, scales
-    and the kernels named in ``aside`` follow Adam.
+    learning rate means the same throughout. Weight decay would only change that norm
+    (van Laarhoven, "L2 regularization versus batch and weight normalization", 2017),
+    so it is not applied to them; airbench does the same. Biases, scales and the
+    kernels named in ``aside`` are trained with Adam.
 
     Args:
         learning_rate: of the kernels; may be assigned at any step.
-        side_ratio: learning rate of Adam as a multiple of it.
-        momentum: of the kernels, 0 up to 1; Nesterov's.
-        aside: parts of the names of layers whose kernels follow Adam (the first and the last).
-        normed: paths of the variables that are kept at their norm.
+        side_ratio: learning rate of Adam as a multiple of ``learning_rate``.
+        momentum: of the kernels (Nesterov), in [0, 1).
+        aside: substrings of the paths of kernels that are trained with Adam (the first and the last layer).
+        normed: paths of the variables that are kept at a fixed norm.
         options: of every Keras optimiser, such as ``global_clipnorm``.
     """
 
@@ -66,31 +66,32 @@ class Muon(keras.optimizers.Optimizer):
         self.aside, self.normed = tuple(aside), frozenset(normed)
         self.beta_1, self.beta_2, self.epsilon = 0.9, 0.999, 1e-8
 
-    def _turns(self, variable) -> bool:
+    def _is_orthogonalized(self, variable) -> bool:
         return len(variable.shape) >= 2 and not any(name in variable.path for name in self.aside)
 
     def build(self, variables):
-        """Make the momenta of each variable, and Adam's second one where it is due."""
+        """Create the first moment of each variable, and the second moment of those trained with Adam."""
         if self.built:
             return
         super().build(variables)
         self.keep_norm = [v.path in self.normed for v in variables]
         self.first = [self.add_variable_from_reference(v, name="first") for v in variables]
         self.second = [
-            None if self._turns(v) else self.add_variable_from_reference(v, name="second") for v in variables
+            None if self._is_orthogonalized(v) else self.add_variable_from_reference(v, name="second")
+            for v in variables
         ]
 
     def update_step(self, gradient, variable, learning_rate):
-        """Move one variable."""
+        """Update one variable."""
         index = self._get_variable_index(variable)
         rate, gradient = ops.cast(learning_rate, variable.dtype), ops.cast(gradient, variable.dtype)
         first, second = self.first[index], self.second[index]
         if second is None:
-            self._turn(gradient, variable, rate, first, self.keep_norm[index])
+            self._step_orthogonalized(gradient, variable, rate, first, self.keep_norm[index])
         else:
-            self._adam(gradient, variable, rate * self.side_ratio, first, second)
+            self._step_adam(gradient, variable, rate * self.side_ratio, first, second)
 
-    def _turn(self, gradient, variable, rate, first, keep_norm: bool):
+    def _step_orthogonalized(self, gradient, variable, rate, first, keep_norm: bool):
         self.assign(first, self.momentum * first + gradient)
         ahead = ops.reshape(gradient + self.momentum * first, (-1, variable.shape[-1]))
         step = ops.reshape(orthogonalized(ahead), variable.shape)
@@ -99,7 +100,7 @@ class Muon(keras.optimizers.Optimizer):
             start = variable * (variable.shape[-1] ** 0.5 / (ops.sqrt(ops.sum(ops.square(variable))) + 1e-7))
         self.assign(variable, start - rate * step)
 
-    def _adam(self, gradient, variable, rate, first, second):
+    def _step_adam(self, gradient, variable, rate, first, second):
         count = ops.cast(self.iterations + 1, variable.dtype)
         self.assign(first, first + (1 - self.beta_1) * (gradient - first))
         self.assign(second, second + (1 - self.beta_2) * (ops.square(gradient) - second))

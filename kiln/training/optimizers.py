@@ -1,4 +1,4 @@
-"""The optimiser by the names of params.yaml's train section, and the kernels whose norm it keeps."""
+"""Optimisers by the names of train.optimizer.name, and the kernels whose norm Muon keeps fixed."""
 
 from kiln.networks.backend import keras
 from kiln.params import Train
@@ -18,23 +18,23 @@ _CLIP = {"value": "clipvalue", "norm": "clipnorm", "global_norm": "global_clipno
 
 
 def normed_kernels(network: keras.Model) -> list[str]:
-    """Find the convolutions whose kernels' length is no matter: normalisation by the batch takes it out again.
+    """Find the convolution kernels whose norm has no effect, because batch normalisation cancels it.
 
-    On every way from such a kernel comes a batch normalisation that trains (a
-    frozen one does not follow the length), and before it nothing but layers that
-    give k times as much for k times as much. A sum with a shortcut is none of
-    them. Kernels of a network within, such as a trained body's, are never among them.
+    Every path from such a kernel leads to a trainable batch normalisation (a frozen
+    one does not adapt to the norm) through layers that are homogeneous of degree 1
+    only; a sum with a shortcut is not one of them. Kernels of a nested network,
+    such as a pretrained body, are never included.
 
     Returns:
         Paths of the kernels.
     """
-    takers: dict[int, list] = {}
+    consumers: dict[int, list] = {}
     for layer in network.layers:
         for tensor in keras.tree.flatten(layer.input):
-            takers.setdefault(id(tensor), []).append(layer)
+            consumers.setdefault(id(tensor), []).append(layer)
 
     def is_normed(tensor) -> bool:
-        following = takers.get(id(tensor), [])
+        following = consumers.get(id(tensor), [])
         return bool(following) and all(
             (isinstance(layer, layers.BatchNormalization) and layer.trainable)
             or (isinstance(layer, _PROPORTIONAL) and is_normed(layer.output))
@@ -53,18 +53,18 @@ def normed_kernels(network: keras.Model) -> list[str]:
 
 
 def build_optimizer(settings: Train, network: keras.Model) -> keras.optimizers.Optimizer:
-    """Make the optimiser of a network, with gradient clipping and weight decay where they are on.
+    """Build the optimiser of a network, with gradient clipping and weight decay if they are on.
 
-    In float16 small gradients would become 0, so the loss is scaled up for them
+    In float16 small gradients would underflow to 0, so the loss is scaled up
     (Micikevicius et al., "Mixed precision training", ICLR 2018).
 
     Weight decay is decoupled from the gradient (Loshchilov and Hutter,
-    "Decoupled weight decay regularization", ICLR 2019) and leaves biases and
-    scales alone; under Muon the normed kernels too, since they are kept at a norm.
+    "Decoupled weight decay regularization", ICLR 2019) and does not apply to biases
+    and scales, nor with Muon to the kernels that are kept at a fixed norm.
 
     Args:
         settings: the train section.
-        network: what it is to train.
+        network: the network to train.
     """
     rule, clip = settings.optimizer, settings.clip
     normed = normed_kernels(network) if rule.name == "muon" else []
@@ -72,9 +72,9 @@ def build_optimizer(settings: Train, network: keras.Model) -> keras.optimizers.O
     if rule.weight_decay:
         options["weight_decay"] = rule.weight_decay
     if rule.name == "sgd":
-        made = keras.optimizers.SGD(settings.lr, rule.momentum, rule.nesterov, **options)
+        optimizer = keras.optimizers.SGD(settings.lr, rule.momentum, rule.nesterov, **options)
     elif rule.name == "muon":
-        made = Muon(
+        optimizer = Muon(
             settings.lr,
             rule.side_lr / settings.lr,
             rule.momentum,
@@ -83,13 +83,13 @@ def build_optimizer(settings: Train, network: keras.Model) -> keras.optimizers.O
             **options,
         )
     else:
-        named = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW, "lion": keras.optimizers.Lion}
+        kinds = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW, "lion": keras.optimizers.Lion}
         if rule.name == "adamw":
             options["weight_decay"] = rule.weight_decay  # Keras' default is not 0
-        made = named[rule.name](settings.lr, **options)
-    spared = [v for v in network.trainable_variables if len(v.shape) < 2 or v.path in normed]
-    made.exclude_from_weight_decay(spared, var_names=["bias", "beta", "gamma", "positions"])
-    # Keras would see to it by itself only if the model had the policy, and not its layers alone.
+        optimizer = kinds[rule.name](settings.lr, **options)
+    excluded = [v for v in network.trainable_variables if len(v.shape) < 2 or v.path in normed]
+    optimizer.exclude_from_weight_decay(excluded, var_names=["bias", "beta", "gamma", "positions"])
+    # Keras does so itself only if the model has the policy; here only its layers have it.
     if any(layer.compute_dtype == "float16" for layer in network.layers):
-        return keras.optimizers.LossScaleOptimizer(made)
-    return made
+        return keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer

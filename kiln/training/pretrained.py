@@ -1,4 +1,4 @@
-"""The file of trained weights that a training starts from."""
+"""The file of pretrained weights that training starts from."""
 
 from pathlib import Path
 
@@ -13,10 +13,10 @@ _KEYS = download.Keys(
 
 
 def find_weights(settings: Model) -> Path | None:
-    """Find the file of trained weights: a path, or a URL that is downloaded once; checked by its sha256.
+    """Find the file of pretrained weights: a path, or a URL that is downloaded once; verify its sha256.
 
     Raises:
-        UserError: there is no such file, or it is another one.
+        UserError: the file does not exist or has another sha256.
     """
     if not settings.weights:
         return None
@@ -25,10 +25,10 @@ def find_weights(settings: Model) -> Path | None:
     path = Path(settings.weights)
     if not path.is_file():
         raise UserError(f"train.model.weights: {path} does not exist: check the path")
-    found = files.sha256(path)
-    if found != settings.weights_sha256:
+    digest = files.sha256(path)
+    if digest != settings.weights_sha256:
         raise UserError(
-            f"train.model.weights: {path} has the sha256 {found}, not train.model.weights_sha256: "
-            "get the right file, or pin this one"
+            f"train.model.weights: {path} has the sha256 {digest}, not train.model.weights_sha256: "
+            "use the right file, or set train.model.weights_sha256 to this digest"
         )
     return path

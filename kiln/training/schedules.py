@@ -1,4 +1,4 @@
-"""The learning rate, step by step, by the names of train.schedule.name."""
+"""Learning-rate schedules by the names of train.schedule.name."""
 
 import math
 
@@ -6,14 +6,14 @@ from kiln.params import Train
 
 
 class LearningRate:
-    """The learning rate, step by step.
+    """The learning rate of each step.
 
     Args:
         settings: the train section.
-        steps: how many steps an epoch takes.
+        steps: per epoch.
 
     Attributes:
-        state: what plateau remembers between epochs: factor, best, stalled.
+        state: of plateau between epochs: factor, best (validation loss), stalled (epochs).
     """
 
     def __init__(self, settings: Train, steps: int):
@@ -24,37 +24,37 @@ class LearningRate:
         self.state = {"factor": 1.0, "best": None, "stalled": 0}
 
     def at(self, step: int) -> float:
-        """Give the learning rate of a step, counted from 0.
+        """Return the learning rate of a step, counted from 0.
 
-        After a linear warm-up over its first epochs, with t from 0 to 1 over the rest:
+        After a linear warm-up over the first epochs, with t from 0 to 1 over the rest:
 
         - constant: lr
         - linear: lr (1 - t)
         - cosine: lr (1 + cos(pi t)) / 2 (Loshchilov and Hutter, "SGDR", ICLR 2017)
         - one_cycle: up from lr / 25 by half a cosine until t = 0.3, then down to
           lr / 250,000 (Smith and Topin, "Super-convergence", 2018)
-        - step: lr times decay_factor after every decay_epochs epochs
-        - plateau: the same after decay_epochs epochs without a better validation loss
+        - step: multiplied by decay_factor after every decay_epochs epochs
+        - plateau: multiplied by decay_factor after decay_epochs epochs without a lower validation loss
         """
         lr, schedule, name = self.settings.lr, self.settings.schedule, self.settings.schedule.name
         if step < self.warm:
             return lr * (step + 1) / self.warm
-        part = (step - self.warm) / self.total
+        t = (step - self.warm) / self.total
         if name == "linear":
-            return lr * (1 - part)
+            return lr * (1 - t)
         if name == "cosine":
-            return lr * (1 + math.cos(math.pi * part)) / 2
+            return lr * (1 + math.cos(math.pi * t)) / 2
         if name == "one_cycle":
-            if part < 0.3:
-                return lr / 25 + (lr - lr / 25) * (1 - math.cos(math.pi * part / 0.3)) / 2
+            if t < 0.3:
+                return lr / 25 + (lr - lr / 25) * (1 - math.cos(math.pi * t / 0.3)) / 2
             low = lr / 250_000
-            return low + (lr - low) * (1 + math.cos(math.pi * (part - 0.3) / 0.7)) / 2
+            return low + (lr - low) * (1 + math.cos(math.pi * (t - 0.3) / 0.7)) / 2
         if name == "step":
             return lr * schedule.decay_factor ** (step // self.steps // schedule.decay_epochs)
         return lr * self.state["factor"]
 
     def epoch_ended(self, validation_loss: float) -> None:
-        """Take note of an epoch's validation loss; plateau lowers the rate when it stalls."""
+        """Record the validation loss of an epoch; plateau lowers the rate when it stalls."""
         schedule = self.settings.schedule
         if schedule.name != "plateau":
             return

@@ -1,4 +1,4 @@
-"""What was trained, on what, and what the model costs."""
+"""A summary of the training and the model's costs."""
 
 from pathlib import Path
 
@@ -12,19 +12,18 @@ from kiln.networks.backend import keras
 def summarize(
     folder: Path, classifier: keras.Model, settings: params.Train, images: int, history: pd.DataFrame, kept: int
 ) -> dict:
-    """Say what was trained on how many images, for how long, and what the model costs.
+    """Summarize the training and the model's costs.
 
     Returns:
-        model, parameters, multiply_adds (of one image), megabytes (10^6 bytes, of
-        the files in ``folder``: weights and description), images, epochs,
-        epoch_kept, seed.
+        model, parameters, multiply_adds (per sample), megabytes (10^6 bytes; weights
+        and description in ``folder``), images (trained on), epochs, epoch_kept, seed.
     """
-    files_of_the_model = (folder / artifact.WEIGHTS, folder / artifact.DESCRIPTION)
+    model_files = (folder / artifact.WEIGHTS, folder / artifact.DESCRIPTION)
     return {
         "model": settings.model.name,
         "parameters": int(classifier.count_params()),
         "multiply_adds": costs.multiply_adds(classifier),
-        "megabytes": round(sum(path.stat().st_size for path in files_of_the_model) / 1e6, 3),
+        "megabytes": round(sum(path.stat().st_size for path in model_files) / 1e6, 3),
         "images": images,
         "epochs": len(history),
         "epoch_kept": kept,

@@ -1,11 +1,11 @@
-"""Labels as targets: probabilities, label smoothing, class weights."""
+"""Training targets: one-hot labels, label smoothing, class weights."""
 
 import numpy as np
 
 
 def encode_labels(labels: np.ndarray, classes: int) -> np.ndarray:
-    """Give each label as probabilities: integers [N] -> float32 [N, classes]."""
-    result = np.zeros((len(labels), classes), np.float32)  # no identity: it would take classes squared
+    """Encode labels one-hot: integers [N] -> float32 [N, classes]."""
+    result = np.zeros((len(labels), classes), np.float32)  # not rows of np.eye, which takes classes x classes
     result[np.arange(len(labels)), labels] = 1
     return result
 
@@ -19,7 +19,7 @@ def smooth(probabilities: np.ndarray, amount: float) -> np.ndarray:
 
 
 def balance_classes(counts: np.ndarray) -> np.ndarray:
-    """Weigh classes by the inverse of their number, 1 on average over the images: float32 [classes].
+    """Weight classes by the inverse of their counts, with mean 1 over the samples: float32 [classes].
 
     As scikit-learn does for ``class_weight="balanced"``: n / (classes * count).
     """

@@ -121,7 +121,7 @@ def main() -> None:
     crossing = crossing[test[crossing["first"]] != test[crossing["second"]]]
     of_test = np.where(test[crossing["first"]], crossing["first"], crossing["second"])
     print(f"between test and train: {len(crossing):,} pairs, {len(np.unique(of_test)):,} test images")
-    if arguments.sheet:
+    if arguments.sheet and len(crossing):
         shown = crossing.sample(min(168, len(crossing)), random_state=SEED).sort_values("score")
         sheet = np.concatenate([pixels[shown["first"]], pixels[shown["second"]]], axis=2)
         arguments.sheet.write_bytes(pictures.contact_sheet(sheet, 12, 48))

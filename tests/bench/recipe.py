@@ -1,12 +1,12 @@
-"""Run a recipe through all seven stages in a scratch folder, once a seed, and measure each stage.
+"""Run a recipe through all seven stages in a scratch folder, once per seed, and measure each stage.
 
 python tests/bench/recipe.py [RECIPE] [section.key=value ...] [--seeds 0 1 2]
 
-Prints seconds and peak memory a stage, and the test accuracy. A recipe other
-than params.yaml (the default: the built-in digits) gets a line a train.seed in
-results/recipes.csv; seeds that have theirs, by the same params, are skipped. A
-run that was cut off goes on where it was, if code and params are the same; its
-seconds are those of all its parts, what was lost and done again included.
+Prints seconds and peak memory per stage, and the test accuracy. RECIPE is a name
+that `kiln recipe` lists; without one, the project's own params.yaml is run. A
+recipe gets a line per train.seed in results/recipes.csv; seeds that have theirs,
+with the same params, are skipped. An interrupted run resumes if code and params
+are the same; its seconds are those of all its parts, lost work included.
 """
 
 import argparse
@@ -32,6 +32,7 @@ from kiln.core import files
 from kiln.params import knobs, recipes
 from kiln.params.renames import RENAMED
 
+PARAMS = ROOT / "params.yaml"
 SCRATCH = Path(__file__).resolve().parent / "scratch"
 BEAT = 5  # seconds between two notes of the time: what a kill may leave uncounted
 STAGES = ("fetch", "clean", "augment", "normalize", "train", "evaluate", "report")
@@ -101,8 +102,8 @@ def run(params: dict, scratch: Path) -> tuple[dict[str, tuple[float, float]], di
     for stage in STAGES:
         before, peak = costs.get(stage, (0.0, None))
         if peak is None:
-            told = functools.partial(note, stage, before)
-            told(*measured([sys.executable, "-m", f"stages.{stage}"], scratch, told))
+            noted = functools.partial(note, stage, before)
+            noted(*measured([sys.executable, "-m", f"stages.{stage}"], scratch, noted))
     return costs, json.loads((scratch / "metrics/metrics.json").read_text())
 
 
@@ -147,8 +148,8 @@ def digest(params: dict) -> str:
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def tell(costs: dict[str, tuple[float, float]], metrics: dict) -> None:
-    """Print a line a stage, and the test accuracy."""
+def print_results(costs: dict[str, tuple[float, float]], metrics: dict) -> None:
+    """Print a line per stage, and the test accuracy."""
     print(f"\n{'stage':<10} {'seconds':>8} {'peak MB':>8}")
     for stage, (seconds, peak) in costs.items():
         print(f"{stage:<10} {seconds:>8.1f} {peak:>8.0f}")
@@ -157,42 +158,49 @@ def tell(costs: dict[str, tuple[float, float]], metrics: dict) -> None:
     for split in ("test", "test_flipped"):
         if split in metrics:
             interval = metrics[split]["accuracy_ci95"]
-            figures = "{:.2%}, 95 % interval {low:.2%} to {high:.2%}".format(metrics[split]["accuracy"], **interval)
-            print(f"{split} accuracy {figures}")
+            text = "{:.2%}, 95 % interval {low:.2%} to {high:.2%}".format(metrics[split]["accuracy"], **interval)
+            print(f"{split} accuracy {text}")
+
+
+def name_of(text: str) -> str:
+    """Check the name of a recipe, for argparse."""
+    name = Path(text).stem
+    if name not in recipes.names():
+        raise argparse.ArgumentTypeError(f"there is no recipe {text!r}: choose one of {', '.join(recipes.names())}")
+    return name
 
 
 def main() -> None:
     """Run what has no line yet, and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("recipe", nargs="?", type=Path, default=ROOT / "params.yaml")
+    # Earlier lines name recipes/NAME.yaml.
+    parser.add_argument("recipe", nargs="?", type=name_of, help=f"one of {', '.join(recipes.names())}")
     parser.add_argument("changes", nargs="*", metavar="section.key=value")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     options = parser.parse_args()
     yaml = YAML(typ="safe", pure=True)
-    kept = options.recipe.parent.name == "recipes"
-    text = recipes.write(recipes.read(options.recipe.stem)) if kept else options.recipe.read_text()
-    params = yaml.load(text)
+    params = yaml.load(recipes.write(recipes.read(options.recipe)) if options.recipe else PARAMS.read_text())
     for change in options.changes:
         key, value = change.split("=", 1)
         *groups, name = key.split(".")
         functools.reduce(dict.__getitem__, groups, params)[name] = yaml.load(value)
     # Where the data lie makes no difference; what else was changed does.
-    told = " ".join(change for change in options.changes if not change.startswith("fetch.path="))
+    shown = " ".join(change for change in options.changes if not change.startswith("fetch.path="))
     for seed in options.seeds:
-        key = {"recipe": options.recipe.stem, "changes": told, "params": digest(params), "seed": seed}
-        if kept and (line := ledger.find("recipes", **key)):
+        key = {"recipe": options.recipe, "changes": shown, "params": digest(params), "seed": seed}
+        if options.recipe and (line := ledger.find("recipes", **key)):
             print(f"already measured, see results/recipes.csv: {line}")
             continue
         params["train"]["seed"] = seed
-        scratch = SCRATCH / f"{options.recipe.stem}-{key['params']}-{seed}"
+        scratch = SCRATCH / f"{options.recipe or PARAMS.stem}-{key['params']}-{seed}"
         costs, metrics = run(params, scratch)
-        tell(costs, metrics)
-        if not kept:
+        print_results(costs, metrics)
+        if not options.recipe:
             shutil.rmtree(scratch)
             continue
         flipped = metrics.get("test_flipped", {}).get("accuracy", "")
         low, high = (metrics["test"]["accuracy_ci95"][end] for end in ("low", "high"))
-        words = [f"recipes/{options.recipe.name}", "fetch.path=/abs/cifar10-jpeg.zip", told, f"--seeds {seed}"]
+        words = [options.recipe, "fetch.path=/abs/cifar10-jpeg.zip", shown, f"--seeds {seed}"]
         ledger.add(
             "recipes",
             " ".join(["python tests/bench/recipe.py", *filter(None, words)]),

@@ -49,7 +49,7 @@ def test_help_shows_an_example_that_is_a_command_line(name):
     examples = re.findall(r"^  kiln (.+)$", command.epilog, re.MULTILINE)
     assert examples
     for example in examples:
-        first, *words = shlex.split(example.partition(" > ")[0])
+        first, *words = shlex.split(example.partition(" > ")[0], comments=True)
         assert first == name
         command.make_context(name, words)
 

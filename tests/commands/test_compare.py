@@ -142,7 +142,7 @@ def test_a_table_with_marks_of_a_conflict_is_one_sentence(published, tmp_path):
 @pytest.mark.parametrize(
     ("path", "old", "new", "said"),
     [
-        ("metrics.json", b"{", b"\xff\xfe{", "metrics.json of the working tree is cut off or no JSON"),
+        ("metrics.json", b"{", b"\xff\xfe{", "metrics.json of the working tree is truncated or not valid JSON"),
         ("plots/per_class.csv", b"recall_low", b"lowest", "per_class.csv in the working tree is damaged"),
         ("plots/confusion.csv", b"images", b"\xff", "confusion.csv in the working tree is damaged"),
     ],
@@ -259,9 +259,9 @@ def test_the_workflows_find_the_comment_and_leave_no_old_verdict():
     [
         (None, "metrics/metrics.json is missing"),
         *full(
-            ('{"test": {"accuracy": NaN}}', "holds NaN, which is no figure"),
+            ('{"test": {"accuracy": NaN}}', "contains NaN, which is not a finite number"),
             ('{"test": {"accuracy": 1}}', "lacks train.images and"),
-            ('{"test": {"accur', "is cut off or no JSON"),
+            ('{"test": {"accur', "is truncated or not valid JSON"),
         ),
     ],
 )
@@ -317,7 +317,7 @@ def test_git_says_itself_what_is_wrong(published, tmp_path):
     project = bare(published, tmp_path / "project")
     assert "git: not a git repository (or any of the parent directories): .git: run it in your clone" in said(project)
     project.run("git", "init", "-q")
-    assert "there is no commit yet to compare with: `git add -A`, then `git commit`" in said(project)
+    assert "there is no commit to compare with yet: `git add -A`, then `git commit`" in said(project)
     (project.folder / ".git/config").write_text("[core")
     assert re.search(r"git: bad config line \d in file .*config", said(project))
     shutil.rmtree(project.folder / ".git")
@@ -365,7 +365,7 @@ def test_branches_without_a_commit_in_common_are_called_so(published, tmp_path):
     project.run("git", "switch", "-q", "--orphan", "alone")
     project.run("git", "checkout", "-q", "main", "--", ".")
     project.commit("alone")
-    assert "no commit is known from which this branch left the main one: name one" in said(project)
+    assert "this branch has no common ancestor with the main one: name a commit" in said(project)
 
 
 @pytest.mark.full

@@ -23,17 +23,23 @@ PHOTO = dataclasses.replace(image_parts()["image"], name="photo")
 
 @pytest.fixture(scope="module")
 def digits(small, tmp_path_factory):
+    """Files of the source, named by their ids, in an order that does not depend on these."""
     folder = tmp_path_factory.mktemp("digits")
-    table = pq.read_table(small.folder / "data/raw/00000.parquet").slice(0, 300).to_pylist()
-    for row in table:
-        (folder / f"{row['id']}.png").write_bytes(row["image"]["bytes"])
-    return folder
+    paths = []
+    for row in pq.read_table(small.folder / "data/raw/00000.parquet").to_pylist():
+        paths.append(folder / f"{row['id']}.png")
+        paths[-1].write_bytes(row["image"]["bytes"])
+    return paths
+
+
+def read_predictions(project):
+    """What evaluate has predicted, by id."""
+    return pq.read_table(project.folder / "data/evaluation/predictions.parquet").to_pandas().set_index("id")
 
 
 def test_predictions_are_those_of_evaluate(small, digits):
-    paths = sorted(digits.glob("*.png"))
+    paths, evaluated = sorted(digits), read_predictions(small)
     done = small.kiln("predict", "--json", *paths)
-    evaluated = pq.read_table(small.folder / "data/evaluation/predictions.parquet").to_pandas().set_index("id")
     rows = json.loads(done.stdout)
     assert [row["path"] for row in rows] == [str(path) for path in paths]
     for path, row in zip(paths, rows, strict=True):
@@ -44,16 +50,18 @@ def test_predictions_are_those_of_evaluate(small, digits):
 
 @pytest.mark.full
 def test_text_names_the_likeliest_first(trained, digits):
-    done = trained.kiln("predict", digits / "0.png")
-    assert done.stdout.startswith(f"{digits}/0.png: 0 ")
+    done = trained.kiln("predict", digits[0])
+    assert done.stdout.startswith(f"{digits[0]}: {read_predictions(trained).loc[digits[0].stem, 'prediction']} ")
     assert len(done.stdout.splitlines()) == 1
 
 
 @pytest.mark.full
 def test_flip_averages_with_the_mirror_image(trained, digits, tmp_path):
-    ImageOps.mirror(Image.open(digits / "2.png")).save(tmp_path / "mirrored.png")
-    done = trained.kiln("predict", "--json", "--flip", digits / "2.png", tmp_path / "mirrored.png")
-    plain = trained.kiln("predict", "--json", digits / "2.png", tmp_path / "mirrored.png")
+    labels = read_predictions(trained)["label"]
+    paths = [next(path for path in digits if labels[path.stem] == "2"), tmp_path / "mirrored.png"]
+    ImageOps.mirror(Image.open(paths[0])).save(paths[1])
+    done = trained.kiln("predict", "--json", "--flip", *paths)
+    plain = trained.kiln("predict", "--json", *paths)
     both, alone = ([list(row["probabilities"].values()) for row in json.loads(out.stdout)] for out in (done, plain))
     assert both[0] == pytest.approx(both[1], abs=1e-5)
     assert both[0] == pytest.approx(np.mean(alone, axis=0).tolist(), abs=1e-5)
@@ -65,7 +73,7 @@ def photos(digits, tmp_path):
     """Two good images, three paths that are none, a folder of images, and what a folder may hold beside them."""
     for name, digit in (("a.png", 0), ("z.png", 1), ("deep/b.PNG", 2), ("deep/er/c.png", 3), (".hidden.png", 4)):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes((digits / f"{digit}.png").read_bytes())
+        (tmp_path / name).write_bytes(digits[digit].read_bytes())
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.jpg").write_text("hello")
     (tmp_path / "deep/notes.txt").write_text("no image")
@@ -211,7 +219,7 @@ def test_a_model_of_several_parts_is_refused_in_a_sentence(tmp_path):
     with pytest.raises(UserError) as caught:
         list(predictor.classify(several, [tmp_path / "a.png"]))
     assert str(caught.value) == (
-        "the model takes samples of several parts (left, right), but `kiln predict` reads samples of one part so far"
+        "the model takes samples of several parts (left, right), but `kiln predict` supports only one part so far"
     )
 
 

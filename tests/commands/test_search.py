@@ -26,15 +26,15 @@ def test_a_dimension_is_read(text, expected):
     [
         ("train.lr", "has no search space"),
         ("train.lr=", "has no search space"),
-        ("train.lrr=1..2", "there is no param train.lrr"),
-        ("train=1..2", "there is no param train "),
+        ("train.lrr=1..2", "train.lrr is not a param"),
+        ("train=1..2", "train is not a param"),
         ("train.lr=2..1", "is not a range"),
         ("train.lr=a..b", "is not a range"),
         ("train.lr=true..false", "is not a range"),
         ("train.lr=log(0..1)", "starts above 0"),
-        ("train.lr=.nan,1", "is not a value"),
-        ("train.lr=[1],2", "is not a value"),
-        ("train.lr=1,,2", "is not a value"),
+        ("train.lr=.nan,1", "is not a valid value"),
+        ("train.lr=[1],2", "is not a valid value"),
+        ("train.lr=1,,2", "is not a valid value"),
     ],
 )
 def test_what_is_no_dimension_is_one_sentence(text, said):
@@ -97,7 +97,7 @@ def test_a_search_goes_on_where_it_stopped_and_leaves_the_tree_as_it_was(small, 
     assert "train.lr=" not in again.stdout and "best of 2" in again.stdout
     project.set(train__lr=0.5)
     refused = project.kiln("search", *words, check=False)
-    assert refused.returncode == 1 and "params.yaml has changes that are not committed" in refused.stderr
+    assert refused.returncode == 1 and "params.yaml has uncommitted changes" in refused.stderr
 
 
 @pytest.mark.parametrize(
@@ -106,8 +106,8 @@ def test_a_search_goes_on_where_it_stopped_and_leaves_the_tree_as_it_was(small, 
         (["train.lr=1..2", "--metric", "test.accuracy"], "cannot be searched by"),
         (["train.lr=1..2", "--metric", "validation.nothing"], "cannot be searched by"),
         (["train.lr=1..2", "--name", "a b"], "letters, digits and hyphens"),
-        (["train.lrr=1..2"], "there is no param train.lrr"),
-        (["train.lr=1..2", "--trials", "0"], "--trials 0: at least 1"),
+        (["train.lrr=1..2"], "train.lrr is not a param"),
+        (["train.lr=1..2", "--trials", "0"], "--trials 0: should be at least 1"),
     ],
 )
 def test_the_command_line_is_checked_before_any_work(small, arguments, said):
@@ -126,7 +126,7 @@ def test_a_figure_that_the_metrics_lack_is_one_sentence(monkeypatch):
 @pytest.mark.parametrize(
     ("stderr", "said"),
     [
-        ("\n", "without a word"),
+        ("\n", "no message"),
         ("WARNING: x\nERROR: 'dvc.lock' is git-ignored.\nmore\n", "'dvc.lock' is git-ignored."),
         ("epoch 1/2\ntrain: why\nERROR: failed to reproduce 'train': exited with 1\n", "train: why"),
         ("ERROR: failed to reproduce 'train': output is missing\n", "failed to reproduce 'train': output is missing"),
@@ -150,5 +150,5 @@ def test_a_dvc_of_a_moved_venv_is_one_sentence(tmp_path, monkeypatch):
     (tmp_path / "dvc").write_text("#!/moved/.venv/bin/python\n")
     (tmp_path / "dvc").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UserError, match="dvc does not start: `make setup`"):
+    with pytest.raises(UserError, match="dvc cannot be started: run `make setup`"):
         search.dvc("status")

@@ -30,11 +30,11 @@ def test_whole_metrics_are_read():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (json.dumps(nested(whole_metrics()))[:-9], "m is cut off or no JSON"),
-        ("", "m is cut off or no JSON"),
-        ("[1]", "m is no JSON object"),
-        (json.dumps(nested(whole_metrics(test__f1=float("nan")))), "m holds NaN, which is no figure"),
-        (json.dumps(nested(whole_metrics(test__f1=float("inf")))), "m holds Infinity"),
+        (json.dumps(nested(whole_metrics()))[:-9], "m is truncated or not valid JSON"),
+        ("", "m is truncated or not valid JSON"),
+        ("[1]", "m is not a JSON object"),
+        (json.dumps(nested(whole_metrics(test__f1=float("nan")))), "m contains NaN, which is not a finite number"),
+        (json.dumps(nested(whole_metrics(test__f1=float("inf")))), "m contains Infinity"),
         (
             json.dumps(nested(whole_metrics(test__f1=0.25))).replace("0.25", "1e999"),
             "test.f1 is inf, not a finite number",
@@ -169,7 +169,7 @@ def test_the_gate():
 @pytest.mark.parametrize("section", ["floors", "drops"])
 def test_the_gate_knows_only_figures_that_can_be_better(key, section):
     gate = {"floors": {}, "drops": {}, section: {key: 0.1}}
-    with pytest.raises(UserError, match=f"compare.{section}: {key} is no figure"):
+    with pytest.raises(UserError, match=f"compare.{section}: {key} is not a metric"):
         comparison.failures(whole_metrics(), [], **gate)
 
 

@@ -1,12 +1,16 @@
 import numpy as np
 import pandas as pd
 import pytest
+from makers.datasets import image_parts
+from makers.samples import parts_of
 
 from kiln.evaluation import proportions, slices
 
+MEASURES = slices.list_measures(image_parts())
+
 
 def facts(count: int, **columns) -> pd.DataFrame:
-    same = dict.fromkeys(slices.MEASURES, np.full(count, 5.0))
+    same = dict.fromkeys(MEASURES, np.full(count, 5.0))
     return pd.DataFrame({**same, **columns})
 
 
@@ -33,7 +37,9 @@ def test_no_part_of_a_single_value_is_lost_to_its_neighbour():
 def test_known_accuracies():
     right = np.arange(40) % 4 > 0
     doubted = np.arange(40) % 4 == 0
-    table = slices.table(facts(40, brightness=np.arange(40.0), **{"label doubted": doubted}), right, np.arange(40))
+    table = slices.table(
+        facts(40, brightness=np.arange(40.0), **{"label doubted": doubted}), MEASURES, right, np.arange(40)
+    )
     assert table["about"].unique().tolist() == ["brightness", "label doubted"]
     yes, no = table[table["about"] == "label doubted"].itertuples()
     assert (yes.images, yes.accuracy, no.images, no.accuracy) == (10, 0, 30, 1)
@@ -44,9 +50,9 @@ def test_known_accuracies():
 def test_the_slices_intervals_know_units():
     right, units = np.arange(40) % 4 > 0, np.arange(40) // 4
     known = facts(40, **{"label doubted": np.arange(40) < 20})
-    alone, together = (slices.table(known, right, of) for of in (np.arange(40), np.repeat(np.arange(2), 20)))
+    alone, together = (slices.table(known, MEASURES, right, of) for of in (np.arange(40), np.repeat(np.arange(2), 20)))
     assert (together["low"] < alone["low"]).all()
-    assert slices.table(known, right, units)["accuracy"].tolist() == alone["accuracy"].tolist()
+    assert slices.table(known, MEASURES, right, units)["accuracy"].tolist() == alone["accuracy"].tolist()
 
 
 def test_a_range_tells_its_ends_apart():
@@ -57,12 +63,20 @@ def test_a_range_tells_its_ends_apart():
 
 
 def test_a_slice_without_images_is_left_out():
-    assert slices.table(facts(3, **{"label doubted": np.zeros(3, bool)}), np.ones(3, bool), np.arange(3)).empty
+    known = facts(3, **{"label doubted": np.zeros(3, bool)})
+    assert slices.table(known, MEASURES, np.ones(3, bool), np.arange(3)).empty
+
+
+def test_each_of_several_parts_has_slices_of_its_own():
+    measures = slices.list_measures(parts_of("left", "right"))
+    assert len(measures) == 2 * len(MEASURES)
+    title, *ends = MEASURES["brightness"]
+    assert measures["right.brightness"] == (f"right.{title}", *ends)
 
 
 def test_what_clean_found_becomes_slices():
     ids = [f"{n}.png" for n in range(6)]
-    measures = pd.DataFrame({"id": ids[::-1], **{name: np.arange(6.0) for name in slices.MEASURES}})
+    measures = pd.DataFrame({"id": ids[::-1], "split": "test", **{name: np.arange(6.0) for name in MEASURES}})
     findings = pd.DataFrame(
         {"id": ["1.png", "train.png"], "reason": ["label_error", "near_duplicate"], "other": [None, "4.png"]}
     )

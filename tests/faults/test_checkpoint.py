@@ -28,7 +28,7 @@ class Cut(checkpoint.Keeper):
 
 
 def fit(data, keeper=None, name="article_cnn", model=None, **changes):
-    made = classifier(name, data.image_shape, **(model or {"dropout": 0.3}))
+    made = classifier(name, data.parts["image"].storage.shape, **(model or {"dropout": 0.3}))
     chosen = settings(model=name, **{**PLAIN, **changes})
     history, kept = loop.fit(made, data, data, FLIPS, chosen, keeper=keeper)
     return made.get_weights(), history, kept
@@ -64,7 +64,9 @@ def test_a_training_that_was_cut_off_ends_as_if_it_had_not_been(tmp_path, steps,
     cut_off(data, tmp_path / "kept", steps, **how)
     keeper = Cut(tmp_path / "kept", 0)
     again, history_again, kept_again = fit(data, keeper, **how)
-    assert keeper.said[0].startswith(f"going on after epoch {(steps - 1) // 3}, step {(steps - 1) % 3 + 1} of")
+    assert (
+        keeper.said[0] == f"resuming an interrupted training after epoch {(steps - 1) // 3}, step {(steps - 1) % 3 + 1}"
+    )
     assert all((a == b).all() for a, b in zip(weights, again, strict=True))
     assert history.equals(history_again)
     assert kept == kept_again
@@ -136,7 +138,7 @@ def test_a_stop_while_statistics_are_computed_anew(tmp_path, monkeypatch, where,
     monkeypatch.undo()
     keeper = Cut(tmp_path / "kept", 0)
     again, history_again, _ = fit(data, keeper, **how)
-    assert keeper.said == ["going on after epoch 3, step 0 of a training that was cut off"]
+    assert keeper.said == ["resuming an interrupted training after epoch 3, step 0"]
     assert all((a == b).all() for a, b in zip(weights, again, strict=True))
     assert history.equals(history_again)
 
@@ -149,7 +151,7 @@ def test_freezing_survives(tmp_path):
     chosen = settings(model="applications/MobileNet", **{**PLAIN, "batch_size": 7, "epochs": 2, **pretrained})
 
     def run(keeper):
-        made = classifier(chosen.model, (32, 32, 3), 4, none, **pretrained)
+        made = classifier(chosen.model.name, (32, 32, 3), 4, none, **pretrained)
         loop.fit(made, data, data, FLIPS, chosen, keeper=keeper)
         return made.get_weights()
 
@@ -178,7 +180,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_then_to_the_start(tmp
         assert [f"{path} is damaged" in said for path, said in zip(found, keeper.said, strict=False)][:damaged] == (
             [True] * damaged
         )
-        assert any(said.startswith("going on after") for said in keeper.said) == (damaged == 1)
+        assert any(said.startswith("resuming an interrupted training") for said in keeper.said) == (damaged == 1)
         assert all((a == b).all() for a, b in zip(weights, again, strict=True))
 
 
@@ -219,7 +221,7 @@ def test_a_checkpoint_that_cannot_be_written_costs_no_training(tmp_path):
     keeper = checkpoint.Keeper(tmp_path / "kept", (said := []).append)
     keeper.save({}, {"a": np.zeros(3)})
     keeper.save({}, {"a": np.zeros(3)})
-    assert len(said) == 1 and "no checkpoint can be written" in said[0]
+    assert len(said) == 1 and "cannot write checkpoints" in said[0]
 
 
 def test_its_name_holds_all_that_the_result_depends_on(tmp_path, monkeypatch):

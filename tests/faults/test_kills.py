@@ -65,7 +65,7 @@ def test_training_that_is_killed_at_random_moments_ends_as_if_it_had_not_been(lo
             assert contents(folder / "data/model") == expected
     long.stage("train")
     assert contents(folder / "data/model") == expected
-    resumed = output(long).count("going on after epoch")
+    resumed = output(long).count("resuming an interrupted training after epoch")
     assert resumed >= rounds // 3
     assert not list((folder / checkpoint.FOLDER).glob("*"))
 
@@ -81,7 +81,7 @@ def test_a_training_that_is_asked_to_stop_keeps_its_last_step_and_says_one_line(
     assert process.wait(timeout=10) == 128 + number
     said = output(long).splitlines()
     assert said[-1] == f"train: stopped by {number.name}; its output was not published"
-    assert said[-2].startswith("train: a checkpoint is kept after epoch")
+    assert said[-2].startswith("train: checkpoint saved after epoch")
     assert "Traceback" not in output(long)
     assert not (folder / "data/model").exists()
     kept = re.search(r"after epoch \d+, step \d+", said[-2])[0]

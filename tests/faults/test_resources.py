@@ -118,6 +118,8 @@ import resource
 from pathlib import Path
 from stages import {stage} as module
 from kiln.core import entry
+from kiln.modalities import registry
+registry.get("image")  # loads libraries, which do not say why they cannot be mapped
 def main():
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + 2**18, used + 2**18))
@@ -136,13 +138,15 @@ def test_out_of_memory_within_tensorflow_ends_in_a_sentence(copy, megabytes):
 import resource
 from pathlib import Path
 import numpy as np
+from kiln.networks.backend import keras
 from stages import train
 from kiln.core import entry
 from kiln.training import loop
 step = loop.Run._train_step
-def starved(run, *batch):
+def starved(run, values, *targets_and_weights):
+    batch = [values, *targets_and_weights]
     if run.step == 2:
-        batch = [np.repeat(part, 1000, axis=0) for part in batch]
+        batch = keras.tree.map_structure(lambda array: np.repeat(array, 1000, axis=0), batch)
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + {megabytes}_000_000,) * 2)
     step(run, *batch)

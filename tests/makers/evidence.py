@@ -16,7 +16,7 @@ def some_evidence(uneven=(), accuracy=(0.9, 0.9), effective=(1000.0, 1000.0), gi
     sides = ("validation", "test")
     makers = {name: "given by the source" if name == given else "drawn by Kiln from train" for name in sides}
     clean = {
-        "conversion": {"height": 8, "width": 8, "channels": 1},
+        "parts": {"image": {"sentence": "8 x 8 pixels, gray"}},
         "splits": {split: {"ill": 2, EVIL: 5} for split in ("train", *sides)},
         "split_makers": {"train": "given by the source, less what Kiln drew", **makers},
         "effective": dict(zip(sides, effective, strict=True)),
@@ -29,7 +29,7 @@ def some_evidence(uneven=(), accuracy=(0.9, 0.9), effective=(1000.0, 1000.0), gi
     return SimpleNamespace(
         clean=clean,
         fetch={"images": 9, "skipped": {}, "notes": {}},
-        samples=b"",
+        samples={},
         scores={side: {"accuracy": share} for side, share in zip(sides, accuracy, strict=True)},
         train=dict.fromkeys(("parameters", "multiply_adds", "megabytes", "epochs"), 1),
     )

@@ -13,6 +13,7 @@ from kiln.sources import parquet as parquets
 from makers.images import png
 from makers.projects import ROOT
 from makers.records import PARTS
+from makers.settings import change
 
 FETCH = params.load(ROOT / "params.yaml").fetch
 
@@ -21,7 +22,8 @@ LIST = "path,label,split,group\n../img/1.png,NA,train,p1\n../img/2.png,007,test,
 
 
 def settings(**changes) -> params.Fetch:
-    return FETCH.model_copy(update={"manifest": "lists/all.csv", **changes})
+    """Change the fetch section, by the knobs of ``change``; the table is lists/all.csv."""
+    return change(FETCH, **{"manifest": "lists/all.csv", **changes})
 
 
 def folder(tmp_path: Path, text: str | bytes = LIST) -> Path:

@@ -10,13 +10,12 @@ import pytest
 from keras.src.legacy.saving import legacy_h5_format
 from makers.effort import full
 from makers.images import noise
-from makers.settings import settings
+from makers.networks import NONE, classifier, wrap
 
-from kiln.evaluation import explanations
+from kiln.evaluation import neighbours
 from kiln.networks import applications, registry
 from kiln.networks.backend import keras
 
-NONE = {"method": "none", "offset": [0.0] * 3, "scale": [1.0] * 3}
 # Of ImageNet's colours: mean, variance and count.
 COLOURS = [np.array([0.485, 0.456, 0.406]), np.square([0.229, 0.224, 0.225]), np.array(1)]
 # With MobileNet and VGG16 the smallest of each family, and each way to scale pixels within a network;
@@ -61,15 +60,14 @@ def test_trained_weights_give_the_features_of_kerass_own_network(name, tmp_path,
     shape, path = (side, side, 3), tmp_path / "published_notop.h5"
     pixels = np.stack([noise(seed, *shape) for seed in range(2)])
     trained = {"weights": str(path), "weights_sha256": "0" * 64}
-    keras.utils.set_random_seed(0)
-    how = registry.architecture(settings(model=f"{applications.PREFIX}{name}", **trained), shape, NONE)
-    made = registry.build(how, shape, 4, NONE)
+    made = classifier(f"{applications.PREFIX}{name}", shape, 4, NONE, **trained)
     body = made.get_layer(applications.BODY)
     write_like_the_published(body, path)
     body.set_weights([np.zeros_like(weight) for weight in body.get_weights()])
-    registry.prepare(made, pixels, path)
-    found = np.asarray(explanations.features(made)(pixels))
-    del made, body
+    registry.prepare(made, {"image": pixels}, path)
+    ((features, _),) = neighbours.list_feature_networks(wrap(made))
+    found = np.asarray(features({"image": pixels}))
+    del made, body, features
     keras.backend.clear_session()
     gc.collect()
     monkeypatch.setattr("keras.src.utils.file_utils.get_file", lambda *_, **__: str(path))

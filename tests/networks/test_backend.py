@@ -109,7 +109,7 @@ def test_pytorch_is_asked_for_the_same_bits(monkeypatch, chosen, asked):
 STEP_BY_STEP = """
 import numpy as np
 import tensorflow
-from makers.networks import NONE, classifier, smallest
+from makers.networks import NONE, classifier, predict, smallest
 from makers.settings import settings
 from kiln.networks import prediction
 from kiln.training import losses, optimizers
@@ -119,15 +119,15 @@ for name in ("fast_cnn", "vit", "applications/MobileNet"):
     trainee = prediction.logits_of(made)
     trainee.compile(optimizers.build_optimizer(settings(optimizer="muon"), trainee), losses.cross_entropy)
     pixels = np.zeros((4, 32, 32, 3), np.uint8)
-    trainee.train_on_batch(pixels, np.eye(4, dtype=np.float32), np.ones(4, np.float32))
-    assert prediction.probabilities(made, pixels).shape == (4, 4)
+    trainee.train_on_batch({"image": pixels}, np.eye(4, dtype=np.float32), np.ones(4, np.float32))
+    assert predict(made, pixels).shape == (4, 4)
 """
 
 
 @pytest.mark.full
 def test_networks_train_where_operations_must_be_deterministic():
     """On a CPU: what lacks a seed is refused here too; what lacks a kernel on a GPU cannot be seen."""
-    paths = os.pathsep.join(str(ROOT / name) for name in ("", "tests", "tests/networks", "tests/training"))
+    paths = os.pathsep.join(str(ROOT / name) for name in ("", "tests"))
     command = [sys.executable, "-c", STEP_BY_STEP]
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr

@@ -4,34 +4,19 @@ import numpy as np
 import pytest
 from makers.effort import full
 from makers.images import noise
+from makers.networks import NONE, PLAIN, classifier, join, predict, save, smallest, standard
+from makers.pairs import pair_parts
 from makers.projects import ROOT
 from makers.settings import settings
+from scipy.special import softmax
 
 from kiln.commands.models import command
 from kiln.core.errors import UserError
-from kiln.modalities.image.conversion import Conversion
 from kiln.networks import adjusting, applications, artifact, costs, fast, prediction, registry
 from kiln.networks.backend import keras
 
-PLAIN = {"method": "standard", "offset": [100.0], "scale": [50.0]}
-NONE = {"method": "none", "offset": [0.0] * 3, "scale": [1.0] * 3}
 LEFT = sorted({*registry.ZOO} - {"article_cnn", "fast_cnn", "vit"})
 SMALL = {"width": 0.25}
-
-
-def classifier(name="article_cnn", shape=(8, 8, 1), classes=4, normalizer=None, precision="float32", **changes):
-    """Build a model on seed 0."""
-    if normalizer is None:
-        normalizer = {"method": "standard", "offset": [100.0] * shape[2], "scale": [50.0] * shape[2]}
-    keras.utils.set_random_seed(0)
-    how = registry.architecture(settings(model=name, **changes), shape, normalizer)
-    return registry.build(how, shape, classes, normalizer, precision)
-
-
-def smallest(name: str) -> dict:
-    """Settings that make a model cheap to build."""
-    depths = registry.ZOO[name].depths
-    return {**({"depth": min(depths)} if depths else {}), "width": 1 / 3 if name == "vit" else 0.25}
 
 
 @pytest.mark.parametrize("name", sorted(registry.ZOO))
@@ -41,7 +26,7 @@ def smallest(name: str) -> dict:
 )
 def test_every_model_builds_at_any_size(name, shape, classes):
     made = classifier(name, shape, classes, **smallest(name))
-    probabilities = prediction.probabilities(made, np.stack([noise(i, *shape) for i in range(3)]))
+    probabilities = predict(made, np.stack([noise(i, *shape) for i in range(3)]))
     assert probabilities.shape == (3, classes)
     assert probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
@@ -120,10 +105,10 @@ def test_width_scales_and_dropout_drops():
     [
         (
             {"model": "resnet", "depth": 21},
-            r"train\.model\.depth is 21, but resnet has one of: auto, 20, 32, 44, 56",
+            r"train\.model\.depth is 21, but resnet supports: auto, 20, 32, 44, 56",
         ),
-        ({"model": "vit", "patch": 9}, r"train\.model\.patch is 9, more than the 8 pixels of a side"),
-        ({"model": "applications/VGG16"}, r"normalize\.image\.method is standard, but applications/VGG16 brings"),
+        ({"model": "vit", "patch": 9}, r"train\.model\.patch is 9, larger than the image \(8 pixels\)"),
+        ({"model": "applications/VGG16"}, r"normalize\.image\.method is standard, but applications/VGG16 includes"),
         ({"model": "articl_cnn"}, r"train\.model\.name is 'articl_cnn'.*article_cnn.*did you mean article_cnn"),
         ({"model": "applications/ResNet5"}, r"did you mean applications/ResNet50"),
     ],
@@ -134,9 +119,9 @@ def test_what_a_model_cannot_have_is_refused(changes, says):
 
 
 def test_decoding_too_small_for_a_model_are_refused_with_the_size_it_takes():
-    with pytest.raises(UserError, match=r"vgg takes images of 8x8 pixels at least, not 4x9"):
+    with pytest.raises(UserError, match=r"vgg needs images of at least 8x8 pixels, not 4x9"):
         registry.architecture(settings(model="vgg"), (4, 9, 1), PLAIN)
-    with pytest.raises(UserError, match=r"applications/VGG16 takes images of 32x32 pixels at least, not 8x8"):
+    with pytest.raises(UserError, match=r"applications/VGG16 needs images of at least 32x32 pixels, not 8x8"):
         classifier("applications/VGG16", normalizer={"method": "none", "offset": [0.0], "scale": [1.0]})
 
 
@@ -144,18 +129,18 @@ def test_decoding_too_small_for_a_model_are_refused_with_the_size_it_takes():
 def test_gray_images_and_published_networks(tmp_path):
     gray = {"method": "none", "offset": [0.0], "scale": [1.0]}
     made = classifier("applications/MobileNetV3Small", (32, 32, 1), 5, gray)
-    assert prediction.probabilities(made, np.stack([noise(0, 32, 32)])).shape == (1, 5)
+    assert predict(made, np.stack([noise(0, 32, 32)])).shape == (1, 5)
     # Trained weights go into the body, and a file of another network is refused.
     path = tmp_path / "body.weights.h5"
     made.get_layer(applications.BODY).save_weights(path)
     pretrained = {"weights": str(path), "weights_sha256": "0" * 64}
     again = classifier("applications/MobileNetV3Small", (32, 32, 3), 5, NONE, **pretrained)
-    registry.prepare(again, np.zeros((1, 32, 32, 3), np.uint8), path)
+    registry.prepare(again, {"image": np.zeros((1, 32, 32, 3), np.uint8)}, path)
     bodies = [model.get_layer(applications.BODY).get_weights() for model in (made, again)]
     assert all((a == b).all() for a, b in zip(*bodies, strict=True))
     other = classifier("applications/MobileNet", (32, 32, 3), 5, NONE, **pretrained)
-    with pytest.raises(UserError, match=r"body\.weights\.h5 does not fit train\.model applications_MobileNet"):
-        registry.prepare(other, np.zeros((1, 32, 32, 3), np.uint8), path)
+    with pytest.raises(UserError, match=r"body\.weights\.h5 does not match train\.model\.name applications_MobileNet"):
+        registry.prepare(other, {"image": np.zeros((1, 32, 32, 3), np.uint8)}, path)
 
 
 def test_published_networks_get_the_pixels_that_they_were_trained_on():
@@ -209,7 +194,7 @@ def test_whitened_patches_are_uncorrelated_and_of_one_size():
 def test_fast_cnn_starts_from_the_training_images_and_keeps_that():
     made = classifier("fast_cnn", (8, 8, 1), **SMALL)
     pixels = np.stack([noise(i) for i in range(20)])
-    registry.prepare(made, pixels, None)
+    registry.prepare(made, {"image": pixels}, None)
     kernel = np.asarray(made.get_layer("whiten").kernel)
     assert kernel == pytest.approx(np.concatenate([kernel[..., :4], -kernel[..., :4]], axis=-1)) and kernel[
         ..., :4
@@ -220,7 +205,7 @@ def test_fast_cnn_starts_from_the_training_images_and_keeps_that():
 def test_large_images_are_whitened_as_the_filters_see_them():
     made = classifier("fast_cnn", (128, 128, 1), **SMALL)
     pixels = np.stack([noise(seed, 128, 128) for seed in range(3)])
-    registry.prepare(made, pixels, None)
+    registry.prepare(made, {"image": pixels}, None)
     shrunk = pixels.reshape(3, 64, 2, 64, 2, 1).mean(axis=(2, 4))
     expected = fast.whitening_filters((shrunk - 100.0) / 50)
     kernel = np.asarray(made.get_layer("whiten").kernel)
@@ -235,7 +220,7 @@ def test_the_first_layers_normalise_raw_pixels(method):
     )
     inner = keras.Model(made.input, made.get_layer("normalize").output)
     pixels = np.stack([noise(0), np.full((8, 8, 1), 7, np.uint8)])
-    found = inner.predict_on_batch(pixels)
+    found = predict(inner, pixels)
     values = pixels.astype(float)
     expected = {
         "standard": (values - 100) / 50,
@@ -249,10 +234,8 @@ def test_the_first_layers_normalise_raw_pixels(method):
 def test_logits_are_those_of_the_probabilities():
     made = classifier()
     pixels = np.stack([noise(i) for i in range(4)])
-    logits = prediction.logits_of(made).predict_on_batch(pixels)
-    np.testing.assert_allclose(
-        np.asarray(keras.ops.softmax(logits)), prediction.probabilities(made, pixels), rtol=1e-5, atol=1e-7
-    )
+    logits = predict(prediction.logits_of(made), pixels)
+    np.testing.assert_allclose(np.asarray(keras.ops.softmax(logits)), predict(made, pixels), rtol=1e-5, atol=1e-7)
 
 
 def test_mixed_precision_keeps_weights_and_probabilities_whole():
@@ -263,9 +246,7 @@ def test_mixed_precision_keeps_weights_and_probabilities_whole():
     whole = classifier("fast_cnn", **SMALL)
     whole.set_weights(made.get_weights())
     pixels = np.stack([noise(i) for i in range(4)])
-    np.testing.assert_allclose(
-        prediction.probabilities(made, pixels), prediction.probabilities(whole, pixels), atol=0.02
-    )
+    np.testing.assert_allclose(predict(made, pixels), predict(whole, pixels), atol=0.02)
 
 
 def test_dropout_is_drawn_by_the_seed_given():
@@ -274,7 +255,7 @@ def test_dropout_is_drawn_by_the_seed_given():
 
     def drawn(seed):
         adjusting.reseed(made, seed)
-        return np.asarray(made(pixels, training=True))
+        return np.asarray(made({"image": pixels}, training=True))
 
     assert (drawn(1) == drawn(1)).all()
     assert (drawn(1) != drawn(2)).any()
@@ -319,7 +300,7 @@ def test_every_network_draws_from_streams_that_a_checkpoint_holds(name):
 
     def drawn(seed):
         adjusting.reseed(made, seed)
-        return np.asarray(made(pixels, training=True))
+        return np.asarray(made({"image": pixels}, training=True))
 
     # What Keras draws without a stream of the layer's own would differ each time.
     assert (drawn(1) == drawn(1)).all()
@@ -331,9 +312,9 @@ def test_statistics_anew_are_those_of_all_images_whatever_they_were_before():
     made = classifier("fast_cnn", **SMALL)
     norm = made.get_layer("conv1_1_norm")
     pixels = np.stack([noise(i) for i in range(12)])
-    seen = np.asarray(keras.Model(made.input, norm.input)(pixels))
+    seen = np.asarray(keras.Model(made.input, norm.input)({"image": pixels}))
     norm.moving_mean.assign(np.full(norm.moving_mean.shape, 1e6))
-    adjusting.renormalize(made, [pixels[:8], pixels[8:]])
+    adjusting.renormalize(made, [{"image": pixels[:8]}, {"image": pixels[8:]}])
     assert np.asarray(norm.moving_mean) == pytest.approx(seen.mean(axis=(0, 1, 2)), abs=1e-5)
     assert np.asarray(norm.moving_variance) == pytest.approx(seen.var(axis=(0, 1, 2)), rel=1e-4)
     assert norm.momentum == 0.6
@@ -342,9 +323,9 @@ def test_statistics_anew_are_those_of_all_images_whatever_they_were_before():
 def test_statistics_anew_are_those_without_dropout():
     made = classifier("mlp", normalization="batch", dropout=0.5, **SMALL)
     pixels = np.stack([noise(i) for i in range(12)])
-    adjusting.renormalize(made, [pixels])
+    adjusting.renormalize(made, [{"image": pixels}])
     norm = made.get_layer("dense2_norm")
-    seen = np.asarray(keras.Model(made.input, norm.input)(pixels))
+    seen = np.asarray(keras.Model(made.input, norm.input)({"image": pixels}))
     assert np.asarray(norm.moving_mean) == pytest.approx(seen.mean(axis=0), abs=1e-5)
     assert {layer.rate for layer in made.layers if isinstance(layer, keras.layers.Dropout)} == {0.5}
 
@@ -365,16 +346,8 @@ def test_frozen_statistics_stay():
     norm.moving_mean.assign(np.full(norm.moving_mean.shape, 1e6 + 0.125))
     norm.moving_variance.assign(np.full(norm.moving_variance.shape, 0.3))
     before = made.get_weights()
-    adjusting.renormalize(made, [np.stack([noise(i, 32, 32, 3) for i in range(4)])])
+    adjusting.renormalize(made, [{"image": np.stack([noise(i, 32, 32, 3) for i in range(4)])}])
     assert all((a == b).all() for a, b in zip(before, made.get_weights(), strict=True))
-
-
-def save(folder, name="article_cnn", **changes) -> artifact.Classifier:
-    folder.mkdir(exist_ok=True)
-    how = registry.architecture(settings(model=name, **changes), (8, 8, 1), PLAIN)
-    made = artifact.Classifier(classifier(name, **changes), list("abcd"), Conversion(8, 8, 1, "crop"))
-    artifact.save(folder, made, how, PLAIN)
-    return made
 
 
 @pytest.mark.parametrize("name", ["article_cnn", "fast_cnn", "vit", *full(*LEFT)])
@@ -382,8 +355,8 @@ def test_a_saved_model_predicts_the_same(name, tmp_path):
     made = save(tmp_path, name, **smallest(name))
     loaded = artifact.load(tmp_path)
     pixels = np.stack([noise(i) for i in range(5)])
-    assert (loaded.classes, loaded.conversion) == (made.classes, made.conversion)
-    assert (prediction.probabilities(loaded.model, pixels) == prediction.probabilities(made.model, pixels)).all()
+    assert (loaded.classes, loaded.parts) == (made.classes, made.parts)
+    assert (predict(loaded.model, pixels) == predict(made.model, pixels)).all()
 
 
 def test_saving_twice_gives_the_same_bytes(tmp_path):
@@ -399,7 +372,7 @@ def test_changed_weights_are_refused(tmp_path):
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    with pytest.raises(UserError, match=r"model\.weights\.h5 is not what"):
+    with pytest.raises(UserError, match=r"model\.weights\.h5 is not the file that"):
         artifact.load(tmp_path)
     weights.unlink()
     with pytest.raises(UserError, match=r"model\.weights\.h5 is missing"):
@@ -407,7 +380,7 @@ def test_changed_weights_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "says"), [('"schema": 3', '"schema": 9', "schema 9"), ('"classes"', '"klasses"', "damaged")]
+    ("old", "new", "says"), [('"schema": 4', '"schema": 9', "schema 9"), ('"classes"', '"klasses"', "damaged")]
 )
 def test_a_changed_description_is_refused(tmp_path, old, new, says):
     save(tmp_path)
@@ -418,20 +391,49 @@ def test_a_changed_description_is_refused(tmp_path, old, new, says):
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("place", "value", "says"),
     [
-        ({"classes": list("abc")}, r"model\.weights\.h5 does not fit .*model\.json"),
-        ({"classes": 3}, r"model\.json is damaged"),
-        ({"conversion": []}, r"model\.json is damaged"),
-        ({"normalizer": {"method": "standard", "offset": "x", "scale": "y"}}, r"model\.json is damaged"),
+        (("classes",), list("abc"), r"model\.weights\.h5 does not match .*model\.json"),
+        (("classes",), 3, r"model\.json is damaged"),
+        (("parts",), [], r"model\.json is damaged"),
+        (("parts", "image", "modality"), "smell", r"model\.json is damaged"),
+        (("parts", "image", "conversion"), [], r"model\.json is damaged"),
+        (("parts", "image", "architecture", "model"), "none", r"model\.json is damaged"),
+        (("parts", "image", "normalizer", "offset"), "x", r"model\.json is damaged"),
     ],
+    ids=str,
 )
-def test_a_description_that_lies_is_one_sentence(tmp_path, changes, says):
+def test_a_description_that_lies_is_one_sentence(tmp_path, place, value, says):
     save(tmp_path)
     path = tmp_path / "model.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    content = inner = json.loads(path.read_text())
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    path.write_text(json.dumps(content))
     with pytest.raises(UserError, match=says):
         artifact.load(tmp_path)
+
+
+def test_the_logits_of_several_parts_are_added():
+    parts, fitted = pair_parts(), {"left": standard(1), "right": standard(3)}
+    made, _ = join("fast_cnn", parts, fitted, **SMALL)
+    values = {
+        name: np.stack([noise(i, *part.conversion.image_shape) for i in range(4)]) for name, part in parts.items()
+    }
+    registry.prepare(made, values, None)
+    bodies = registry.list_bodies(made, parts)
+    assert bodies.keys() == parts.keys()
+    for name, channels in (("left", 1), ("right", 3)):
+        kernel = np.asarray(bodies[name].get_layer("whiten").kernel)
+        expected = fast.whitening_filters((values[name] - 100.0) / 50)
+        assert kernel[..., : 4 * channels] == pytest.approx(expected, abs=1e-3)
+    each = [prediction.outputs(body, values[name]) for name, body in bodies.items()]
+    logits = prediction.outputs(prediction.logits_of(made), values)
+    assert logits == pytest.approx(sum(each), abs=1e-5)
+    assert prediction.outputs(made, values) == pytest.approx(softmax(logits, axis=1), abs=1e-6)
+    alone = [classifier("fast_cnn", part.conversion.image_shape, **SMALL) for part in parts.values()]
+    assert costs.multiply_adds(made) == sum(map(costs.multiply_adds, alone))
 
 
 def test_the_model_is_built_on_the_seed():

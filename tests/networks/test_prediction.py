@@ -45,10 +45,10 @@ def test_networks_of_the_recipes_are_not_cut_into_smaller_batches_than_before():
 def test_outputs_are_those_of_all_inputs_at_once(monkeypatch):
     made = classifier("article_cnn", (16, 16, 3))
     pixels = np.stack([noise(i, 16, 16, 3) for i in range(7)])
-    sizes, whole = [], made.predict_on_batch(pixels)
+    sizes, whole = [], made.predict_on_batch({"image": pixels})
     monkeypatch.setattr(prediction, "batch_size", lambda _: 3)
     own = made.predict_on_batch
-    monkeypatch.setattr(made, "predict_on_batch", lambda part: (sizes.append(len(part)), own(part))[1])
-    found = prediction.outputs(made, pixels)
+    monkeypatch.setattr(made, "predict_on_batch", lambda part: (sizes.append(len(part["image"])), own(part))[1])
+    found = prediction.outputs(made, {"image": pixels})
     assert sizes == [3, 3, 1]
     assert found.dtype == np.float32 and found == pytest.approx(whole, abs=1e-6)

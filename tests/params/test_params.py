@@ -72,6 +72,7 @@ def test_numbers_are_read_by_yaml_1_2_and_floats_are_floats(load, written, meant
         (r"^inputs: .*", "inputs: {}", "inputs", "should name one or several parts"),
         (r"^inputs: .*", "inputs: {Image: image}", "inputs", "small letters, digits and _"),
         (r"^inputs: .*", "inputs: {source: image}", "inputs", "other part names than source"),
+        (r"^inputs: .*", "inputs: {label: image}", "inputs", "other part names than label, which is a column of every"),
         (r"^inputs: .*", "inputs: {image: odour}", "inputs", "a modality for each part: image"),
         (
             r"name: adam\b",

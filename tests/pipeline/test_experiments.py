@@ -60,7 +60,7 @@ def queued(small, tmp_path_factory):
     photos = ("fetch.source.name=images", "fetch.path=photos", "fetch.limit=0", "train.batch_size=8")
     queue(project, "network-unknown", *network)
     queue(project, "photos-unknown", *photos)
-    project.run("git", "add", "stages", "photos")
+    project.run("git", "add", "kiln", "photos")
     queue(project, "known", *network, *photos)
     project.run("git", "reset", "-q", "--hard")
     project.states = wait_for_the_queue(project)

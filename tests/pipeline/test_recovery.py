@@ -42,7 +42,7 @@ def test_a_merge_conflict_in_the_results_is_resolved_by_reproducing(project):
     assert not project.run("git", "status", "--porcelain").stdout
     assert "up to date" in project.dvc("status").stdout
     content = YAML(typ="safe").load((project.folder / "params.yaml").read_text())
-    assert (content["report"]["title"], content["evaluate"]["flip"]) == ("Ours", True)
+    assert (content["report"]["title"], content["evaluate"]["image"]["flip"]) == ("Ours", True)
     assert "test_flipped" in json.loads((project.folder / "metrics/metrics.json").read_text())
 
 

@@ -4,8 +4,8 @@ from makers.evidence import UNEVEN, some_evidence
 from makers.pages import EVIL
 
 from kiln.core import files
+from kiln.evaluation import scoring
 from kiln.reporting import publication
-from stages import evaluate
 
 
 def test_absent_classes_are_finite_metrics():
@@ -28,7 +28,7 @@ def test_confusion_of_many_classes_stays_small_and_keeps_the_frequent_pairs(tmp_
     counts[3, 7] = 50
     labels, predictions = (np.repeat(side.ravel(), counts.ravel()) for side in np.indices((100, 100)))
     names = [f'"{number}", {"n" * 50}' for number in range(100)]
-    table = evaluate.confusion_table(labels, predictions, names).astype(str)
+    table = scoring.confusion_table(labels, predictions, names).astype(str)
     kept = publication.prepare_plot_table(table)
     files.write_csv(tmp_path / "confusion.csv", kept)
     assert (tmp_path / "confusion.csv").stat().st_size < 100_000

@@ -54,10 +54,11 @@ def test_a_name_comes_out_of_markdown_and_html_as_it_is(name):
 
 def test_everything_from_data_is_escaped():
     row = {"id": EVIL, "label": EVIL, "split": EVIL, "suggestion": EVIL, "what": EVIL, "set_aside": True}
-    other = {"other": EVIL, "other_label": EVIL, "other_split": EVIL, "shown": PICTURE, "other_shown": PICTURE}
+    other = {"other": EVIL, "other_label": EVIL, "other_split": EVIL, "shown": [PICTURE], "other_shown": [PICTURE]}
     counts = {"counts": [(EVIL, 1, 1)], "leaks": 1, "leaks_kept": 0, "corrected": 1, "copies_score": 0.5}
-    near = [{"id": EVIL, "label": EVIL, "cosine": 0.5, "shown": PICTURE}]
-    seen = {"id": EVIL, "label": EVIL, "prediction": EVIL, "probability": 0.9, "grad_cam": PICTURE, "neighbours": near}
+    near = [{"id": EVIL, "label": EVIL, "cosine": 0.5, "shown": [PICTURE]}]
+    seen = {"id": EVIL, "label": EVIL, "prediction": EVIL, "probability": 0.9, "neighbours": near}
+    shown = [{**PICTURE, "alt": EVIL}]
     parts = [
         rendering.make_page(EVIL, ""),
         fill_macro("headline", [(EVIL, EVIL, EVIL)]),
@@ -69,7 +70,7 @@ def test_everything_from_data_is_escaped():
         fill_macro("chart", charts.draw_reliability([0.5], [0.4], EVIL)),
         fill_macro("chart", charts.draw_curves([1, 2], {EVIL: [1.0, 2.0]}, f"{EVIL} $x^")),
         rendering.fill_html("findings", {**counts, "unreadable": [[EVIL]], "worst": {EVIL: [{**row, **other}]}}),
-        rendering.fill_html("successes", {"explained": [{**seen, "shown": PICTURE, "occlusion": PICTURE}]}),
+        rendering.fill_html("successes", {"explained": [{**seen, "shown": shown}]}),
         rendering.fill_html("provenance", {"digests": [(EVIL, EVIL)], "versions": [(EVIL, EVIL)], "params": EVIL}),
     ]
     for part in parts:
@@ -85,9 +86,12 @@ def test_a_fact_that_is_missing_is_an_error(fill):
 
 
 def test_an_exhibit_of_an_unknown_kind_is_an_error():
-    assert fill_macro("exhibit", "picture", b"x", "y") == '<img src="data:image/png;base64,eA==" alt="y">'
+    assert (
+        fill_macro("exhibit", {"kind": "picture", "content": b"x"}, "y")
+        == '<img src="data:image/png;base64,eA==" alt="y">'
+    )
     with pytest.raises(jinja2.UndefinedError, match="smell"):
-        fill_macro("exhibit", "smell", b"x", "y")
+        fill_macro("exhibit", {"kind": "smell", "content": b"x"}, "y")
 
 
 def test_numbers_are_aligned_right_and_strings_left():

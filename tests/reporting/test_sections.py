@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from makers.datasets import image_parts
 from makers.evidence import UNEVEN, some_evidence
 from makers.pages import EVIL
 from makers.projects import ROOT
-from ruamel.yaml import YAML
 
 from kiln import params
 from kiln.evaluation import calibration, curves, metrics, scoring, slices
@@ -20,6 +20,11 @@ from kiln.reporting import card, charts, rendering, sections
 from kiln.reporting.evidence import Evidence
 
 CLASSES = ["a", "b", "c"]
+
+
+def show(*titles: str, part: str = "image") -> list[dict]:
+    """Exhibits of a part, empty pictures."""
+    return [{"part": part, "title": title, "kind": "picture", "content": b""} for title in titles]
 
 
 def make_evidence(labels, predictions, units=None, confidence: float = 0.9, **changes) -> Evidence:
@@ -33,20 +38,19 @@ def make_evidence(labels, predictions, units=None, confidence: float = 0.9, **ch
     seen = {"labels": labels, "units": units, "probabilities": probabilities}
     seen["logits"] = calibration.logarithms(probabilities)
     right = predictions == labels
-    facts = pd.DataFrame(
-        {**dict.fromkeys(slices.MEASURES, np.full(count, 3024.0)), "label doubted": np.arange(count) < 1}
-    )
-    reasons = dict.fromkeys(findings.REASONS, 0)
+    measures = slices.list_measures(image_parts())
+    facts = pd.DataFrame({**dict.fromkeys(measures, np.full(count, 3024.0)), "label doubted": np.arange(count) < 1})
+    reasons = dict.fromkeys(findings.list_reasons(image_parts()), 0)
     shown = [
         {"id": str(row), "label": CLASSES[labels[row]], "prediction": CLASSES[predictions[row]], "probability": 0.99999}
-        | {"image": b"", "occlusion": b"", "grad_cam": None, "neighbours": []}
+        | {"shown": show("sample", "occlusion"), "neighbours": []}
         for row in np.flatnonzero(~right)
     ]
-    columns = ["id", "label", "prediction", "probability", "image", "occlusion", "grad_cam", "neighbours"]
+    columns = ["id", "label", "prediction", "probability", "shown", "neighbours"]
     train = {name: test[name] for name in ("images", *metrics.SPLIT_METRICS) if name in test}
     robust = [("none", "none", *([right.mean()] * 3)), ("noise", "medium", *([right.mean()] * 3))]
     parts = {
-        "settings": params.Params.model_validate(YAML(typ="safe").load(ROOT / "params.yaml")),
+        "settings": params.load(ROOT / "params.yaml"),
         "params_text": "",
         "fetch": {"images": 1, "skipped": {}, "notes": {}},
         "clean": {
@@ -55,22 +59,22 @@ def make_evidence(labels, predictions, units=None, confidence: float = 0.9, **ch
             "corrected": 1,
             "leaks": 3,
             "leaks_kept": 0,
-            "near_duplicate_score": 0.65,
+            "near_duplicate_score": {"image": 0.65},
             "uneven": [],
             "split_makers": dict.fromkeys(("train", "validation", "test"), "given by the source"),
             "effective": dict.fromkeys(("train", "validation", "test"), 1.0),
             "set_aside": reasons,
             "flagged": {**reasons, "label_error": 1},
-            "conversion": {"height": 8, "width": 8, "channels": 1},
+            "parts": {"image": {"sentence": "8 x 8 pixels, gray"}},
             "splits": {split: dict.fromkeys(CLASSES, 1) for split in ("train", "validation", "test")},
             "sampled": [],
         },
         "set_aside": pd.DataFrame({"reason": []}),
         "evidence": pd.DataFrame({"reason": []}),
-        "samples": b"",
+        "samples": {},
         "augment": {"active": True, "mode": "offline", "views": 1},
-        "views": b"",
-        "normalize": {},
+        "views": {},
+        "normalize": {"parts": {}},
         "train": {
             "model": "m", "parameters": 1, "multiply_adds": 1, "megabytes": 1.0,
             "epochs": 1, "images": 1, "epoch_kept": 1, "seed": 0,
@@ -89,7 +93,7 @@ def make_evidence(labels, predictions, units=None, confidence: float = 0.9, **ch
         "confusion": scoring.confusion_table(labels, predictions, CLASSES),
         "exhibits": pd.DataFrame(shown, columns=columns),
         "reliability": curves.reliability(labels, probabilities),
-        "slices": slices.table(facts, right, units),
+        "slices": slices.table(facts, measures, right, units),
         "robustness": pd.DataFrame(robust, columns=["corruption", "strength", "accuracy", "low", "high"]),
         "digests": {},
     }  # fmt: skip
@@ -103,13 +107,13 @@ def read(html_: str) -> str:
     return " ".join(html.unescape(re.sub("<[^>]+>", " ", html_)).split())
 
 
-def show(name: str, evidence: Evidence) -> str:
+def write(name: str, evidence: Evidence) -> str:
     """The text of a section."""
     return read(rendering.fill_html(name, getattr(sections, name)(evidence)))
 
 
 def everything(evidence: Evidence) -> str:
-    return " ".join(show(name, evidence) for name in NAMES)
+    return " ".join(write(name, evidence) for name in NAMES)
 
 
 NAMES = ("summary", "data", "findings", "augmentation", "learning", "metrics", "calibration", "confusion", "classes")
@@ -151,7 +155,7 @@ def test_names_of_classes_come_out_of_every_section_and_of_the_card_as_they_are(
 
 
 def test_recalls_of_0_and_1_alone_are_no_certainty():
-    text = show("summary", BY_CLASS)
+    text = write("summary", BY_CLASS)
     assert "it gets 10 wrong" in text
     tile = re.search(r"Test recall \(macro\) 66.7% 95 % interval ([\d.]+)% to ([\d.]+)%", text)
     assert float(tile[1]) < 60 and float(tile[2]) > 70
@@ -159,53 +163,53 @@ def test_recalls_of_0_and_1_alone_are_no_certainty():
 
 
 def test_all_right_is_no_certainty_either():
-    text = show("summary", RIGHT)
+    text = write("summary", RIGHT)
     assert "it gets none wrong; it finds every test image of every class" in text
     assert text.count("100% 95 % interval 9") == 3  # 94 to 100 %, and the like
-    assert "No mistakes: all 60 test images are right." in show("confusion", RIGHT)
-    assert show("mistakes", RIGHT) == "Surest mistakes None: all 60 test images are right."
-    text = show("card", RIGHT)
+    assert "No mistakes: all 60 test images are right." in write("confusion", RIGHT)
+    assert write("mistakes", RIGHT) == "Surest mistakes None: all 60 test images are right."
+    text = write("card", RIGHT)
     assert "no class is known to be weak" in text and "weakest classes" not in text
 
 
 def test_mistakes_that_are_not_shown_are_not_said_to_be_none():
-    text = show("mistakes", make_evidence([0, 1], [0, 0], exhibits=ONE.exhibits.head(0)))
+    text = write("mistakes", make_evidence([0, 1], [0, 0], exhibits=ONE.exhibits.head(0)))
     assert "None" not in text and "Not shown: evaluate.mistakes is 0" in text
 
 
 def test_a_class_without_test_images_is_named():
-    assert "; 1 class has no test image" in show("summary", EMPTY)
-    assert "Nothing is known about 1 class without a test image: c." in show("card", EMPTY)
-    assert "no image" in show("classes", EMPTY) and "no test image" in show("classes", EMPTY)
-    assert "none predicted as it" in show("classes", BY_CLASS)
+    assert "; 1 class has no test image" in write("summary", EMPTY)
+    assert "Nothing is known about 1 class without a test image: c." in write("card", EMPTY)
+    assert "no image" in write("classes", EMPTY) and "no test image" in write("classes", EMPTY)
+    assert "none predicted as it" in write("classes", BY_CLASS)
 
 
 def test_nothing_is_said_of_every_class_where_some_have_no_test_image():
     for evidence, said in ((LONE, "it finds every test image of every class"), (LOST, "it finds 0.0% of every class")):
-        assert f"{said} that has some; 2 classes have no test image." in show("summary", evidence)
-    assert "that has some" not in show("summary", RIGHT) + show("summary", WRONG)
-    text = show("card", LONE)
+        assert f"{said} that has some; 2 classes have no test image." in write("summary", evidence)
+    assert "that has some" not in write("summary", RIGHT) + write("summary", WRONG)
+    text = write("card", LONE)
     assert "Every test image is found, so no class is known" in text and "of every class" not in text
 
 
 def test_one_image_rules_no_temperature_out():
-    assert "95 % interval any at all" in show("calibration", LONE)
+    assert "95 % interval any at all" in write("calibration", LONE)
 
 
 def test_where_no_copy_was_found_none_is_counted():
     clean = {**RIGHT.clean, "leaks": 0, "corrected": 0}
-    text = show("findings", make_evidence([0, 1], [0, 1], clean=clean))
+    text = write("findings", make_evidence([0, 1], [0, 1], clean=clean))
     assert "No copy of a given test or validation image was found" in text and "0 found" not in text
     assert "The worst of each" not in text  # there is no picture
 
 
 def test_where_nothing_is_flagged_copies_that_stay_are_still_reported():
     clean = {**RIGHT.clean, "flagged": dict.fromkeys(RIGHT.clean["flagged"], 0), "leaks_kept": 3}
-    text = show("findings", make_evidence([0, 1], [0, 1], clean=clean))
+    text = write("findings", make_evidence([0, 1], [0, 1], clean=clean))
     assert "Nothing: no image was set aside and none flagged. Copies of given test" in text
     assert "3 found, 0 set aside" in text and "1 label was corrected" in text
     quiet = {**clean, "leaks": 0, "leaks_kept": 0, "corrected": 0}
-    assert show("findings", make_evidence([0, 1], [0, 1], clean=quiet)).endswith("none flagged.")
+    assert write("findings", make_evidence([0, 1], [0, 1], clean=quiet)).endswith("none flagged.")
 
 
 def test_accuracy_that_is_the_confidence_is_not_said_to_differ():
@@ -218,68 +222,68 @@ def test_accuracy_that_is_the_confidence_is_not_said_to_differ():
 
 def test_equal_classes_are_not_ranked():
     alike = make_evidence([0, 1, 2] * 10, ([0, 1, 2] * 9) + [1, 2, 0])
-    assert "it finds 90.0% of every class" in show("summary", alike)
+    assert "it finds 90.0% of every class" in write("summary", alike)
     two = make_evidence([0, 1, 2] * 10, ([0, 1, 2] * 9) + [1, 2, 2])
-    assert "its 2 weakest classes, “a” among them, are found at 90.0%" in show("summary", two)
+    assert "its 2 weakest classes, “a” among them, are found at 90.0%" in write("summary", two)
 
 
 def test_findings_are_counted():
-    assert "made 1 finding on the others: a label" in show("summary", RIGHT)
+    assert "made 1 finding on the others: a label" in write("summary", RIGHT)
     clean = {**RIGHT.clean, "flagged": dict.fromkeys(RIGHT.clean["flagged"], 0)}
-    assert "found nothing to flag" in show("summary", make_evidence([0, 1], [0, 1], clean=clean))
+    assert "found nothing to flag" in write("summary", make_evidence([0, 1], [0, 1], clean=clean))
 
 
 def test_groups_are_said_where_there_are_some():
     groups = make_evidence([0, 1, 2] * 20, [0, 1, 2] * 20, units=np.repeat(np.arange(5), 12))
     for name in ("summary", "metrics", "card"):
-        assert "5 groups of 60 images" in show(name, groups), name
-    assert "group" not in show("summary", RIGHT) and "60 images" in show("metrics", RIGHT)
+        assert "5 groups of 60 images" in write(name, groups), name
+    assert "group" not in write("summary", RIGHT) and "60 images" in write("metrics", RIGHT)
     assert "resample 5 groups of 60 images" in rendering.fill_markdown("card", card.gather(groups))
     line = scoring.describe({"test": groups.scores["test"]})
     assert line.endswith("by 5 groups of 60 images")
-    low = [float(re.search(r"interval ([\d.]+)%", show("summary", found))[1]) for found in (groups, RIGHT)]
+    low = [float(re.search(r"interval ([\d.]+)%", write("summary", found))[1]) for found in (groups, RIGHT)]
     assert low[0] < 60 < low[1]
 
 
 def test_a_temperature_within_chance_of_1_is_not_called_too_sure():
     honest = make_evidence([0] * 30, [0] * 27 + [1] * 3, confidence=0.89)
-    assert "neither too sure nor too cautious beyond chance" in show("calibration", honest)
-    assert "neither too sure" in show("card", honest)
+    assert "neither too sure nor too cautious beyond chance" in write("calibration", honest)
+    assert "neither too sure" in write("card", honest)
     sure = make_evidence([0] * 30, [0] * 20 + [1] * 10, confidence=0.99)
-    assert "surer than it should be" in show("calibration", sure)
+    assert "surer than it should be" in write("calibration", sure)
     cautious = make_evidence([0] * 90, [0] * 90, confidence=0.6)
-    text = show("calibration", cautious)
+    text = write("calibration", cautious)
     assert "less sure than it could be" in text and "or less" in text
     hopeless = make_evidence([0, 1, 2] * 4, [1, 2, 0] * 4, confidence=0.5)
-    assert "or more" in show("calibration", hopeless)
+    assert "or more" in write("calibration", hopeless)
 
 
 def test_a_corruption_that_costs_nothing_hurts_not_most():
-    text = show("summary", RIGHT)
+    text = write("summary", RIGHT)
     assert "hurt" not in text
     table = pd.DataFrame(
         {"corruption": ["none", "noise", "blur"], "strength": ["none", "medium", "medium"], "accuracy": [1, 0.5, 0.5]}
     ).assign(low=[0.9, 0.4, 0.4], high=[1, 0.6, 0.6])
-    text = show("summary", make_evidence([0, 1, 2] * 20, [0, 1, 2] * 20, robustness=table))
+    text = write("summary", make_evidence([0, 1, 2] * 20, [0, 1, 2] * 20, robustness=table))
     assert "noise and blur hurt most: 50.0% right" in text
 
 
 def test_copies_that_stay_across_splits_stand_in_the_first_lines():
     leaky = make_evidence([0, 1, 2], [0, 1, 2])
-    assert "stay in the splits" not in show("summary", leaky)
+    assert "stay in the splits" not in write("summary", leaky)
     leaky.clean["leaks_kept"] = 2
-    text = show("summary", leaky)
+    text = write("summary", leaky)
     assert "2 copies of test or validation images stay in the splits below them" in text and "too good" in text
     leaky.clean["leaks_kept"] = 1
-    assert "1 copy of test or validation images stays" in show("summary", leaky)
-    assert "3 found, 2 set aside" in show("findings", leaky)
+    assert "1 copy of test or validation images stays" in write("summary", leaky)
+    assert "3 found, 2 set aside" in write("findings", leaky)
 
 
 def test_the_data_section_says_who_made_the_splits_and_what_they_lack():
     text = rendering.fill_html("data", sections.data(some_evidence(UNEVEN)))
     assert "Validation: drawn by Kiln from train. Test: given by the source." in text
     assert re.search("validation</td><td[^>]*>ill</td><td>0</td>", text) and ">12.1</td>" in text and EVIL not in text
-    assert "Classes that a split lacks" not in show("data", some_evidence())
+    assert "Classes that a split lacks" not in write("data", some_evidence())
 
 
 def test_two_proportions_are_compared_as_in_the_textbook():
@@ -308,13 +312,28 @@ def test_validation_and_test_that_differ_by_more_than_chance_are_reported():
     assert "Both were drawn from the same images" in said(given=None)[0]
     # As many images, but of a few patients: nothing is claimed.
     assert said(effective=(60.0, 60.0)) == []
-    assert "Accuracy differs" not in show("data", some_evidence(accuracy=(0.91, 0.90)))
+    assert "Accuracy differs" not in write("data", some_evidence(accuracy=(0.91, 0.90)))
 
 
-@pytest.mark.parametrize("cam", [None, b"png"])
-def test_the_report_says_where_there_is_no_grad_cam(cam):
-    wrong = {"id": "i", "label": "a", "prediction": "b", "probability": 0.9, "image": b"", "occlusion": b""}
-    exhibits = pd.DataFrame([{**wrong, "grad_cam": cam, "neighbours": []}])
-    text = show("mistakes", SimpleNamespace(exhibits=exhibits, scores={"test": {"images": 9, "accuracy": 0.9}}))
-    assert ("There is no Grad-CAM: this network has no feature maps near its end." in text) == (cam is None)
-    assert ("in the last feature maps" in text) == (cam is not None)
+def describe_mistakes(*exhibits: dict, inputs=("image",)) -> str:
+    wrong = {"id": "i", "label": "a", "prediction": "b", "probability": 0.9, "shown": list(exhibits), "neighbours": []}
+    evidence = SimpleNamespace(
+        exhibits=pd.DataFrame([wrong]),
+        scores={"test": {"images": 9, "accuracy": 0.9}},
+        settings=SimpleNamespace(inputs=dict.fromkeys(inputs, "image")),
+    )
+    return rendering.fill_html("mistakes", sections.mistakes(evidence))
+
+
+@pytest.mark.parametrize("titles", [("sample", "occlusion"), ("sample", "occlusion", "grad_cam")])
+def test_the_report_says_where_there_is_no_grad_cam(titles):
+    text = read(describe_mistakes(*show(*titles)))
+    assert ("There is no Grad-CAM: this network has no feature maps near its end." in text) == (len(titles) == 2)
+    assert ("in the last feature maps" in text) == (len(titles) == 3)
+
+
+def test_every_part_of_a_sample_is_shown_and_explanations_are_read_once():
+    left, right = (show("sample", "occlusion", part=part) for part in ("left", "right"))
+    html_ = describe_mistakes(*left, *right, inputs=("left", "right"))
+    assert html_.count("<img") == 4
+    assert read(html_).count("There is no Grad-CAM") == read(html_).count("Red is where hiding a patch") == 1

@@ -88,21 +88,21 @@ def test_one_hot_columns_are_told_and_read_by_a_list(tmp_path):
     with pytest.raises(
         UserError, match=r"; MEL, NV look one-hot, which fetch\.source\.label_column: \[MEL, NV\] reads"
     ):
-        told(path, image_column="image")
-    found, surprises = told(path, image_column="image", label_column=["MEL", "NV"])
+        told(path, column="image")
+    found, surprises = told(path, column="image", label_column=["MEL", "NV"])
     assert [label for _, label, _ in found] == ["MEL", "NV"]
     assert surprises.skipped.counts == {"row without a label": 1}
     laid(tmp_path, {"short.csv": f"{ONE_HOT}d\n"})
     with pytest.raises(
         UserError, match=r"has no column label, but image, MEL, NV, age: name it by fetch\.source\.label_column$"
     ):
-        told(path, manifest="short.csv", image_column="image")
+        told(path, manifest="short.csv", column="image")
     (tmp_path / "short.csv").unlink()
     with pytest.raises(UserError, match="line 2: age is 30, but should be 0 or 1"):
-        told(path, image_column="image", label_column=["MEL", "age"])
+        told(path, column="image", label_column=["MEL", "age"])
     laid(tmp_path, {"manifest.csv": "image,MEL,NV\na,1,1\n"})
     with pytest.raises(UserError, match="line 2: MEL, NV are 1 at once, but a sample has one class"):
-        told(path, image_column="image", label_column=["MEL", "NV"])
+        told(path, column="image", label_column=["MEL", "NV"])
 
 
 @pytest.mark.parametrize("kind", [pa.int8(), pa.bool_(), pa.float64()])

@@ -2,7 +2,6 @@
 
 import io
 import json
-import re
 import struct
 import zipfile
 import zlib
@@ -17,7 +16,7 @@ from makers.datasets import whole
 from makers.images import noise, png
 from makers.photographs import things
 from makers.profiles import ADOBE
-from makers.projects import ROOT
+from makers.projects import configure
 from makers.tiffs import tiff
 from PIL import Image
 
@@ -50,14 +49,13 @@ def written(folder: Path, files: dict[str, bytes]) -> Path:
     return folder
 
 
-def run(tmp_path, monkeypatch, source: Path, kind: str = "images", **fetched: str) -> tuple[dict, Counter]:
-    """Fetch a source of a kind, with other params of fetch; its summary, and (split, label) of its images."""
+def run(tmp_path, monkeypatch, source: Path, kind: str = "images", table="", column="auto") -> tuple[dict, Counter]:
+    """Fetch a source of a kind, its table and column named; its summary, and (split, label) of its images."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["stage"])
-    text = (ROOT / "params.yaml").read_text()
-    for key, value in {"source": kind, "path": source, **fetched}.items():
-        text = re.sub(rf"(?m)^  {key}: \S+", f"  {key}: {value}", text, count=1)
-    (tmp_path / "params.yaml").write_text(text)
+    configure(tmp_path, fetch__source__name=kind, fetch__path=str(source), fetch__image__column=column)
+    if table:
+        configure(tmp_path, fetch__source__manifest=table)
     fetch.main()
     rows = [row for table in dataset.open_dataset(tmp_path / "data/raw", "raw").tables() for row in table.to_pylist()]
     return json.loads((tmp_path / "data/raw/summary.json").read_text()), Counter(
@@ -165,9 +163,9 @@ ENTRIES = "\n".join(f'{{"file_name": "{path}", "label": "{label}"}}' for path, l
         (
             "manifest.csv",
             table("{},{}", "id,label").replace(b"images/", b"").replace(b".png", b""),
-            {"image_column": "id"},
+            {"column": "id"},
         ),
-        ("metadata.jsonl", ENTRIES, {"manifest": "metadata.jsonl", "image_column": "file_name"}),
+        ("metadata.jsonl", ENTRIES, {"table": "metadata.jsonl", "column": "file_name"}),
     ],
     ids=["semicolons", "tabs", "backslashes", "blanks", "ids", "metadata.jsonl"],
 )
@@ -182,7 +180,7 @@ def test_tables_from_elsewhere_are_read(tmp_path, monkeypatch, name, content, fe
 def test_a_spreadsheet_is_named(tmp_path, monkeypatch):
     source = written(tmp_path / "source", {"labels.xlsx": b"PK\3\4", "images/cat_0.png": png(0)})
     with pytest.raises(UserError, match=r"labels\.xlsx is a spreadsheet: save it as CSV"):
-        run(tmp_path, monkeypatch, source, "manifest", manifest="labels.xlsx")
+        run(tmp_path, monkeypatch, source, "manifest", table="labels.xlsx")
 
 
 def parquet(path: Path, labels: list[int], with_bytes: bool) -> Path:
@@ -247,10 +245,11 @@ def test_pixels_that_mean_something_else_are_kept(tmp_path, monkeypatch, capfd, 
     files = {f"{label}/{n}.img": made(n + 10 * place) for place, label in enumerate(("cat", "dog")) for n in range(10)}
     assert run(tmp_path, monkeypatch, written(tmp_path / "source", files))[1] == CAT_DOG
     found, summary = cleaned(tmp_path)
-    assert summary["kept"] == 20 and summary["conversion"].get("range") == scaled
+    fields = summary["parts"]["image"]["conversion"]
+    assert summary["kept"] == 20 and fields.get("range") == scaled
     assert {reason for reason, count in summary["flagged"].items() if count} == flagged
     # The stored pixels are those of the golden tests' decoder, by the conversion that is kept.
-    conversion = Conversion(**summary["conversion"])
+    conversion = Conversion(**fields)
     kept = whole(found, *dataset.SPLITS)
     for identity, pixels in zip(kept.ids, kept.parts["image"], strict=True):
         assert (pixels == decoding.convert(files[identity], conversion)).all() and pixels.std() > 20

@@ -35,7 +35,7 @@ def test_a_parquet_manifest_and_other_columns(tmp_path):
     path = folder(tmp_path)
     rows = {"file": ["1.png", "2.png"], "class": ["NA", "007"], "split": [None, "val"]}
     pq.write_table(pa.table(rows), path / "img/all.parquet")
-    found = manifest(path, manifest="img/all.parquet", image_column="file", label_column="class")
+    found = manifest(path, manifest="img/all.parquet", column="file", label_column="class")
     assert [one[:4] for one in found] == [
         ("img/1.png", "NA", None, None),
         ("img/2.png", "007", "validation", None),
@@ -276,7 +276,7 @@ def test_rows_of_a_manifest_without_a_label_are_counted(tmp_path):
 
 def test_a_struct_with_a_path_is_a_path_in_a_manifest(tmp_path):
     face(laid(tmp_path, IMAGES), "m.parquet", [{"bytes": None, "path": "images/a.png"}], ["x"])
-    assert told(tmp_path, manifest="m.parquet", image_column="image")[0] == TWO[:1]
+    assert told(tmp_path, manifest="m.parquet", column="image")[0] == TWO[:1]
 
 
 def lines(*rows: dict) -> str:
@@ -343,10 +343,11 @@ def test_hugging_faces_imagefolder_from_a_raw_zip_to_the_report(project):
     with zipfile.ZipFile(project.folder / "scenes.zip", "w") as archive:
         for name, content in images.items():
             archive.writestr(name, content)
-    project.set(fetch__source="manifest", fetch__path="scenes.zip", fetch__manifest="metadata.jsonl")
-    project.set(train__model="mlp", train__epochs=1, augment__views=1, evaluate__resamples=100)
+    source = {"name": "manifest", "manifest": "metadata.jsonl"}
+    project.set(fetch__source=source, fetch__path="scenes.zip", fetch__image__column="auto")
+    project.set(train__model={"name": "mlp"}, train__epochs=1, augment__views=1, evaluate__resamples=100)
     for stage in STAGES:
-        project.stage(stage)
+        project.call(stage)
     summary = json.loads((project.folder / "data/raw/summary.json").read_text())
     assert summary["classes"] == {"day": 26, "night": 26}
     assert summary["splits"] == {"test": 12, "train": 40}

@@ -93,7 +93,7 @@ def test_an_empty_group_is_none(tmp_path):
 def test_plain_bytes_numbers_and_a_single_file(tmp_path):
     rows = {"pic": [png(0), png(1)], "y": [7, 8], "split": ["train", "test"], "group": [1, None]}
     pq.write_table(pa.table(rows), tmp_path / "x.parquet")
-    found = parquet(tmp_path / "x.parquet", image_column="pic", label_column="y")
+    found = parquet(tmp_path / "x.parquet", column="pic", label_column="y")
     assert [one[:4] for one in found] == [("x/0", "7", "train", "1"), ("x/1", "8", "test", None)]
 
 
@@ -257,7 +257,7 @@ def test_parquet_that_cannot_be_read_is_one_sentence(tmp_path):
     with pytest.raises(UserError, match="row 0: label 5 is out of range: the file names 2 classes"):
         parquet(tmp_path)
     with pytest.raises(UserError, match="has no column photo"):
-        parquet(tmp_path, image_column="photo")
+        parquet(tmp_path, column="photo")
     (tmp_path / "a.parquet").write_text("hello")
     with pytest.raises(UserError, match=r"is not a .*Parquet file"):
         parquet(tmp_path)

@@ -9,7 +9,7 @@ from scipy.special import softmax
 
 from kiln.core import files
 from kiln.evaluation import calibration, exhibits, predictions
-from kiln.modalities.image import corruptions
+from kiln.modalities.base import STRENGTHS
 from kiln.networks import artifact
 from kiln.store import dataset
 
@@ -20,7 +20,8 @@ def test_mirror_images_are_scored_where_asked_for(trained, tmp_path):
         shutil.copytree(trained.folder / "data" / name, tmp_path / "data" / name)
     text = (ROOT / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(text.replace("  flip: false", "  flip: true"))
-    (tmp_path / "stages").symlink_to(ROOT / "stages")
+    for name in ("stages", "kiln"):
+        (tmp_path / name).symlink_to(ROOT / name)
     project = Project.at(tmp_path)
     assert "with mirror images" in project.stage("evaluate").stdout
     scored = files.read_json(tmp_path / "data/evaluation/summary.json")
@@ -49,7 +50,9 @@ def test_the_stages_files_agree_with_each_other(trained):
         cosines = [near["cosine"] for near in row.neighbours]
         assert len(cosines) == 3 and cosines == sorted(cosines, reverse=True) and max(cosines) <= 1 + 1e-6
         assert all(train.loc[near["id"], "label"] == near["label"] for near in row.neighbours)
-        assert row.occlusion.startswith(b"\x89PNG") and row.grad_cam.startswith(b"\x89PNG")
+        assert [one["title"] for one in row.shown] == ["sample", "occlusion", "grad_cam"]
+        assert all(one["part"] == "image" and one["kind"] == "picture" for one in row.shown)
+        assert all(one["content"].startswith(b"\x89PNG") for one in row.shown)
     test = predicted[predicted["split"] == "test"].set_index("id")
     wrong = test[test["label"] != test["prediction"]]
     assert set(mistakes["id"]) == set(wrong.index)
@@ -60,7 +63,7 @@ def test_the_stages_files_agree_with_each_other(trained):
 def test_the_trained_model_gets_worse_with_the_strength_of_a_corruption(trained):
     folder = trained.folder / "data/evaluation"
     table, summary = pd.read_csv(folder / "robustness.csv"), files.read_json(folder / "summary.json")
-    strengths = list(corruptions.STRENGTHS)
+    strengths = list(STRENGTHS)
     for name, rows in table[table["corruption"] != "none"].groupby("corruption"):
         assert rows["strength"].tolist() == strengths
         # To within chance: mild corruptions cost a digit or two.
@@ -86,7 +89,7 @@ def test_the_gap_is_train_less_test_and_the_temperature_comes_from_validation(sm
 
 def test_the_logits_are_those_behind_the_probabilities(small):
     folder = small.folder / "data"
-    data, classifier = dataset.open_dataset(folder / "clean", "pixels"), artifact.load(folder / "model")
+    data, classifier = dataset.open_dataset(folder / "clean", "clean"), artifact.load(folder / "model")
     found = predictions.predict_split(classifier, data, "validation")
     assert softmax(predictions.predict_logits(classifier, data, "validation"), axis=1) == pytest.approx(
         found["probabilities"], abs=1e-6
@@ -105,4 +108,4 @@ def test_a_model_of_other_classes_is_refused(small, tmp_path):
     files.seal(folder)
     done = project.stage("evaluate", check=False)
     assert done.returncode == 1
-    assert "data/model was trained on other classes or pixels than data/clean has: run `dvc repro`" in done.stderr
+    assert "data/model was trained on other classes or parts than data/clean has: run `dvc repro`" in done.stderr

@@ -1,11 +1,10 @@
 import json
-import re
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from makers.images import png, write_photos
-from makers.projects import ROOT
+from makers.projects import configure
 from makers.records import record
 
 from kiln.core.errors import UserError
@@ -40,8 +39,8 @@ def test_summary():
 def test_the_users_folder_is_packed_byte_for_byte(project):
     write_photos(project.folder / "data/source", per_class=2)
     (project.folder / "data/source/notes.txt").write_text("x")
-    project.set(fetch__source="images")
-    done = project.stage("fetch")
+    project.set(fetch__source__name="images")
+    done = project.call("fetch")
     # The other file is data/source's own README.md.
     assert done.stdout == "fetch: 6 images of 3 classes: blue (2), green (2), red (2); skipped: 1 .md, 1 .txt\n"
     raw = dataset.open_dataset(project.folder / "data/raw", "raw")
@@ -53,19 +52,19 @@ def test_the_users_folder_is_packed_byte_for_byte(project):
 
 @pytest.mark.full
 def test_twice_the_same_bytes(project):
-    project.stage("fetch")
+    project.call("fetch")
     first = (project.folder / "data/raw/manifest.json").read_bytes()
-    project.stage("fetch")
+    project.stage("fetch")  # in a process of its own: nothing may depend on what is left in memory
     assert (project.folder / "data/raw/manifest.json").read_bytes() == first
     assert json.loads(first)["shards"][0]["rows"] == 1797
 
 
 def test_a_failure_keeps_the_last_good_output(project):
-    project.stage("fetch")
+    project.call("fetch")
     before = (project.folder / "data/raw/manifest.json").read_bytes()
     (project.folder / "data/source/cats").mkdir()
     (project.folder / "data/source/cats/1.png").write_bytes(png(0))
-    project.set(fetch__source="images")
+    project.set(fetch__source__name="images")
     failed = project.stage("fetch", check=False)
     assert failed.returncode == 1
     assert failed.stderr.startswith("fetch: data/source holds only the class cats")
@@ -75,9 +74,7 @@ def test_a_failure_keeps_the_last_good_output(project):
 def parquet(folder, monkeypatch, labels: list[str]) -> None:
     monkeypatch.chdir(folder)
     pq.write_table(pa.table({"image": [png(0)] * len(labels), "label": labels}), folder / "x.parquet")
-    text = (ROOT / "params.yaml").read_text()
-    text = re.sub(r"(?m)^  source: \S+", "  source: parquet", text)
-    (folder / "params.yaml").write_text(re.sub(r"(?m)^  path: \S+", f"  path: {folder}/x.parquet", text))
+    configure(folder, fetch__source__name="parquet", fetch__path=f"{folder}/x.parquet", fetch__image__column="auto")
 
 
 def test_pointers_in_place_of_images_end_at_once():

@@ -17,7 +17,8 @@ def test_statistics_of_a_model_that_has_none_are_refused(how):
 def test_a_weight_decay_that_leaves_kernels_alone_is_reported():
     made = classifier("wide_resnet", **smallest("wide_resnet"))
     assert checks.list_warnings(settings(optimizer="muon", weight_decay=0.1), made, "float32") == [
-        "train.weight_decay leaves 7 kernels alone: muon keeps their norm, as normalisation follows them"
+        "train.optimizer.weight_decay does not apply to 7 kernels: muon keeps their norm fixed, because normalisation "
+        "follows them"
     ]
     assert checks.list_warnings(settings(optimizer="muon"), made, "float32") == []
     assert checks.list_warnings(settings(optimizer="adamw", weight_decay=0.1), made, "float32") == []

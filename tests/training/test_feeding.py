@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from makers.datasets import image_table, write_images
 from makers.images import noise
-from makers.samples import parts_of
+from makers.pairs import write_pairs
 
 from kiln.core import randomness
 from kiln.core.errors import UserError
@@ -138,26 +138,7 @@ def test_noise_survives(tmp_path):
 
 def paired(folder, right=(4, 6, 3)) -> tuple[dataset.Dataset, dict[str, np.ndarray]]:
     """Samples of two parts of noise, in row groups of 4."""
-    parts = {"left": parts_of("left")["left"], "right": parts_of("right", shape=right)["right"]}
-    values = {
-        name: np.stack([noise(100 * number + row, *part.conversion.image_shape) for row in range(ROWS)])
-        for number, (name, part) in enumerate(parts.items())
-    }
-    tables = (
-        (
-            "train",
-            dataset.clean_table(
-                parts,
-                [str(row) for row in range(start, min(start + GROUP, ROWS))],
-                np.arange(start, min(start + GROUP, ROWS)) % 3,
-                {name: array[start : start + GROUP] for name, array in values.items()},
-            ),
-        )
-        for start in range(0, ROWS, GROUP)
-    )
-    listed = {name: part.to_json() for name, part in parts.items()}
-    dataset.write(folder, tables, "clean", classes=list("abc"), parts=listed)
-    return dataset.open_dataset(folder, "clean"), values
+    return write_pairs(folder, ROWS, GROUP, right)
 
 
 @pytest.mark.parametrize("memory", [WHOLE, 3 * 12 * 136 / 2**30])
@@ -165,7 +146,7 @@ def test_the_parts_of_a_sample_stay_together(tmp_path, memory):
     data, values = paired(tmp_path)
     feed = feeding.Feed([(data, "train")], memory)
     assert (feed.whole is None) == (memory != WHOLE) and feed.window in (12, int(WHOLE * 2**30 / 3 / 136))
-    row_of = {randomness.item_keys([str(row)])[0]: row for row in range(ROWS)}
+    row_of = {randomness.item_keys([f"train{row}"])[0]: row for row in range(ROWS)}
     for batches in (feed.shuffled(0, 0, 7), feed.in_order(7)):
         seen = []
         for batch in batches:

@@ -1,23 +1,17 @@
 import numpy as np
 import pytest
+from makers.datasets import FLIPS, NO_POLICY, PLAIN, feed
 from makers.effort import full
-from makers.images import noise
-from makers.networks import classifier, smallest
-from makers.settings import OFF, settings
+from makers.networks import NONE, classifier, predict, save, smallest
+from makers.settings import settings
 
 from kiln.core import scores
 from kiln.core.errors import UserError
-from kiln.modalities.image import augmentation
-from kiln.modalities.image.conversion import Conversion
-from kiln.networks import adjusting, artifact, prediction, registry
+from kiln.networks import adjusting, artifact, registry
 from kiln.networks.backend import keras
 from kiln.store import dataset
 from kiln.training import loop
 from kiln.training.feeding import Feed
-
-NO_POLICY = augmentation.Policy(mode="online", views=1, **OFF)
-FLIPS = augmentation.Policy(mode="online", views=1, **{**OFF, "flip": 0.5})
-PLAIN = {"epochs": 3, "batch_size": 6, "schedule": "constant", "clip": "none"}
 
 
 @pytest.fixture
@@ -25,17 +19,9 @@ def handful(tmp_path) -> Feed:
     return feed(tmp_path)
 
 
-def feed(folder, rows: int = 13, shift: int = 0, shape=(8, 8, 1)) -> Feed:
-    """Noise in four classes, each image's label its number (and the shift) modulo 4."""
-    pixels = np.stack([noise(i, *shape) for i in range(rows)])
-    table = dataset.pixel_table([str(i) for i in range(rows)], (np.arange(rows) + shift) % 4, pixels)
-    dataset.write(folder / str(shift), [("train", table)], "pixels", classes=list("abcd"), image_shape=shape)
-    return Feed([(dataset.open_dataset(folder / str(shift), "pixels"), "train")], 1.0)
-
-
 def fit(data: Feed, plan=NO_POLICY, validation=None, name="article_cnn", model=None, **changes):
     model = model or {}
-    made = classifier(name, data.image_shape, **model)
+    made = classifier(name, data.parts["image"].storage.shape, **model)
     history, kept = loop.fit(
         made, data, validation or data, plan, settings(model=name, **{**PLAIN, **model, **changes})
     )
@@ -78,15 +64,9 @@ def test_every_model_learns_a_handful_and_comes_back_from_disk(name, tmp_path):
     made, history, _ = fit(data, name=name, model=model, epochs=50, batch_size=13, lr=lr)
     assert history["loss"].iloc[-1] < history["loss"].iloc[0] / 2
     assert history["accuracy"].iloc[-1] == 1
-    how = registry.architecture(settings(model=name, **model), (16, 16, 1), {"method": "standard"})
-    plain = {"method": "standard", "offset": [100.0], "scale": [50.0]}
-    folder = tmp_path / "model"
-    folder.mkdir()
-    artifact.save(folder, artifact.Classifier(made, list("abcd"), Conversion(16, 16, 1, "crop")), how, plain)
-    pixels = data.whole.pixels
-    assert (
-        prediction.probabilities(artifact.load(folder).model, pixels) == prediction.probabilities(made, pixels)
-    ).all()
+    save(tmp_path / "model", name, (16, 16, 1), made, **model)
+    pixels = data.whole.parts["image"]
+    assert (predict(artifact.load(tmp_path / "model").model, pixels) == predict(made, pixels)).all()
 
 
 def test_history(handful):
@@ -101,7 +81,7 @@ def test_history(handful):
 def test_the_epochs_loss_is_the_mean_over_its_images(handful):
     made = classifier()
     whole = handful.whole
-    expected = scores.cross_entropy(prediction.probabilities(made, whole.pixels), whole.labels).mean()
+    expected = scores.cross_entropy(predict(made, whole.parts["image"]), whole.labels).mean()
     _, history, _ = fit(handful, lr=1e-12, epochs=1)
     assert history["loss"][0] == pytest.approx(expected, rel=1e-5)
     assert history["validation_loss"][0] == pytest.approx(expected, rel=1e-5)
@@ -164,7 +144,7 @@ def test_statistics_of_normalisation_are_computed_anew_without_views(handful, ke
     differ = {weight.path for weight, ours, theirs in both if (ours != theirs).any()}
     assert {path.rsplit("/", 1)[-1] for path in differ} == {"moving_mean", "moving_variance"}
     norm = made.get_layer("conv1_1_norm")
-    seen = np.asarray(keras.Model(made.input, norm.input)(handful.whole.pixels))
+    seen = np.asarray(keras.Model(made.input, norm.input)(handful.whole.parts))
     assert np.asarray(norm.moving_mean) == pytest.approx(seen.mean(axis=(0, 1, 2)), abs=1e-5)
 
 
@@ -176,13 +156,13 @@ def test_the_kept_epoch_is_judged_with_its_new_statistics(handful):
     )
     run = loop.Run(made, handful, NO_POLICY, settings())
     run.rows, run.epoch = [{}], 1
-    with pytest.raises(UserError, match="the validation loss is nan with precise_norm, and no model is published"):
+    with pytest.raises(UserError, match="the validation loss is nan with precise_norm, so no model is saved"):
         run.amend({"loss": float("nan")})
 
 
 def test_new_statistics_are_the_same_of_a_streamed_set(handful, tmp_path):
     how = {"name": "fast_cnn", "model": {"width": 0.25}, "batch_size": 13, "precise_norm": True}
-    streamed = Feed([(dataset.open_dataset(tmp_path / "0", "pixels"), "train")], 1e-9)
+    streamed = Feed([(dataset.open_dataset(tmp_path / "0", "clean"), "train")], 1e-9)
     assert streamed.whole is None and handful.whole is not None
     # One batch holds all, so that order makes no difference.
     one, two = (fit(data, **how)[0] for data in (handful, streamed))
@@ -202,12 +182,11 @@ def test_mixed_precision_trains(handful, precision):
 @pytest.mark.full
 def test_the_head_learns_first_then_the_body_at_its_own_rate(tmp_path):
     data = feed(tmp_path, shape=(32, 32, 3))
-    none = {"method": "none", "offset": [0.0] * 3, "scale": [1.0] * 3}
     pretrained = {"weights": "x", "weights_sha256": "0" * 64, "frozen_epochs": 2, "thaw_factor": 0.1}
     name = "applications/MobileNet"
-    made = classifier(name, (32, 32, 3), 4, none, **pretrained)
+    made = classifier(name, (32, 32, 3), 4, NONE, **pretrained)
     body = made.get_layer("body")
-    adjusting.renormalize(made, [data.whole.pixels])  # as a trained body has them; else its signal dies out
+    adjusting.renormalize(made, [data.whole.parts])  # as a trained body has them; else its signal dies out
     before = body.get_weights()
     seen = []
 
@@ -231,5 +210,5 @@ def test_a_loss_that_is_not_finite_stops_the_training(handful):
 
 def test_a_validation_loss_that_is_not_finite_stops_it_too(handful):
     run = loop.Run(classifier(), handful, NO_POLICY, settings())
-    with pytest.raises(UserError, match=r"the validation loss is inf after epoch 1, and no model is published"):
+    with pytest.raises(UserError, match=r"the validation loss is inf after epoch 1, so no model is saved"):
         run.end_epoch({"loss": np.inf})

@@ -153,18 +153,18 @@ def test_what_is_kept_at_a_norm_may_have_any_length(name):
 
     made = classifier(name, (16, 16, 3), 4, normalization="batch", dropout=0.0, **smallest(name))
     pixels = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
-    before = np.asarray(made(pixels, training=True))
+    before = np.asarray(made({"image": pixels}, training=True))
     kernels = {layer.kernel.path: layer.kernel for layer in made.layers if isinstance(layer, keras.layers.Conv2D)}
     normed = optimizers.normed_kernels(made)
     assert normed
     for path in normed:
         kernels[path].assign(3 * kernels[path])
-    assert np.asarray(made(pixels, training=True)) == pytest.approx(before, abs=0.02)
+    assert np.asarray(made({"image": pixels}, training=True)) == pytest.approx(before, abs=0.02)
     # And these are all: no other kernel without a bias is free in its length.
     for path in kernels.keys() - set(normed) - {"whiten/kernel"}:
         own = np.asarray(kernels[path])
         kernels[path].assign(3 * own)
-        assert np.abs(np.asarray(made(pixels, training=True)) - before).max() > 0.02, path
+        assert np.abs(np.asarray(made({"image": pixels}, training=True)) - before).max() > 0.02, path
         kernels[path].assign(own)
 
 

@@ -1,4 +1,7 @@
-"""The modality ``image``: each method of the protocol (``kiln.modalities.base``) and the module that implements it."""
+"""The modality ``image``: each method of the protocol (``kiln.modalities.base``) and the module that implements it.
+
+faiss and SciPy are imported where they are used: only clean needs them, and every stage starts sooner.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,11 +13,9 @@ from kiln.modalities.base import Copies, Decoded, Exhibit, Explained
 from kiln.modalities.image import (
     augmentation,
     checks,
-    copies,
     corruptions,
     decoding,
     explanation,
-    features,
     layers,
     mixing,
     normalizer,
@@ -64,10 +65,14 @@ class Image(ImageFiles):
 
     def comparable(self, facts: pd.DataFrame) -> np.ndarray:
         """Mark originals that are large enough: tiny images look similar, also when enlarged."""
+        from kiln.modalities.image import copies
+
         return facts["short_side"].to_numpy() >= copies.SMALLEST
 
     def find_copies(self, values: np.ndarray, rows: np.ndarray, seed: int, settings: Clean) -> Copies:
         """Find near-duplicates; see ``copies.find``."""
+        from kiln.modalities.image import copies
+
         score = settings.near_duplicate_score
         return copies.find(values, rows, seed, None if score == "auto" else score)
 
@@ -75,6 +80,8 @@ class Image(ImageFiles):
         self, values: np.ndarray, rows: np.ndarray, fit_on: np.ndarray, generator: np.random.Generator
     ) -> np.ndarray:
         """Compute features without a network; see ``features``."""
+        from kiln.modalities.image import features
+
         return features.fit(values, fit_on, features.LARGE, generator).transform(values, rows)
 
     def is_active(self, settings: Augment) -> bool:

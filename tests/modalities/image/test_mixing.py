@@ -1,22 +1,30 @@
 import numpy as np
 import pytest
+from makers.datasets import image_parts
 from makers.images import noise
 
 from kiln.core import randomness
-from kiln.modalities.image import mixing
+from kiln.training import mixing
 
 KEYS = randomness.item_keys([str(i) for i in range(200)])
 PIXELS = np.stack([noise(i) for i in range(200)])
+PARTS = image_parts(PIXELS.shape[1:])
 TARGETS = np.eye(4, dtype=np.float32)[np.arange(200) % 4]
 
 
+def mix(mixup: float, cutmix: float, keys=KEYS) -> tuple[np.ndarray, np.ndarray]:
+    """Mix the images and targets above."""
+    values, targets = mixing.mix(PARTS, {"image": PIXELS}, TARGETS, mixup, cutmix, keys)
+    return values["image"], targets
+
+
 def test_off_is_identity():
-    pixels, targets = mixing.mixed(PIXELS, TARGETS, 0, 0, KEYS)
+    pixels, targets = mix(0, 0)
     assert (pixels == PIXELS).all() and (targets == TARGETS).all()
 
 
 def test_mixup_blends_pixels_as_it_blends_targets():
-    pixels, targets = mixing.mixed(PIXELS, TARGETS, 0.5, 0, KEYS)
+    pixels, targets = mix(0.5, 0)
     share = targets[np.arange(200), np.arange(200) % 4]
     assert targets.sum(axis=1) == pytest.approx(np.ones(200))
     assert targets[np.arange(200), (np.arange(200) + 1) % 4] == pytest.approx(1 - share, abs=1e-6)
@@ -30,7 +38,7 @@ def test_mixup_blends_pixels_as_it_blends_targets():
 
 
 def test_cutmix_pastes_the_part_that_the_target_says():
-    pixels, targets = mixing.mixed(PIXELS, TARGETS, 0, 1.0, KEYS)
+    pixels, targets = mix(0, 1.0)
     own = (pixels == PIXELS).all(axis=-1)
     other = (pixels == np.roll(PIXELS, -1, axis=0)).all(axis=-1)
     assert (own | other).all()
@@ -48,14 +56,14 @@ def test_cutmix_pastes_the_part_that_the_target_says():
 
 
 def test_both_at_once_choose_by_image():
-    pixels, _ = mixing.mixed(PIXELS, TARGETS, 1.0, 1.0, KEYS)
+    pixels, _ = mix(1.0, 1.0)
     pasted = ((pixels == PIXELS) | (pixels == np.roll(PIXELS, -1, axis=0))).all(axis=(1, 2, 3))
     assert 60 < pasted.sum() < 140
 
 
 def test_the_same_keys_draw_the_same():
-    one = mixing.mixed(PIXELS, TARGETS, 1.0, 1.0, KEYS)
-    two = mixing.mixed(PIXELS, TARGETS, 1.0, 1.0, KEYS)
-    other = mixing.mixed(PIXELS, TARGETS, 1.0, 1.0, KEYS + np.uint64(1))
+    one = mix(1.0, 1.0)
+    two = mix(1.0, 1.0)
+    other = mix(1.0, 1.0, KEYS + np.uint64(1))
     assert all((a == b).all() for a, b in zip(one, two, strict=True))
     assert (one[0] != other[0]).any()
