@@ -18,7 +18,7 @@ SAMPLES, SAMPLE_VIEWS = 8, 7
 
 
 def make_keys(seed: int, ids: np.ndarray) -> np.ndarray:
-    """Make the keys of some samples' views: uint64 [N]."""
+    """Compute one key per sample for its views: uint64 [N]."""
     return randomness.key(seed, "augment", randomness.item_keys(ids))
 
 
@@ -38,7 +38,7 @@ def make_views(
 
 
 def show_views(data: dataset.Dataset, plan: views.Plan, seed: int) -> dict[str, Exhibit]:
-    """Show the first training samples: for each part a sheet with a row per sample, the original first, then views."""
+    """Show the first training samples: per part a sheet with one row per sample, the original first, then its views."""
     batch = next(data.batches("train"))
     values = {name: array[:SAMPLES] for name, array in batch.parts.items()}
     columns = [values]

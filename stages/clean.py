@@ -1,10 +1,10 @@
-"""Decode every sample, find what is wrong with it, set aside by policy, split.
+"""Decode every sample, find its faults, set aside by policy, split.
 
-    python -m stages.clean --dry-run     counts and the worst of each reason, nothing written
+    python -m stages.clean --dry-run     print counts and the worst of each reason, write nothing
 
-One pass decodes in parallel and spools the values to disk while a row of facts
-per sample stays in memory; copies, labels and splits are judged from these; a
-second pass writes the splits.
+One pass decodes in parallel and spools the values to disk; one row of facts per
+sample stays in memory. Copies, labels and splits are decided from both; a second
+pass writes the splits.
 """
 
 import argparse
@@ -52,12 +52,12 @@ def save(
     sampled, sheets = publishing.show_samples(examined, classes, parts, values)
     for name, sheet in sheets.items():
         files.write_bytes(folder / f"samples/{name}{sheet.suffix}", sheet.content)
-    found, facts = examined.found, examined.facts
+    listed, facts = examined.findings, examined.facts
     for name, action in (("set_aside", findings.DROP), ("flags", findings.FLAG)):
-        pq.write_table(findings.table(found[found["action"] == action], facts), folder / f"{name}.parquet")
+        pq.write_table(findings.table(listed[listed["action"] == action], facts), folder / f"{name}.parquet")
     measures = pa.Table.from_pandas(publishing.list_measures(examined, parts), preserve_index=False)
     pq.write_table(measures.replace_schema_metadata(), folder / "measures.parquet")
-    evidence = findings.list_evidence(found, facts, parts, values, EXHIBITS_PER_REASON)
+    evidence = findings.list_evidence(listed, facts, parts, values, EXHIBITS_PER_REASON)
     pq.write_table(evidence, folder / "evidence.parquet")
     counted = summary.summarize(examined, counts, parts, sampled)
     files.write_json(folder / "summary.json", counted)
@@ -65,7 +65,7 @@ def save(
 
 
 def main() -> None:
-    """Clean data/raw/ into data/clean/, or say what that would do."""
+    """Clean data/raw/ into data/clean/, or preview that."""
     dry_run = wants_dry_run()
     everything = params.load(uses="clean")
     settings, seed = everything.clean, everything.seed

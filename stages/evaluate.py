@@ -33,14 +33,14 @@ def load_inputs() -> tuple[dataset.Dataset, artifact.Classifier]:
 
 
 def load_facts(ids: np.ndarray) -> pd.DataFrame:
-    """Read what clean knows of test images, one row per image, as ``slices.gather_facts`` describes it."""
+    """Read what clean has recorded of test images, one row per image; see ``slices.gather_facts``."""
     names = ("measures", "flags", "set_aside")
     measures, *findings = (pq.read_table(CLEAN / f"{name}.parquet").to_pandas() for name in names)
     return slices.gather_facts(ids, measures, pd.concat(findings))
 
 
 def tabulate_test(test: dict[str, np.ndarray], data: dataset.Dataset, units: np.ndarray) -> dict[str, pd.DataFrame]:
-    """Tabulate test by pairs of classes, along the curves, and by slices: file name -> table."""
+    """Tabulate test: confusion, curves and slices; file name -> table."""
     labels, probabilities = test["labels"], test["probabilities"]
     predicted = probabilities.argmax(axis=1)
     return {

@@ -13,7 +13,7 @@ OUTPUT = Path("data/raw")
 
 
 def main() -> None:
-    """Fetch the source of params.yaml's fetch section."""
+    """Fetch the source that params.yaml's fetch section describes."""
     everything = params.load(uses="fetch")
     parts, surprises = list(everything.inputs), Surprises()
     summary = summaries.Summary(surprises)

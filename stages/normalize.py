@@ -11,7 +11,7 @@ OUTPUT = Path("data/normalized")
 
 
 def count(data: dataset.Dataset, split: str) -> dict:
-    """Gather each part's statistics of a split, which can be added: part -> statistics."""
+    """Sum the statistics of a split over its batches: part -> statistics."""
     totals = {}
     batches = data.batches(split)
     for batch in progress.track(batches, f"normalize {split}", data.rows(split), size=len):
@@ -22,7 +22,7 @@ def count(data: dataset.Dataset, split: str) -> dict:
 
 
 def main() -> None:
-    """Fit and describe; the values stay as they are, the model's first layer applies the map."""
+    """Fit and describe; the values stay unchanged: the model's first layer applies the map."""
     settings = params.load(uses="normalize").normalize
     files.verify(SOURCE)
     data = dataset.open_dataset(SOURCE, "clean")

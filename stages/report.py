@@ -1,4 +1,4 @@
-"""Publish the metrics and plot files, and make the report from its notebook."""
+"""Publish metrics, plot files and the model card, and render the report from its notebook."""
 
 from pathlib import Path
 

@@ -22,7 +22,7 @@ OUTPUT = Path("data/model")
 
 
 def load_inputs() -> tuple[dataset.Dataset, dataset.Dataset, views.Plan, dict]:
-    """Open what is trained on: clean samples, their views, the augmentation and each part's normaliser.
+    """Open the inputs of training: clean samples, their views, the augmentation plan and each part's normaliser.
 
     Raises:
         UserError: a file is missing or damaged.
@@ -61,7 +61,7 @@ def main() -> None:
         files.write_csv(folder / "history.csv", history)
         described = summary.summarize(folder, classifier, settings, train.rows, history, kept)
         files.write_json(folder / "summary.json", described)
-        # What DVC knows train to depend on; another section would be out of date where it alone changed.
+        # Only the section that DVC tracks for train: a change of another one would leave it out of date here.
         files.write_json(folder / "params.json", {"train": params.resolved(settings)})
     keeper.clear()
     print(f"train: epoch {kept} kept, validation accuracy {history['validation_accuracy'][kept - 1]:.2%}")

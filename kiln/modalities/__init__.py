@@ -1,1 +1,1 @@
-"""What a sample is made of: one folder per modality, each with the same files; ``base`` holds the protocol."""
+"""The modalities of a sample's parts, one folder each with the same files; ``base`` holds the protocol."""

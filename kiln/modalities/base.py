@@ -1,11 +1,11 @@
-"""What Kiln must know of a modality, and what all modalities share.
+"""The protocol of modalities, and the types that all of them share.
 
 A sample is one or several parts, each of one modality (image, ...), declared
-in params.yaml under ``inputs``. A modality is a folder here with the same
-files as the others and an object ``MODALITY`` of the protocol below; nothing
-outside of that folder knows what a pixel is.
+in params.yaml under ``inputs``. A modality is a folder here with the same files
+as the others and a class of the protocol below, listed in ``registry``; nothing
+outside that folder knows what a pixel is.
 
-A part's *values* are an array whose first axis is the samples.
+The *values* of a part are an array whose first axis is the samples.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,20 +19,20 @@ import pyarrow as pa
 
 
 class Undecodable(Exception):
-    """The bytes are not a whole sample that the modality can decode; the text says why."""
+    """The bytes cannot be decoded as a complete sample; the text says why."""
 
 
 class TooLarge(Undecodable):
-    """The sample is larger than may be decoded."""
+    """The sample is larger than the limit."""
 
 
 class Decoded(NamedTuple):
     """A decoded sample.
 
     Attributes:
-        value: as the network will get it, before the normaliser.
-        facts: measure -> number, of the sample as it came.
-        notes: what is wrong beside the value.
+        value: input of the network, before the normaliser.
+        facts: measure -> number, of the original sample.
+        notes: faults outside the value, such as broken metadata.
     """
 
     value: Any
@@ -46,7 +46,7 @@ class Check(NamedTuple):
     Attributes:
         measure: a column of ``Modality.measure`` or of the facts.
         side: ``below`` or ``above``: which values are suspect.
-        threshold: the knob that holds the threshold.
+        threshold: name of the knob that sets it.
     """
 
     measure: str
@@ -55,14 +55,14 @@ class Check(NamedTuple):
 
 
 class Exhibit(NamedTuple):
-    """Something to show to people: its kind (``picture``: a PNG) and its content."""
+    """Something to display: its kind (``picture``: a PNG) and its content."""
 
     kind: str
     content: bytes
 
     @property
     def suffix(self) -> str:
-        """The suffix of a file that holds it."""
+        """The suffix of its file."""
         return _SUFFIXES[self.kind]
 
 
@@ -70,18 +70,18 @@ _SUFFIXES = {"picture": ".png"}
 
 
 def read_exhibits(folder: Path) -> dict[str, Exhibit]:
-    """Read exhibits that were written to files named after their parts: part -> exhibit, sorted."""
+    """Read exhibits from files named after their parts: part -> exhibit, sorted."""
     kinds = {suffix: kind for kind, suffix in _SUFFIXES.items()}
     return {path.stem: Exhibit(kinds[path.suffix], path.read_bytes()) for path in sorted(folder.iterdir())}
 
 
 class Explanation(NamedTuple):
-    """What an explanation is, for the report.
+    """Description of an explanation, for the report.
 
     Attributes:
         alt: what the exhibit shows, after the sample's id.
-        reading: a sentence on how it is read.
-        absence: a sentence for where a network has none.
+        reading: a sentence on how to read it.
+        absence: a sentence for networks that have none.
     """
 
     alt: str
@@ -90,12 +90,12 @@ class Explanation(NamedTuple):
 
 
 class Copies(NamedTuple):
-    """Pairs of samples that show the same, and how alike they had to be.
+    """Pairs of samples that show the same, and the threshold of similarity.
 
     Attributes:
         pairs: first, second (rows, first < second), score (up to 1), sorted by rows.
-            They connect each set of copies; not every two of it are listed.
-        border: the least score of a copy.
+            They connect each set of copies; not every two of a set are listed.
+        border: lowest score of a copy.
     """
 
     pairs: pd.DataFrame
@@ -103,7 +103,7 @@ class Copies(NamedTuple):
 
 
 class Corruption(NamedTuple):
-    """A way in which samples get worse: the amount at each of ``STRENGTHS``, and what the amount is."""
+    """A degradation of samples: the amount at each of ``STRENGTHS``, and its unit."""
 
     amounts: tuple[float, float, float]
     unit: str
@@ -113,10 +113,10 @@ STRENGTHS = ("mild", "medium", "strong")
 
 
 class Conversion(Protocol):
-    """How every value of a part is brought to one form; equal conversions give equal values."""
+    """How each value of a part is converted to a common form; equal conversions give equal values."""
 
     def to_json(self) -> dict:
-        """Give the fields, for a manifest; ``Modality.read_conversion`` reads them back."""
+        """Return the fields for a manifest; ``Modality.read_conversion`` reads them back."""
 
     def describe(self) -> str:
         """Describe the form in a few words, for the terminal, such as ``32x32 RGB``."""
@@ -126,40 +126,40 @@ class Conversion(Protocol):
 
 
 class Storage(Protocol):
-    """How the values of a part lie in memory, in Parquet and on disk; see ``storage.ArrayStorage``."""
+    """Layout of a part's values in memory, in Parquet and on disk; see ``storage.ArrayStorage``."""
 
     column: pa.DataType
     bytes_per_sample: int
 
     def empty(self, count: int) -> np.ndarray:
-        """Allocate values to be filled."""
+        """Allocate values without initialising them."""
 
     def stack(self, values: Sequence) -> np.ndarray:
-        """Put values into one array; None, of what cannot be decoded, becomes a blank."""
+        """Put values into one array; None (undecodable) becomes a blank value."""
 
     def pack(self, values: np.ndarray) -> pa.Array:
-        """Make a Parquet column of values."""
+        """Convert values to a Parquet column."""
 
     def unpack(self, column: pa.ChunkedArray) -> np.ndarray:
-        """Read a Parquet column."""
+        """Convert a Parquet column to values."""
 
     def spool(self, values: np.ndarray, file) -> None:
         """Append values to a file."""
 
     def open_spool(self, path: Path, count: int) -> np.ndarray:
-        """Open what was spooled, as a memory map where possible."""
+        """Open spooled values, as a memory map where possible."""
 
 
 class FileKinds(Protocol):
-    """What sources must know of a modality's files.
+    """What sources need to know about a modality's files.
 
     Attributes:
-        name: as in ``inputs``, and of the folder.
-        noun: what a sample of it is called in sentences.
+        name: of the modality in ``inputs``, and of its folder.
+        noun: for a sample, in sentences.
         extensions: of file names, lower case, with the dot.
-        refused: extension -> what such files are, which begin like files that are read, but are not.
-        usual_formats: what to convert other files to, for sentences.
-        remedies: kind of file, as ``formats.sniff`` names it -> what to do about it.
+        refused: extension -> kind of such files, which begin like a supported kind, but are not read.
+        usual_formats: formats to convert other files to, for sentences.
+        remedies: kind of file, as returned by ``formats.sniff`` -> what to do about it.
         columns: usual names of its column in Parquet.
     """
 
@@ -172,24 +172,24 @@ class FileKinds(Protocol):
     columns: tuple[str, ...]
 
     def reads(self, head: bytes) -> bool:
-        """Tell by a file's first ``formats.HEAD`` bytes whether it is of a kind that is decoded."""
+        """Check, by a file's first ``formats.HEAD`` bytes, whether its kind is supported."""
 
     def encode(self, value) -> bytes:
-        """Make a file of a value, for sources that hold arrays."""
+        """Encode a value as a file, for sources that hold arrays."""
 
 
 class Modality(FileKinds, Protocol):
-    """What Kiln must know of a modality, besides its files.
+    """What Kiln needs to know about a modality, besides its files.
 
     Attributes:
-        facts: the names of what ``decode`` says of a sample as it came.
-        notes_reason: the reason of findings about what is wrong beside the value.
-        checks: reason -> check, in the order in which they are made.
-        slices: measure by which test samples are sliced -> (title, name of its lowest part, of its highest).
+        facts: names of the facts of ``decode``.
+        notes_reason: the reason of findings about faults outside the value.
+        checks: reason -> check, in order.
+        slices: measure by which test samples are sliced -> (title, name of the lowest slice, of the highest).
         corruptions: name -> corruption.
-        finding_sentences: reason, of ``notes_reason`` and ``checks`` -> what was seen, with {score} or {detail}.
+        finding_sentences: reason (``notes_reason`` or of ``checks``) -> description, with {score} or {detail}.
         values_sentence: what the networks' inputs are, for the report.
-        explanations: title, as ``explain`` gives it -> what it is and how it is read.
+        explanations: title, as returned by ``explain`` -> its description.
     """
 
     facts: tuple[str, ...]
@@ -204,40 +204,40 @@ class Modality(FileKinds, Protocol):
     # Files and values
 
     def settle(self, contents: Iterable[Sequence[bytes]], settings) -> Conversion:
-        """Choose the conversion of a set of samples, by their contents where the settings say ``auto``."""
+        """Choose the conversion of a set of samples; from their contents where the settings are ``auto``."""
 
     def read_conversion(self, fields: Mapping) -> Conversion:
-        """Read what ``Conversion.to_json`` gave; TypeError or ValueError where it is damaged."""
+        """Read the output of ``Conversion.to_json``; raises TypeError or ValueError if it is damaged."""
 
     def decode(self, content: bytes, conversion: Conversion, settings=None) -> Decoded:
         """Decode a sample; raises Undecodable or TooLarge."""
 
     def storage(self, conversion: Conversion) -> Storage:
-        """Say how values lie in memory and on disk."""
+        """Return the layout of values in memory and on disk."""
 
     # Quality
 
     def measure(self, values: np.ndarray) -> pd.DataFrame:
-        """Measure each value: one row per sample, NaN where there is nothing to measure."""
+        """Measure each value: one row per sample, NaN where undefined."""
 
     def comparable(self, facts: pd.DataFrame) -> np.ndarray:
-        """Tell which samples are large enough to be compared for copies: bool [N]."""
+        """Mark samples that are large enough to be compared for copies: bool [N]."""
 
     def find_copies(self, values: np.ndarray, rows: np.ndarray, seed: int, settings) -> Copies:
-        """Find pairs of rows that show the same."""
+        """Find pairs of rows that show the same content."""
 
     def compute_features(
         self, values: np.ndarray, rows: np.ndarray, fit_on: np.ndarray, generator: np.random.Generator
     ) -> np.ndarray:
-        """Compute features of unit length, fitted on some rows alone: float16 [len(rows), D]."""
+        """Compute features of unit length, fitted on the rows ``fit_on`` alone: float16 [len(rows), D]."""
 
     # Augmentation
 
     def is_active(self, settings) -> bool:
-        """Tell whether the augmentation changes anything."""
+        """Check whether the augmentation changes anything."""
 
     def augment(self, settings, values: np.ndarray, keys: np.ndarray, view: int) -> np.ndarray:
-        """Make one view of each value; the same key (uint64 [N]) and view make the same."""
+        """Create one view of each value; the same key (uint64 [N]) and view give the same result."""
 
     def mix(
         self, values: np.ndarray, blends: np.ndarray, shares: np.ndarray, draws: Mapping[str, np.ndarray]
@@ -246,68 +246,68 @@ class Modality(FileKinds, Protocol):
 
         Args:
             values: of a batch, [N, ...].
-            blends: bool [N]: whether to blend (mixup), else to paste a part of the other in (cutmix).
+            blends: bool [N]: whether to blend (mixup); otherwise a part of the other is pasted in (cutmix).
             shares: float [N]: of each value itself.
-            draws: name -> uniform numbers [N] in [0, 1), for places.
+            draws: name -> uniform numbers [N] in [0, 1), for positions.
 
         Returns:
-            New values, and the shares that are left of each value itself.
+            New values, and the remaining share of each value itself.
         """
 
     # The normaliser, fitted on train alone
 
     def count(self, values: np.ndarray) -> Any:
-        """Gather statistics that can be added."""
+        """Compute statistics that can be summed over batches."""
 
     def fit(self, statistics: Any, settings) -> dict:
-        """Fit the normaliser: JSON."""
+        """Fit the normaliser; returns JSON."""
 
     def describe(self, statistics: Any, train: Any) -> dict:
         """Describe a split against train.
 
         Returns:
-            JSON: lists of one number per dimension, among them ``shift``, the distance from train.
+            JSON: lists of one number per dimension, including ``shift``, the distance from train.
         """
 
     def name_dimensions(self, count: int) -> list[str]:
-        """Name the dimensions of ``describe``; an only one has no name."""
+        """Name the dimensions of ``describe``; a single one has no name."""
 
-    # The network and what it makes of a value
+    # The network and its behaviour
 
     def layer(self, inputs: Any, fitted: Mapping) -> Any:
         """Apply the network's first layers to a Keras input of raw values."""
 
     def wants_test_views(self, settings: Any) -> bool:
-        """Tell by the part's knobs of evaluate whether predictions are averaged over views on test."""
+        """Check, by the part's settings of evaluate, whether test predictions are averaged over views."""
 
     def test_views(self, values: np.ndarray) -> list[np.ndarray]:
-        """Give the views whose predictions may be averaged on test: the values themselves first."""
+        """Return the views whose test predictions may be averaged; the values themselves first."""
 
     def corrupt(self, values: np.ndarray, name: str, strength: str, generator: np.random.Generator) -> np.ndarray:
-        """Make values worse."""
+        """Degrade values by a corruption."""
 
     def explain(self, network: "Explained", values: np.ndarray, classes: np.ndarray) -> list[dict[str, Exhibit]]:
         """Show where the network looks: for each value, title -> exhibit."""
 
-    # For people
+    # Exhibits
 
     def show(self, value: np.ndarray) -> Exhibit:
-        """Show a value whole."""
+        """Show a value at full size."""
 
     def preview(self, value: np.ndarray) -> Exhibit:
-        """Show a value small, for lists."""
+        """Show a small version of a value, for lists."""
 
     def sheet(self, rows: Sequence[np.ndarray], columns: int) -> Exhibit:
         """Show many values, row by row; a row may hold fewer than ``columns``."""
 
 
 class FeatureMaps(NamedTuple):
-    """What a network has made of some samples before it ends in logits.
+    """The last feature maps of some samples in a network.
 
     Attributes:
         values: float32 [N, height, width, channels].
         compute_logits: values of that shape [M, ...] -> logits [M, classes].
-        batch: how many values are to be computed at a time.
+        batch: number of values to compute at a time.
     """
 
     values: np.ndarray
@@ -316,13 +316,13 @@ class FeatureMaps(NamedTuple):
 
 
 class Explained(Protocol):
-    """What an explanation may ask of a network about a part of some samples."""
+    """A network as an explanation sees it, for one part of some samples."""
 
     def predict(self, row: int, changed: np.ndarray) -> np.ndarray:
         """Predict a sample with other values of the part, [M, ...]: probabilities, float32 [M, classes]."""
 
     def compute_maps(self) -> FeatureMaps | None:
-        """Compute the last feature maps of all samples; None where the network has none that tell something."""
+        """Compute the last feature maps of all samples; None if the network has no informative ones."""
 
 
 @dataclass(frozen=True)
@@ -331,7 +331,7 @@ class Part:
 
     Attributes:
         name: as in ``inputs``.
-        modality: what it is.
+        modality: of its values.
         conversion: how its values are brought to one form.
     """
 
@@ -341,14 +341,14 @@ class Part:
 
     @property
     def storage(self) -> Storage:
-        """How its values lie in memory and on disk."""
+        """Layout of its values in memory and on disk."""
         return self.modality.storage(self.conversion)
 
     def to_json(self) -> dict:
-        """Give modality and conversion, for a manifest."""
+        """Return modality and conversion, for a manifest."""
         return {"modality": self.modality.name, "conversion": self.conversion.to_json()}
 
 
 def qualify(parts: Mapping[str, Part], part: str, name: str) -> str:
-    """Name a measure, a check or a knob of a part: by itself where there is one part, else ``part.name``."""
+    """Qualify the name of a measure, check or knob of a part: ``name`` if there is one part, else ``part.name``."""
     return name if len(parts) == 1 else f"{part}.{name}"

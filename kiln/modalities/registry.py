@@ -6,23 +6,23 @@ from collections.abc import Mapping
 
 from kiln.modalities.base import Modality, Part
 
-# Imported when first asked for, so that a data set of texts loads nothing for images.
+# Imported on first use, so that a dataset of texts loads nothing for images.
 _CLASSES = {"image": "kiln.modalities.image.modality:Image"}
 
 
 @functools.cache
 def get(name: str) -> Modality:
-    """Give a modality by its name.
+    """Return a modality by its name.
 
     Raises:
-        KeyError: there is none of that name.
+        KeyError: there is no modality of that name.
     """
     module, _, kind = _CLASSES[name].partition(":")
     return getattr(importlib.import_module(module), kind)()
 
 
 def name_samples(inputs: Mapping[str, str]) -> str:
-    """Give the noun for a sample of these parts: ``image`` where that is its only part, else ``sample``."""
+    """Return the noun for a sample of these parts: ``image`` if that is its only part, else ``sample``."""
     return get(next(iter(inputs.values()))).noun if len(inputs) == 1 else "sample"
 
 
@@ -32,7 +32,7 @@ def known() -> list[str]:
 
 
 def read_parts(listed: Mapping[str, Mapping]) -> dict[str, Part]:
-    """Read what ``Part.to_json`` gave for each part.
+    """Read the output of ``Part.to_json`` of each part.
 
     Raises:
         KeyError, TypeError, ValueError: a modality is unknown or a conversion is damaged.

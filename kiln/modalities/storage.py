@@ -1,4 +1,4 @@
-"""How values that are arrays of one shape lie in memory, in Parquet and on disk."""
+"""Layout of values that are arrays of one shape, in memory, in Parquet and on disk."""
 
 import math
 from collections.abc import Sequence
@@ -39,19 +39,19 @@ class ArrayStorage:
         return stacked
 
     def pack(self, values: np.ndarray) -> pa.Array:
-        """Make a column, without a copy where the values lie in C order."""
+        """Convert to a column, without a copy if the values are in C order."""
         buffer = pa.py_buffer(np.ascontiguousarray(values, self.dtype))
         return pa.Array.from_buffers(self.column, len(values), [None, buffer])
 
     def unpack(self, column: pa.ChunkedArray) -> np.ndarray:
-        """Read a column, without a copy where it is one chunk."""
+        """Convert from a column, without a copy if it is one chunk."""
         array = column.combine_chunks()
         width = self.bytes_per_sample
         flat = np.frombuffer(array.buffers()[1], np.uint8, len(array) * width, array.offset * width)
         return flat.view(self.dtype).reshape(len(array), *self.shape)
 
     def spool(self, values: np.ndarray, file) -> None:
-        """Append to a file; not by ``tofile``, which forgets why it failed."""
+        """Append to a file; not by ``tofile``, whose errors do not name their cause."""
         file.write(np.ascontiguousarray(values))
 
     def open_spool(self, path: Path, count: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The augmentation plan: how views of training samples are made, written by augment and followed by train."""
+"""The augmentation plan: how views of training samples are created; written by augment, used by train."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ FILE = "policy.json"
 
 
 class _Saved(BaseModel):
-    """What policy.json holds."""
+    """The schema of policy.json."""
 
     model_config = ConfigDict(strict=True)
     mode: Literal["offline", "online"]
@@ -27,10 +27,10 @@ class _Saved(BaseModel):
 
 @dataclass(frozen=True)
 class Plan:
-    """What may be done to training samples.
+    """How training samples are augmented.
 
     Attributes:
-        mode: ``offline`` (augment writes views) or ``online`` (train makes them).
+        mode: ``offline`` (augment writes views) or ``online`` (train creates them).
         views: views of each sample; offline only.
         inputs: part -> modality.
         settings: part -> its knobs of augment.
@@ -53,17 +53,17 @@ class Plan:
 
     @property
     def online(self) -> bool:
-        """Whether train makes views."""
+        """Whether train creates views."""
         return self.active and self.mode == "online"
 
     def apply(self, values: Mapping[str, np.ndarray], keys: np.ndarray, view: int) -> dict[str, np.ndarray]:
-        """Make one view of each sample.
+        """Create one view of each sample.
 
-        The parts of a sample draw the same numbers, so that two pictures of one thing stay alike.
+        The parts of a sample use the same random numbers, so that two pictures of one object stay consistent.
 
         Args:
             values: part -> values [N, ...].
-            keys: uint64 [N], of the samples; the same key and view make the same.
+            keys: uint64 [N], of the samples; the same key and view give the same result.
             view: number of the view, such as the epoch; from 0.
         """
         return {
@@ -74,7 +74,7 @@ class Plan:
 
 def save(plan: Plan, folder: Path) -> None:
     """Write policy.json."""
-    settings = {name: own.model_dump() for name, own in plan.settings.items()}
+    settings = {name: knobs.model_dump() for name, knobs in plan.settings.items()}
     content = {"mode": plan.mode, "views": plan.views, "inputs": dict(plan.inputs), "settings": settings}
     files.write_json(folder / FILE, content)
 
@@ -89,8 +89,8 @@ def load(folder: Path) -> Plan:
     try:
         saved = _Saved.model_validate(content)
         settings = {name: MODALITIES[kind]["augment"](**saved.settings[name]) for name, kind in saved.inputs.items()}
-        if any(set(saved.settings[name]) != set(own.model_dump()) for name, own in settings.items()):
-            raise ValueError("a knob is missing")  # for which a default would step in
+        if any(set(saved.settings[name]) != set(knobs.model_dump()) for name, knobs in settings.items()):
+            raise ValueError("a knob is missing")  # its default would be used silently
         return Plan(saved.mode, saved.views, saved.inputs, settings)
     except (KeyError, TypeError, ValueError):
         raise files.damaged(folder / FILE) from None

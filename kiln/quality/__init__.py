@@ -1,1 +1,1 @@
-"""What holds for any sample: findings, label errors, corrections, splits."""
+"""Quality of samples of any modality: findings, label errors, corrections, splits."""

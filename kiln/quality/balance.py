@@ -1,4 +1,4 @@
-"""What the splits are like: who made them, what they are worth, which classes they lack, and whether that will do."""
+"""Properties of splits: origin, effective size, classes that are missing or uneven, and whether they suffice."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -9,60 +9,60 @@ from kiln.core.errors import UserError
 from kiln.core.phrases import plural
 from kiln.store import dataset
 
-# A class is far off its share beyond this fraction of it, and beyond chance where the source made the split.
+# A class is far off its share beyond this fraction of it and, where the source gives the split, beyond chance.
 _FAR, _CHANCE = 0.25, 3.0
 
 
 def describe_makers(drawn: Collection[str]) -> dict[str, str]:
-    """Say who made each split: the source, or Kiln and from what.
+    """Describe the origin of each split: given by the source, or drawn by Kiln, and from what.
 
     Args:
         drawn: the splits that Kiln drew.
 
     Returns:
-        split -> a few words, in the order of the splits.
+        split -> phrase, in the order of the splits.
     """
     whole = len(drawn) == 2
-    made = {
+    drawn_splits = {
         "test": f"drawn by Kiln from {'all images' if whole else 'train'}",
         "validation": "drawn by Kiln from train",
     }
     train = {0: "given by the source", 1: "given by the source, less what Kiln drew", 2: "what Kiln did not draw"}
-    said = {"train": train[len(drawn)]} | {name: made[name] for name in drawn}
-    return {name: said.get(name, "given by the source") for name in dataset.SPLITS}
+    origins = {"train": train[len(drawn)]} | {name: drawn_splits[name] for name in drawn}
+    return {name: origins.get(name, "given by the source") for name in dataset.SPLITS}
 
 
 def count_effective(split: pd.Series, unit: pd.Series) -> dict[str, float]:
-    """Count the independent images that a split is worth at least: were the images of a unit all alike.
+    """Estimate the effective sample size of each split, as if all images of a unit were identical: a lower bound.
 
-    By Kish's formula, n = (sum of sizes)^2 / (sum of squared sizes), "Survey Sampling", 1965.
+    Kish, "Survey Sampling", 1965: n = (sum of unit sizes)^2 / (sum of squared unit sizes).
 
     Args:
         split, unit: of each image.
 
     Returns:
-        split -> n, the number of images where each is a unit of its own.
+        split -> n; the number of images where each is its own unit.
     """
     sizes = unit.groupby([split, unit]).size()
-    return {name: round(float(own.sum() ** 2 / (own**2).sum()), 1) for name, own in sizes.groupby(level=0)}
+    return {name: round(float(inside.sum() ** 2 / (inside**2).sum()), 1) for name, inside in sizes.groupby(level=0)}
 
 
 def list_uneven(facts: pd.DataFrame, unit: pd.Series, fractions: Mapping[str, float]) -> list[dict]:
-    """List the classes that validation or test lacks, or that are far off their share of it.
+    """List the classes that are missing from validation or test, or far off their share of it.
 
-    The share that is expected of a class is the fraction asked for where Kiln
-    drew the split; else the class's part of all images, times those of the split.
-    A class is far off where its count differs from that by more than a quarter
-    of it, by more than its smallest unit and an image, and, where the source made
+    The expected count of a class is the requested fraction where Kiln drew the
+    split, else the class's share of all images, times the size of the split.
+    A class is far off if its count differs from that by more than a quarter of it,
+    by more than its smallest unit (at least one image) and, where the source gives
     the split, by more than chance (three standard deviations of a Poisson count).
 
     Args:
-        facts: label, split (final), one row an image that stays.
+        facts: label, split (final), one row per kept image.
         unit: of each image.
-        fractions: of the splits that Kiln drew, as ``drawn`` gives them.
+        fractions: of the splits that Kiln drew, as returned by ``splits.drawn``.
 
     Returns:
-        split, class, images (0: absent) and expected each, by split and class.
+        One entry per split and class: split, class, images (0: missing), expected.
     """
     counts = pd.crosstab(facts["label"], facts["split"]).reindex(columns=dataset.SPLITS, fill_value=0)
     finest = facts.groupby([facts["label"], unit]).size().groupby(level=0).min().clip(lower=1)
@@ -72,27 +72,27 @@ def list_uneven(facts: pd.DataFrame, unit: pd.Series, fractions: Mapping[str, fl
     for name, fraction in fractions.items():
         expected[name] = fraction * left
         left = left - counts[name]
-    found = []
+    uneven = []
     for name in ("validation", "test"):
-        own = counts[name]
-        share = expected.get(name, own.sum() * whole / whole.sum())
+        present = counts[name]
+        share = expected.get(name, present.sum() * whole / whole.sum())
         chance = 0 if name in fractions else _CHANCE * np.sqrt(share)
         allowed = np.maximum(np.maximum(_FAR * share, finest), chance)
-        for label in counts.index[(own == 0) | ((own - share).abs() > allowed)]:
-            about = {"images": int(own[label]), "expected": round(float(share[label]), 1)}
-            found.append({"split": name, "class": label, **about})
-    return found
+        for label in counts.index[(present == 0) | ((present - share).abs() > allowed)]:
+            about = {"images": int(present[label]), "expected": round(float(share[label]), 1)}
+            uneven.append({"split": name, "class": label, **about})
+    return uneven
 
 
-def describe_uneven(found: Sequence[Mapping], most: int = 3) -> list[str]:
-    """Put what ``list_uneven`` lists into words: a phrase a split and kind, with a few classes each."""
+def describe_uneven(uneven: Sequence[Mapping], most: int = 3) -> list[str]:
+    """Describe what ``list_uneven`` lists: one phrase per split and kind, each naming at most ``most`` classes."""
     phrases = []
     for split in ("validation", "test"):
-        own = [about for about in found if about["split"] == split]
-        absent = [about["class"] for about in own if not about["images"]]
+        listed = [about for about in uneven if about["split"] == split]
+        absent = [about["class"] for about in listed if not about["images"]]
         far = [
             f"{about['class']} ({about['images']:,}, expected {about['expected']:,.1f})"
-            for about in own
+            for about in listed
             if about["images"]
         ]
         for what, names in ((f"no {split} image of", absent), (f"far off their share of {split}:", far)):
@@ -102,10 +102,10 @@ def describe_uneven(found: Sequence[Mapping], most: int = 3) -> list[str]:
 
 
 def check_counts(counts: pd.DataFrame) -> None:
-    """Refuse splits that no classifier can be trained or judged on.
+    """Raise if no classifier can be trained or evaluated on the splits.
 
     Args:
-        counts: images, classes by splits.
+        counts: images per class (rows) and split (columns).
 
     Raises:
         UserError: naming the class or split that lacks images.
@@ -115,24 +115,22 @@ def check_counts(counts: pd.DataFrame) -> None:
         raise UserError(f"{left} after cleaning, but a classifier needs two: add images")
     if counts.to_numpy().sum() == 0:
         raise UserError(
-            "no image is left after cleaning: look at why with `python -m stages.clean --dry-run`, then fix the "
+            "no image is left after cleaning: run `python -m stages.clean --dry-run` to see why, then fix the "
             "source, or choose flag for a reason"
         )
     if counts["train"].sum() == 0:
         raise UserError(
-            "no image is left for train: the source gives all of them to validation or test, by its names or its "
-            "split column: add those of train, or take these names away"
+            "no image is left for train: the source assigns all of them to validation or test, by its names or its "
+            "split column: add images for train, or remove these names"
         )
     lacking = counts.index[counts["train"] == 0]
     if len(lacking):
         held = [split for split in dataset.SPLITS if counts.loc[lacking[0], split]]
         only = f", only for {' and '.join(held)}" if held else ""
-        raise UserError(
-            f"class {lacking[0]} has no image left for train{only}: add images of it or take its folder out"
-        )
+        raise UserError(f"class {lacking[0]} has no image left for train{only}: add images of it or remove its folder")
     for split in dataset.SPLITS:
         if counts[split].sum() == 0:
             raise UserError(
-                f"no image is left for {split}: no class has one to spare that shares no group and is no copy of "
-                "those that the other splits need: add images"
+                f"no image is left for {split}: every image that could move there is needed elsewhere, or is a copy or "
+                "in a group of one that is: add images"
             )

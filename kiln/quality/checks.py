@@ -1,4 +1,4 @@
-"""What is wrong with single samples: not decodable, damaged beside the value, or beyond a threshold."""
+"""Faults of single samples: not decodable, damaged metadata, or a measure beyond its threshold."""
 
 from collections.abc import Mapping
 
@@ -15,7 +15,7 @@ def find_broken(facts: pd.DataFrame, parts: Mapping[str, Part], settings: Clean)
     """Find samples that cannot be decoded or fail a check of their modality.
 
     Args:
-        facts: as ``decoding.decode_all`` gives them.
+        facts: as returned by ``decoding.decode_all``.
         parts: what the samples are made of.
         settings: the clean section.
 
@@ -23,7 +23,7 @@ def find_broken(facts: pd.DataFrame, parts: Mapping[str, Part], settings: Clean)
         Findings.
 
     Raises:
-        UserError: a sample cannot be decoded and that is to stop the stage.
+        UserError: a sample cannot be decoded and ``clean.undecodable`` is stop.
     """
     failed = facts[facts["failure"].notna()]
     broken = failed[failed["failure"] == "undecodable"]
@@ -45,11 +45,11 @@ def find_broken(facts: pd.DataFrame, parts: Mapping[str, Part], settings: Clean)
 
 
 def find_beyond(values: pd.Series, threshold: float, side: str, reason: str) -> pd.DataFrame:
-    """List the samples beyond a threshold, the worst first.
+    """List the samples whose measure is beyond a threshold, the worst first.
 
     Args:
-        values: a measure; NaN is beyond none.
-        threshold: the least or the greatest value that is not suspect.
+        values: of a measure; NaN is never beyond the threshold.
+        threshold: the smallest or largest value that is not suspect.
         side: ``below`` or ``above``: which values are suspect.
         reason: of the findings.
     """

@@ -1,4 +1,4 @@
-"""Exact and near-duplicates among samples, and copies that a source spreads over its splits."""
+"""Exact and near-duplicates among samples, and copies across the splits of a source."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,18 +15,18 @@ from kiln.quality import findings
 
 @dataclass(frozen=True)
 class Copied:
-    """What ``find_copies`` found.
+    """Result of ``find_copies``.
 
     Attributes:
-        found: findings.
-        pairs: first, second, score: rows that must share a split, since a part of them shows the same.
-        leaks: rows that copy a sample of a split that the source holds apart.
-        forbidden: those of them that may not stay: all if the settings drop them,
-            else the exact copies, of which there is no doubt.
-        borders: part -> the least score of a near-duplicate.
+        findings: of exact and near-duplicates and conflicting labels.
+        pairs: first, second, score: rows that must share a split, since one of their parts shows the same.
+        leaks: rows that copy a sample of validation or test as given by the source.
+        forbidden: those leaks that may not stay: all if the settings drop them,
+            else the exact copies.
+        borders: part -> lowest score of a near-duplicate.
     """
 
-    found: pd.DataFrame
+    findings: pd.DataFrame
     pairs: pd.DataFrame
     leaks: np.ndarray
     forbidden: np.ndarray
@@ -44,8 +44,8 @@ def find_copies(
     """Find exact and near-duplicates.
 
     Args:
-        facts: as ``decoding.decode_all`` gives them.
-        present: bool per row: which samples to look at.
+        facts: as returned by ``decoding.decode_all``.
+        present: bool per row: which samples to compare.
         parts: what the samples are made of.
         values: part -> its values [N, ...].
         settings: the clean section.
@@ -82,20 +82,20 @@ def _find_near(
     """Find near-duplicates part by part.
 
     Returns:
-        Pairs that show the same in every part; pairs that show the same in any, which share a split: whoever
-        knows the photo of a sample of test knows half of the answer; and part -> border.
+        Pairs that show the same in every part; pairs that show the same in any part, which must share a split: a
+        model that knows one part of a test sample knows half of the answer; and part -> border.
     """
-    key, found, borders = int(randomness.key(seed, "clean", "copies") % np.uint64(2**31)), [], {}
+    key, pairs_by_part, borders = int(randomness.key(seed, "clean", "copies") % np.uint64(2**31)), [], {}
     for name, part in parts.items():
-        own = facts.rename(columns={qualify(parts, name, fact): fact for fact in part.modality.facts})
-        rows = np.flatnonzero(present & part.modality.comparable(own))
+        part_facts = facts.rename(columns={qualify(parts, name, fact): fact for fact in part.modality.facts})
+        rows = np.flatnonzero(present & part.modality.comparable(part_facts))
         copies = part.modality.find_copies(values[name], rows, key, settings.parts[name])
-        found.append(copies.pairs)
+        pairs_by_part.append(copies.pairs)
         borders[name] = copies.border
-    linked = pd.concat(found, ignore_index=True)
-    # By sets and not by pairs, since not every two of a set are listed.
+    linked = pd.concat(pairs_by_part, ignore_index=True)
+    # By connected sets, since not every two samples of a set are listed as a pair.
     everywhere = np.ones(len(linked), bool)
-    for pairs in found:
+    for pairs in pairs_by_part:
         crowd = components(len(facts), pairs["first"].to_numpy(), pairs["second"].to_numpy())
         everywhere &= crowd[linked["first"]] == crowd[linked["second"]]
     return linked[everywhere].drop_duplicates(["first", "second"], ignore_index=True), linked, borders

@@ -1,4 +1,4 @@
-"""A person's verdicts on labels, kept in data/corrections.csv, so that they last."""
+"""A person's verdicts on labels, kept in data/corrections.csv across runs."""
 
 import csv
 import difflib
@@ -13,10 +13,10 @@ PATH = Path("data/corrections.csv")
 
 
 def read(path: Path = PATH) -> pd.DataFrame:
-    """Read the verdicts: id, label (empty: leave the image out; its present label: it is right).
+    """Read the verdicts: id, label (empty: leave the image out; the current label: it is confirmed).
 
     Raises:
-        UserError: the file is missing, has other columns, or names an image twice with two labels.
+        UserError: the file is missing, has other columns, or gives an image two labels.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -32,7 +32,7 @@ def read(path: Path = PATH) -> pd.DataFrame:
     lines = [(number, row) for number, row in enumerate(rows[1:], start=2) if row]
     for number, row in lines:
         if len(row) != 2 or not row[0]:
-            raise UserError(f"{path} line {number}: should hold the id of an image and a label, with a comma between")
+            raise UserError(f"{path} line {number}: should hold the id of an image and a label, separated by a comma")
     verdicts = pd.DataFrame([row for _, row in lines], columns=["id", "label"], dtype=object).drop_duplicates()
     twice = verdicts["id"][verdicts["id"].duplicated()]
     if len(twice):
@@ -41,27 +41,27 @@ def read(path: Path = PATH) -> pd.DataFrame:
 
 
 def apply(facts: pd.DataFrame, verdicts: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray, int]:
-    """Follow the verdicts; those on images that the source does not hold change nothing.
+    """Apply the verdicts; those on images that are not in the source are ignored.
 
     Args:
         facts: id, label.
         verdicts: id, label.
 
     Returns:
-        The facts with their labels corrected, the rows to leave out, and how many labels changed.
+        The facts with corrected labels, the rows to leave out, and the number of changed labels.
 
     Raises:
-        UserError: a label is no class of the data.
+        UserError: a label is not a class of the data.
     """
-    wanted = facts["id"].map(verdicts.set_index("id")["label"])
+    corrected = facts["id"].map(verdicts.set_index("id")["label"])
     classes = set(facts["label"])
-    unknown = sorted(set(wanted.dropna()) - classes - {""})
+    unknown = sorted(set(corrected.dropna()) - classes - {""})
     if unknown:
         near = difflib.get_close_matches(unknown[0], classes, n=1)
         raise UserError(
-            f"{PATH} holds the label {unknown[0]}, which is no class of the data"
-            + (f": did you mean {near[0]}?" if near else f": they are {', '.join(sorted(classes)[:10])}")
+            f"{PATH} holds the label {unknown[0]}, which is not a class of the data"
+            + (f": did you mean {near[0]}?" if near else f": the classes are {', '.join(sorted(classes)[:10])}")
         )
-    changes = wanted.notna() & (wanted != "") & (wanted != facts["label"])
-    label = facts["label"].mask(changes, wanted)
-    return facts.assign(label=label), facts.index[wanted == ""].to_numpy(), int(changes.sum())
+    changes = corrected.notna() & (corrected != "") & (corrected != facts["label"])
+    label = facts["label"].mask(changes, corrected)
+    return facts.assign(label=label), facts.index[corrected == ""].to_numpy(), int(changes.sum())

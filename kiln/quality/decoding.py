@@ -1,4 +1,4 @@
-"""From raw files to decoded values and a frame of facts: one pass over the raw dataset, in parallel."""
+"""Decode raw files to values and a frame of facts, in one parallel pass over the raw dataset."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -19,10 +19,10 @@ _TEXTS = ("id", "label", "split", "group", "digest", "failure", "detail")
 
 
 def settle_parts(raw: dataset.Dataset, inputs: Mapping[str, str], settings: Clean) -> dict[str, Part]:
-    """Choose each part's conversion, by all of its files where its settings are automatic.
+    """Choose each part's conversion; where its settings are ``auto``, from all of its files.
 
     Args:
-        raw: the dataset of fetch.
+        raw: the dataset that fetch wrote.
         inputs: part -> modality.
         settings: the clean section.
     """
@@ -37,19 +37,19 @@ def settle_parts(raw: dataset.Dataset, inputs: Mapping[str, str], settings: Clea
 def decode_all(
     raw: dataset.Dataset, parts: Mapping[str, Part], settings: Clean, folder: Path
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """Decode all samples: values to a file per part, facts to a frame.
+    """Decode all samples: values into one file per part, facts into a frame.
 
     Args:
-        raw: the dataset of fetch.
+        raw: the dataset that fetch wrote.
         parts: what the samples are made of.
         settings: the clean section.
-        folder: where the files are written, ``<part>.spool``.
+        folder: for the files, ``<part>.spool``.
 
     Returns:
         The facts, one row per sample: id, label, split, group; digest (of all parts' values; None where
-        undecodable); failure (undecodable or too_large, else None) and detail (why); and for each part, with
-        ``qualify``'d names: notes (what is wrong beside the value, or None), the facts of ``decode`` and what
-        ``measure`` gives (NaN where undecodable). And part -> values [N, ...], blank where undecodable.
+        undecodable); failure (undecodable or too_large, else None) and detail (why); and per part, under
+        ``qualify``'d names: notes (faults outside the value, or None), the facts of ``decode`` and the columns of
+        ``measure`` (NaN where undecodable). And part -> values [N, ...], blank where undecodable.
     """
 
     def decode_table(table: pa.Table) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
@@ -59,7 +59,7 @@ def decode_all(
         return {name: values for name, (values, _) in decoded.items()}, pd.concat([fixed, frame], axis=1)
 
     frames = []
-    # Each core holds a few slices: of few samples where these are large.
+    # Each core holds a few slices; the larger the samples, the fewer in a slice.
     rows = min(SLICE, dataset.rows_per_group(parts))
     tables = (part for table in raw.tables() for part in _slices(table, rows))
     spools = {name: (folder / f"{name}.spool").open("wb") for name in parts}
@@ -88,7 +88,7 @@ def _slices(table: pa.Table, rows: int) -> Iterator[pa.Table]:
 
 
 def _decode_part(part: Part, contents: list[bytes], settings: Clean) -> tuple[np.ndarray, pd.DataFrame]:
-    """Decode one part of some samples: its values, and digest, failure, detail, notes, facts and measures."""
+    """Decode one part of some samples: its values, and a frame of digest, failure, detail, notes, facts, measures."""
     values, facts = [], []
     for content in contents:
         try:
@@ -112,15 +112,15 @@ def _digest(value) -> bytes:
 
 
 def _joined(parts: Mapping[str, Part], facts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Put the facts of all parts side by side: a sample is broken where one of its parts is."""
+    """Join the facts of all parts; a sample is undecodable if one of its parts is."""
     digest, failure, detail, measures = None, None, None, []
     for name, frame in facts.items():
         digest = frame["digest"] if digest is None else digest.where(digest.isna(), digest + frame["digest"])
         prefixed = frame["detail"] if len(parts) == 1 else f"{name}: " + frame["detail"]
         failure = frame["failure"] if failure is None else failure.where(failure.notna(), frame["failure"])
         detail = prefixed if detail is None else detail.where(detail.notna(), prefixed)
-        own = frame.drop(columns=["digest", "failure", "detail"])
-        measures.append(own.rename(columns={column: qualify(parts, name, column) for column in own}))
+        part_facts = frame.drop(columns=["digest", "failure", "detail"])
+        measures.append(part_facts.rename(columns={column: qualify(parts, name, column) for column in part_facts}))
     broken = failure.notna()
     return pd.concat(
         [pd.DataFrame({"digest": digest.mask(broken, None), "failure": failure, "detail": detail}), *measures], axis=1

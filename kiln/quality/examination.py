@@ -1,4 +1,4 @@
-"""What clean decides about each sample: what is wrong with it, whether it stays, and in which split."""
+"""Decide about each sample: its faults, whether it is kept, and its split."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,21 +16,21 @@ from kiln.quality.suspects import find_suspects
 
 @dataclass(frozen=True)
 class Examined:
-    """What clean decided.
+    """Result of ``examine``.
 
     Attributes:
-        facts: one row per sample, with its final label, split and unit (None where it does not stay).
-        found: findings with their action, as ``findings.settle`` leaves them.
+        facts: one row per sample, with its final label, split and unit (None if it is not kept).
+        findings: with their action, as returned by ``findings.settle``.
         kept: bool per row.
-        corrected: how many labels a person has changed.
-        leaks: how many copies of given validation and test samples were in the splits below them.
-        leaks_kept: how many of these stay there, since ``clean.near_duplicate`` says so.
-        borders: part -> the least score of a near-duplicate.
-        drawn: the splits that Kiln drew, and the fraction of each.
+        corrected: number of labels changed by a person.
+        leaks: number of copies of given test (validation) samples in validation or train (in train).
+        leaks_kept: number of these that stay there, as ``clean.near_duplicate`` says.
+        borders: part -> lowest score of a near-duplicate.
+        drawn: split that Kiln drew -> its fraction.
     """
 
     facts: pd.DataFrame
-    found: pd.DataFrame
+    findings: pd.DataFrame
     kept: np.ndarray
     corrected: int
     leaks: int
@@ -47,19 +47,19 @@ def examine(
     settings: Clean,
     seed: int,
 ) -> Examined:
-    """Find what is wrong, decide by policy, and split what stays.
+    """Find faults, decide by policy, and split what is kept.
 
     Args:
-        facts: as ``decoding.decode_all`` gives them.
+        facts: as returned by ``decoding.decode_all``.
         parts: what the samples are made of.
         values: part -> its values [N, ...].
-        verdicts: a person's, as ``corrections.read`` gives them.
+        verdicts: as returned by ``corrections.read``.
         settings: the clean section.
         seed: of splits, folds and samples.
 
     Raises:
-        UserError: a sample cannot be decoded and that is to stop the stage, or a
-            correction cannot be followed.
+        UserError: a sample cannot be decoded and ``clean.undecodable`` is stop, or a
+            correction names an unknown label.
     """
     facts, left_out, corrected = corrections.apply(facts, verdicts)
     actions, given_test = findings.list_actions(parts, settings), facts.index[facts["split"] == "test"]
@@ -69,10 +69,10 @@ def examine(
     present = ~facts.index.isin(broken["row"][broken["action"] == findings.DROP])
 
     copied = find_copies(facts, present, parts, values, settings, seed)
-    copied.found["action"] = findings.decide(copied.found, actions, copied.forbidden, given_test)
-    kept = present & ~facts.index.isin(copied.found["row"][copied.found["action"] == findings.DROP])
+    copied.findings["action"] = findings.decide(copied.findings, actions, copied.forbidden, given_test)
+    kept = present & ~facts.index.isin(copied.findings["row"][copied.findings["action"] == findings.DROP])
 
-    # Units reach over copies that are dropped, so that two copies of one of them stay together.
+    # Units include dropped copies, so that two copies of a dropped one share a split.
     unit = splits.units(facts[present], copied.pairs)[kept[present]]
     drawn = splits.drawn(facts["split"][unit.index], settings.test, settings.validation)
     split = splits.assign(facts.loc[unit.index], unit, settings.test, settings.validation, seed)
@@ -81,8 +81,8 @@ def examine(
     suspect = find_suspects(facts.loc[unit.index], unit, parts, values, settings, seed)
     suspect = suspect[~facts["id"][suspect["row"]].isin(verdicts["id"]).to_numpy()]
     suspect["action"] = findings.decide(suspect, actions, [], facts.index[facts["split"] == "test"])
-    found = pd.concat([broken, copied.found, suspect], ignore_index=True)
-    found = findings.settle(found, findings.list_reasons(parts))
-    kept &= ~facts.index.isin(found["row"][found["action"] == findings.DROP])
+    settled = pd.concat([broken, copied.findings, suspect], ignore_index=True)
+    settled = findings.settle(settled, findings.list_reasons(parts))
+    kept &= ~facts.index.isin(settled["row"][settled["action"] == findings.DROP])
     leaks_kept = int(kept[copied.leaks].sum())
-    return Examined(facts, found, kept, corrected, len(copied.leaks), leaks_kept, copied.borders, drawn)
+    return Examined(facts, settled, kept, corrected, len(copied.leaks), leaks_kept, copied.borders, drawn)

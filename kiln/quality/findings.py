@@ -1,13 +1,13 @@
-"""What clean finds, sample by sample, and what becomes of it by policy.
+"""What clean finds about each sample, and what the policy does with it.
 
-Findings are a frame, the worst of each reason first:
+Findings are a frame, within each reason the worst first:
 
     row         index of the image in the facts
     reason      one of ``list_reasons``
-    score       what was measured, in the reason's own unit (NaN where there is none)
+    score       what was measured, in the unit of the reason (NaN where there is none)
     other       row of the image that it copies or contradicts, -1 where there is none
-    detail      a few words (or None)
-    suggestion  the label that the image seems to deserve (or None)
+    detail      a short explanation (or None)
+    suggestion  the label that is probably right (or None)
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,13 +20,13 @@ from kiln.core.components import components
 from kiln.modalities.base import Part, qualify
 from kiln.params import Clean
 
-# The order in which samples are looked at: what is set aside for one reason is not looked at for the next. Between
-# the two lie the checks of single values, of which each modality has its own.
+# The order of examination: a sample that is set aside for one reason is not examined for the next. The checks of
+# single values, which each modality defines, come between the two.
 _BEFORE, _AFTER = (
     ("left_out", "undecodable", "too_large"),
     ("conflicting_labels", "exact_duplicate", "near_duplicate", "label_error", "outlier"),
 )
-# So many copies are no oversight.
+# This many copies are probably a placeholder.
 MANY = 5
 DROP, FLAG, KEEP = "drop", "flag", "keep"
 LEAKS = "leaks"  # of clean.near_duplicate: drop copies across given splits, flag the others
@@ -35,17 +35,17 @@ COLUMNS = ("row", "reason", "score", "other", "detail", "suggestion")
 
 
 def list_reasons(parts: Mapping[str, Part]) -> list[str]:
-    """List the reasons why samples of some parts may be set aside or flagged, in the order of looking."""
-    own = [
+    """List the reasons why samples may be set aside or flagged, in the order of examination."""
+    checked = [
         qualify(parts, name, reason)
         for name, part in parts.items()
         for reason in (part.modality.notes_reason, *part.modality.checks)
     ]
-    return [*_BEFORE, *own, *_AFTER]
+    return [*_BEFORE, *checked, *_AFTER]
 
 
 def list_actions(parts: Mapping[str, Part], settings: Clean) -> dict[str, str]:
-    """List what the settings do for each reason: drop, flag or keep."""
+    """List the action of the settings for each reason: drop, flag or keep."""
     actions = dict.fromkeys(("left_out", "too_large"), DROP)
     actions["undecodable"] = settings.undecodable
     for name, part in parts.items():
@@ -58,7 +58,7 @@ def list_actions(parts: Mapping[str, Part], settings: Clean) -> dict[str, str]:
 
 
 def frame(rows: Sequence[int], reason: str, **columns) -> pd.DataFrame:
-    """Make findings of one reason; columns that are not given are empty."""
+    """Create findings of one reason; columns that are not given are empty."""
     empty = {"score": np.nan, "other": -1, "detail": None, "suggestion": None}
     return pd.DataFrame({"row": rows, "reason": reason, **empty, **columns}).astype(
         {"row": np.int64, "score": float, "other": np.int64, "detail": object, "suggestion": object}
@@ -66,19 +66,19 @@ def frame(rows: Sequence[int], reason: str, **columns) -> pd.DataFrame:
 
 
 def rank(split: pd.Series) -> pd.Series:
-    """Order of precedence among copies: test first, then validation, then the rest."""
+    """Rank splits for the choice of the original among copies: test 0, validation 1, others 2."""
     return split.map({"test": 0, "validation": 1}).fillna(2).astype(int)
 
 
 def exact_copies(facts: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Find images with the same pixels, and those of them that bear two labels.
+    """Find samples with equal values, and those of them with different labels.
 
-    Of equal images one is the original: one of a test split that the source
-    brings, else of validation, else the first. Where copies outside of such a
-    test split bear two labels, none of them can be trusted.
+    One of several equal samples is the original: one of test if the source has a
+    test split, else one of validation, else the first. Where copies outside such a
+    test split have different labels, none of them can be trusted.
 
     Args:
-        facts: label, split (of the source, or None), digest (None: no pixels).
+        facts: label, split (of the source, or None), digest (None: no value).
 
     Returns:
         Findings (exact_duplicate for all but the original, conflicting_labels
@@ -98,7 +98,7 @@ def exact_copies(facts: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     against = original.where(differs, contradicting)[conflict].astype(np.int64)
     labels = zip(copies["label"][conflict], facts["label"][against], strict=True)
     sizes = sets["row"].transform("size")
-    found = [
+    listed = [
         frame(
             copies["row"][conflict],
             "conflicting_labels",
@@ -117,26 +117,26 @@ def exact_copies(facts: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         ),
     ]
     pairs = pd.DataFrame({"first": original[double], "second": copies["row"][double]})
-    return pd.concat(found, ignore_index=True), pairs.reset_index(drop=True)
+    return pd.concat(listed, ignore_index=True), pairs.reset_index(drop=True)
 
 
 def _placeholder(count: int) -> str | None:
-    """Say of a picture that there is many times what it may be: servers send one for each photo that they lack."""
+    """Explain a value that occurs many times: servers send a placeholder for each missing photo."""
     return (
         f"one of {count:,} with these pixels: a placeholder for photos that were not found?" if count >= MANY else None
     )
 
 
 def near_copies(facts: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
-    """Say of each set of near-duplicates which images are copies of which.
+    """List the copies in each set of near-duplicates.
 
     Args:
         facts: label, split.
         pairs: first, second, score: rows that show the same.
 
     Returns:
-        Findings: every image of a set but its first (of test, else of
-        validation, else of the source's order), with its likest partner.
+        Findings: every sample of a set except its first (in test, else in
+        validation, else in the source's order), with its most similar partner.
     """
     if pairs.empty:
         return frame([], "near_duplicate")
@@ -148,25 +148,27 @@ def near_copies(facts: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     order = pd.DataFrame({"row": members, "group": group, "rank": rank(facts["split"][members]).to_numpy()})
     order = order.sort_values(["rank", "row"])
     copies = order["row"][order["group"].duplicated()].to_numpy()
-    found = partner.loc[copies].sort_values("score", ascending=False, kind="stable")
-    labels = zip(facts["label"][found.index], facts["label"][found["second"]], strict=True)
+    listed = partner.loc[copies].sort_values("score", ascending=False, kind="stable")
+    labels = zip(facts["label"][listed.index], facts["label"][listed["second"]], strict=True)
     detail = [f"the other is labelled {other}" if own != other else None for own, other in labels]
-    return frame(found.index, "near_duplicate", score=found["score"].to_numpy(), other=found["second"], detail=detail)
+    return frame(
+        listed.index, "near_duplicate", score=listed["score"].to_numpy(), other=listed["second"], detail=detail
+    )
 
 
 def across(facts: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
-    """List the images that copy one of a split that the source brings and holds apart.
+    """List the samples that leak: copies of a sample in a test or validation split of the source.
 
-    Copies of copies are copies: what counts is whether pairs lead from one image to the other.
+    Copies of copies are copies: samples that a chain of pairs connects.
 
     Args:
         facts: split, as the source gives it.
         pairs: first, second, score: copies, exact or near.
 
     Returns:
-        row, other, score, detail: an image outside of test that copies one in test, or
-        in train that copies one in validation; each row once, with its likest copy in
-        such a split, or where it has none with its likest copy.
+        row, other, score, detail: a sample outside test that copies one in test, or
+        in train that copies one in validation; each row once, with its most similar
+        direct copy in such a split, else with its most similar copy.
     """
     both = pd.concat([pairs, pairs.rename(columns={"first": "second", "second": "first"})], ignore_index=True)
     members = np.unique(both["first"])
@@ -174,8 +176,8 @@ def across(facts: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     crowd = components(len(members), place[pairs["first"]].to_numpy(), place[pairs["second"]].to_numpy())
     ranks = pd.Series(rank(facts["split"][members]).to_numpy(), index=members)
     highest = ranks.groupby(crowd).transform("min")
-    own, others = ranks[both["first"]].to_numpy(), ranks[both["second"]].to_numpy()
-    leaks = both.assign(indirect=own <= others)[own > highest[both["first"]].to_numpy()]
+    own_rank, other_rank = ranks[both["first"]].to_numpy(), ranks[both["second"]].to_numpy()
+    leaks = both.assign(indirect=own_rank <= other_rank)[own_rank > highest[both["first"]].to_numpy()]
     leaks = leaks.sort_values(["first", "indirect", "score"], ascending=[True, True, False], kind="stable")
     leaks = leaks.drop_duplicates("first").rename(columns={"first": "row", "second": "other"})
     copied = highest[leaks["row"]].map({0: "test", 1: "validation"}).to_numpy()
@@ -185,58 +187,58 @@ def across(facts: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def decide(
-    found: pd.DataFrame, actions: Mapping[str, str], leaks: Sequence[int], protected: Sequence[int]
+    findings: pd.DataFrame, actions: Mapping[str, str], leaks: Sequence[int], protected: Sequence[int]
 ) -> pd.Series:
-    """Choose what becomes of each finding.
+    """Choose the action of each finding.
 
     Args:
-        found: findings.
+        findings: as ``frame`` creates them.
         actions: reason -> drop, flag or keep.
         leaks: rows that are dropped as copies whatever the actions, since they
-            would carry an image of one split into another.
+            would carry a sample of one split into another.
         protected: rows that are dropped only where they cannot be read, or a
-            person says so: those of a test split that the source brings, so that
-            figures on it stay comparable with others'.
+            person says so: those of the source's test split, so that metrics on
+            it stay comparable with published ones.
 
     Returns:
-        drop, flag or keep, on the index of ``found``.
+        drop, flag or keep, on the index of ``findings``.
     """
-    action = found["reason"].map(actions)
-    must = found["reason"].isin(["left_out", "undecodable", "too_large"])
-    action = action.mask((action == DROP) & ~must & found["row"].isin(protected), FLAG)
-    copied = found["reason"].isin(["exact_duplicate", "near_duplicate"])
-    return action.mask(copied & found["row"].isin(leaks), DROP)
+    action = findings["reason"].map(actions)
+    must = findings["reason"].isin(["left_out", "undecodable", "too_large"])
+    action = action.mask((action == DROP) & ~must & findings["row"].isin(protected), FLAG)
+    copied = findings["reason"].isin(["exact_duplicate", "near_duplicate"])
+    return action.mask(copied & findings["row"].isin(leaks), DROP)
 
 
-def settle(found: pd.DataFrame, reasons: Sequence[str]) -> pd.DataFrame:
-    """Keep one finding of a dropped image, the first by reason; drop findings that the policy keeps quiet about.
+def settle(findings: pd.DataFrame, reasons: Sequence[str]) -> pd.DataFrame:
+    """Keep one finding per dropped sample, the first by reason; remove findings whose action is keep.
 
     Args:
-        found: findings with their action.
-        reasons: as ``list_reasons`` gives them.
+        findings: with their action.
+        reasons: as returned by ``list_reasons``.
     """
-    order = found["reason"].map({reason: number for number, reason in enumerate(reasons)})
-    found = found.assign(order=order).sort_values("order", kind="stable").drop(columns="order")
-    dropped = found[found["action"] == DROP].drop_duplicates("row")
-    flagged = found[(found["action"] == FLAG) & ~found["row"].isin(dropped["row"])]
+    order = findings["reason"].map({reason: number for number, reason in enumerate(reasons)})
+    findings = findings.assign(order=order).sort_values("order", kind="stable").drop(columns="order")
+    dropped = findings[findings["action"] == DROP].drop_duplicates("row")
+    flagged = findings[(findings["action"] == FLAG) & ~findings["row"].isin(dropped["row"])]
     return pd.concat([dropped, flagged], ignore_index=True)
 
 
-def table(found: pd.DataFrame, facts: pd.DataFrame) -> pa.Table:
+def table(findings: pd.DataFrame, facts: pd.DataFrame) -> pa.Table:
     """List findings for people: id, label, split, reason, score, other (its id), detail, suggestion."""
-    of = facts.loc[found["row"]]
-    other = facts["id"].reindex(found["other"]).to_numpy()
-    columns = {"id": of["id"], "label": of["label"], "split": of["split"], "reason": found["reason"]}
-    texts = {**columns, "other": other, "detail": found["detail"], "suggestion": found["suggestion"]}
+    about = facts.loc[findings["row"]]
+    other = facts["id"].reindex(findings["other"]).to_numpy()
+    columns = {"id": about["id"], "label": about["label"], "split": about["split"], "reason": findings["reason"]}
+    texts = {**columns, "other": other, "detail": findings["detail"], "suggestion": findings["suggestion"]}
     arrays = {name: pa.array(list(values), pa.string(), from_pandas=True) for name, values in texts.items()}
-    arrays["score"] = pa.array(found["score"].to_numpy(), pa.float64(), from_pandas=True)
+    arrays["score"] = pa.array(findings["score"].to_numpy(), pa.float64(), from_pandas=True)
     return pa.table({name: arrays[name] for name in (*columns, "score", "other", "detail", "suggestion")})
 
 
-def counts(found: pd.DataFrame, facts: pd.DataFrame, classes: Sequence[str], reasons: Sequence[str]) -> dict:
-    """Count findings: reason -> total and, for reasons that occur, by class."""
-    labels = facts["label"][found["row"]].to_numpy()
-    by_class = pd.crosstab(found["reason"], labels).reindex(index=list(reasons), columns=list(classes), fill_value=0)
+def counts(findings: pd.DataFrame, facts: pd.DataFrame, classes: Sequence[str], reasons: Sequence[str]) -> dict:
+    """Count findings: reason -> total and, for reasons that occur, per class."""
+    labels = facts["label"][findings["row"]].to_numpy()
+    by_class = pd.crosstab(findings["reason"], labels).reindex(index=list(reasons), columns=list(classes), fill_value=0)
     return {
         "total": {reason: int(count) for reason, count in by_class.sum(axis=1).items()},
         "by_class": {
@@ -246,27 +248,27 @@ def counts(found: pd.DataFrame, facts: pd.DataFrame, classes: Sequence[str], rea
 
 
 def list_evidence(
-    found: pd.DataFrame,
+    findings: pd.DataFrame,
     facts: pd.DataFrame,
     parts: Mapping[str, Part],
     values: Mapping[str, np.ndarray],
     most: int,
 ) -> pa.Table:
-    """Collect the worst of each reason with something to show of them, for the report.
+    """Collect the worst findings of each reason, with exhibits, for the report.
 
     Args:
-        found: findings with their action.
+        findings: with their action.
         facts: id, label, split.
         parts: what the samples are made of.
         values: part -> its values [N, ...].
-        most: findings per reason; across splits first where there are copies.
+        most: findings per reason; copies across splits come first.
 
     Returns:
         As ``table``, with action, other_label, other_split, shown and other_shown
         (lists of part, kind, content: see ``Exhibit``; null where there is none).
     """
     reasons = list_reasons(parts)
-    seen = found[~found["reason"].isin(["undecodable", "too_large"])]
+    seen = findings[~findings["reason"].isin(["undecodable", "too_large"])]
     other_split = facts["split"].reindex(seen["other"]).to_numpy()
     crossing = (seen["other"] >= 0) & (other_split != facts["split"][seen["row"]].to_numpy())
     worst = seen.assign(inside=~crossing).sort_values("inside", kind="stable").groupby("reason", sort=False).head(most)

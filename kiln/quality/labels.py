@@ -1,4 +1,4 @@
-"""Which labels are probably wrong, and which images are far from their class, by features."""
+"""Labels that are probably wrong, and outliers of their class, by features of images."""
 
 from dataclasses import dataclass, replace
 
@@ -20,16 +20,16 @@ _DIMENSIONS = 128
 _WIDTH = 0.5
 _RIDGE = 5.0
 _BATCH = 4096
-# Images, at most, that the mixture is fitted to; and scores, images times classes, that are held at once.
+# At most so many images are used to fit the mixture; at most so many scores (images x classes) are held at once.
 _CALIBRATED = 20_000
 _SCORES = 2**20
-# More noise than this means that the features tell nothing, not that the labels are wrong.
+# More noise than this means that the features are uninformative, not that the labels are wrong.
 _MOST_NOISE = 0.2
-# What a prior of 1 must gain in log-likelihood: balanced classes need none.
+# Penalty on the squared prior, in log-likelihood: balanced classes need no prior.
 _SHRINK = 20.0
-# Real scores have heavier tails than a softmax: where labels were right, twice as many as it says lay in its last 2 %.
+# Real scores have heavier tails than a softmax: where labels were right, twice as many as expected lay in its last 2 %.
 _SOFTER = 0.8
-# Where the search for scale and prior starts, and how finely it ends.
+# Starting grid of the search for scale and prior, and its tolerances.
 _LOG_SCALES = range(-1, 8)
 _PRIORS = (-1.0, -0.5, 0.0, 0.5, 1.0)
 _PRECISION = {"xatol": 0.01, "fatol": 1e-6, "maxiter": 60}
@@ -37,16 +37,15 @@ _PRECISION = {"xatol": 0.01, "fatol": 1e-6, "maxiter": 60}
 
 @dataclass(frozen=True)
 class Judged:
-    """What models that have not seen an image make of its label.
+    """Judgement of labels by models that have not seen the images.
 
     Attributes:
-        quality: float32 [N], from 0 (surely wrong) to 1: the probability that the
-            label comes from what the image shows and not from chance, by a
-            cautious scale; NaN where
-            the model has seen no image of its class.
-        suggestion: integers [N], the likeliest other class.
-        likely: float32 [N], how probable that is by what the image shows.
-        noise: fraction of the labels that seem to come from chance.
+        quality: float32 [N], from 0 (surely wrong) to 1: the probability, on a
+            conservative scale, that the label comes from the image's content and not
+            from chance; NaN where the model has seen no image of its class.
+        suggestion: integers [N], the most probable other class.
+        likely: float32 [N], its probability given the image's content.
+        noise: estimated fraction of labels that come from chance.
     """
 
     quality: np.ndarray
@@ -54,8 +53,8 @@ class Judged:
     likely: np.ndarray
     noise: float
 
-    def doubted(self, least: float) -> np.ndarray:
-        """Tell whose quality is below ``least`` and whose suggestion is likelier than all other classes together."""
+    def is_suspect(self, least: float) -> np.ndarray:
+        """Mark labels with quality below ``least`` whose suggestion is more probable than all other classes."""
         return (self.quality < least) & (self.likely > 0.5)
 
 
@@ -66,21 +65,21 @@ def judge(
 
     Kernel ridge regression on the one-hot labels, with a Gaussian kernel and a
     sample of images as landmarks (Williams and Seeger, "Using the Nyström method
-    to speed up kernel machines", NIPS 2000). A label is taken to come from the
-    softmax of the scaled scores, or else from chance, by the classes' shares (as
+    to speed up kernel machines", NIPS 2000). A label is modelled as drawn from the
+    softmax of the scaled scores or, by chance, from the classes' shares (as
     Lawrence and Schölkopf model wrong labels, "Estimating a kernel Fisher
-    discriminant in the presence of label noise", ICML 2001). What is unknown of
-    this is what makes the labels likeliest out of fold. So a class's border is its
-    share: to be doubted, a label must be less likely than by chance, and another
-    be likely. Features that tell little doubt none, however many classes there are.
+    discriminant in the presence of label noise", ICML 2001). The unknowns maximise
+    the likelihood of the labels out of fold. So the threshold of a class is its
+    share: a label is suspect if it is less probable than by chance and another
+    class is probable. Uninformative features make none suspect, whatever the number of classes.
 
     Args:
         features: float [N, D], of unit length.
         labels: integers [N], below ``classes``.
-        folds: integers [N]: images of one fold are judged by a model fitted on
-            the others; those of ``JUDGED_ONLY`` are judged by all others and used for none.
-        classes: how many.
-        generator: draws the landmarks, and the images that the mixture is fitted to.
+        folds: integers [N]: images of one fold are judged by a model fitted on the
+            others; those of ``JUDGED_ONLY`` by a model of all others, and used for none.
+        classes: number of classes.
+        generator: draws the landmarks, and the images to fit the mixture.
     """
     known = _known(labels, folds, classes)
     quality = np.full(len(labels), np.nan, np.float32)
@@ -94,40 +93,40 @@ def judge(
     weights = _fit(kernel, labels, folds, share)
 
     def scores(rows: np.ndarray) -> np.ndarray:
-        made = np.empty((len(rows), classes), np.float32)
+        predicted = np.empty((len(rows), classes), np.float32)
         for name in np.unique(folds[rows]):
             inside = folds[rows] == name
-            made[inside] = kernel(rows[inside]) @ weights[name]
-        return made
+            predicted[inside] = kernel(rows[inside]) @ weights[name]
+        return predicted
 
-    # Never all scores at once: with many classes they are far more than the images.
+    # Never all scores at once: with many classes they take far more memory than the images.
     most = max(1, _SCORES // classes)
     drawn = np.sort(generator.permutation(used[known[used]])[: min(_CALIBRATED, max(most, _CALIBRATED // 20))])
     mixture = _calibrate(scores(drawn), labels[drawn], share)
     judged = np.flatnonzero(known)
     for rows in _batches(judged[np.argsort(folds[judged], kind="stable")], min(_BATCH, most)):
         right = mixture.right(scores(rows))
-        own = np.arange(len(rows)), labels[rows]
+        given = np.arange(len(rows)), labels[rows]
         chance = mixture.noise * share[labels[rows]]
-        wrong = chance / (chance + (1 - mixture.noise) * right[own] + np.finfo(np.float32).tiny)
+        wrong = chance / (chance + (1 - mixture.noise) * right[given] + np.finfo(np.float32).tiny)
         quality[rows] = 1 - wrong
-        right[own] = -1
+        right[given] = -1
         suggestion[rows], likely[rows] = right.argmax(axis=1), right.max(axis=1)
     return Judged(quality, suggestion, likely, mixture.noise)
 
 
 def deal(labels: np.ndarray, units: np.ndarray, seed: int) -> np.ndarray:
-    """Deal units to folds at random, class by class, so that no fold holds all units of a class that has several.
+    """Deal units to folds at random per class, so that no fold holds all units of a class that has several.
 
-    A unit of several classes is dealt with those of its rarest; its others may still be unlucky.
+    A unit of several classes is dealt with those of its rarest; for its others this is not guaranteed.
 
     Args:
         labels: integers [N].
-        units: names [N]; what bears one name is never parted.
+        units: names [N]; images with one name stay in one fold.
         seed: of the order.
 
     Returns:
-        Fold, integers [N], below ``FOLDS``.
+        Folds, integers [N], below ``FOLDS``.
     """
     rarity = pd.Series(labels).map(pd.Series(labels).value_counts())
     rarest = pd.DataFrame({"unit": units, "label": labels, "images": rarity}).sort_values(["images", "label"])
@@ -138,24 +137,24 @@ def deal(labels: np.ndarray, units: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _known(labels: np.ndarray, folds: np.ndarray, classes: int) -> np.ndarray:
-    """Tell whose class the other folds hold: bool [N]."""
+    """Mark images whose class occurs in other folds: bool [N]."""
     total = np.bincount(labels[folds != JUDGED_ONLY], minlength=classes)
     known = np.empty(len(labels), bool)
     for name in np.unique(folds):
         inside = folds == name
-        own = 0 if name == JUDGED_ONLY else np.bincount(labels[inside], minlength=classes)
-        known[inside] = (total > own)[labels[inside]]
+        in_fold = 0 if name == JUDGED_ONLY else np.bincount(labels[inside], minlength=classes)
+        known[inside] = (total > in_fold)[labels[inside]]
     return known
 
 
 def _fit(kernel: "_Kernel", labels: np.ndarray, folds: np.ndarray, share: np.ndarray) -> dict[int, np.ndarray]:
-    """Fit a model for each fold on the other folds: the weights of landmarks, float32 [M, classes]."""
+    """Fit one model per fold, on the other folds: fold -> weights of the landmarks, float32 [M, classes]."""
     grams, sides = {}, {}
     width = len(kernel.landmarks)
     for name in np.unique(folds[folds != JUDGED_ONLY]):
         gram, side = np.zeros((width, width), np.float32), np.zeros((len(share), width), np.float32)
-        own = np.flatnonzero(folds == name)
-        for rows in _batches(own[np.argsort(labels[own], kind="stable")], _BATCH):
+        members = np.flatnonzero(folds == name)
+        for rows in _batches(members[np.argsort(labels[members], kind="stable")], _BATCH):
             values = kernel(rows)
             gram += values.T @ values
             present, starts = np.unique(labels[rows], return_index=True)
@@ -199,12 +198,12 @@ def _batches(rows: np.ndarray, size: int) -> list[np.ndarray]:
 
 @dataclass(frozen=True)
 class _Mixture:
-    """How probable labels are, given scores: by what the images show, or by chance.
+    """Model of labels given scores: by the image's content, or by chance.
 
     Attributes:
         scale: of the scores.
-        prior: exponent of the classes' shares, beside the scores.
-        noise: fraction of labels that come from chance, where a class is as likely as its share.
+        prior: exponent of the classes' shares.
+        noise: fraction of labels by chance, where the probability of a class is its share.
         share: of each class, float32 [classes], above 0.
     """
 
@@ -214,16 +213,16 @@ class _Mixture:
     share: np.ndarray
 
     def right(self, scores: np.ndarray) -> np.ndarray:
-        """Tell the probability of each class where the label is right: float32 [N, classes]."""
+        """Compute the probability of each class where the label is right: float32 [N, classes]."""
         return softmax(np.float32(self.scale) * scores + np.float32(self.prior) * np.log(self.share), axis=1)
 
 
 def _calibrate(scores: np.ndarray, labels: np.ndarray, share: np.ndarray) -> _Mixture:
-    """Find the mixture under which the labels are likeliest."""
-    own, chance = (np.arange(len(labels)), labels), share[labels]
+    """Find the mixture that maximises the likelihood of the labels."""
+    given, chance = (np.arange(len(labels)), labels), share[labels]
 
     def fit(scale: float, prior: float) -> tuple[float, _Mixture]:
-        right = _Mixture(scale, prior, 0, share).right(scores)[own]
+        right = _Mixture(scale, prior, 0, share).right(scores)[given]
 
         def loss(noise: float) -> float:
             return -np.log((1 - noise) * right + noise * chance).mean()
@@ -236,8 +235,8 @@ def _calibrate(scores: np.ndarray, labels: np.ndarray, share: np.ndarray) -> _Mi
     best = minimize(
         lambda at: fit(np.exp(at[0]), at[1])[0], start, bounds=bounds, method="Nelder-Mead", options=_PRECISION
     )
-    found = fit(np.exp(best.x[0]), best.x[1])[1]
-    return replace(found, scale=_SOFTER * found.scale)
+    fitted = fit(np.exp(best.x[0]), best.x[1])[1]
+    return replace(fitted, scale=_SOFTER * fitted.scale)
 
 
 def isolation(features: np.ndarray, labels: np.ndarray, used: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -250,7 +249,7 @@ def isolation(features: np.ndarray, labels: np.ndarray, used: np.ndarray, genera
     Args:
         features: float [N, D], of unit length.
         labels: integers [N].
-        used: bool [N]: the images that others may be compared with.
+        used: bool [N]: the images to compare with.
         generator: draws the 5,000.
 
     Returns:
@@ -258,22 +257,22 @@ def isolation(features: np.ndarray, labels: np.ndarray, used: np.ndarray, genera
     """
     scores = np.full(len(features), np.nan)
     for label in np.unique(labels):
-        own = np.flatnonzero(labels == label)
+        members = np.flatnonzero(labels == label)
         others = np.flatnonzero((labels == label) & used)
         if len(others) < 2 * NEIGHBOURS:
             continue
         others = np.sort(generator.choice(others, min(_REFERENCE, len(others)), replace=False))
         base = np.ascontiguousarray(features[others, :_DIMENSIONS], np.float32)
-        distances = np.empty(len(own))
-        for place in _batches(np.arange(len(own)), _BATCH):
-            query = np.ascontiguousarray(features[own[place], :_DIMENSIONS], np.float32)
-            near, found = faiss.knn(query, base, NEIGHBOURS + 1)
+        distances = np.empty(len(members))
+        for place in _batches(np.arange(len(members)), _BATCH):
+            query = np.ascontiguousarray(features[members[place], :_DIMENSIONS], np.float32)
+            near, nearest = faiss.knn(query, base, NEIGHBOURS + 1)
             near = np.sqrt(np.maximum(near, 0))
-            near[others[found] == own[place][:, None]] = np.nan
+            near[others[nearest] == members[place][:, None]] = np.nan
             near = np.sort(near, axis=1)[:, :NEIGHBOURS]
             distances[place] = near.mean(axis=1)
-        reference = distances[used[own]]
+        reference = distances[used[members]]
         median = np.median(reference)
         spread = 1.4826 * np.median(np.abs(reference - median))
-        scores[own] = (distances - median) / max(spread, 1e-9)
+        scores[members] = (distances - median) / max(spread, 1e-9)
     return scores

@@ -1,4 +1,4 @@
-"""Train, validation and test: who goes where, with nothing alike on both sides of a border."""
+"""Assignment to train, validation and test, with no copies or groups across splits."""
 
 from collections.abc import Sequence
 
@@ -9,14 +9,14 @@ from scipy.sparse import csr_array, hstack
 from kiln.core import randomness
 from kiln.core.components import components
 
-# A draw is left as it is where every class is this near to its quota, as a fraction of it; a split may be as much
-# larger where classes would have none of it.
+# A draw is accepted where every class is this near to its quota, as a fraction of it; a split may be larger by the
+# same fraction if classes would be missing from it otherwise.
 _NEAR = 0.1
-# What a unit that leaves the split of its rank must gain, in squared relative deviations, so that few do.
+# Minimal gain for moving a unit away from the split of its rank, in squared relative deviations, so that few move.
 _STAY = 0.01
-# Up to so many units, exchanges of two are tried as well.
+# Up to this many units, swaps of two are tried as well.
 _FEW = 40
-# Bounds the search for a better draw, in entries of the table of units and classes: a few seconds.
+# Limit of the search for a better draw, in entries of the table of units and classes: a few seconds.
 _WORK = 2e8
 
 
@@ -24,11 +24,11 @@ def units(facts: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
     """Name the sets of images that must share a split: copies of each other, and groups of the source.
 
     Args:
-        facts: id and group (or None), one row an image.
+        facts: id and group (or None), one row per image.
         pairs: first and second, index values of ``facts``.
 
     Returns:
-        A name a row, on the index of ``facts``, the same whatever the order of the images.
+        One name per row, on the index of ``facts``, independent of the order of the images.
     """
     place = pd.Series(np.arange(len(facts)), index=facts.index)
     grouped = place[facts["group"].notna()]
@@ -41,35 +41,35 @@ def units(facts: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
 
 
 def drawn(split: pd.Series, test: float, validation: float) -> dict[str, float]:
-    """Say which splits Kiln has to draw: those of which the source brings no image.
+    """List the splits that Kiln has to draw: those without an image in the source.
 
     Args:
-        split: as the source gives it (or None), one row an image.
-        test, validation: the fractions asked for.
+        split: as given by the source (or None), one row per image.
+        test, validation: the requested fractions.
 
     Returns:
-        split -> fraction, in the order in which they are drawn: validation is a fraction of what test leaves.
+        split -> fraction, in the order of drawing: validation is a fraction of what test leaves.
     """
-    asked = {"test": test, "validation": validation}
-    return {name: fraction for name, fraction in asked.items() if not (split == name).any()}
+    fractions = {"test": test, "validation": validation}
+    return {name: fraction for name, fraction in fractions.items() if not (split == name).any()}
 
 
 def assign(facts: pd.DataFrame, unit: pd.Series, test: float, validation: float, seed: int) -> pd.Series:
-    """Give every image its split, stratified by the labels of all images of a unit, no unit across a border.
+    """Assign every image to a split, stratified by the labels of all images of a unit, with no unit across splits.
 
-    What the source says stands; the rest is drawn from the units of which the
-    source has put no image into validation or test. Units are ranked by seed and
-    name, so their order in the source is no matter and further images move few of
-    them: each class fills its quotas by rank, a unit goes where most of its images
-    would, and what is then missing or too much is put right by moving the units
-    that help most (scikit-learn's StratifiedGroupKFold is as greedy, but knows
-    folds of one size only, and may leave a fold without a class).
+    Splits given by the source are kept; the others are drawn from the units of
+    which the source has put no image into validation or test. Units are ranked by
+    seed and name, so their order in the source does not matter and additional
+    images move few of them: each class fills its quotas by rank, a unit goes where
+    most of its images would, and deviations are then corrected by moving the units
+    that help most (scikit-learn's StratifiedGroupKFold is as greedy, but has folds
+    of one size only, and may leave a fold without a class).
 
     Args:
-        facts: label, split (or None), one row an image.
-        unit: of each image, as ``units`` names them.
+        facts: label, split (or None), one row per image.
+        unit: of each image, as returned by ``units``.
         test: fraction of all images.
-        validation: fraction of the images left for train.
+        validation: fraction of the images that test leaves.
         seed: of the draw.
 
     Returns:
@@ -97,17 +97,17 @@ def _ranks(seed: int, names: Sequence[str]) -> np.ndarray:
 
 
 def _quotas(counts: csr_array, fractions: Sequence[float], ties: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Settle how many images of each class each drawn split should have.
+    """Compute how many images of each class each drawn split should have.
 
     Fractions of an image are carried over between classes (largest remainders,
-    classes first that would have none), so that a split of many small classes has
-    its size. A class that keeps a unit and two images for train owes the split
-    one image at least.
+    classes without an image first), so that a split of many small classes has the
+    requested size. A class that leaves a unit and two images to train must have at
+    least one image in the split.
 
     Args:
-        counts: images, units by classes.
-        fractions: of each drawn split, of what those before it leave.
-        ties: decides between equal remainders, one number a class.
+        counts: images per unit (rows) and class (columns).
+        fractions: of each drawn split, of what the previous ones leave.
+        ties: decides between equal remainders, one number per class.
 
     Returns:
         Images [1 + drawn, K], and where a class must be present (bool, of the same shape); row 0 is train, from
@@ -121,7 +121,7 @@ def _quotas(counts: csr_array, fractions: Sequence[float], ties: np.ndarray) -> 
         owed = able & (left > 2)
         quota = np.maximum(np.floor(ideal), owed)
         size = max(np.floor(fraction * left.sum() + 0.5), 1)
-        # A few images more than that are worth it where a class would have none.
+        # A few more images are accepted if a class would have none otherwise.
         more = max(size - quota.sum(), min((able & (quota == 0)).sum(), np.ceil(_NEAR * size)))
         order = np.lexsort((ties, quota - ideal, quota > 0))
         order = order[(able & (quota < ideal - 1e-9))[order]]
@@ -136,8 +136,8 @@ def _by_rank(counts: csr_array, quotas: np.ndarray) -> np.ndarray:
     """Let each class fill its quotas by the rank of its images; a unit goes where most of its images would.
 
     Args:
-        counts: images, units (by rank) by classes.
-        quotas: as ``_quotas`` gives them.
+        counts: images per unit (rows, by rank) and class (columns).
+        quotas: as returned by ``_quotas``.
 
     Returns:
         The split of each unit, an index into ``quotas``.
@@ -155,22 +155,22 @@ def _by_rank(counts: csr_array, quotas: np.ndarray) -> np.ndarray:
 
 
 def _smallest(counts: csr_array) -> np.ndarray:
-    """The fewest images of each class that a unit with any of it holds: [K], of images by units and classes."""
+    """Smallest number of images of each class in a unit that has any: [K]."""
     by_class = counts.tocsc()
     return np.minimum.reduceat(by_class.data, by_class.indptr[:-1])
 
 
 class _Search:
-    """Move units between splits until every class is where it must be and near its quotas.
+    """Local search: move units between splits until every class is present where required and near its quotas.
 
-    What is made small is, first, how many classes are absent where they must be
-    present (train before all, test before validation) and, second, the squared
-    deviations of every class and of all images from their quotas, as fractions of these.
+    It minimises, first, the number of classes that are missing where they must be
+    present (train before test before validation) and, second, the squared relative
+    deviations of every class and of all images from their quotas.
 
     Args:
-        counts: images, units by classes.
+        counts: images per unit (rows) and class (columns).
         place: the split of each unit to start from.
-        quotas, needed: as ``_quotas`` gives them.
+        quotas, needed: as returned by ``_quotas``.
     """
 
     def __init__(self, counts: csr_array, place: np.ndarray, quotas: np.ndarray, needed: np.ndarray):
@@ -180,7 +180,7 @@ class _Search:
         self.quotas = np.hstack([quotas, quotas.sum(axis=1, keepdims=True)])
         self.weight = 1 / np.maximum(self.quotas, 1) ** 2
         self.weight[0] = 0
-        # Whole numbers: a class that train lacks outweighs all others.
+        # Whole numbers: a class that is missing from train outweighs all others.
         self.owed = needed * np.array([[10.0 * counts.shape[1]], [3], [2]])[: len(quotas)]
         self.own = self.images.multiply(self.images) @ self.weight.T
         self.start = np.arange(len(place)) * len(quotas)
@@ -189,7 +189,7 @@ class _Search:
         self.away = (np.arange(len(quotas)) != place[:, None]) * np.minimum(_STAY, 5 * _STAY * share)[:, None]
         member = csr_array((np.ones(len(place)), (place, np.arange(len(place)))), shape=(len(quotas), len(place)))
         self.total, self.units = (member @ self.images).toarray(), (member @ self.has).toarray()
-        # No nearer than that can a class be brought for sure: to an image, or half of its smallest unit.
+        # The resolution that can be guaranteed for a class: one image, or half of its smallest unit.
         self.finest = np.maximum(_smallest(counts) / 2, 1)
         self.work = _WORK
 
@@ -200,26 +200,26 @@ class _Search:
             The split of each unit, an index into the quotas.
         """
         self._descend()
-        rows, better = self._troubled(), True
+        rows, better = self._misplaced(), True
         while len(rows) and better and self.work > 0:
             # A sum, since every unit has its try.
             better = sum(self._try((row, split)) for row in rows for split in range(len(self.quotas))) > 0
-            rows = self._troubled()
+            rows = self._misplaced()
             if not better and len(self.place) <= _FEW:
                 pairs = ((row, other) for row in rows for other in range(len(self.place)))
                 better = any(self._try((row, self.place[other]), (other, self.place[row])) for row, other in pairs)
         return self.place
 
-    def _troubled(self) -> np.ndarray:
-        """The units that hold a class that is absent where it must be present, or off its quota."""
+    def _misplaced(self) -> np.ndarray:
+        """Find the units with a class that is missing where it must be present, or off its quota."""
         off = np.abs(self.total - self.quotas)[1:, :-1] > np.maximum(_NEAR * self.quotas[1:, :-1], self.finest)
         off |= (self.owed > 0)[1:] & (self.units == 0)[1:]
         return np.flatnonzero(self.has @ off.any(axis=0).astype(float))
 
     def _descend(self, kept: Sequence[int] = ()) -> None:
-        """Make the move that helps most until none does; the units ``kept`` stay where they are."""
+        """Make the best move until none helps; the units ``kept`` are not moved."""
         while self.work > 0:
-            absent, deviation = self._costs()
+            absent, deviation = self._changes()
             absent[kept, :] = deviation[kept, :] = 0
             least = absent.min()
             best = int(np.where(absent == least, deviation, np.inf).argmin())
@@ -228,14 +228,14 @@ class _Search:
                 return
             self._move(row, split)
 
-    def _costs(self) -> tuple[np.ndarray, np.ndarray]:
-        """What each unit would change in each split: absent classes, and deviation: float64 [N, S] each."""
+    def _changes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Compute the change of cost for each unit and split: missing classes and deviation, float64 [N, S] each."""
         self.work -= self.images.nnz + 20_000
         slope = 2 * (self.images @ (self.weight * (self.total - self.quotas)).T)
-        found = self.has @ (self.owed * (self.units == 0)).T
+        gained = self.has @ (self.owed * (self.units == 0)).T
         lost = self.has @ (self.owed * (self.units == 1)).T
         here = self.start + self.place
-        absent = lost.ravel()[here][:, None] - found
+        absent = lost.ravel()[here][:, None] - gained
         enter, leave = self.own + slope + self.away, self.own - slope - self.away
         deviation = enter + leave.ravel()[here][:, None]
         absent.ravel()[here] = deviation.ravel()[here] = 0
@@ -249,20 +249,20 @@ class _Search:
         self.place[row] = split
 
     def _try(self, *moves: tuple[int, int]) -> bool:
-        """Move units and put right what follows; undo it all unless that helped."""
+        """Move units and descend from there; undo all of it unless the cost fell."""
         if self.work <= 0 or any(split == self.place[row] for row, split in moves):
             return False
-        before, state = self._height(), (self.place.copy(), self.total.copy(), self.units.copy())
+        before, state = self._cost(), (self.place.copy(), self.total.copy(), self.units.copy())
         for row, split in moves:
             self._move(row, split)
         self._descend([row for row, _ in moves])
-        after = self._height()
+        after = self._cost()
         if (after[0], after[1] + 1e-9) < before:
             return True
         self.place, self.total, self.units = state
         return False
 
-    def _height(self) -> tuple[float, float]:
+    def _cost(self) -> tuple[float, float]:
         deviation = (self.weight * (self.total - self.quotas) ** 2).sum() + self.away.ravel()[
             self.start + self.place
         ].sum()

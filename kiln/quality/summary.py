@@ -1,4 +1,4 @@
-"""What clean says of its work: the summary, the line on the terminal, and the preview of ``--dry-run``."""
+"""What clean reports: the summary, the line on the terminal, and the preview of ``--dry-run``."""
 
 from collections.abc import Mapping
 
@@ -16,35 +16,35 @@ WORST = 10
 
 
 def count_kept(examined: Examined) -> pd.DataFrame:
-    """Count the samples that stay: every class of the source, sorted, by splits."""
+    """Count the kept samples per class of the source (rows, sorted) and split (columns)."""
     facts = examined.facts
     counts = pd.crosstab(facts["label"][examined.kept], facts["split"][examined.kept])
     return counts.reindex(index=sorted(facts["label"].unique()), columns=dataset.SPLITS, fill_value=0)
 
 
 def summarize(examined: Examined, counts: pd.DataFrame, parts: Mapping[str, Part], sampled: list[str]) -> dict:
-    """Count what stays, what goes and what is flagged.
+    """Count what is kept, set aside and flagged.
 
     Args:
-        examined: of ``examine``.
-        counts: of ``count_kept``.
+        examined: result of ``examine``.
+        counts: as returned by ``count_kept``.
         parts: what the samples are made of.
         sampled: the classes on the sample sheets.
 
     Returns:
         images (samples of the source), kept, corrected, leaks, leaks_kept,
-        near_duplicate_score (part -> the least score of a near-duplicate);
+        near_duplicate_score (part -> lowest score of a near-duplicate);
         set_aside and flagged (reason -> samples, every reason); by_class (the same
         two, reason -> class -> samples); parts (name -> modality, conversion, its description
         and noun), splits (split -> class -> samples), split_makers (split
-        -> who made it), effective (split -> how many independent samples it is
-        worth at least), uneven (classes that are absent from a split or far off
-        their share, as ``balance.list_uneven`` lists them), sampled.
+        -> origin), effective (split -> effective sample size, a lower bound),
+        uneven (classes that are missing from a split or far off their share, as
+        returned by ``balance.list_uneven``), sampled.
     """
-    found, classes, kept = examined.found, counts.index, examined.facts[examined.kept]
+    listed, classes, kept = examined.findings, counts.index, examined.facts[examined.kept]
     reasons = findings.list_reasons(parts)
-    dropped = findings.counts(found[found["action"] == findings.DROP], examined.facts, classes, reasons)
-    flagged = findings.counts(found[found["action"] == findings.FLAG], examined.facts, classes, reasons)
+    dropped = findings.counts(listed[listed["action"] == findings.DROP], examined.facts, classes, reasons)
+    flagged = findings.counts(listed[listed["action"] == findings.FLAG], examined.facts, classes, reasons)
     return {
         "images": len(examined.facts),
         "kept": int(examined.kept.sum()),
@@ -70,7 +70,7 @@ def _describe_part(part: Part) -> dict:
 
 
 def describe(summary: dict) -> str:
-    """One line of what was done."""
+    """Describe what was done in one line."""
     about = list(summary["parts"].values())
     noun = about[0]["noun"] if len(about) == 1 else "sample"
     form = ", ".join(
@@ -96,20 +96,22 @@ def describe(summary: dict) -> str:
 
 
 def preview(examined: Examined, parts: Mapping[str, Part], most: float) -> str:
-    """Tabulate the counts of each reason, list its worst samples, and say what the stage would: its line, or errors.
+    """Tabulate the counts per reason, list its worst samples, and add what the stage would print.
 
     Args:
-        examined: of ``examine``.
+        examined: result of ``examine``.
         parts: what the samples are made of.
-        most: the fraction of the samples that may be set aside.
+        most: largest fraction of the samples that may be set aside.
     """
-    found, lines = examined.found, [f"{'reason':<20}{'set aside':>10}{'flagged':>10}"]
-    by_reason = pd.crosstab(found["reason"], found["action"]).reindex(columns=["drop", "flag"], fill_value=0)
+    all_findings, lines = examined.findings, [f"{'reason':<20}{'set aside':>10}{'flagged':>10}"]
+    by_reason = pd.crosstab(all_findings["reason"], all_findings["action"]).reindex(
+        columns=["drop", "flag"], fill_value=0
+    )
     reasons = [reason for reason in findings.list_reasons(parts) if reason in by_reason.index]
     lines += [f"{reason:<20}{by_reason['drop'][reason]:>10,}{by_reason['flag'][reason]:>10,}" for reason in reasons]
     for reason in reasons:
         lines.append(f"\n{reason}, the worst:")
-        listed = findings.table(found[found["reason"] == reason].head(WORST), examined.facts).to_pylist()
+        listed = findings.table(all_findings[all_findings["reason"] == reason].head(WORST), examined.facts).to_pylist()
         for row in listed:
             about = [row["detail"], row["other"] and f"see {row['other']}"]
             about += [row["suggestion"] and f"perhaps {row['suggestion']}"]

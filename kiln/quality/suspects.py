@@ -24,12 +24,12 @@ def find_suspects(
     """Find labels that are probably wrong, and outliers of their class.
 
     Models are fitted on train and validation alone; samples of one unit are
-    judged by models that saw none of them, and not at all where these saw too few
-    of their class; test samples are judged and used for none.
+    judged by models that saw none of them, and not at all where the class has too
+    few samples; test samples are judged but never fitted on.
 
     Args:
-        facts: label and final split of the samples that stay so far.
-        unit: of each.
+        facts: label and final split of the samples kept so far.
+        unit: of each sample.
         parts: what the samples are made of.
         values: part -> its values [N, ...], by the index of ``facts``.
         settings: the clean section.
@@ -54,7 +54,7 @@ def find_suspects(
     folds[learn] = labels.deal(number[learn], unit[facts.index].to_numpy()[learn], seed)
     judged = labels.judge(features, number, folds, len(classes), generator)
     quality = pd.Series(judged.quality, index=rows)
-    wrong = quality[judged.doubted(settings.min_label_quality)].sort_values(kind="stable")
+    wrong = quality[judged.is_suspect(settings.min_label_quality)].sort_values(kind="stable")
     suggested = pd.Series(np.array(classes, object)[judged.suggestion], index=rows)
     far = pd.Series(labels.isolation(features, number, learn.to_numpy(), generator), index=rows)
     far = far[far > settings.max_isolation].sort_values(ascending=False, kind="stable")
@@ -74,7 +74,7 @@ def compute_features(
     fit_on: np.ndarray,
     generator: np.random.Generator,
 ) -> np.ndarray:
-    """Compute the features of samples: those of their parts side by side, of unit length together, float16 [N, D]."""
+    """Compute features of samples: those of all parts concatenated, of unit length together, float16 [N, D]."""
     features = []
     for name, part in parts.items():
         files.forget(values[name])

@@ -1,4 +1,4 @@
-"""The one format in which stages hand samples to each other, and its only reader and writer.
+"""The one format in which stages exchange samples, and its only reader and writer.
 
 A dataset is a folder of Parquet shards and, written last, ``manifest.json``::
 
@@ -10,7 +10,7 @@ kind ``raw``      one series of shards (split null): id, label, split, group, an
                   "parts": [name, ...]
 kind ``clean``    one folder per split: id, label (int32, an index into "classes"),
                   unit (the name that copies and groups share: they are never
-                  parted), and per part a column of its decoded values; "parts":
+                  split up), and per part a column of its decoded values; "parts":
                   {name: {"modality", "conversion"}}
 
 A row group is the unit of streaming. The same tables give the same bytes.
@@ -37,7 +37,7 @@ MANIFEST = "manifest.json"
 SHARD_BYTES = 64 * 2**20
 ROW_GROUP_BYTES = 4 * 2**20
 SPLITS = ("train", "validation", "test")
-# evaluate counts pairs of label and prediction, which takes 0.8 GB for so many.
+# evaluate counts pairs of label and prediction, which takes 0.8 GB for this many.
 MAX_CLASSES = 10_000
 _FILE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
@@ -46,8 +46,8 @@ class _Strict(BaseModel):
     model_config = ConfigDict(strict=True)
 
 
-class _Listed(_Strict):
-    """A shard as the manifest names it: never outside of the folder."""
+class _ShardEntry(_Strict):
+    """A shard as the manifest lists it; never outside the folder."""
 
     file: Annotated[str, Field(pattern=r"^([a-z]+/)?[0-9]{5,}\.parquet$")]
     split: Literal[SPLITS] | None
@@ -71,7 +71,7 @@ PartName = Annotated[str, AfterValidator(_part_name)]
 
 
 class _Raw(_Strict):
-    shards: list[_Listed]
+    shards: list[_ShardEntry]
     parts: Annotated[list[PartName], Field(min_length=1)]
 
 
@@ -81,7 +81,7 @@ class _Part(_Strict):
 
 
 class _Clean(_Strict):
-    shards: list[_Listed]
+    shards: list[_ShardEntry]
     classes: Annotated[list[str], Field(min_length=1, max_length=MAX_CLASSES)]
     parts: Annotated[dict[PartName, _Part], Field(min_length=1)]
 
@@ -93,13 +93,13 @@ class _Clean(_Strict):
 
 
 def raw_schema(parts: Iterable[str]) -> pa.Schema:
-    """Give the schema of kind ``raw`` for samples of some parts."""
+    """Return the schema of kind ``raw`` for samples of some parts."""
     texts = [(name, pa.string()) for name in ("id", "label", "split", "group")]
     return pa.schema([*texts, *((name, _FILE) for name in parts)])
 
 
 def clean_schema(parts: Mapping[str, Part]) -> pa.Schema:
-    """Give the schema of kind ``clean`` for samples of some parts."""
+    """Return the schema of kind ``clean`` for samples of some parts."""
     fixed = [("id", pa.string()), ("label", pa.int32()), ("unit", pa.string())]
     return pa.schema([*fixed, *((name, part.storage.column) for name, part in parts.items())])
 
@@ -126,7 +126,7 @@ def clean_table(
         ids: N strings.
         labels: integers [N].
         values: part -> its values [N, ...].
-        units: N strings; by default each sample is a unit of its own.
+        units: N strings; by default each sample is its own unit.
     """
     columns = {
         "id": pa.array(ids, pa.string()),
@@ -137,12 +137,12 @@ def clean_table(
 
 
 def rows_per_group(parts: Mapping[str, Part]) -> int:
-    """How many samples make a row group: the batch to read and write by."""
+    """Number of samples in a row group, the batch to read and write."""
     return int(np.clip(ROW_GROUP_BYTES // bytes_per_sample(parts), 1, 4096))
 
 
 def bytes_per_sample(parts: Mapping[str, Part]) -> int:
-    """How many bytes the values of a sample take."""
+    """Number of bytes of a sample's values."""
     return sum(part.storage.bytes_per_sample for part in parts.values())
 
 
@@ -153,7 +153,7 @@ def write(folder: Path, tables: Iterable[tuple[str | None, pa.Table]], kind: str
         folder: an empty folder, or one that does not exist.
         tables: (split, table) in any order of splits; each table is a row group.
         kind: ``raw`` or ``clean``.
-        about: what else the manifest says, such as ``classes`` and ``parts``.
+        about: further entries of the manifest, such as ``classes`` and ``parts``.
     """
     open_shards, done = {}, {}
     for split, table in tables:
@@ -196,7 +196,7 @@ class _Shard:
 
 @dataclass(frozen=True)
 class Samples:
-    """A stretch of a split in memory.
+    """Consecutive samples of a split in memory.
 
     Attributes:
         ids: N strings.
@@ -216,7 +216,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset on disk, its manifest checked; make one with ``open_dataset``."""
+    """A dataset on disk with a checked manifest; create one with ``open_dataset``."""
 
     folder: Path
     manifest: dict
@@ -229,14 +229,14 @@ class Dataset:
         return self.manifest["classes"]
 
     def rows(self, split: str | None = None) -> int:
-        """How many samples a split holds (0 where there is none)."""
+        """Number of samples of a split (0 if there is no such split)."""
         return sum(shard["rows"] for shard in self._shards(split))
 
     def row_groups(self, split: str | None = None) -> Iterator["RowGroup"]:
-        """List the row groups of a split in order, each shard checked by its digest and schema first.
+        """Yield the row groups of a split in order; each shard's digest and schema are checked first.
 
         Raises:
-            UserError: a shard is missing or its content is not what was written.
+            UserError: a shard is missing or its content has changed.
         """
         for shard in self._shards(split):
             path = self.folder / shard["file"]
@@ -252,13 +252,13 @@ class Dataset:
 
     def _metadata(self, path: Path, rows: int) -> pq.FileMetaData:
         raw = self.manifest["kind"] == "raw"
-        wanted = raw_schema(self.manifest["parts"]) if raw else clean_schema(self.parts)
+        expected = raw_schema(self.manifest["parts"]) if raw else clean_schema(self.parts)
         try:
             metadata = pq.read_metadata(path)
-            whole = metadata.num_rows == rows and metadata.schema.to_arrow_schema().equals(wanted)
+            whole = metadata.num_rows == rows and metadata.schema.to_arrow_schema().equals(expected)
         except (pa.ArrowException, OSError) as error:
             if isinstance(error, MemoryError) or getattr(error, "errno", None):
-                raise  # the machine's fault, not the file's
+                raise  # an error of the machine, not of the file
             whole = False
         if not whole:
             raise self.changed(path)
@@ -269,12 +269,12 @@ class Dataset:
         return files.spoilt(path, self.folder, f"is not what {MANIFEST} says was written")
 
     def tables(self, split: str | None = None, columns: list[str] | None = None) -> Iterator[pa.Table]:
-        """Stream a split, a row group at a time; see ``row_groups``."""
+        """Stream a split, one row group at a time; see ``row_groups``."""
         for group in self.row_groups(split):
             yield group.table(columns)
 
     def batches(self, split: str) -> Iterator[Samples]:
-        """Stream a split of kind ``clean``, a row group at a time."""
+        """Stream a split of kind ``clean``, one row group at a time."""
         for group in self.row_groups(split):
             yield group.samples()
 
@@ -284,7 +284,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class RowGroup:
-    """A stretch of a shard, the unit of reading: its dataset, file, number in it, and rows."""
+    """The unit of reading: part of a shard, with its dataset, file, number in the file, and number of rows."""
 
     data: Dataset
     path: Path
@@ -292,10 +292,10 @@ class RowGroup:
     rows: int
 
     def table(self, columns: list[str] | None = None) -> pa.Table:
-        """Read it, or some of its columns.
+        """Read all or some of its columns.
 
         Raises:
-            UserError: a value is missing, or a label is no class, where the kind is ``clean``.
+            UserError: kind ``clean`` lacks a value, or a label is out of range.
         """
         with pq.ParquetFile(self.path) as file:
             table = file.read_row_group(self.number, columns=columns, use_threads=False)
@@ -309,7 +309,7 @@ class RowGroup:
         return table
 
     def samples(self) -> Samples:
-        """Read it, of kind ``clean``."""
+        """Read the samples of a dataset of kind ``clean``."""
         table = self.table()
         return Samples(
             ids=table["id"].to_numpy(zero_copy_only=False),
@@ -320,11 +320,11 @@ class RowGroup:
 
 
 def open_dataset(folder: Path, kind: str) -> Dataset:
-    """Open a dataset that another stage wrote and check what its manifest says of itself.
+    """Open a dataset that another stage wrote and check its manifest.
 
     Raises:
-        UserError: there is no manifest, it is damaged, of another schema version
-            or of another kind.
+        UserError: the manifest is missing or damaged, or has another schema version
+            or kind.
     """
     path = folder / MANIFEST
     manifest = files.read_json(path)

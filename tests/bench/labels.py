@@ -81,7 +81,7 @@ def main() -> None:
         print("cleanlab is not installed")
     print(f"Kiln: peak {peak:,.0f} MB, {judged.noise:.1%} of the labels seem to come from chance")
     for least in (0.5, 0.7, 0.9):
-        flagged = judged.doubted(least)
+        flagged = judged.is_suspect(least)
         found = flagged & wrong
         suggested = np.count_nonzero(found & (judged.suggestion == true)) / max(1, np.count_nonzero(found))
         print(

@@ -53,7 +53,7 @@ def test_a_class_that_is_lost_is_reported_with_the_cause(monkeypatch):
     facts = facts_of([("phone" if i < 4 else "ab"[i % 2], None, str(i), None) for i in range(40)])
     facts.loc[:3, ["failure", "detail", "digest"]] = [["undecodable", "HEIC photo", None]] * 4
     result = examined(facts, set(), monkeypatch)
-    says = r"phone has no image left for train, since 4 of 4 samples were .* \(4 undecodable: 4 x HEIC photo\): add"
+    says = r"phone has no image left for train, because 4 of 4 samples were .* \(4 undecodable: 4 x HEIC photo\): add"
     with pytest.raises(UserError, match=says):
         budget.check_classes(result, summary.count_kept(result))
 

@@ -32,7 +32,7 @@ def find(monkeypatch, found: dict[str, list[tuple]], rows: int = 8, facts=None, 
 
 
 def near(copied: copies.Copied) -> list[tuple]:
-    return list(zip(copied.found["row"], copied.found["other"], strict=True))
+    return list(zip(copied.findings["row"], copied.findings["other"], strict=True))
 
 
 def test_what_is_a_copy_in_one_part_is_linked_and_in_every_part_reported(monkeypatch):
@@ -56,7 +56,7 @@ def test_one_part_is_reported_as_it_is_found(monkeypatch):
 @pytest.mark.parametrize("names", [("image",), NAMES])
 def test_no_pairs_link_nothing(monkeypatch, names):
     copied = find(monkeypatch, {name: [] for name in names})
-    assert copied.pairs.empty and copied.found.empty and not len(copied.leaks)
+    assert copied.pairs.empty and copied.findings.empty and not len(copied.leaks)
 
 
 def test_each_part_has_a_border_and_a_size_of_its_own(monkeypatch):
@@ -72,7 +72,7 @@ def test_exact_copies_are_not_searched_again_but_linked(monkeypatch):
     facts = facts_of([("a", None, digest, None) for digest in "xyxz"], ("image",))
     copied = find(monkeypatch, {"image": [(0, 1, 0.9)]}, facts=facts)
     assert find.looked[0][0] == [0, 1, 3]
-    assert copied.found[["row", "reason"]].to_numpy().tolist() == [[2, "exact_duplicate"], [1, "near_duplicate"]]
+    assert copied.findings[["row", "reason"]].to_numpy().tolist() == [[2, "exact_duplicate"], [1, "near_duplicate"]]
     assert copied.pairs[["first", "second"]].to_numpy().tolist() == [[0, 2], [0, 1]]
 
 

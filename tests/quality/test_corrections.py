@@ -43,5 +43,5 @@ def test_a_file_that_cannot_be_followed_is_refused(tmp_path, text, says):
 def test_a_missing_file_and_an_unknown_label_are_refused(tmp_path):
     with pytest.raises(UserError, match="is missing: restore it"):
         corrections.read(tmp_path / "corrections.csv")
-    with pytest.raises(UserError, match="no class of the data: did you mean cat"):
+    with pytest.raises(UserError, match="not a class of the data: did you mean cat"):
         corrections.apply(FACTS, verdicts(tmp_path, "id,label\n1,cta\n"))

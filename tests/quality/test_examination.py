@@ -51,7 +51,7 @@ def test_no_leak_and_one_place_for_every_sample(rows, splitless, grouped, near, 
     near = {(min(pair), max(pair)) for pair in near if pair[0] != pair[1] and max(pair) < len(facts)}
     result = examined(facts, near, monkeypatch, **policy)
     kept = result.facts[result.kept]
-    dropped = set(result.found["row"][result.found["action"] == findings.DROP])
+    dropped = set(result.findings["row"][result.findings["action"] == findings.DROP])
     assert dropped == set(result.facts.index[~result.kept])
     assert set(kept["split"]) <= set(dataset.SPLITS)
     # No exact copy and no group is on both sides of a border, and no near copy but as the policy has it.
@@ -84,8 +84,8 @@ def test_what_a_dropped_image_joins_stays_together(monkeypatch):
 
 def test_tiny_images_have_no_near_duplicates_however_large_they_are_made(monkeypatch):
     facts = facts_of([("ab"[i % 2], None, str(i), None) for i in range(20)]).assign(short_side=8.0)
-    assert examined(facts, {(0, 1)}, monkeypatch).found.empty
-    assert len(examined(facts.assign(short_side=16.0), {(0, 1)}, monkeypatch).found) == 1
+    assert examined(facts, {(0, 1)}, monkeypatch).findings.empty
+    assert len(examined(facts.assign(short_side=16.0), {(0, 1)}, monkeypatch).findings) == 1
 
 
 LEAKY = [
@@ -107,7 +107,7 @@ def test_training_copies_of_test_samples_go_by_policy_but_exact_ones_always(poli
     result = examined(facts_of(LEAKY), {(0, 1), (0, 5)}, monkeypatch, **quiet)
     assert result.facts.index[~result.kept].tolist() == goes
     assert (result.leaks, result.leaks_kept) == (4, stay)
-    near = result.found[result.found["reason"] == "near_duplicate"].set_index("row")
+    near = result.findings[result.findings["reason"] == "near_duplicate"].set_index("row")
     if policy != "keep":
         assert near["detail"][[0, 5]].tolist() == ["copy of a test image", "copy of a copy of a test image"]
 
@@ -145,7 +145,11 @@ def test_suspect_samples_are_dropped_from_train_alone(monkeypatch):
 
     monkeypatch.setattr(examination, "find_suspects", suspect)
     result = examined(facts, set(), monkeypatch, label_error="drop")
-    assert dict(zip(result.found["row"], result.found["action"], strict=True)) == {0: "flag", 10: "drop", 11: "drop"}
+    assert dict(zip(result.findings["row"], result.findings["action"], strict=True)) == {
+        0: "flag",
+        10: "drop",
+        11: "drop",
+    }
     verdicts = pd.DataFrame({"id": ["10", "12"], "label": ["a", ""]})
     again = examined(facts, set(), monkeypatch, verdicts, label_error="drop")
     assert set(again.facts.index[~again.kept]) == {11, 12}
@@ -168,9 +172,9 @@ def test_units_are_what_folds_and_splits_are_made_of(monkeypatch):
 
 def test_what_is_wrong_beside_the_value_is_a_finding_and_no_loss(monkeypatch):
     facts = facts_of([("ab"[i % 2], None, str(i), None) for i in range(40)]).assign(notes=["x is broken"] + [None] * 39)
-    found = examined(facts, set(), monkeypatch).found
+    found = examined(facts, set(), monkeypatch).findings
     assert found[["row", "reason", "action", "detail"]].to_numpy().tolist() == [[0, "metadata", "flag", "x is broken"]]
-    assert not len(examined(facts, set(), monkeypatch, image__metadata="keep").found)
+    assert not len(examined(facts, set(), monkeypatch, image__metadata="keep").findings)
     assert not examined(facts, set(), monkeypatch, image__metadata="drop").kept[0]
 
 
@@ -185,15 +189,15 @@ def two_parts(pixels: dict[str, np.ndarray], **changes) -> examination.Examined:
 def test_a_copy_in_one_part_links_the_units_of_two_samples():
     pixels = {"left": photographs(30), "right": photographs(30, first=100)}
     alone = two_parts(pixels)
-    assert alone.facts["unit"].is_unique and alone.found.empty
+    assert alone.facts["unit"].is_unique and alone.findings.empty
     pixels["left"][7] = pixels["left"][3][:, ::-1]
     linked = two_parts(pixels)
     assert linked.facts["unit"][7] == linked.facts["unit"][3] and linked.facts["unit"].nunique() == 29
     # They share a split, but are not reported: no one would set aside a sample whose other part is new.
-    assert linked.found.empty and linked.kept.all()
+    assert linked.findings.empty and linked.kept.all()
     pixels["right"][7] = pixels["right"][3] // 10 * 9
     both = two_parts(pixels)
-    assert both.found[["row", "reason", "other", "action"]].to_numpy().tolist() == [[7, "near_duplicate", 3, "flag"]]
+    assert both.findings[["row", "reason", "other", "action"]].to_numpy().tolist() == [[7, "near_duplicate", 3, "flag"]]
     assert both.borders.keys() == {"left", "right"}
 
 
@@ -207,7 +211,7 @@ def test_a_training_copy_of_one_part_of_a_test_sample_is_a_leak(monkeypatch):
     parts = parts_of("left", "right", shape=(32, 32, 3))
     result = examination.examine(facts, parts, pixels, NO_VERDICTS, settings, 0)
     assert result.facts.index[~result.kept].tolist() == [20] and result.leaks == 1
-    assert result.found["detail"].tolist() == ["copy of a test image"]
+    assert result.findings["detail"].tolist() == ["copy of a test image"]
 
 
 def test_policies_and_thresholds_are_of_a_part():
@@ -220,7 +224,7 @@ def test_policies_and_thresholds_are_of_a_part():
     settings = clean_settings("left", "right", left__blurry="drop", left__min_sharpness=0.15, **quiet)
     parts = parts_of("left", "right", shape=(32, 32, 3))
     result = examination.examine(facts, parts, pixels, NO_VERDICTS, settings, 0)
-    assert result.found[["row", "reason", "action"]].to_numpy().tolist() == [
+    assert result.findings[["row", "reason", "action"]].to_numpy().tolist() == [
         [3, "left.blurry", "drop"],
         [2, "right.metadata", "flag"],
         [9, "right.blurry", "flag"],

@@ -40,7 +40,7 @@ def judged(points, given, folds=None, classes=None) -> labels.Judged:
 
 
 def flagged(result: labels.Judged) -> np.ndarray:
-    return result.doubted(PARAMS.min_label_quality)
+    return result.is_suspect(PARAMS.min_label_quality)
 
 
 def test_planted_label_errors_rank_first():

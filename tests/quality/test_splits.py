@@ -230,9 +230,9 @@ def test_no_group_straddles_and_every_image_has_one_place(rows, seed):
     [
         ([[5, 1, 1]], "1 class is left"),
         ([[0, 0, 0], [0, 0, 0]], "no image is left after cleaning"),
-        ([[0, 0, 5], [0, 0, 5]], "no image is left for train: the source gives all of them to validation or test"),
+        ([[0, 0, 5], [0, 0, 5]], "no image is left for train: the source assigns all of them to validation or test"),
         ([[5, 1, 1], [0, 1, 1]], "class 1 has no image left for train, only for validation and test: add"),
-        ([[5, 0, 1], [5, 0, 1]], "no image is left for validation: no class has one to spare"),
+        ([[5, 0, 1], [5, 0, 1]], "no image is left for validation: every image that could move there"),
     ],
 )
 def test_splits_that_cannot_serve_are_refused(counts, says):

@@ -1,1 +1,1 @@
-"""Images: decoding, checks, copies, features, views, normaliser, corruptions."""
+"""The modality ``image``: decoding, checks, copies, features, views, normaliser, corruptions."""

@@ -1,9 +1,9 @@
-"""Lay one image on another as well as can be, and tell how much of their fine structure then agrees.
+"""Align pairs of images as well as possible, and measure the agreement of their fine structure.
 
-Copies differ by a shift, a mirror, a crop, light and the noise of an encoder:
-once these are undone, their fine structure is the same nearly everywhere. Two
-photographs of like things on one background can be laid on each other too, but
-what is left differs where the things differ.
+Copies differ by a shift, a reflection, a crop, light and the noise of an encoder:
+once these are undone, their fine structure agrees nearly everywhere. Two
+photographs of similar objects on one background can be aligned too, but still
+differ where the objects differ.
 """
 
 from collections.abc import Sequence
@@ -15,19 +15,19 @@ from scipy import fft
 _LUMA = np.float32([0.299, 0.587, 0.114])
 _SIDE = 32
 _COARSE = 16
-# How two images may be laid on each other at first: zoom into the first, zoom into the second, mirror the second.
+# Initial alignments to try: zoom into the first, zoom into the second, mirror the second.
 _WAYS = np.array([(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 0, 1), (0, 1, 1)])
 _ZOOM = 0.9
-# Frames and captions lie along the borders; and what is shifted out must be somewhere.
+# Frames and captions are along the borders, and so is what a shift moves out.
 _MARGIN = 5 / 32
 _STEPS = 8
-# A copy shows most of the picture, hardly stretched; freely stretched, a thing covers any other.
+# A copy shows most of the picture, hardly stretched; stretched freely, any object covers any other.
 _MOST_ZOOM, _MOST_STRETCH = 1.35, 1.2
 _DAMPING = 1e-3
 
 
 def side(shape: Sequence[int]) -> int:
-    """Choose the side to compare images at, in pixels: 64 where they have as much, else 32.
+    """Choose the side at which images are compared: 64 pixels if they are that large, else 32.
 
     Args:
         shape: (height, width, ...) of the images.
@@ -36,22 +36,22 @@ def side(shape: Sequence[int]) -> int:
 
 
 def working(pixels: np.ndarray, rows: np.ndarray, side: int) -> np.ndarray:
-    """Bring images to squares of luminance, which JPEG keeps best: float32 [P, side, side].
+    """Resize images to squares of luminance, which JPEG preserves best: float32 [P, side, side].
 
     Args:
-        pixels: uint8 [N, H, W, C]; may be a memory map, of which no more than an image is held as it is.
+        pixels: uint8 [N, H, W, C]; may be a memory map, of which one image at a time is held at full size.
         rows: which images, integers [P].
         side: in pixels.
     """
-    made = np.empty((len(rows), side, side), np.float32)
-    how = cv2.INTER_AREA if min(pixels.shape[1:3]) >= side else cv2.INTER_CUBIC
+    squares = np.empty((len(rows), side, side), np.float32)
+    interpolation = cv2.INTER_AREA if min(pixels.shape[1:3]) >= side else cv2.INTER_CUBIC
     for place, row in enumerate(rows):
         image = pixels[row]
         if image.shape[:2] != (side, side):
-            image = cv2.resize(image, (side, side), interpolation=how)
+            image = cv2.resize(image, (side, side), interpolation=interpolation)
         image = image.reshape(side, side, -1)
-        made[place] = image[..., 0] if image.shape[-1] == 1 else image @ _LUMA
-    return made
+        squares[place] = image[..., 0] if image.shape[-1] == 1 else image @ _LUMA
+    return squares
 
 
 def thumbnails(pixels: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -60,38 +60,38 @@ def thumbnails(pixels: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def likeness(ones: np.ndarray, twos: np.ndarray) -> np.ndarray:
-    """Take a first look at pairs: the correlation of their structure, laid on each other by one of a few ways.
+    """Compare pairs quickly: correlate their structure under the best of a few initial alignments.
 
     Args:
-        ones, twos: thumbnails [P, 16, 16]; equal ones in a row are transformed once.
+        ones, twos: thumbnails [P, 16, 16]; runs of equal ones are transformed once.
 
     Returns:
         float32 [P], up to 1.
     """
-    # Pairs come sorted, so the first image of many is the same.
+    # Pairs are sorted, so many consecutive ones share their first image.
     new = np.append(True, (ones[1:] != ones[:-1]).any(axis=(1, 2)))
     spectra = _spectra(ones[new].astype(np.float32))[:, np.cumsum(new) - 1]
     return _register(spectra, _spectra(twos.astype(np.float32)))[0]
 
 
 def agreement(ones: np.ndarray, twos: np.ndarray) -> np.ndarray:
-    """Lay pairs on each other and correlate their fine structure, away from frames.
+    """Align pairs and correlate their fine structure, away from frames.
 
-    The start is the best of a few shifts, zooms and mirrors; shift, zoom in both
-    directions and gain are then fitted by least squares (inverse compositional:
-    Baker and Matthews, "Lucas-Kanade 20 years on", IJCV 56, 2004). What counts is
-    the better of the two. Turned or sheared copies are not found: a fit that may
-    do that lays strokes of like letters on each other.
+    The best of a few shifts, zooms and reflections is the start; shift, zoom in
+    both directions and gain are then fitted by least squares (inverse compositional:
+    Baker and Matthews, "Lucas-Kanade 20 years on", IJCV 56, 2004). The better of
+    the two counts. Rotated or sheared copies are not detected: a fit with such
+    freedom aligns the strokes of similar letters.
 
     Args:
-        ones, twos: float32 [P, S, S], as ``working`` gives them.
+        ones, twos: float32 [P, S, S], as returned by ``working``.
 
     Returns:
-        float32 [7, P]. Correlations of fine structure, up to 1: as a whole; on
+        float32 [7, P]. Correlations of fine structure, up to 1: of the whole image;
         the mean of the three worst of nine tiles, of which one may be flat or
-        covered by a caption; and in the second worst of those of 36 tiles that
-        hold more than most. And ``remainder`` of the images as they are, where
-        light from another side and another background show.
+        covered by a caption; and of the second worst among those of 36 tiles with
+        more energy than the mean. Then ``remainder`` of the images themselves, where
+        another light or background shows.
     """
     _, way, down, right = _register(_spectra(ones), _spectra(twos))
     zooms, mirrored = _WAYS[way, :2], _WAYS[way, 2] == 1
@@ -106,17 +106,17 @@ def agreement(ones: np.ndarray, twos: np.ndarray) -> np.ndarray:
 
 
 def remainder(ones: np.ndarray, twos: np.ndarray, inside: np.ndarray | None = None) -> np.ndarray:
-    """Tell how far pairs differ as they lie, once the second's brightness and contrast are made the first's.
+    """Measure how far pairs differ as they are, once brightness and contrast of the second match the first.
 
     Args:
-        ones, twos: [P, S, S], as ``working`` or ``thumbnails`` gives them.
-        inside: 1 where they overlap, else 0: float32 [P, S, S]; by default everywhere.
+        ones, twos: [P, S, S], as returned by ``working`` or ``thumbnails``.
+        inside: 1 where they overlap, else 0: float32 [P, S, S]; by default 1.
 
     Returns:
         float32 [4, P], away from frames: the images' correlation; the root of the
         mean squared difference in the worst of nine tiles, as a share of the first's
-        contrast (standard deviation), and in gray levels (both infinite where less
-        than half of a tile overlaps); and how far the brightness was apart, in levels.
+        contrast (standard deviation), and in gray levels (both infinite if less than
+        half of a tile overlaps); and the difference in brightness, in gray levels.
     """
     margin = round(_MARGIN * ones.shape[-1])
     inside = np.ones(ones.shape, np.float32) if inside is None else inside
@@ -147,25 +147,25 @@ def _shrunk(images: np.ndarray, pixels: int) -> np.ndarray:
 
 
 def _blur(pixels: int, sigma: float) -> np.ndarray:
-    """A matrix that smooths a line of pixels: float32 [pixels, pixels]."""
+    """Build the matrix that smooths a line of pixels: float32 [pixels, pixels]."""
     place = np.arange(pixels)
     weight = np.exp(-0.5 * ((place[:, None] - place) / sigma) ** 2)
     return (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def _zoom(pixels: int, factor: float) -> np.ndarray:
-    """A matrix that enlarges the middle ``factor`` of a line of pixels to the whole: float32 [pixels, pixels]."""
+    """Build the matrix that enlarges the central ``factor`` of a line to its length: float32 [pixels, pixels]."""
     source = (np.arange(pixels) + 0.5 - pixels / 2) * factor + pixels / 2 - 0.5
     return np.maximum(0, 1 - np.abs(source[:, None] - np.arange(pixels))).astype(np.float32)
 
 
 def _apply(matrix: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """Apply a matrix to the lines and the columns of images [..., S, S]."""
+    """Apply a matrix to the rows and the columns of images [..., S, S]."""
     return matrix @ images @ matrix.T
 
 
 def _structure(images: np.ndarray, scale: int) -> np.ndarray:
-    """Take out what is smooth over a part of 1 / ``scale`` of the side."""
+    """Subtract what is smooth at 1 / ``scale`` of the side (high-pass filter)."""
     return images - _apply(_blur(images.shape[-1], images.shape[-1] / scale), images)
 
 
@@ -176,7 +176,7 @@ def _window(pixels: int) -> np.ndarray:
 
 
 def _spectra(images: np.ndarray) -> np.ndarray:
-    """Transform the structure of images, as they are and zoomed into: complex64 [2, P, S, S // 2 + 1].
+    """Fourier transform the structure of images, original and zoomed: complex64 [2, P, S, S // 2 + 1].
 
     Args:
         images: float32 [P, S, S].
@@ -187,22 +187,22 @@ def _spectra(images: np.ndarray) -> np.ndarray:
 
 
 def _mirrored(spectrum: np.ndarray) -> np.ndarray:
-    """Give the spectrum of the mirrored image, without another transform."""
+    """Compute the spectrum of the mirrored image, without another transform."""
     pixels, half = spectrum.shape[-2:]
     phase = np.exp(2j * np.pi * np.arange(half) / pixels).astype(np.complex64)
     return phase * np.conj(spectrum[..., -np.arange(pixels), :])
 
 
 def _register(ones: np.ndarray, twos: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Find the way and the shift in which the structure of pairs agrees best.
+    """Find the initial alignment and the shift at which the structure of pairs agrees best.
 
     Args:
-        ones, twos: as ``_spectra`` gives them.
+        ones, twos: as returned by ``_spectra``.
 
     Returns:
-        correlation at the best, way (index into ``_WAYS``), and the shift that
-        brings the second, mirrored or not, onto the first, down and right, in
-        pixels: [P] each.
+        The highest correlation, the way (index into ``_WAYS``), and the shift down
+        and right that moves the second, mirrored or not, onto the first, in pixels:
+        [P] each.
     """
     count, pixels = ones.shape[1:3]
     reach = max(2, pixels // 6)
@@ -222,9 +222,9 @@ def _register(ones: np.ndarray, twos: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def _start(zoomed: np.ndarray, down: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Write what ``_register`` found as maps of places in the first image to the second: float32 [P, 2, 2].
+    """Convert the result of ``_register`` to maps of positions in the first image to the second: float32 [P, 2, 2].
 
-    A map holds (zoom, shift) for the places right, then down, of the image's middle, in pixels.
+    A map holds (zoom, shift) for positions right, then down, of the image's centre, in pixels.
     """
     zooms = np.where(zoomed, _ZOOM, 1)
     zoom = zooms[:, 1] / zooms[:, 0]
@@ -233,17 +233,17 @@ def _start(zoomed: np.ndarray, down: np.ndarray, right: np.ndarray) -> np.ndarra
 
 
 def _places(pixels: int) -> tuple[np.ndarray, np.ndarray]:
-    """(right, down) of each pixel from the middle: float32 [S, S] each."""
+    """Compute each pixel's distance (right, down) from the centre: float32 [S, S] each."""
     down, right = np.mgrid[:pixels, :pixels].astype(np.float32) - (pixels - 1) / 2
     return right, down
 
 
 def _warped(images: np.ndarray, maps: np.ndarray) -> np.ndarray:
-    """Fetch images through maps, linearly between pixels; beyond the border the border's pixels go on.
+    """Resample images through maps, bilinear; the border is repeated outside.
 
     Args:
         images: float32 [P, S, S].
-        maps: as ``_start`` gives them.
+        maps: as returned by ``_start``.
 
     Returns:
         float32 [P, S, S].
@@ -251,17 +251,17 @@ def _warped(images: np.ndarray, maps: np.ndarray) -> np.ndarray:
     pixels = images.shape[-1]
     matrices = np.zeros((len(maps), 2, 3), np.float32)
     matrices[:, [0, 1], [0, 1]] = maps[..., 0]
-    # OpenCV counts places from the first pixel.
+    # OpenCV counts positions from the first pixel.
     matrices[:, :, 2] = maps[..., 1] + (1 - maps[..., 0]) * (pixels - 1) / 2
     result = np.empty(images.shape, np.float32)
-    how = {"flags": cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, "borderMode": cv2.BORDER_REPLICATE}
+    options = {"flags": cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, "borderMode": cv2.BORDER_REPLICATE}
     for image, matrix, fetched in zip(images, matrices, result, strict=True):
-        cv2.warpAffine(image, matrix, (pixels, pixels), dst=fetched, **how)
+        cv2.warpAffine(image, matrix, (pixels, pixels), dst=fetched, **options)
     return result
 
 
 def _inside(maps: np.ndarray, pixels: int) -> np.ndarray:
-    """1 where a map leads into the image, else 0: float32 [P, S, S]."""
+    """Mark where a map leads into the image, 1, else 0: float32 [P, S, S]."""
     place = _places(pixels)[0][0]
     led = maps[..., :1] * place + maps[..., 1:]
     inside = (np.abs(led) <= (pixels - 1) / 2).astype(np.float32)
@@ -269,11 +269,11 @@ def _inside(maps: np.ndarray, pixels: int) -> np.ndarray:
 
 
 def _refined(ones: np.ndarray, twos: np.ndarray, maps: np.ndarray) -> np.ndarray:
-    """Fit shift and zoom in both directions, and a gain and an offset of light, by Gauss and Newton: float32 [P, 2, 2].
+    """Fit shift and zoom in both directions, gain and offset of light, by Gauss-Newton: maps, float32 [P, 2, 2].
 
     Args:
         ones, twos: float32 [P, S, S].
-        maps: to start from.
+        maps: the start.
     """
     pixels = ones.shape[-1]
     smooth = _blur(pixels, pixels / _SIDE)
@@ -290,10 +290,10 @@ def _refined(ones: np.ndarray, twos: np.ndarray, maps: np.ndarray) -> np.ndarray
     zoom, shift = maps[..., 0].copy(), maps[..., 1].copy()
     for _ in range(_STEPS):
         seen = _warped(twos, np.stack([zoom, shift], axis=-1))[:, middle, middle].reshape(len(ones), -1, 1)
-        found = (solve @ seen)[..., 0]
-        gain = np.where(np.abs(found[:, 4]) < 0.1, 1, found[:, 4])
-        step = np.clip(found[:, :4] / gain[:, None], -2, 2).reshape(-1, 2, 2)
-        # The first image moved by the step looks like the second: so the second is moved back.
+        solved = (solve @ seen)[..., 0]
+        gain = np.where(np.abs(solved[:, 4]) < 0.1, 1, solved[:, 4])
+        step = np.clip(solved[:, :4] / gain[:, None], -2, 2).reshape(-1, 2, 2)
+        # The step moves the first image towards the second, so the map of the second is moved back.
         zoom /= 1 + np.clip(step[..., 0], -0.2, 0.2)
         shift -= zoom * step[..., 1]
     even = np.clip(np.sqrt(np.abs(zoom.prod(axis=1, keepdims=True))), 1 / _MOST_ZOOM, _MOST_ZOOM)
@@ -302,35 +302,35 @@ def _refined(ones: np.ndarray, twos: np.ndarray, maps: np.ndarray) -> np.ndarray
 
 
 def _judge(ones: np.ndarray, twos: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Correlate fine structure away from frames: the first three of what ``agreement`` returns, float32 [3, P].
+    """Correlate fine structure away from frames: the first three values of ``agreement``, float32 [3, P].
 
     Args:
-        ones, twos: of images that lie on each other, float32 [P, S, S].
+        ones, twos: structure of aligned images, float32 [P, S, S].
         inside: 1 where they overlap, else 0: float32 [P, S, S].
     """
-    both, own, other = (values * inside for values in (ones * twos, ones * ones, twos * twos))
-    coarse, _ = _by_tiles(both, own, other, 3)
-    fine, energy = _by_tiles(both, own, other, 6)
+    both, first, second = (values * inside for values in (ones * twos, ones * ones, twos * twos))
+    coarse, _ = _by_tiles(both, first, second, 3)
+    fine, energy = _by_tiles(both, first, second, 6)
     strong = np.sort(np.where(energy >= energy.mean(axis=1, keepdims=True), fine, 1), axis=1)
-    whole, _ = _by_tiles(both, own, other, 1)
+    whole, _ = _by_tiles(both, first, second, 1)
     return np.stack([whole[:, 0], np.sort(coarse, axis=1)[:, :3].mean(axis=1), strong[:, 1]])
 
 
-def _by_tiles(both: np.ndarray, own: np.ndarray, other: np.ndarray, tiles: int) -> tuple[np.ndarray, np.ndarray]:
-    """Correlate in each of tiles x tiles fields of the middle, and give the larger energy of the two: [P, tiles**2]."""
+def _by_tiles(both: np.ndarray, first: np.ndarray, second: np.ndarray, tiles: int) -> tuple[np.ndarray, np.ndarray]:
+    """Correlate in tiles x tiles fields of the centre; also return the larger energy: [P, tiles**2] each."""
     pixels = both.shape[-1]
     margin = round(_MARGIN * pixels)
     starts = _starts(pixels - 2 * margin, tiles)
-    both, own, other = (_sums(values[:, margin:-margin, margin:-margin], starts) for values in (both, own, other))
-    gain = own.sum(axis=1, keepdims=True) / np.maximum(other.sum(axis=1, keepdims=True), 1e-3)
-    return both / np.sqrt(own * other + 1e-3), np.maximum(own, gain * other)
+    both, first, second = (_sums(values[:, margin:-margin, margin:-margin], starts) for values in (both, first, second))
+    gain = first.sum(axis=1, keepdims=True) / np.maximum(second.sum(axis=1, keepdims=True), 1e-3)
+    return both / np.sqrt(first * second + 1e-3), np.maximum(first, gain * second)
 
 
 def _starts(pixels: int, tiles: int) -> np.ndarray:
-    """Where each of the tiles of a line begins: integers [tiles]."""
+    """Compute where each tile of a line begins: integers [tiles]."""
     return np.linspace(0, pixels, tiles + 1).round().astype(int)[:-1]
 
 
 def _sums(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Sum up in each field between starts, which hold for lines and columns: [P, tiles**2]."""
+    """Sum over each field between starts, which hold for rows and columns: [P, tiles**2]."""
     return np.add.reduceat(np.add.reduceat(values, starts, axis=1), starts, axis=2).reshape(len(values), -1)

@@ -1,7 +1,7 @@
-"""Views of training images: what augmentation may do to one, and doing it.
+"""Random views of training images: geometry, light, cut-outs.
 
-One function, ``apply``, serves the views that augment writes and those that
-train makes on the way.
+One function, ``apply``, creates the views that augment writes and those that train
+creates on the fly.
 """
 
 from collections.abc import Mapping
@@ -16,27 +16,27 @@ _DRAWS = ("rotate", "scale", "crop_down", "crop_right", "brightness", "contrast"
 
 
 def is_active(strengths: Augment) -> bool:
-    """Tell whether any strength is above 0."""
+    """Check whether any strength is above 0."""
     return any(value > 0 for value in strengths.model_dump().values())
 
 
 def apply(strengths: Augment, pixels: np.ndarray, keys: np.ndarray, view: int = 0) -> np.ndarray:
-    """Make one view of each image.
+    """Create one view of each image.
 
-    Turn, zoom, shift and flip are one affine map, bilinear, with the border
-    reflected; then brightness and contrast; then the cut-out, filled with the
-    image's mean colour. Every strength has draws of its own, so changing one
-    leaves the rest of the view as it was.
+    Rotation, zoom, shift and flip are one affine map, bilinear, with reflected
+    borders; then brightness and contrast; then the cut-out, filled with the
+    image's mean colour. Every strength has its own random draws, so changing one
+    leaves the rest of the view unchanged.
 
-    Flips alternate: at a probability of one half, of an image's views 0, 1, 2,
-    ... every second one is mirrored, so that no two epochs in a row show the same
-    side (Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024); at
-    others, the draw of an odd view is 1 less that of the even ones.
+    Flips alternate: at probability 1/2, every second view of an image is mirrored,
+    so that no two consecutive epochs show the same side (Jordan, "94% on CIFAR-10
+    in 3.29 seconds on a single GPU", 2024); in general, the draw of an odd view is
+    1 minus that of the even ones.
 
     Args:
-        strengths: the image's knobs of augment; 0 is off.
+        strengths: the image's settings of augment; 0 is off.
         pixels: uint8 [N, H, W, C], C 1 or 3.
-        keys: uint64 [N], of the images; the same key and view make the same pixels.
+        keys: uint64 [N], of the images; the same key and view give the same pixels.
         view: number of the view, such as the epoch; from 0.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Measures of single images by which broken exposures, blur and emptiness are found."""
+"""Measures of single images that reveal bad exposure, blur and lack of content."""
 
 import cv2
 import numpy as np
@@ -6,7 +6,7 @@ import pandas as pd
 
 from kiln.modalities.base import Check
 
-# In the order in which they are made: what is set aside for one reason is not looked at for the next.
+# In the order of examination: an image that is set aside for one reason is not examined for the next.
 CHECKS = {
     "too_small": Check("short_side", "below", "min_side"),
     "odd_aspect": Check("aspect", "above", "max_aspect"),
@@ -16,7 +16,7 @@ CHECKS = {
     "blurry": Check("sharpness", "below", "min_sharpness"),
     "low_information": Check("entropy", "below", "min_entropy"),
 }
-# measure by which test images are sliced -> (title, the name of its lowest part, of its highest)
+# measure by which test images are sliced -> (title, name of the lowest slice, of the highest)
 SLICES = {
     "brightness": ("brightness", "darkest", "brightest"),
     "sharpness": ("sharpness", "blurriest", "sharpest"),
@@ -26,16 +26,16 @@ LARGEST = 64
 
 
 def measure(pixels: np.ndarray) -> pd.DataFrame:
-    """Measure images as the model will see them, since what resizing removes does no harm.
+    """Measure images as the model sees them, since faults that resizing removes do no harm.
 
-    Images with a shorter side of over 64 pixels are shrunk to that first, so
-    that one threshold of sharpness serves all sizes.
+    Images with a shorter side above 64 pixels are shrunk to that first, so that
+    one threshold of sharpness holds for all sizes.
 
     Args:
         pixels: uint8 [N, H, W, C].
 
     Returns:
-        One row an image, float32: contrast (the largest standard deviation of
+        One row per image, float32: contrast (the largest standard deviation of
         a channel, 0 to 127.5), brightness (mean luminance), highlight and shadow
         (its 99th and 5th percentile, all 0 to 255), sharpness (the standard deviation of
         the Laplacian over that of luminance; NaN where there is no contrast),
@@ -80,11 +80,11 @@ def _shrunk(pixels: np.ndarray) -> np.ndarray:
 
 
 def _sharpness(gray: np.ndarray, structure: np.ndarray) -> np.ndarray:
-    """Compare fine structure with all structure: [N]; NaN below 3 pixels or without contrast.
+    """Divide the contrast of fine structure by that of all structure: [N]; NaN below 3 pixels or without contrast.
 
     Args:
         gray: uint8 [N, H, W].
-        structure: standard deviation of each, [N].
+        structure: standard deviation of each image, [N].
     """
     count, height, width = gray.shape
     if min(height, width) < 3:

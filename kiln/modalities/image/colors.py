@@ -1,4 +1,4 @@
-"""Colours as a file's ICC profile defines them, brought to sRGB by LittleCMS."""
+"""Conversion of colours from a file's ICC profile to sRGB, by LittleCMS."""
 
 import functools
 import io
@@ -6,37 +6,37 @@ import io
 import numpy as np
 from PIL import Image, ImageCms
 
-# A profile that moves no colour by more levels than that is that of sRGB, as one of its many makers rounds it.
+# A profile that changes no colour by more levels than this is sRGB, with the rounding of its vendor.
 _SAME = 2
 _SPACES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 _GRAY = ("1", "L", "LA", "La")
 
 
 class Unusable(Exception):
-    """The profile is broken, or is of another kind of image; the text says which."""
+    """The profile is broken or belongs to another kind of image; the text says which."""
 
 
 def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Convert an image of 8 bits a channel to sRGB, with the perceptual intent.
+    """Convert an image of 8 bits per channel to sRGB, with the perceptual intent.
 
     Args:
         image: gray, a palette, RGB, CMYK or CIELab, with or without transparency.
-        profile: as its file holds it, if it does.
+        profile: the ICC profile in its file, if any.
 
     Returns:
-        The image itself where there is no profile, or it is that of sRGB; else RGB or RGBA.
+        The image itself if it has no profile, or that of sRGB; else RGB or RGBA.
 
     Raises:
-        Unusable: to be read without the profile.
+        Unusable: the profile must be ignored.
     """
     if image.mode == "LAB":
-        return ImageCms.applyTransform(image, _of_lab())  # which says itself what its colours are
+        return ImageCms.applyTransform(image, _of_lab())  # whose colours need no profile
     if not profile:
         return image
     space, transform = _transform(profile)
     fits = {"GRAY": image.mode in _GRAY, "CMYK": image.mode == "CMYK"}.get(space, image.mode != "CMYK")
     if not fits:
-        raise Unusable(f"the colour profile is of {space} images, and this is none: read without it")
+        raise Unusable(f"the colour profile is of {space} images, and this is not one: read without it")
     if transform is None:
         return image
     alpha = None
@@ -57,16 +57,16 @@ def _of_lab() -> ImageCms.ImageCmsTransform:
 
 @functools.lru_cache(maxsize=64)
 def _built(profile: bytes) -> tuple[str, ImageCms.ImageCmsTransform | None] | str:
-    """Give the profile's space and the way from it, None where that changes nothing; or what is wrong."""
+    """Return the profile's colour space and the transform to sRGB (None if it changes nothing), or what is wrong."""
     try:
         opened = ImageCms.getOpenProfile(io.BytesIO(profile))
         space = opened.profile.xcolor_space.strip()
         if space not in _SPACES:
-            return f"the colour profile is of {space} images, which no file holds: read without it"
+            return f"the colour profile is of {space} images, which no file contains: read without it"
         mode = _SPACES[space]
         transform = ImageCms.buildTransform(opened, ImageCms.createProfile("sRGB"), mode, "RGB")
         return space, None if mode != "CMYK" and _changes_nothing(transform, mode) else transform
-    except Exception:  # LittleCMS and Pillow raise what they please on hostile bytes
+    except Exception:  # LittleCMS and Pillow raise arbitrary exceptions on hostile bytes
         return "the colour profile is broken: read without it"
 
 

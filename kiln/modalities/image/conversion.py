@@ -1,4 +1,4 @@
-"""The one shape to which every image is brought."""
+"""The common shape to which every image is converted."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -11,7 +11,7 @@ FITS = ("crop", "pad", "stretch")
 
 @dataclass(frozen=True)
 class Conversion:
-    """How every image is brought to one shape.
+    """How every image is converted to the common shape.
 
     Attributes:
         height, width: pixels.
@@ -28,13 +28,13 @@ class Conversion:
 
     def __post_init__(self):
         if not all(type(number) is int for number in self.image_shape):
-            raise TypeError("shape")  # of JSON: 8.0 and true are equal to whole numbers
+            raise TypeError("shape")  # in JSON, 8.0 and true would equal whole numbers
         if not (1 <= self.height <= MAX_SIDE and 1 <= self.width <= MAX_SIDE and self.channels in (1, 3)):
             raise ValueError("shape")
         if self.fit not in FITS:
             raise ValueError("fit")
         if self.range is not None:
-            low, high = self.range  # a list where it comes from JSON
+            low, high = self.range  # a list if it comes from JSON
             if bool in (type(low), type(high)) or not (math.isfinite(low) and math.isfinite(high) and low < high):
                 raise ValueError("range")
             object.__setattr__(self, "range", (low, high))
@@ -45,7 +45,7 @@ class Conversion:
         return self.height, self.width, self.channels
 
     def to_json(self) -> dict:
-        """The fields, for a manifest; ``Conversion(**fields)`` reads them back. No range is no field."""
+        """Return the fields for a manifest (``range`` only if set); ``Conversion(**fields)`` reads them back."""
         fields = {name: value for name, value in asdict(self).items() if value is not None}
         return fields | ({"range": list(self.range)} if self.range else {})
 

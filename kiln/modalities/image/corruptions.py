@@ -1,8 +1,8 @@
-"""Eight ways in which pictures get worse on their way to a model, at three strengths each.
+"""Eight corruptions of images, at three strengths each.
 
 After Hendrycks and Dietterich, "Benchmarking neural network robustness to common
-corruptions and perturbations", ICLR 2019; lengths are fractions of a side, so
-that a strength means the same at every size.
+corruptions and perturbations", ICLR 2019; lengths are fractions of a side, so that
+a strength means the same at every size.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def _contrast(pixels, amount, _):
 
 def _jpeg(pixels, amount, _):
     def squeezed(image, _):
-        # OpenCV takes and gives BGR, and JPEG keeps less of blue than of red; gray is the same either way.
+        # OpenCV expects and returns BGR, and JPEG keeps less of blue than of red; gray is not affected.
         _, content = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(amount)])
         return cv2.imdecode(content, cv2.IMREAD_UNCHANGED).reshape(image.shape)[..., ::-1]
 
@@ -104,13 +104,13 @@ _CHANGES = {
 
 
 def corrupt(pixels: np.ndarray, name: str, strength: str, generator: np.random.Generator) -> np.ndarray:
-    """Make every image worse.
+    """Corrupt every image.
 
     Args:
         pixels: uint8 [N, H, W, C], C 1 or 3.
         name: of ``CORRUPTIONS``.
         strength: of ``STRENGTHS``.
-        generator: of the noise, directions and places.
+        generator: draws noise, directions and positions.
 
     Returns:
         uint8 [N, H, W, C].

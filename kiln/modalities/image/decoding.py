@@ -1,4 +1,4 @@
-"""From the bytes of an image file to pixels: the one conversion, used by clean and predict."""
+"""Decode the bytes of an image file to pixels: the one conversion, used by clean and predict."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -16,7 +16,7 @@ from kiln.modalities.image.opening import DECODING, MAX_PIXELS, Refused, describ
 
 
 class Decoded(NamedTuple):
-    """An image: uint8 [height, width, channels], its own (height, width), and what is wrong beside the pixels."""
+    """An image: uint8 [height, width, channels], its original (height, width), and faults outside the pixels."""
 
     pixels: np.ndarray
     size: tuple[int, int]
@@ -24,9 +24,9 @@ class Decoded(NamedTuple):
 
 
 def inspect(content: bytes) -> tuple[int, int, int] | None:
-    """Read (height, width, channels) from an image's header, as it will be shown.
+    """Read (height, width, channels) of the upright image from its header.
 
-    Channels are 1 where the image is gray, else 3. None where the header is broken.
+    Channels are 1 if the image is gray, else 3. None if the header is broken.
     """
 
     def look(changed: bytes) -> tuple[int, int, int]:
@@ -35,13 +35,13 @@ def inspect(content: bytes) -> tuple[int, int, int] | None:
 
     try:
         return _first(look, content, MAX_PIXELS)[0]
-    # Pillow raises what it pleases on hostile bytes.
+    # Pillow raises arbitrary exceptions on hostile bytes.
     except Exception:
         return None
 
 
 def span(content: bytes, max_pixels: int = MAX_PIXELS) -> levels.Span | None:
-    """Find what the values of a deep image span, as ``levels.span`` does; None where it is not deep, or not whole."""
+    """Find the span of a deep image's values, as ``levels.span``; None if it is not deep or is broken."""
 
     def look(changed: bytes) -> levels.Span | None:
         with open_image(changed, max_pixels) as file:
@@ -52,7 +52,7 @@ def span(content: bytes, max_pixels: int = MAX_PIXELS) -> levels.Span | None:
                 return levels.span(split_opacity(values)[0], void)
 
     try:
-        # Most images are not deep, which all but TIFF say without being opened: ``inspect`` did so already.
+        # Most images are not deep; in all formats but TIFF, this shows without opening them again after ``inspect``.
         if (kind := sniff(content[: formats.HEAD])) != "TIFF" and deep.most(kind, content) is None:
             return None
         return _first(look, content, max_pixels)[0]
@@ -61,43 +61,42 @@ def span(content: bytes, max_pixels: int = MAX_PIXELS) -> levels.Span | None:
 
 
 def convert(content: bytes, conversion: Conversion) -> np.ndarray:
-    """Do as ``decode``, for those who need the pixels alone: uint8 [height, width, channels]."""
+    """Decode an image, as ``decode``, and return its pixels alone: uint8 [height, width, channels]."""
     return decode(content, conversion).pixels
 
 
 def decode(content: bytes, conversion: Conversion, max_pixels: int = MAX_PIXELS) -> Decoded:
-    """Decode an image in full and bring it to the shape of ``conversion``.
+    """Decode an image completely and convert it to the shape of ``conversion``.
 
-    The first frame of an animation; deep values (more than 8 bits, or floating point) scaled
-    to 8 bits by the conversion's range; turned as EXIF says; colours of an ICC profile
-    converted to sRGB; transparent pixels laid on white; then gray or RGB; then resized
-    (bicubic, with antialiasing) where the size differs. What fails beside the pixels costs
-    a note and not the image.
+    In order: the first frame of an animation; deep values (more than 8 bits, or floating
+    point) scaled to 8 bits by the conversion's range; rotated as EXIF says; ICC colours
+    converted to sRGB; transparent pixels on white; gray or RGB; resized (bicubic, with
+    antialiasing) if the size differs. Faults outside the pixels become notes.
 
     Args:
         content: an image file of one of ``READ``.
-        conversion: the shape, and how it is reached.
-        max_pixels: larger images are refused by their header, before any decoding.
+        conversion: the target shape, and how to reach it.
+        max_pixels: larger images are rejected by their header, before decoding.
 
     Raises:
-        Undecodable: broken, truncated or of an unknown kind.
+        Undecodable: broken, truncated or of an unsupported kind.
         TooLarge: it has more pixels than ``max_pixels``.
     """
 
     def look(changed: bytes) -> Decoded:
-        found = _read(changed, conversion, max_pixels)
+        decoded = _read(changed, conversion, max_pixels)
         _refuse_lost_end(changed, max_pixels)
-        return found
+        return decoded
 
     (pixels, size, notes), note = _first(look, content, max_pixels)
     return Decoded(pixels, size, (note, *notes) if note else notes)
 
 
 def _first(look: Callable[[bytes], Any], content: bytes, max_pixels: int) -> tuple[Any, str | None]:
-    """Look at a file as it is or, where that fails, without what lies beside its picture.
+    """Apply ``look`` to a file or, if that fails, to the file without metadata.
 
     Returns:
-        What ``look`` finds, and what is wrong with the file, or None.
+        The result of ``look``, and what is wrong with the file, or None.
 
     Raises:
         Undecodable, TooLarge: as ``decode`` does.
@@ -144,7 +143,7 @@ def _read(content: bytes, conversion: Conversion, max_pixels: int) -> Decoded:
             image = _resized(image, conversion)
         except Undecodable:
             raise
-        # Pillow's decoders raise what they please on hostile bytes.
+        # Pillow's decoders raise arbitrary exceptions on hostile bytes.
         except Exception as error:
             raise Undecodable(describe_error(error)) from None
         return Decoded(np.asarray(image, np.uint8).reshape(conversion.image_shape), size, tuple(notes))
@@ -158,7 +157,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def _converted(image: Image.Image, mode: str) -> Image.Image:
-    return image if image.mode == mode else image.convert(mode)  # which copies in any case
+    return image if image.mode == mode else image.convert(mode)  # which always copies
 
 
 def _resized(image: Image.Image, conversion: Conversion) -> Image.Image:

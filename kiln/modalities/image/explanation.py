@@ -1,4 +1,4 @@
-"""Where a network looks at an image: by hiding parts of it, and by its feature maps."""
+"""Which regions of an image a network relies on: by occlusion and by Grad-CAM."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,16 +9,16 @@ import numpy as np
 from kiln.modalities.base import Exhibit, Explained, FeatureMaps
 from kiln.modalities.image.pictures import encode_png
 
-SIDE = 112  # pixels of a picture, at least
+SIDE = 112  # smallest side of a picture, in pixels
 
 
 def explain(network: Explained, pixels: np.ndarray, classes: np.ndarray) -> list[dict[str, Exhibit]]:
-    """Show where a network looks: for each image, title -> picture.
+    """Show which regions a network relies on: for each image, title -> picture.
 
     Args:
-        network: what is asked.
+        network: to be explained.
         pixels: uint8 [N, H, W, C].
-        classes: int [N], of which class each image is to be explained.
+        classes: int [N], the class to explain for each image.
     """
     maps = network.compute_maps()
     cams = None if maps is None else grad_cam(maps, pixels.shape[1:3], classes)
@@ -32,10 +32,10 @@ def explain(network: Explained, pixels: np.ndarray, classes: np.ndarray) -> list
 
 
 def occlusion(predict: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray, index: int) -> np.ndarray:
-    """Tell how much the probability of a class falls where a gray patch hides the image.
+    """Measure how much the probability of a class falls where a gray patch hides the image.
 
     Zeiler and Fergus, "Visualizing and understanding convolutional networks", ECCV 2014.
-    The patch is a quarter of a side, moved by half of that.
+    The patch is a quarter of each side, moved in steps of half a patch.
 
     Args:
         predict: uint8 [M, H, W, C] -> probabilities [M, classes].
@@ -43,7 +43,7 @@ def occlusion(predict: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray, i
         index: of the class.
 
     Returns:
-        float [H, W]: the mean fall over the patches that hide a pixel; below 0 where hiding helps.
+        float [H, W]: the mean fall over the patches that cover a pixel; below 0 where hiding raises the probability.
     """
     height, width = pixels.shape[:2]
     rows, columns = max(1, height // 4), max(1, width // 4)
@@ -65,12 +65,12 @@ def occlusion(predict: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray, i
 
 
 def grad_cam(maps: FeatureMaps, size: tuple[int, int], classes: np.ndarray) -> np.ndarray:
-    """Tell which places of the last feature maps speak for a class.
+    """Measure which positions of the last feature maps support a class.
 
     Selvaraju et al., "Grad-CAM: visual explanations from deep networks via
-    gradient-based localization", ICCV 2017. A map's weight, the mean of the
-    logit's gradient over its places, is the logit's change when all of the map is
-    raised: taken as a central difference, which any backend can do.
+    gradient-based localization", ICCV 2017. A map's weight, the mean of the logit's
+    gradient over its positions, is the change of the logit when the whole map is
+    raised: computed as a central difference, which works with every backend.
 
     Args:
         maps: of N images.
@@ -94,7 +94,7 @@ def grad_cam(maps: FeatureMaps, size: tuple[int, int], classes: np.ndarray) -> n
 
 
 def _change(maps: FeatureMaps, one: np.ndarray, index: int, step: float, channels: range) -> np.ndarray:
-    """Tell how a logit differs between each of some channels raised and lowered by a step: [H, W, C] -> [channels]."""
+    """Compute a logit with each channel raised by a step, less that with it lowered: [H, W, C] -> [channels]."""
     ends = []
     for by in (step, -step):
         moved = np.repeat(one[None], len(channels), axis=0)

@@ -1,10 +1,10 @@
-"""Features of images that need no network and no training: what they look like, in some numbers.
+"""Features of images that need no network and no labels.
 
 Small whitened patches of the images themselves serve as filters; their
 rectified responses are averaged over the quadrants of an image (Coates, Ng and
 Lee, "An analysis of single-layer networks in unsupervised feature learning",
 AISTATS 2011), summed with those of the mirrored image, joined with coarse
-colour, and reduced to their principal components, the large ones damped.
+colour, and reduced to principal components, of which large ones are damped.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ _PATCH = 6
 _COMPONENTS = 48
 _SMALLEST = 16
 # Chosen on CIFAR-10 with its human label noise, by how well wrong labels are
-# found: contrast below which a patch counts as flat, smoothing of the
+# detected: contrast below which a patch counts as flat, smoothing of the
 # whitening, threshold of a response, weight of colour, damping of components.
 _FLAT = 10.0
 _SMOOTHING = 1.0
@@ -34,13 +34,13 @@ _BLOCK = 256
 
 @dataclass(frozen=True)
 class Size:
-    """How much work an image is worth.
+    """The size of the feature extractor.
 
     Attributes:
-        side: pixels, at most, that images are shrunk to.
-        filters: how many.
-        sample: images, at most, that components are learned from, and filters from a third of them.
-        dimensions: numbers that are left in the end, at most.
+        side: largest side in pixels; larger images are shrunk.
+        filters: number of filters.
+        sample: largest number of images for learning components; filters use a third of them.
+        dimensions: largest number of features per image.
     """
 
     side: int
@@ -63,7 +63,7 @@ class _Filters:
 
 @dataclass(frozen=True)
 class Features:
-    """Fitted filters and components; make one with ``fit``."""
+    """Fitted filters and components; create one with ``fit``."""
 
     _filters: _Filters
     _mean: np.ndarray
@@ -74,20 +74,20 @@ class Features:
         """Compute features of unit length, so that a dot product is a similarity.
 
         Args:
-            pixels: uint8 [N, H, W, C], of the shape that was fitted; may be a memory map.
+            pixels: uint8 [N, H, W, C], of the fitted shape; may be a memory map.
             rows: which images, integers [M].
 
         Returns:
             float16 [M, at most ``size.dimensions``].
         """
-        made = np.empty((len(rows), self._projection.shape[1]), np.float16)
+        features = np.empty((len(rows), self._projection.shape[1]), np.float16)
         start = 0
         for raw in _raw(self._filters, pixels, rows):
             reduced = ((raw - self._mean) / self._deviation) @ self._projection
             reduced /= np.maximum(np.linalg.norm(reduced, axis=1, keepdims=True), 1e-12)
-            made[start : start + len(raw)] = reduced
+            features[start : start + len(raw)] = reduced
             start += len(raw)
-        return made
+        return features
 
 
 def fit(pixels: np.ndarray, rows: np.ndarray, size: Size, generator: np.random.Generator) -> Features:
@@ -96,7 +96,7 @@ def fit(pixels: np.ndarray, rows: np.ndarray, size: Size, generator: np.random.G
     Args:
         pixels: uint8 [N, H, W, C]; may be a memory map.
         rows: which images may be used, integers [M].
-        size: how fine.
+        size: of the extractor.
         generator: draws images and patches.
     """
     sample = np.sort(generator.choice(rows, min(size.sample, len(rows)), replace=False))
@@ -109,7 +109,7 @@ def fit(pixels: np.ndarray, rows: np.ndarray, size: Size, generator: np.random.G
 
 
 def _components(scaled: np.ndarray, most: int) -> np.ndarray:
-    """Find the leading principal components, on the smaller side of the matrix: [D, at most ``most``]."""
+    """Compute the leading principal components, from the smaller Gram matrix: [D, at most ``most``]."""
     count, width = scaled.shape
     wide = count < width
     gram = (scaled @ scaled.T if wide else scaled.T @ scaled) / count
@@ -120,7 +120,7 @@ def _components(scaled: np.ndarray, most: int) -> np.ndarray:
     if wide:
         vectors = scaled.T @ vectors
         vectors /= np.linalg.norm(vectors, axis=0)
-    # A fixed sign, since that of an eigenvector is arbitrary.
+    # Fix the sign, since that of an eigenvector is arbitrary.
     vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])])
     return np.ascontiguousarray(vectors / values**_DAMPING, np.float32)
 
@@ -131,14 +131,14 @@ def _resized(pixels: np.ndarray, rows: np.ndarray, largest: int) -> np.ndarray:
     if (height, width) == (side, side):
         return pixels[rows]
     how = cv2.INTER_AREA if min(height, width) >= side else cv2.INTER_CUBIC
-    # One after the other, so that only one is held at its full size.
+    # One by one, so that only one is in memory at full size.
     return np.stack([cv2.resize(pixels[row], (side, side), interpolation=how) for row in rows]).reshape(
         len(rows), side, side, channels
     )
 
 
 def _patches(images: np.ndarray) -> np.ndarray:
-    """Cut all patches, each with mean 0 and contrast about 1: float32 [N, n, n, 6*6*C]."""
+    """Extract all patches, each with mean 0 and contrast about 1: float32 [N, n, n, 6*6*C]."""
     windows = np.lib.stride_tricks.sliding_window_view(images, (_PATCH, _PATCH), axis=(1, 2))
     patches = windows.transpose(0, 1, 2, 4, 5, 3).reshape(*windows.shape[:3], -1).astype(np.float32)
     patches -= patches.mean(axis=-1, keepdims=True)
@@ -171,16 +171,16 @@ def _learn_filters(pixels: np.ndarray, rows: np.ndarray, size: Size, generator: 
 
 
 def _raw(filters: _Filters, pixels: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield unreduced features of the rows in order, some 64 images at a time: float32 [B, D]."""
+    """Yield unreduced features of the rows in order, 64 images at a time: float32 [B, D]."""
 
-    def one(part: np.ndarray) -> np.ndarray:
+    def compute(part: np.ndarray) -> np.ndarray:
         images = _resized(pixels, part, filters.side)
         return np.concatenate([_responses(filters, images), _COLOUR * _colour(images)], axis=1)
 
     parts = (rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH))
-    # One thread a batch is faster than many in each small matrix product.
+    # One thread per batch is faster than many in each small matrix product.
     with threadpool_limits(1):
-        yield from parallel.ordered_map(one, parts)
+        yield from parallel.ordered_map(compute, parts)
 
 
 def _responses(filters: _Filters, images: np.ndarray) -> np.ndarray:
@@ -193,7 +193,7 @@ def _responses(filters: _Filters, images: np.ndarray) -> np.ndarray:
     total = filters.filters.shape[1]
     pooled = np.empty((count, 2, 2, 2, total), np.float32)
     scratch = np.empty((side * side, min(_BLOCK, total)), np.float32)
-    # Blocks of filters that fit into a core's cache.
+    # Blocks of filters fit into a core's cache.
     for start in range(0, total, _BLOCK):
         block = np.ascontiguousarray(filters.filters[:, start : start + _BLOCK])
         for image in range(count):
@@ -209,7 +209,7 @@ def _responses(filters: _Filters, images: np.ndarray) -> np.ndarray:
 
 
 def _bins(parts: int, side: int) -> np.ndarray:
-    """Build the matrix that averages a line of pixels over equal parts, cutting pixels where it must: [parts, side]."""
+    """Build the matrix that averages a line of pixels over equal parts, with fractional pixels: [parts, side]."""
     edges = np.arange(parts + 1) * side / parts
     place = np.arange(side)
     covered = np.minimum(edges[1:, None], place + 1) - np.maximum(edges[:-1, None], place)
@@ -217,7 +217,7 @@ def _bins(parts: int, side: int) -> np.ndarray:
 
 
 def _colour(images: np.ndarray) -> np.ndarray:
-    """Coarse colour, the same for the mirrored image, and contrast: float32 [B, 9 * C]."""
+    """Compute coarse colour, the same for the mirrored image, and contrast: float32 [B, 9 * C]."""
     bins = _bins(4, images.shape[1])
     values = images.transpose(0, 3, 1, 2).astype(np.float32) / 255
     grid = bins @ values @ bins.T

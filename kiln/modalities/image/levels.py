@@ -1,4 +1,4 @@
-"""The range of values that deep images (more than 8 bits, or floating point) use, and how it becomes 8 bits."""
+"""The range of values of deep images (more than 8 bits, or floating point), and their conversion to 8 bits."""
 
 import math
 from collections.abc import Sequence
@@ -7,17 +7,17 @@ from typing import NamedTuple
 import numpy as np
 
 Range = tuple[float, float]
-# Of an image, so that single hot or dead pixels do not count.
+# Quantiles of an image, so that single hot or dead pixels do not count.
 _INNER = (0.001, 0.999)
-# Of a set: what the images beyond these spans reach is looked at, but cannot move the range by itself.
+# Quantile of a set: images beyond it are considered, but cannot set the range on their own.
 _OUTER = 0.05
 _TABLE = 2**16
-# Floats beyond that stand for nothing, such as the least of 32 bits.
+# Floats beyond this mean no data, such as the smallest float32.
 _NOTHING = 1e30
 
 
 class Span(NamedTuple):
-    """What the values of an image span, and whether they are floating-point numbers."""
+    """The span of an image's values, and whether they are floating-point numbers."""
 
     low: float
     high: float
@@ -25,14 +25,14 @@ class Span(NamedTuple):
 
 
 def span(values: np.ndarray, void: np.ndarray | None = None) -> Span | None:
-    """Find what the values of an image span: their 0.1 % and 99.9 % quantiles.
+    """Compute the span of an image's values: their 0.1 % and 99.9 % quantiles.
 
     Args:
         values: integers or floats, [height, width] or [height, width, C].
-        void: bool [height, width]: where there is nothing.
+        void: bool [height, width]: where there are no data.
 
     Returns:
-        None where nothing is a value.
+        None if there are no data.
     """
     known = np.ones(values.shape, bool)
     if values.dtype.kind == "f":
@@ -48,15 +48,15 @@ def span(values: np.ndarray, void: np.ndarray | None = None) -> Span | None:
 
 
 def fit(spans: Sequence[Span]) -> Range:
-    """Find the one range of a set of images by the spans of each.
+    """Find the common range of a set of images from the span of each.
 
-    The range reaches over all spans but those that lie far from nearly all: more
-    than once the width of what the inner 90 % reach beyond that. Where the values
-    fill half of 0 to 1, 0 to 3, ... 0 to 255, 0 to 4095, 0 to 65535, this is the
-    range: what the scanner or camera can say, and the same when images are added.
+    The range covers all spans except outliers, which exceed the range of the inner
+    90 % by more than its width. If the values fill at least half of 0 to 1, 0 to 3,
+    ... 0 to 255, 0 to 4095, 0 to 65535, the range is that full one: what the scanner
+    or camera can represent, and stable when images are added.
 
     Args:
-        spans: as ``span`` gives them, one at least.
+        spans: as returned by ``span``, at least one.
 
     Returns:
         (low, high), low below high.
@@ -73,20 +73,20 @@ def fit(spans: Sequence[Span]) -> Range:
 
 
 def beyond(spans: Sequence[Span], within: Range) -> int:
-    """Count the images whose values reach beyond a range."""
+    """Count the images whose values exceed a range."""
     low, high = within
     return sum(span.low < low or span.high > high for span in spans)
 
 
 def scale(values: np.ndarray, within: Range) -> np.ndarray:
-    """Bring values to uint8: the range to 0 to 255, rounded; what lies beyond is clipped, what is no number is 0.
+    """Convert values to uint8: the range to 0 to 255, rounded; values beyond are clipped, NaN is 0.
 
     Args:
         values: integers or floats, any shape.
         within: (low, high).
     """
     if values.dtype in (np.uint16, np.int16):
-        # By a table, which takes a byte a pixel where floats would take eight.
+        # By a table, which takes one byte per pixel where floats would take eight.
         return _scaled(np.arange(_TABLE, dtype=np.uint16).view(values.dtype), within)[values.view(np.uint16)]
     return _scaled(values, within)
 
@@ -94,7 +94,7 @@ def scale(values: np.ndarray, within: Range) -> np.ndarray:
 def _scaled(values: np.ndarray, within: Range) -> np.ndarray:
     low, high = within
     scaled = values.astype(np.float64)
-    # Numbers beyond all measure are clipped first, since their differences would be no numbers.
+    # Extreme numbers are clipped first, since their differences would overflow.
     np.clip(np.nan_to_num(scaled, copy=False, nan=low, posinf=high, neginf=low), low, high, out=scaled)
     scaled -= low
     scaled *= 255
@@ -104,5 +104,5 @@ def _scaled(values: np.ndarray, within: Range) -> np.ndarray:
 
 
 def describe(within: Sequence[float] | None) -> str:
-    """Say of a range what it does, for the end of a list; nothing where there is none."""
+    """Describe the effect of a range, for the end of a list; empty if there is none."""
     return f", deep values {within[0]:g} to {within[1]:g} as 0 to 255" if within else ""

@@ -1,4 +1,4 @@
-"""The same picture without what lies beside it, where metadata or the tail of a file are broken."""
+"""Repair files with broken metadata or a broken tail, by removing what is not the picture."""
 
 import io
 import struct
@@ -16,11 +16,11 @@ _END = b"\xff\xd9"
 _JP2 = b"\0\0\0\x0c"
 _PNG_NEEDED = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _PNG_KEPT = (*_PNG_NEEDED, b"eXIf", b"iCCP", b"sRGB")
-# First column, first row, and the steps between columns and rows, of each pass of an interlaced PNG.
+# First column, first row, and the steps between columns and rows of each pass of an interlaced PNG.
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _WEBP_NEEDED = (b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF")
 _WEBP_FLAGS = 0x20 | 0x08 | 0x04  # profile, EXIF, XMP
-# JPEG's markers: application segments but Adobe's, which says what the colours are, and comments.
+# JPEG's markers: comments and application segments, except Adobe's, which defines the colours.
 _JPEG_BESIDE = frozenset(range(0xE0, 0xF0)) - {0xEE} | {0xFE}
 _JPEG_ADOBE = 16  # bytes, with the marker
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -31,10 +31,10 @@ _ZEROS = bytes(64)
 
 
 def attempts(kind: str | None, content: bytes) -> Iterator[tuple[bytes, str]]:
-    """Yield what else to try where a file cannot be decoded as it is, with what is then to be said of it.
+    """Yield repaired versions of a file that cannot be decoded as it is, each with a note.
 
     Args:
-        kind: as ``formats.sniff`` names it.
+        kind: as returned by ``formats.sniff``.
         content: the file.
     """
     ways = {
@@ -44,7 +44,7 @@ def attempts(kind: str | None, content: bytes) -> Iterator[tuple[bytes, str]]:
         "TIFF": (_tiff,),
     }
     for way in ways.get(kind, ()):
-        # Whatever is wrong with the file was told by the first try.
+        # The first attempt has reported what is wrong with the file.
         with suppress(IndexError, ValueError, struct.error, zlib.error, tiffs.Broken):
             changed = way(content)
             if changed != content:
@@ -58,7 +58,7 @@ def _png_upright(content: bytes) -> bytes:
 def _png(content: bytes, kept: tuple[bytes, ...] = _PNG_NEEDED) -> bytes:
     parts = [content[:8]]
     for name, start, end in _chunks(content):
-        # A checksum that is wrong costs what is beside the pixels, and not the pixels.
+        # A wrong checksum costs metadata, not pixels.
         if name in kept and (name in _PNG_NEEDED or _is_sound(content, start, end)):
             parts.append(content[start:end])
         if name == b"IEND":
@@ -67,7 +67,7 @@ def _png(content: bytes, kept: tuple[bytes, ...] = _PNG_NEEDED) -> bytes:
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield name, start and end of a PNG's chunks; the last may be cut."""
+    """Yield name, start and end of a PNG's chunks; the last may be truncated."""
     place = 8
     while place + 8 <= len(content):
         size, name = struct.unpack_from(">I4s", content, place)
@@ -80,12 +80,12 @@ def _is_sound(content: bytes, start: int, end: int) -> bool:
 
 
 def png_exif(content: bytes) -> bytes | None:
-    """Give a PNG's EXIF, which may lie behind the pixels, where Pillow finds it by decoding them."""
+    """Return a PNG's EXIF, also if it follows the pixels, where Pillow would have to decode them to find it."""
     return next((content[start + 8 : end - 4] for name, start, end in _chunks(content) if name == b"eXIf"), None)
 
 
 def is_damaged_png(content: bytes) -> bool:
-    """Tell whether a PNG's pixels have changed, by their checksums, at which Pillow does not look."""
+    """Check whether a PNG's pixels are damaged, by their checksums, which Pillow ignores."""
     return not all(
         _is_sound(content, start, end)
         for name, start, end in _chunks(content)
@@ -98,19 +98,19 @@ def _png_opaque(content: bytes) -> bytes:
 
 
 def flawless_png(content: bytes) -> bytes:
-    """Give a PNG with nothing in it that a decoder could complain of, since libpng does so on the terminal.
+    """Return a PNG that gives a decoder nothing to warn about, since libpng prints warnings to the terminal.
 
     Args:
         content: a PNG of several channels of 16 bits.
 
     Raises:
-        ValueError, zlib.error, struct.error: its pixels are not whole.
+        ValueError, zlib.error, struct.error: its pixels are incomplete.
     """
     width, height, _, color, _, _, interlaced = struct.unpack_from(">IIBBBBB", content, 16)
-    each = 2 * {2: 3, 4: 2, 6: 4}[color]
+    pixel_bytes = 2 * {2: 3, 4: 2, 6: 4}[color]
     passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)
     sizes = [(-(-(height - top) // down), -(-(width - left) // right)) for left, top, right, down in passes]
-    sizes = [(rows, 1 + each * columns) for rows, columns in sizes if rows > 0 and columns > 0]
+    sizes = [(rows, 1 + pixel_bytes * columns) for rows, columns in sizes if rows > 0 and columns > 0]
     packed = [content[start + 8 : end - 4] for name, start, end in _chunks(content) if name == b"IDAT"]
     length = sum(rows * step for rows, step in sizes)
     pixels = zlib.decompressobj().decompress(b"".join(packed), length)
@@ -161,11 +161,11 @@ def _jpeg(content: bytes, left_out: frozenset[int] = _JPEG_BESIDE) -> bytes:
 
 
 def _segments(content: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield marker, start and end of a JPEG's segments; a scan's data is passed over."""
+    """Yield marker, start and end of a JPEG's segments; data of scans are skipped."""
     place = 2
     while place + 4 <= len(content):
         if content[place] != 0xFF:
-            # Behind a scan's header: to the next marker that is neither a stuffed byte nor a restart.
+            # After a scan's header: skip to the next marker that is neither a stuffed byte nor a restart.
             place = content.find(b"\xff", place)
             if not 0 <= place <= len(content) - 4:
                 return
@@ -181,15 +181,15 @@ def _segments(content: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def with_end(content: bytes) -> bytes | None:
-    """Give a JPEG that lacks only its end marker this marker; None where more is missing.
+    """Append the end marker to a JPEG that lacks nothing else; None if more is missing.
 
-    Nothing else is missing if all scans are there and what would follow the bytes
-    changes no pixel: a decoder that has seen the last block reads no further.
+    Nothing else is missing if all scans are present and bytes that are appended
+    change no pixel: a decoder that has read the last block reads no further.
 
     Args:
-        content: a JPEG that is said to be truncated.
+        content: a JPEG that the decoder reports as truncated.
     """
-    content = content.rstrip(b"\xff")  # which mean nothing before a marker, and erased memory is full of
+    content = content.rstrip(b"\xff")  # fill bytes before a marker, and the content of erased memory
     if content.endswith(_END) or not _all_scans(content) or (ends_in_zeros(content) and has_lost_end(content)):
         return None
     seen = [_pixels(content + 1024 * filler + _END) for filler in (b"\x00", b"\x55", b"\xfe")]
@@ -198,17 +198,17 @@ def with_end(content: bytes) -> bytes | None:
 
 
 def ends_in_zeros(content: bytes) -> bool:
-    """Tell whether a file ends in a block of zeros."""
+    """Check whether a file ends in a block of zeros."""
     return content.endswith(_ZEROS)
 
 
 def has_lost_end(content: bytes) -> bool:
-    """Tell whether the zeros at a JPEG's end stand in place of its last part, as an interrupted copy leaves it.
+    """Check whether zeros replace the last part of a JPEG, as after an interrupted copy.
 
-    A decoder takes them for pixels, without a word: others in their place give another picture.
+    A decoder silently reads them as pixels: other bytes in their place give another picture.
 
     Args:
-        content: a JPEG that can be decoded, but perhaps for an end marker.
+        content: a JPEG that can be decoded, except perhaps for a missing end marker.
     """
     kept = content.rstrip(b"\0")
     changed = kept + (len(content) - len(kept)) * b"\x55" + _END
@@ -219,12 +219,12 @@ def _pixels(content: bytes) -> np.ndarray | None:
     try:
         with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
             return np.asarray(image)
-    except Exception:  # Pillow raises what it pleases
+    except Exception:  # Pillow raises arbitrary exceptions
         return None
 
 
 def jpeg_kind(content: bytes) -> str | None:
-    """Name a kind of JPEG that is not read; None where it is of the usual one."""
+    """Name the kind of an unsupported JPEG; None for the usual kind."""
     for marker, start, _ in _segments(content):
         if marker == _JPEG_LS:
             return "JPEG-LS"
@@ -235,7 +235,7 @@ def jpeg_kind(content: bytes) -> str | None:
 
 
 def _all_scans(content: bytes) -> bool:
-    """Tell whether the scans' headers bring every coefficient of every component, to the last bit."""
+    """Check whether the scans' headers cover every coefficient of every component, to the last bit."""
     missing, progressive = None, False
     with suppress(IndexError, KeyError, ValueError, struct.error):
         for marker, start, end in _segments(content):
@@ -255,13 +255,13 @@ def _all_scans(content: bytes) -> bool:
 
 
 def has_end(content: bytes) -> bool:
-    """Tell whether a JPEG 2000 file has its end, since the decoder makes a coarser picture of what is there."""
+    """Check whether a JPEG 2000 file is complete, since the decoder would make a coarser picture of a part."""
     end = next((end for name, _, end in _boxes(content, 0, len(content)) if name == b"jp2c"), len(content))
     return end <= len(content) and content[:end].endswith(_END)
 
 
 def jp2_profile(content: bytes) -> bytes | None:
-    """Give the ICC profile of a JPEG 2000 file, of which Pillow knows nothing."""
+    """Return the ICC profile of a JPEG 2000 file, which Pillow does not read."""
     for name, start, end in _boxes(content, 0, len(content)):
         if name == b"jp2h":
             colors = (content[at:stop] for box, at, stop in _boxes(content, start, end) if box == b"colr")
@@ -270,7 +270,7 @@ def jp2_profile(content: bytes) -> bytes | None:
 
 
 def jp2_depths(content: bytes) -> tuple[int, ...]:
-    """Give the bits of each component of a JPEG 2000 file (ISO 15444-1, A.5.1), below 0 where it is signed."""
+    """Return the bits of each component of a JPEG 2000 file (ISO 15444-1, A.5.1), negative if it is signed."""
     start = next((start for name, start, _ in _boxes(content, 0, len(content)) if name == b"jp2c"), 0)
     count = int.from_bytes(content[start + 40 : start + 42], "big")
     sizes = content[start + 42 : start + 42 + 3 * count : 3]
@@ -278,7 +278,7 @@ def jp2_depths(content: bytes) -> tuple[int, ...]:
 
 
 def _boxes(content: bytes, place: int, stop: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield name, start and end of a JPEG 2000 file's boxes up to its picture; none of what is no such file."""
+    """Yield name, start and end of a JPEG 2000 file's boxes up to its picture; none for other files."""
     while content[:4] == _JP2 and place + 8 <= stop:
         size, name = struct.unpack_from(">I4s", content, place)
         start = place + 8

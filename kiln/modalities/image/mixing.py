@@ -1,4 +1,4 @@
-"""Images mixed with each other: blended (mixup), or with a rectangle of the other pasted in (cutmix)."""
+"""Mixing of images: blending (mixup), or pasting a rectangle of the other in (cutmix)."""
 
 from collections.abc import Mapping
 
@@ -14,13 +14,13 @@ def mix(
 
     Args:
         pixels: uint8 [N, H, W, C].
-        blends: bool [N]: whether to blend, else to paste.
+        blends: bool [N]: whether to blend; otherwise to paste.
         shares: float [N]: of each image itself.
-        draws: down, right: uniform numbers [N] in [0, 1), for the rectangle's centre.
+        draws: down, right: uniform numbers [N] in [0, 1), for the centre of the rectangle.
 
     Returns:
-        uint8 [N, H, W, C], a new array; and the shares that are left of each image
-        itself: a rectangle may reach beyond the border.
+        uint8 [N, H, W, C], a new array; and the remaining share of each image itself,
+        larger than requested where the rectangle extends beyond the border.
     """
     inside = _boxes(pixels.shape, shares, draws) & ~blends[:, None, None]
     shares = np.where(blends, shares, 1 - inside.mean(axis=(1, 2)))
@@ -32,7 +32,7 @@ def mix(
 
 
 def _boxes(shape: tuple, share: np.ndarray, draws: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Mark a rectangle of area 1 - share, less what lies beyond the image: bool [N, H, W]."""
+    """Mark a rectangle of area 1 - share, clipped to the image: bool [N, H, W]."""
     spans = []
     for side, draw in ((shape[1], draws["down"]), (shape[2], draws["right"])):
         half, centre = np.sqrt(1 - share) * side / 2, draw * side

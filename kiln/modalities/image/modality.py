@@ -1,6 +1,6 @@
-"""Images as Kiln knows them: what the protocol of ``kiln.modalities.base`` asks, and the file that answers.
+"""The modality ``image``: each method of the protocol (``kiln.modalities.base``) and the module that implements it.
 
-What loads faiss and SciPy is imported where it is called: clean alone needs it, and every stage starts sooner.
+faiss and SciPy are imported where they are used: only clean needs them, and every stage starts sooner.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,28 +35,28 @@ class Image(ImageFiles):
 
     facts = ("short_side", "aspect")
     notes_reason = "metadata"
-    slices, checks = checks.SLICES, checks.CHECKS  # at once: here the second name hides the module
+    slices, checks = checks.SLICES, checks.CHECKS  # in one line: after it, ``checks`` hides the module
     corruptions = corruptions.CORRUPTIONS
     finding_sentences = wording.FINDINGS
     values_sentence = wording.VALUES
     explanations = wording.EXPLANATIONS
 
     def settle(self, contents: Iterable[Sequence[bytes]], settings: Clean) -> Conversion:
-        """Choose size, channels and range where they are ``auto``; see ``settling``."""
+        """Choose size, channels and range if they are ``auto``; see ``settling``."""
         return settling.settle(contents, settings)
 
     def read_conversion(self, fields: Mapping) -> Conversion:
-        """Read a conversion from a manifest; TypeError or ValueError where it is damaged."""
+        """Read a conversion from a manifest; raises TypeError or ValueError if it is damaged."""
         return Conversion(**fields)
 
     def decode(self, content: bytes, conversion: Conversion, settings: Clean | None = None) -> Decoded:
-        """Decode a file; its facts are the image's own short_side (pixels) and aspect."""
+        """Decode a file; its facts are short_side (pixels) and aspect of the original."""
         most = settings.max_pixels if settings else opening.MAX_PIXELS
         pixels, size, notes = decoding.decode(content, conversion, most)
         return Decoded(pixels, {"short_side": min(size), "aspect": max(size) / min(size)}, notes)
 
     def storage(self, conversion: Conversion) -> ArrayStorage:
-        """Bytes in C order."""
+        """Store bytes in C order."""
         return ArrayStorage(conversion.image_shape, np.uint8)
 
     def measure(self, values: np.ndarray) -> pd.DataFrame:
@@ -64,7 +64,7 @@ class Image(ImageFiles):
         return checks.measure(values)
 
     def comparable(self, facts: pd.DataFrame) -> np.ndarray:
-        """Tell which were large enough: enlarged, tiny images look alike as they did before."""
+        """Mark originals that are large enough: tiny images look similar, also when enlarged."""
         from kiln.modalities.image import copies
 
         return facts["short_side"].to_numpy() >= copies.SMALLEST
@@ -85,11 +85,11 @@ class Image(ImageFiles):
         return features.fit(values, fit_on, features.LARGE, generator).transform(values, rows)
 
     def is_active(self, settings: Augment) -> bool:
-        """Tell whether any strength is above 0."""
+        """Check whether any strength is above 0."""
         return augmentation.is_active(settings)
 
     def augment(self, settings: Augment, values: np.ndarray, keys: np.ndarray, view: int) -> np.ndarray:
-        """Make one view of each image; see ``augmentation.apply``."""
+        """Create one view of each image; see ``augmentation.apply``."""
         return augmentation.apply(settings, values, keys, view)
 
     def mix(
@@ -119,19 +119,19 @@ class Image(ImageFiles):
         return layers.normalize(inputs, fitted)
 
     def wants_test_views(self, settings: Evaluate) -> bool:
-        """Tell whether test is scored with mirror images, too."""
+        """Check whether test is also scored with mirrored images."""
         return settings.flip
 
     def test_views(self, values: np.ndarray) -> list[np.ndarray]:
-        """Give the images and their mirror images."""
+        """Return the images and their mirror images."""
         return [values, values[:, :, ::-1]]
 
     def corrupt(self, values: np.ndarray, name: str, strength: str, generator: np.random.Generator) -> np.ndarray:
-        """Make every image worse; see ``corruptions``."""
+        """Corrupt every image; see ``corruptions``."""
         return corruptions.corrupt(values, name, strength, generator)
 
     def explain(self, network: Explained, values: np.ndarray, classes: np.ndarray) -> list[dict[str, Exhibit]]:
-        """Show where the network looks, by occlusion and, where it has feature maps, Grad-CAM."""
+        """Show which regions matter, by occlusion and, if the network has feature maps, by Grad-CAM."""
         return explanation.explain(network, values, classes)
 
     def show(self, value: np.ndarray) -> Exhibit:
@@ -139,9 +139,9 @@ class Image(ImageFiles):
         return Exhibit("picture", pictures.encode_png(value))
 
     def preview(self, value: np.ndarray) -> Exhibit:
-        """Show an image of at most 128 pixels a side."""
+        """Show an image at no more than 128 pixels per side."""
         return Exhibit("picture", pictures.thumbnail(value))
 
     def sheet(self, rows: Sequence[np.ndarray], columns: int) -> Exhibit:
-        """Show images on a gray ground."""
+        """Show images on a gray background."""
         return Exhibit("picture", pictures.contact_sheet(rows, columns))

@@ -1,4 +1,4 @@
-"""The normaliser: an affine map a channel, from exact statistics of uint8 pixels.
+"""The normaliser: an affine map per channel, from exact statistics of uint8 pixels.
 
 Statistics come from histograms, so they do not depend on the order or the
 batches in which pixels are counted.
@@ -10,13 +10,13 @@ LEVELS = np.arange(256)
 
 
 def histogram(pixels: np.ndarray) -> np.ndarray:
-    """Count values: uint8 [N, H, W, C] -> int64 [C, 256]."""
+    """Count values per channel: uint8 [N, H, W, C] -> int64 [C, 256]."""
     channels = pixels.shape[-1]
     return np.stack([np.bincount(pixels[..., channel].ravel(), minlength=256) for channel in range(channels)])
 
 
 def moments(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each channel, from int64 [C, 256]: float64 [C] each."""
+    """Compute mean and standard deviation of each channel: int64 [C, 256] -> float64 [C] each."""
     total = counts.sum(axis=1)
     mean = counts @ LEVELS / total
     return mean, np.sqrt((counts * (LEVELS - mean[:, None]) ** 2).sum(axis=1) / total)
@@ -30,10 +30,9 @@ def fit(counts: np.ndarray, method: str) -> dict:
         method: ``standard``, ``minmax``, ``per_image`` or ``none``.
 
     Returns:
-        method, offset and scale: y = (x - offset) / scale a channel, with a
-        channel of one value left at scale 1. For ``per_image`` the map is
-        (x - the image's mean) / its standard deviation and offset and scale are
-        that of the identity.
+        method, offset and scale: y = (x - offset) / scale per channel; the scale of
+        a constant channel is 1. For ``per_image`` the map is (x - the image's mean) /
+        its standard deviation, and offset and scale are those of the identity.
     """
     channels = len(counts)
     if method == "standard":
@@ -56,13 +55,13 @@ def describe(counts: np.ndarray, train: np.ndarray) -> dict:
         train: the same of train.
 
     Returns:
-        Lists of one figure a channel: mean, std, min, median, max on 0..255, and
+        Lists of one number per channel: mean, std, min, median, max on 0..255, and
         shift, the difference of the means in train's standard deviations.
     """
     mean, std = moments(counts)
     train_mean, train_std = moments(train)
     cumulated = counts.cumsum(axis=1)
-    figures = {
+    measures = {
         "mean": mean,
         "std": std,
         "min": (cumulated > 0).argmax(axis=1),
@@ -70,4 +69,4 @@ def describe(counts: np.ndarray, train: np.ndarray) -> dict:
         "max": (cumulated >= cumulated[:, -1:]).argmax(axis=1),
         "shift": (mean - train_mean) / np.where(train_std > 0, train_std, 1.0),
     }
-    return {name: np.round(values, 6).tolist() for name, values in figures.items()}
+    return {name: np.round(values, 6).tolist() for name, values in measures.items()}

@@ -1,4 +1,4 @@
-"""Image files whose header is read and whose pixels can be decoded, by Pillow or, where it cannot, by OpenCV."""
+"""Open image files: read the header, and decode the pixels by Pillow or, where it cannot, by OpenCV."""
 
 import ctypes
 import functools
@@ -20,14 +20,14 @@ from kiln.modalities.image.formats import HEIF_PLUGIN, READ
 
 _PLUGINS = {"JPEG 2000": "JPEG2000", "HEIC": "HEIF"}
 MAX_PIXELS = 100_000_000
-# What images that are being decoded may take together, however many cores decode: 22 photos of 12 million pixels.
+# Memory of all images that are being decoded, whatever the number of cores: 22 photos of 12 million pixels.
 DECODING = parallel.Budget(2 * 2**30)
-# Pillow's four bytes a pixel, once more where the image is turned, and twice more where it is laid on white.
+# Pillow takes four bytes per pixel, as many again if the image is rotated, and twice as many if it is put on white.
 _BYTES, _BYTES_OF_OTHERS = 8, 16
-# What deep values take a sample while they are brought to 8 bits, as floats of 64 bits beside their own.
+# Memory per deep sample during the conversion to 8 bits: 64-bit floats in addition to the values.
 _BYTES_OF_DEEP = 14
 _ORIENTATION = 0x0112
-# How the picture comes upright, by what EXIF says of it.
+# How to make the picture upright, by EXIF's orientation.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -55,27 +55,27 @@ _REMEDIES = {
 
 
 class Refused(Undecodable):
-    """It is whole for all that is known, but of a kind that is not read."""
+    """The file seems intact, but its kind is not supported."""
 
 
 class _Unidentified(Undecodable):
-    """Pillow finds no image that it knows."""
+    """Pillow does not recognise the image."""
 
 
 class _ByPillow:
-    """An image file whose header is read, and that Pillow decodes.
+    """An open image file that Pillow decodes.
 
     Attributes:
-        deep: whether 8 bits do not hold its values.
+        deep: whether its values need more than 8 bits.
         gray: whether it has one colour.
-        size: (height, width) as it will be shown.
+        size: (height, width) of the upright image.
         profile: the ICC profile, or None.
-        trouble: what is wrong beside the pixels, or None.
+        trouble: what is wrong outside the pixels, or None.
     """
 
     def __init__(self, content: bytes, kind: str, image: Image.Image, layout: tiffs.Layout | None = None):
         self.content, self.kind, self.image = content, kind, image
-        # Of several channels of more than 8 bits Pillow keeps eight.
+        # Pillow reduces several channels of more than 8 bits to 8.
         self.most = deep.most(kind, content)
         self.name, self.deep = f"deep {kind}", self.most is not None or image.mode in _DEEP_GRAY
         if layout and self.deep:
@@ -83,16 +83,16 @@ class _ByPillow:
         self.gray = image.mode in _GRAY or (kind == "PNG" and content[25] == deep.PNG_GRAY_ALPHA)
         self.profile = metadata.jp2_profile(content) if kind == "JPEG 2000" else image.info.get("icc_profile")
         if kind == "PNG" and image.mode == "L" and content[24] < 8 and "transparency" in image.info:
-            # Which Pillow leaves as it lies, while it stretches the values.
+            # Pillow stretches the values, but not this one.
             image.info["transparency"] = image.info["transparency"] * 255 // (2 ** content[24] - 1)
         self.turn, self.trouble = None, None
-        if kind != "TIFF":  # of which Pillow gives the size, and then the pixels, as they will be shown
+        if kind != "TIFF":  # Pillow returns size and pixels of a TIFF upright
             if kind == "PNG" and (exif := metadata.png_exif(content)):
                 image.info["exif"] = exif
             try:
-                # Not by the method of a PNG, which decodes it, and forgets what is wrong with it.
+                # Not by the method of PNG images, which decodes the file and loses its errors.
                 self.turn = _TURNS.get(Image.Image.getexif(image).get(_ORIENTATION))
-            except Exception:  # Pillow raises what it pleases; the pixels may be whole
+            except Exception:  # Pillow raises arbitrary exceptions; the pixels may be intact
                 self.trouble = "EXIF is broken: read without it"
         self.size = (image.width, image.height) if self.turn in _LYING else (image.height, image.width)
 
@@ -103,15 +103,15 @@ class _ByPillow:
         self.image.close()
 
     def bytes(self) -> int:
-        """Bound the memory that the image takes while it is converted."""
+        """Estimate an upper bound of the memory for converting the image."""
         plain = self.image.mode in ("L", "RGB") and not self.image.has_transparency_data
         each = _BYTES if plain else _BYTES_OF_OTHERS
-        if self.deep and self.image.mode != "I;16":  # which are brought to 8 bits by a table
+        if self.deep and self.image.mode != "I;16":  # which a table converts to 8 bits
             each += _BYTES_OF_DEEP * len(self.image.getbands())
         return self.image.width * self.image.height * each
 
     def values(self) -> tuple[np.ndarray, None]:
-        """Decode deep values as they lie: [height, width], or [height, width, 2 to 4]: the 2nd or 4th is opacity."""
+        """Decode deep values, not upright: [height, width], or [height, width, 2 to 4]; band 2 or 4 is opacity."""
         self.image.load()
         if self.kind == "TIFF":
             return np.asarray(self.image).astype(np.uint16, copy=False), None
@@ -121,17 +121,17 @@ class _ByPillow:
             raise Undecodable(f"{self.name}: {error}") from None
 
     def picture(self, within: levels.Range | None) -> Image.Image:
-        """Decode to 8 bits a channel, upright."""
+        """Decode to 8 bits per channel, upright."""
         self.image.load()
         if self.kind == "PNG" and metadata.is_damaged_png(self.content):
             self.trouble = "its checksum is wrong: some pixels may be damaged"
         image = _eight_bits(*self.values(), within, self.name, self.most) if self.deep else self.image
-        image = image.convert("LA") if image.mode == "La" else image  # which Pillow converts to nothing else
+        image = image.convert("LA") if image.mode == "La" else image  # the only conversion that Pillow knows for it
         return image if self.turn is None else image.transpose(self.turn)
 
 
 class _ByOpenCV:
-    """As ``_ByPillow``: a TIFF that Pillow does not decode, or not rightly."""
+    """As ``_ByPillow``: a TIFF that Pillow does not decode, or decodes wrongly."""
 
     trouble = None
 
@@ -149,28 +149,28 @@ class _ByOpenCV:
         pass
 
     def bytes(self) -> int:
-        """Bound the memory that the image takes while it is converted."""
+        """Estimate an upper bound of the memory for converting the image."""
         each = self.layout.pixel_bytes() + _BYTES_OF_DEEP * self.layout.samples
         return 2 * len(self.content) + 80 * self.layout.places() + self.layout.decoded_pixels() * each
 
     def values(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """As of ``_ByPillow``, and where there is nothing: bool [height, width], or None."""
+        """As in ``_ByPillow``, and where there are no data: bool [height, width], or None."""
         try:
             return tiff_values.values(self.content, self.layout)
         except tiffs.Broken:
             raise Undecodable(f"{self.layout.name}: broken, truncated or of a kind that is not read") from None
 
     def picture(self, within: levels.Range | None) -> Image.Image:
-        """Decode to 8 bits a channel, upright."""
+        """Decode to 8 bits per channel, upright."""
         image = _eight_bits(*self.values(), within, self.layout.name, _FULL, self.layout.inverted)
         return image if self.turn is None else image.transpose(self.turn)
 
 
 def open_image(content: bytes, max_pixels: int = MAX_PIXELS) -> _ByPillow | _ByOpenCV:
-    """Read the header.
+    """Open an image file and read its header.
 
     Raises:
-        Undecodable, TooLarge: as ``decoding.decode`` does.
+        Undecodable, TooLarge: as ``decoding.decode``.
     """
     _quieten()
     kind = sniff(content[: formats.HEAD])
@@ -183,8 +183,8 @@ def open_image(content: bytes, max_pixels: int = MAX_PIXELS) -> _ByPillow | _ByO
         try:
             return _ByPillow(content, kind, _opened(content, kind, max_pixels))
         except _Unidentified:
-            if kind == "JPEG" and (of := metadata.jpeg_kind(content)):
-                raise Refused(f"{of}: not read, convert it to PNG") from None
+            if kind == "JPEG" and (variant := metadata.jpeg_kind(content)):
+                raise Refused(f"{variant}: not read, convert it to PNG") from None
             raise
     try:
         layout = tiffs.layout(content)
@@ -197,7 +197,7 @@ def open_image(content: bytes, max_pixels: int = MAX_PIXELS) -> _ByPillow | _ByO
     if layout.unreadable:
         raise Refused(f"{layout.name}: {_NOT_READ}")
     try:
-        if content[:4] == b"MM\0+":  # which Pillow does not know
+        if content[:4] == b"MM\0+":  # which Pillow does not recognise
             content = tiff_values.bare(content, layout)
         return _ByPillow(content, kind, _opened(content, kind, max_pixels), layout)
     except (_Unidentified, tiffs.Broken):
@@ -205,7 +205,7 @@ def open_image(content: bytes, max_pixels: int = MAX_PIXELS) -> _ByPillow | _ByO
 
 
 def _opened(content: bytes, kind: str, max_pixels: int) -> Image.Image:
-    # Pillow refuses what is twice its own limit, which a user may want to exceed.
+    # Pillow rejects images of twice its own limit, which a user may raise.
     Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels)
     if kind == "HEIC":
         _register_heif()
@@ -228,8 +228,8 @@ def _register_heif() -> None:
 
 
 def _quieten() -> None:
-    """Keep what libraries print by themselves off the terminal: what is wrong with an image is told as a finding."""
-    # By module, and not by catch_warnings, which is for one thread; a filter that is there is not added again.
+    """Silence the output of libraries: what is wrong with an image is reported as a finding."""
+    # By module, not by catch_warnings, which is for one thread; an existing filter is not added again.
     warnings.filterwarnings("ignore", module=r"(PIL\.|kiln\.modalities\.image\.)")
     _quieten_libraries()
 
@@ -238,13 +238,13 @@ def _quieten() -> None:
 def _quieten_libraries() -> None:
     logging.getLogger("PIL").setLevel(logging.CRITICAL + 1)
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    # Pillow's libtiff writes to the terminal from C; where it cannot be reached like that, it goes on writing.
+    # Pillow's libtiff writes to the terminal from C; if this call is not possible, it keeps writing.
     with suppress(OSError, AttributeError):
         ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
 
 
 def describe_error(error: Exception) -> str:
-    """Say in a line why a file cannot be decoded."""
+    """Describe in one line why a file cannot be decoded."""
     text = " ".join(str(error).split()) or type(error).__name__
     return f"broken or truncated: {text[:200]}"
 
@@ -257,7 +257,7 @@ def _eight_bits(
     most: int,
     inverted: bool = False,
 ) -> Image.Image:
-    """Scale deep values, as ``values`` gives them, where whole numbers reach up to ``most``."""
+    """Scale deep values, as returned by ``values``; integers range up to ``most``."""
     if within is None:
         if values.dtype.kind == "f" or (values.size and not 0 <= values.min() <= values.max() <= most):
             raise Refused(
@@ -278,7 +278,7 @@ def _eight_bits(
 
 
 def split_opacity(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Part deep values from how opaque each pixel is."""
+    """Separate deep values from the opacity of each pixel."""
     if values.ndim == 2:
         return values, None
     bands = values.shape[2]

@@ -15,7 +15,7 @@ def encode_png(pixels: np.ndarray) -> bytes:
 
 
 def thumbnail(pixels: np.ndarray, side: int = 128) -> bytes:
-    """Encode uint8 [H, W, C] as PNG, shrunk where a side is longer than ``side`` pixels."""
+    """Encode uint8 [H, W, C] as PNG, shrunk if a side is longer than ``side`` pixels."""
     picture = _picture(pixels)
     picture.thumbnail((side, side))
     buffer = io.BytesIO()
@@ -28,13 +28,13 @@ def _picture(pixels: np.ndarray) -> Image.Image:
 
 
 def contact_sheet(rows: Sequence[np.ndarray], columns: int, height: int = 56) -> bytes:
-    """Lay images out on a gray ground, each enlarged by a whole factor.
+    """Arrange images on a gray background, each enlarged by an integer factor.
 
     Args:
-        rows: of uint8 [at most columns, H, W, C]; one image at least.
+        rows: of uint8 [at most columns, H, W, C]; at least one image.
         columns: images per row.
-        height: the least height of an image on the sheet, in pixels, where it
-            is smaller; larger images are shrunk to twice this.
+        height: smallest height of an image on the sheet, in pixels; smaller images
+            are enlarged, and larger ones shrunk to twice this.
 
     Returns:
         A PNG.

@@ -1,4 +1,4 @@
-"""Choosing the conversion of a set of images by their headers and, for deep ones, their values."""
+"""Choose the conversion of a set of images by their headers and, for deep ones, their values."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,21 +11,21 @@ from kiln.modalities.image.conversion import Conversion
 from kiln.params.image import Clean
 
 _AUTO_LIMIT, _AUTO_SIZE = 64, (64, 64)
-# Deep images of the other kind of number, as a fraction of all deep ones, that do not stop the stage.
+# Fraction of deep images with the other kind of number that does not stop the stage.
 _RARE = 0.05
 
 
 def settle(contents: Iterable[Sequence[bytes]], settings: Clean) -> Conversion:
-    """Choose the conversion, by the headers of all images where it is automatic, and by the values of deep ones.
+    """Choose the conversion; where it is automatic, by all images' headers and the values of deep ones.
 
-    How many images the chosen range clips is printed, since white or black pixels alone may be left of them.
+    The number of images that the chosen range clips is printed, since some may become uniformly white or black.
 
     Args:
-        contents: the images' files, in slices; not read where nothing is automatic.
-        settings: the image's knobs of clean.
+        contents: the images' files, in slices; not read if nothing is automatic.
+        settings: the image's settings of clean.
 
     Raises:
-        UserError: as ``find_range`` does.
+        UserError: as ``find_range``.
     """
     shapes, spans = Counter(), []
     given = settings.range if settings.range != "auto" else None
@@ -44,23 +44,23 @@ def settle(contents: Iterable[Sequence[bytes]], settings: Clean) -> Conversion:
     chosen = find_range(spans)
     if chosen and (clipped := levels.beyond(spans, chosen)):
         print(
-            f"clean: {clipped:,} of {plural(len(spans), 'deep image')} reach beyond {chosen[0]:g} to {chosen[1]:g}, "
-            "which nearly all others keep to, and are clipped there: set clean.image.range to keep them whole"
+            f"clean: {clipped:,} of {plural(len(spans), 'deep image')} have values outside {chosen[0]:g} to "
+            f"{chosen[1]:g}, the range of nearly all others, and are clipped: set clean.image.range to keep all of it"
         )
     return choose(shapes, settings, given or chosen)
 
 
 def choose(shapes: Counter, settings: Clean, within: levels.Range | None = None) -> Conversion:
-    """Settle size and channels.
+    """Choose size and channels.
 
     Args:
-        shapes: (height, width, channels) of the images' headers -> how many.
-        settings: the image's knobs of clean.
+        shapes: (height, width, channels) of the images' headers -> count.
+        settings: the image's settings of clean.
         within: the range of deep values.
 
     Returns:
-        The size that all images share if its sides are 64 pixels at most, else
-        64 x 64; gray if all images are, else RGB; unless the settings say.
+        Unless the settings say otherwise: the size that all images share if its sides
+        are at most 64 pixels, else 64 x 64; gray if all images are gray, else RGB.
     """
     sizes = {shape[:2] for shape in shapes}
     if settings.size != "auto":
@@ -75,16 +75,16 @@ def choose(shapes: Counter, settings: Clean, within: levels.Range | None = None)
 
 
 def find_range(spans: list[levels.Span]) -> levels.Range | None:
-    """Find the range of values of a set's deep images; None where it has none.
+    """Find the range of values of a set's deep images; None if it has none.
 
     Raises:
-        UserError: whole numbers and floating-point ones are mixed.
+        UserError: integers and floating-point numbers are mixed.
     """
     floating = sum(span.floating for span in spans)
     if min(floating, len(spans) - floating) > _RARE * len(spans):
         raise UserError(
-            f"{len(spans) - floating:,} images hold whole numbers of more than 8 bits and {floating:,} floating-point "
-            "ones, which have no common range: convert one kind, or set clean.image.range"
+            f"{len(spans) - floating:,} images hold integers of more than 8 bits and {floating:,} floating-point "
+            "numbers, which have no common range: convert one kind, or set clean.image.range"
         )
     usual = [span for span in spans if span.floating == (2 * floating > len(spans))]
     return levels.fit(usual) if usual else None

@@ -1,8 +1,8 @@
-"""The values of deep TIFFs, decoded by OpenCV from a directory written anew.
+"""The values of deep TIFFs, decoded by OpenCV from a rewritten directory.
 
-OpenCV knows more kinds of deep pixels than Pillow, but neither planes nor
-white-is-zero nor when to leave a picture as it lies: it gets the tags alone that
-say where and how the pixels lie.
+OpenCV supports more kinds of deep pixels than Pillow, but neither planes nor
+white-is-zero, and it applies the orientation: it gets only the tags that say
+where the pixels are and how they are encoded.
 """
 
 import struct
@@ -14,7 +14,7 @@ from kiln.modalities.image import tiffs
 
 
 def bare(content: bytes, of: tiffs.Layout) -> bytes:
-    """Give the file with no tags but those that make the picture, its orientation and its profile."""
+    """Return the file with only the tags of the picture, its orientation and its profile."""
     tags = {
         tag: of.tags[tag] for tag in (*tiffs.LAID, *tiffs.MEANT, tiffs.ORIENTATION, tiffs.PROFILE) if tag in of.tags
     }
@@ -23,46 +23,46 @@ def bare(content: bytes, of: tiffs.Layout) -> bytes:
 
 
 def values(content: bytes, of: tiffs.Layout) -> tuple[np.ndarray, np.ndarray | None]:
-    """Decode deep pixels as they lie.
+    """Decode deep pixels, not upright.
 
     Args:
         content: a TIFF.
-        of: its layout, which is one for OpenCV.
+        of: its layout, for which ``by_opencv`` holds.
 
     Returns:
-        [height, width] or [height, width, 2 to 4] of the samples' own type (no extra
-        samples but how opaque a pixel is, by which colours are not multiplied), and
-        where there is nothing by GDAL's tag: bool [height, width], or None.
+        [height, width] or [height, width, 2 to 4] in the samples' type (of the extra
+        samples, only opacity; colours are not premultiplied by it), and where there
+        are no data by GDAL's tag: bool [height, width], or None.
 
     Raises:
         tiffs.Broken: OpenCV cannot decode it.
     """
     offsets, counts = _places(of)
     if of.planes and of.samples > 1:
-        # A plane is a gray image of its own.
-        each, rest = divmod(len(offsets), of.samples)
-        if rest or not each:
+        # Each plane is a gray image.
+        strips, rest = divmod(len(offsets), of.samples)
+        if rest or not strips:
             raise tiffs.Broken
-        starts = range(0, each * (of.colors + of.alpha), each)
-        planes = [_decoded(content, of, offsets[at : at + each], counts[at : at + each], 1) for at in starts]
-        found = planes[0] if len(planes) == 1 else np.stack(planes, axis=-1)
+        starts = range(0, strips * (of.colors + of.alpha), strips)
+        planes = [_decoded(content, of, offsets[at : at + strips], counts[at : at + strips], 1) for at in starts]
+        samples = planes[0] if len(planes) == 1 else np.stack(planes, axis=-1)
     else:
-        found = _decoded(content, of, offsets, counts, of.samples)
+        samples = _decoded(content, of, offsets, counts, of.samples)
         if of.samples > 1:
-            found = found[..., [2, 1, 0, 3][: 3 + of.alpha]]
-    void = _void(found, of)
-    return (_divided(found) if of.extra[:1] == (tiffs.PREMULTIPLIED,) else found), void
+            samples = samples[..., [2, 1, 0, 3][: 3 + of.alpha]]
+    void = _void(samples, of)
+    return (_divided(samples) if of.extra[:1] == (tiffs.PREMULTIPLIED,) else samples), void
 
 
-def _divided(found: np.ndarray) -> np.ndarray:
-    """Give the colours that were multiplied by how opaque a pixel is."""
-    whole = None if found.dtype.kind == "f" else np.iinfo(found.dtype)
-    opaque = found[..., -1:] / (whole.max if whole else 1.0)
-    colors = np.divide(found[..., :-1], opaque, out=np.zeros(found[..., :-1].shape), where=opaque > 0)
+def _divided(samples: np.ndarray) -> np.ndarray:
+    """Divide premultiplied colours by opacity."""
+    whole = None if samples.dtype.kind == "f" else np.iinfo(samples.dtype)
+    opaque = samples[..., -1:] / (whole.max if whole else 1.0)
+    colors = np.divide(samples[..., :-1], opaque, out=np.zeros(samples[..., :-1].shape), where=opaque > 0)
     if whole:
-        # The most that a float of 64 bits holds as well.
+        # The largest value that float64 represents as well.
         np.clip(np.rint(colors, out=colors), whole.min, whole.max - whole.max // 2**53, out=colors)
-    return np.concatenate([colors.astype(found.dtype), found[..., -1:]], axis=-1)
+    return np.concatenate([colors.astype(samples.dtype), samples[..., -1:]], axis=-1)
 
 
 def _places(of: tiffs.Layout) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -78,7 +78,7 @@ def _places(of: tiffs.Layout) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 def _decoded(content: bytes, of: tiffs.Layout, offsets: tuple, counts: tuple, samples: int) -> np.ndarray:
     kind = np.dtype(f"{'?uif'[of.format]}{of.bits // 8}")
-    # OpenCV knows neither, but their bytes.
+    # OpenCV does not support these two, so their bytes are read as unsigned.
     form = tiffs.UNSIGNED if kind in (np.int8, np.float16) else of.format
     tags = {tag: of.tags[tag] for tag in (*tiffs.LAID, tiffs.COMPRESSION) if tag in of.tags}
     tags |= {
@@ -89,28 +89,28 @@ def _decoded(content: bytes, of: tiffs.Layout, offsets: tuple, counts: tuple, sa
         **({tiffs.EXTRA: _shorts(of, tiffs.ALPHA)} if samples == 4 else {}),
     }
     try:
-        found = cv2.imdecode(
+        decoded = cv2.imdecode(
             np.frombuffer(_rewritten(content, of, tags, offsets, counts), np.uint8), cv2.IMREAD_UNCHANGED
         )
     except cv2.error:
-        found = None
+        decoded = None
     read = np.dtype(f"{'?uif'[form]}{of.bits // 8}")
-    if found is None or found.shape != (of.height, of.width, samples)[: 2 + (samples > 1)] or found.dtype != read:
+    if decoded is None or decoded.shape != (of.height, of.width, samples)[: 2 + (samples > 1)] or decoded.dtype != read:
         raise tiffs.Broken
-    return found.view(kind)
+    return decoded.view(kind)
 
 
-def _void(found: np.ndarray, of: tiffs.Layout) -> np.ndarray | None:
+def _void(samples: np.ndarray, of: tiffs.Layout) -> np.ndarray | None:
     try:
         nothing = float(of.tags[tiffs.NODATA][1].strip(b"\0 "))
     except (KeyError, ValueError):
         return None
-    same = found[..., : of.colors] == nothing if found.ndim == 3 else found == nothing
-    return same.all(axis=-1) if found.ndim == 3 else same
+    same = samples[..., : of.colors] == nothing if samples.ndim == 3 else samples == nothing
+    return same.all(axis=-1) if samples.ndim == 3 else same
 
 
 def _rewritten(content: bytes, of: tiffs.Layout, tags: dict, offsets: tuple, counts: tuple) -> bytes:
-    """Append a directory, and make it the first; of a BigTIFF too it is a plain one."""
+    """Append a directory of plain TIFF, for BigTIFF too, and make it the first."""
     start = len(content) + len(content) % 2
     if start >= 2**31 or any(at + size > len(content) for at, size in zip(offsets, counts, strict=True)):
         raise tiffs.Broken
@@ -145,7 +145,7 @@ def _longs(of: tiffs.Layout, *numbers: int) -> tuple[int, bytes]:
 
 
 def _plain(of: tiffs.Layout, kind: int, raw: bytes) -> tuple[int, bytes]:
-    """Give a field of BigTIFF's own type as plain TIFF has it."""
+    """Convert a field of BigTIFF's 64-bit type to plain TIFF's type."""
     if kind != tiffs.LONG8:
         return kind, raw
     numbers = struct.unpack(f"{of.order}{len(raw) // 8}Q", raw)

@@ -1,7 +1,7 @@
-"""What a TIFF holds by its first directory (TIFF 6.0, BigTIFF), and who decodes it.
+"""The first directory of a TIFF (TIFF 6.0, BigTIFF), and which library decodes it.
 
-Pillow decodes what 8 bits hold. It scrambles planes and byte orders of deep pixels
-and knows few kinds of them; these are decoded by OpenCV, see ``tiff_values``.
+Pillow decodes samples of 8 bits. It scrambles planes and byte orders of deep pixels
+and supports few kinds of them; OpenCV decodes these, see ``tiff_values``.
 """
 
 import struct
@@ -12,7 +12,7 @@ UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
 _WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
 _CMYK, _YCBCR = 5, 6
 _RAW, _WEBP, _PACKBITS = 1, 50001, 32773
-PREMULTIPLIED, ALPHA = 1, 2  # of extra samples
+PREMULTIPLIED, ALPHA = 1, 2  # values of the tag ExtraSamples
 _PHOTOMETRICS = {
     0: "gray",
     1: "gray",
@@ -30,7 +30,7 @@ _PHOTOMETRICS = {
     34892: "camera raw (linear)",
 }
 _FORMATS = {_SIGNED: "signed ", 5: "complex integer ", 6: "complex "}
-# Those by which a file is told from others of its depth and colours, since few programs read them.
+# Compressions that few programs support, so that messages name them.
 _COMPRESSIONS = {
     6: "old JPEG",
     22610: "JPEG XR",
@@ -62,9 +62,9 @@ _SUBFILE, _PLANAR, EXTRA, FORMAT, _SUB_DIRECTORIES, PROFILE, NODATA, _DNG = (
 OFFSETS, COUNTS = (273, 324), (279, 325)
 TILE, _PREDICTOR = (322, 323), 317
 _SUBSAMPLING = 530
-# Where and how pixels lie: rows a strip, predictor, fill order, the fax options, tiles, JPEG's tables, ...
+# Where pixels are and how they are encoded: rows per strip, predictor, fill order, fax options, tiles, JPEG tables ...
 LAID = (266, 278, 292, 293, _PREDICTOR, *TILE, 347)
-# ... and what they mean: palette, inks, YCbCr's coefficients and ranges, extra samples.
+# ... and their meaning: palette, inks, YCbCr's coefficients and ranges, extra samples.
 MEANT = (
     BITS,
     COMPRESSION,
@@ -83,31 +83,31 @@ MEANT = (
 )
 _PICTURE = frozenset([WIDTH, HEIGHT, *OFFSETS, *COUNTS, *LAID, *MEANT])
 _READ = _PICTURE | {ORIENTATION, PROFILE, _SUBFILE, _SUB_DIRECTORIES, NODATA, _DNG}
-# Types of fields that hold whole numbers, and how many bytes each type takes.
+# Field types of integers, and the bytes of each type.
 _NUMBERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 SHORT, LONG, LONG8 = 3, 4, 16
 
 
 class Broken(Exception):
-    """The directory is not whole, or holds what no picture has."""
+    """The directory is incomplete or describes no picture."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What the first directory says.
+    """The content of the first directory.
 
     Attributes:
-        width, height: of the pixels as they lie.
-        bits: of a sample; 0 where samples differ.
+        width, height: of the stored pixels, not upright.
+        bits: of a sample; 0 if samples differ.
         format: of samples: 1 unsigned, 2 signed, 3 floating point, else others.
-        samples: a pixel.
-        extra: what the samples behind the colours are.
-        photometric: what the colours are.
-        planes: whether each sample lies in a plane of its own.
-        orientation: 1 to 8, as in EXIF; 1 where it is no such number.
-        order: of bytes, as ``struct`` has it.
-        tags: tag -> (type, bytes) of all that can be read.
+        samples: per pixel.
+        extra: meaning of the samples after the colours.
+        photometric: meaning of the colours.
+        planes: whether each sample has its own plane.
+        orientation: 1 to 8, as in EXIF; 1 if invalid.
+        order: of bytes, as in ``struct``.
+        tags: tag -> (type, bytes), of all readable tags.
     """
 
     width: int
@@ -123,7 +123,7 @@ class Layout:
     tags: Mapping[int, tuple[int, bytes]]
 
     def numbers(self, tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
-        """The whole numbers of a tag."""
+        """The integers of a tag."""
         return _numbers(self.tags, tag, self.order) or default
 
     @property
@@ -133,17 +133,17 @@ class Layout:
 
     @property
     def compression(self) -> int:
-        """By which algorithm."""
+        """The number of the algorithm."""
         return self.numbers(COMPRESSION, (_RAW,))[0]
 
     @property
     def colors(self) -> int:
-        """How many samples are colours."""
+        """The number of samples that are colours."""
         return self.samples - len(self.extra)
 
     @property
     def deep(self) -> bool:
-        """Whether 8 bits do not hold the samples."""
+        """Whether the samples need more than 8 bits."""
         return self.bits > 8 or self.format in (_SIGNED, _FLOAT)
 
     @property
@@ -158,7 +158,7 @@ class Layout:
 
     @property
     def by_opencv(self) -> bool:
-        """Whether ``values`` reads it: deep gray or RGB, of which Pillow decodes a part, and a part of that wrongly."""
+        """Whether ``values`` reads it: deep gray or RGB, of which Pillow supports a part, and decodes some wrongly."""
         colors = 1 if self.gray else 3 if self.photometric == RGB else 0
         kind = self.deep and self.bits in (8, 16, 32, 64) and self.format <= _FLOAT and colors == self.colors
         known = not self.extra or (colors == 3 and (self.planes or (self.bits > 8 and len(self.extra) == 1)))
@@ -166,12 +166,12 @@ class Layout:
 
     @property
     def alpha(self) -> bool:
-        """Whether ``values`` gives how opaque each pixel is."""
+        """Whether ``values`` includes opacity."""
         return self.extra[:1] in ((PREMULTIPLIED,), (ALPHA,))
 
     @property
     def unreadable(self) -> bool:
-        """Whether Pillow would scramble it, or say of it that it is broken."""
+        """Whether Pillow would scramble it or call it broken."""
         planes = (self.photometric in (RGB, _CMYK) and self.bits == 8) or (self.photometric == _YCBCR and not self.raw)
         planes = planes and not (self.raw and PREMULTIPLIED in self.extra)
         subsampled = self.photometric == _YCBCR and self.raw and self.numbers(_SUBSAMPLING) != (1, 1)
@@ -181,12 +181,12 @@ class Layout:
 
     @property
     def disputed(self) -> bool:
-        """Whether programs disagree on its pixels: some heed a predictor of PackBits, others do not."""
+        """Whether programs disagree on its pixels: some apply a predictor with PackBits, others do not."""
         return self.compression == _PACKBITS and self.numbers(_PREDICTOR, (1,)) != (1,)
 
     @property
     def camera_raw(self) -> bool:
-        """Whether it is a camera's raw file, whose first picture is a small preview."""
+        """Whether it is a camera raw file, whose first picture is a small preview."""
         preview = self.numbers(_SUBFILE) == (1,) and _SUB_DIRECTORIES in self.tags
         return _DNG in self.tags or preview or self.photometric in (32803, 34892)
 
@@ -197,7 +197,7 @@ class Layout:
 
     @property
     def name(self) -> str:
-        """What kind of file it is, for people."""
+        """The kind of file, for messages."""
         if self.camera_raw:
             return "camera raw file (DNG, NEF, ...)"
         depth = "mixed" if not self.bits else f"{self.bits}-bit"
@@ -211,15 +211,15 @@ class Layout:
         return f"{kind} {what}{alpha} TIFF{' in planes' if self.planes and self.samples > 1 else ''}{packed}"
 
     def pixel_bytes(self) -> int:
-        """How much of memory a pixel takes while ``values`` decodes: samples, copy and buffer."""
+        """Bytes of memory per pixel while ``values`` decodes: samples, copy and buffer."""
         return 3 * self.samples * max(self.bits, 8) // 8
 
     def places(self) -> int:
-        """How many strips or tiles are listed, at most."""
+        """Upper bound of the number of strips or tiles."""
         return max(len(self.tags[tag][1]) // 2 if tag in self.tags else 0 for tag in OFFSETS)
 
     def decoded_pixels(self) -> int:
-        """How many pixels are decoded: those of a tile where it is larger than the image."""
+        """Number of decoded pixels: those of a tile if it is larger than the image."""
         tile = [self.numbers(tag, (0,))[0] for tag in TILE]
         return max(self.width * self.height, tile[0] * tile[1])
 
@@ -228,7 +228,7 @@ def layout(content: bytes) -> Layout:
     """Read the first directory.
 
     Raises:
-        Broken: it is not whole, or a tag that makes the picture is not.
+        Broken: the directory or a tag that the picture needs is incomplete.
     """
     order = "<" if content[:1] == b"I" else ">"
     try:
@@ -248,7 +248,7 @@ def layout(content: bytes) -> Layout:
     )
     extra, photometric = _numbers(tags, EXTRA, order), numbers(PHOTOMETRIC, 0)[0]
     if samples == 4 and not extra and photometric == RGB:
-        extra = (ALPHA,)  # as Pillow reads what leaves it out
+        extra = (ALPHA,)  # as Pillow assumes if the tag is missing
     if min(width, height) < 1 or not samples - len(extra) > 0:
         raise Broken
     return Layout(
@@ -282,7 +282,7 @@ def _directory(content: bytes, order: str) -> dict[int, tuple[int, bytes]]:
             (value,) = struct.unpack_from(f"{order}{'Q' if big else 'I'}", content, value)
         if tag not in _READ or tag in tags:
             continue
-        # No two values are the same bytes, of which there would be no end.
+        # Values that overlap could add up to any size: together they may not exceed the file.
         held += size
         if size and value + size <= len(content) and held <= len(content):
             tags[tag] = (kind, content[value : value + size])

@@ -1,8 +1,8 @@
-"""What the report says of images alone: what cleaning saw in one, and how explanations are read."""
+"""Sentences of the report on images: findings of cleaning, and how to read explanations."""
 
 from kiln.modalities.base import Explanation
 
-VALUES = "Pixel values from 0 to 255"  # that networks are given
+VALUES = "Pixel values from 0 to 255"  # the networks' inputs
 FINDINGS = {
     "metadata": "Whole pixels, but {detail}",
     "too_small": "Too small: shorter side {score:.0f} pixels",
@@ -28,5 +28,5 @@ EXPLANATIONS = {
 
 
 def name_channels(count: int) -> list[str]:
-    """Name the channels of an image; an only one has no name."""
+    """Name the channels of an image; a single one has no name."""
     return [""] if count == 1 else ["red", "green", "blue"]

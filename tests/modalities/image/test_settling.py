@@ -78,7 +78,7 @@ def test_what_the_chosen_range_clips_is_reported(capsys):
     assert settle(usual).range == (0, 4095)
     assert capsys.readouterr().out == ""
     settle([*usual, *deep(50_000, 60_000, count=1)])
-    assert "1 of 31 deep images reach beyond 0 to 4095" in capsys.readouterr().out
+    assert "1 of 31 deep images have values outside 0 to 4095" in capsys.readouterr().out
 
 
 def test_a_given_range_stands_and_8_bit_images_have_none():
@@ -88,7 +88,7 @@ def test_a_given_range_stands_and_8_bit_images_have_none():
 
 def test_whole_numbers_and_floating_point_ones_have_no_common_range():
     contents = [*deep(0, 4095, count=6), *deep(0, 1, np.float32, count=4)]
-    with pytest.raises(UserError, match="6 images hold whole numbers of more than 8 bits and 4 floating-point ones"):
+    with pytest.raises(UserError, match="6 images hold integers of more than 8 bits and 4 floating-point numbers"):
         settle(contents)
 
 
