@@ -186,7 +186,8 @@ def kernels_after(made: keras.Model, decay: float) -> dict[str, np.ndarray]:
     generator = np.random.default_rng(0)
     for _ in range(3):
         pixels = generator.integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
-        made.train_on_batch(pixels, np.eye(3, dtype=np.float32)[generator.integers(0, 3, 8)], np.ones(8, np.float32))
+        values = {"image": pixels} if isinstance(made.input, dict) else pixels
+        made.train_on_batch(values, np.eye(3, dtype=np.float32)[generator.integers(0, 3, 8)], np.ones(8, np.float32))
     return {v.path: np.asarray(v) for v in made.trainable_variables if v.path.endswith("kernel")}
 
 
