@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from makers.projects import ROOT, Project
+from makers.projects import ROOT, Project, configure
 from scipy.special import softmax
 
 from kiln.core import files
@@ -18,8 +18,7 @@ from kiln.store import dataset
 def test_mirror_images_are_scored_where_asked_for(trained, tmp_path):
     for name in ("clean", "model"):
         shutil.copytree(trained.folder / "data" / name, tmp_path / "data" / name)
-    text = (ROOT / "params.yaml").read_text()
-    (tmp_path / "params.yaml").write_text(text.replace("  flip: false", "  flip: true"))
+    configure(tmp_path, evaluate__image__flip=True)
     for name in ("stages", "kiln"):
         (tmp_path / name).symlink_to(ROOT / name)
     project = Project.at(tmp_path)
