@@ -1,9 +1,10 @@
 import itertools
+import random
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from makers.effort import examples
 
@@ -180,6 +181,7 @@ UNIT = st.dictionaries(st.sampled_from("abc"), st.sampled_from([1, 2, 5, 30]), m
 
 
 @settings(max_examples=examples(100), derandomize=True)
+@example([{"a": 1}, {"a": 5, "b": 1}, {"b": 2, "c": 5}, {"c": 1, "a": 1}], 0, random.Random(0))
 @given(st.lists(UNIT, min_size=1, max_size=6), st.integers(0, 9), st.randoms(use_true_random=False))
 def test_the_draw_is_as_good_as_the_best_of_all(units, seed, order):
     """All ways to divide a few units: none has fewer classes absent, none brings their shares much nearer."""
@@ -206,7 +208,8 @@ def test_the_draw_is_as_good_as_the_best_of_all(units, seed, order):
     def worst(images):  # of a class's shares of test and validation
         return (np.abs(images[..., 1:, :] / whole - np.array([[0.2], [0.16]]))).max(axis=(-1, -2))
 
-    equal = allowed[absent[allowed].sum(axis=1) == lacking.sum()]
+    # Of as many absences those of test count more, so that only ways with the same ones are alike.
+    equal = allowed[(absent[allowed] == lacking).all(axis=1)]
     assert worst(mine) <= worst(images[equal]).min() + 0.35
 
 
