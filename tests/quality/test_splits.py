@@ -181,10 +181,13 @@ UNIT = st.dictionaries(st.sampled_from("abc"), st.sampled_from([1, 2, 5, 30]), m
 
 
 @settings(max_examples=examples(100), derandomize=True)
-@example([{"a": 1}, {"a": 5, "b": 1}, {"b": 2, "c": 5}, {"c": 1, "a": 1}], 0, random.Random(0))
+@example([{"a": 1}, {"a": 5, "b": 1}, {"b": 2, "c": 5}, {"c": 1, "a": 1}], 0, random.Random(0))  # noqa: S311
 @given(st.lists(UNIT, min_size=1, max_size=6), st.integers(0, 9), st.randoms(use_true_random=False))
 def test_the_draw_is_as_good_as_the_best_of_all(units, seed, order):
-    """All ways to divide a few units: none has fewer classes absent, none brings their shares much nearer."""
+    """All ways to divide a few units: none has fewer classes absent, none brings their shares much nearer.
+
+    The search is greedy: of some hundred cases one is further off, so the examples are always the same.
+    """
     facts = of_units(*units)
     made = assigned(facts, 0.2, 0.2, seed)
     shuffled = facts.loc[order.sample(list(facts.index), len(facts))]

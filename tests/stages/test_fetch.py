@@ -1,4 +1,5 @@
 import json
+import sys
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -115,3 +116,9 @@ def test_a_million_classes_end_in_one_sentence_and_early(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="gives more than 10,000 classes, the most that Kiln supports"):
         fetch.main()
     assert not list(tmp_path.glob("data/*")) and len(written) < 10
+
+
+def test_it_loads_nothing_that_only_other_stages_need(project):
+    code = "import sys, stages.fetch; from kiln.modalities import registry; registry.get('image'); "
+    code += "print({'faiss', 'keras', 'scipy', 'sklearn', 'tensorflow'}.intersection(sys.modules))"
+    assert project.run(sys.executable, "-c", code).stdout == "set()\n"
