@@ -85,7 +85,7 @@ def test_a_training_that_is_asked_to_stop_keeps_its_last_step_and_says_one_line(
     assert "Traceback" not in output(long)
     assert not (folder / "data/model").exists()
     kept = re.search(r"after epoch \d+, step \d+", said[-2])[0]
-    assert f"train: going on {kept} of" in long.stage("train").stderr
+    assert f"train: resuming an interrupted training {kept}" in long.stage("train").stderr
     assert contents(folder / "data/model") == expected
 
 
