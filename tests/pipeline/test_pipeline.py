@@ -201,7 +201,9 @@ def test_a_set_as_kaggle_packs_it(tmp_path):
     project.set(train__epochs=1, train__batch_size=8, augment__views=1)
     project.set(evaluate__resamples=100, evaluate__robustness_samples=20, evaluate__mistakes=2)
     done = project.dvc("repro")
-    assert "fetch: 48 images of 3 classes: buildings 16, forest 16, sea 16; splits: test 12, train 36" in done.stdout
+    assert (
+        "fetch: 48 images of 3 classes: buildings (16), forest (16), sea (16); splits: test 12, train 36" in done.stdout
+    )
     assert "skipped: 5 in seg_pred, which has no class folders" in done.stdout
     summary = json.loads((project.folder / "data/clean/summary.json").read_text())
     assert {name: sum(counts.values()) for name, counts in summary["splits"].items()}["test"] == 12

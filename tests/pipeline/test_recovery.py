@@ -90,7 +90,7 @@ def test_edits_that_apply_undid_come_back(project):
     assert (code.read_text(), params_.read_text()) == (edited, before)
     assert (project.folder / "stages/new.py").read_text() == "new"
     changed = project.run("git", "status", "--porcelain").stdout.split("\n")
-    assert changed == [" M params.yaml", " M kiln/networks/registry.py", "?? stages/new.py", ""]
+    assert changed == [" M kiln/networks/registry.py", " M params.yaml", "?? stages/new.py", ""]
 
     # Twice in a row, so that the reference names other edits.
     project.dvc("exp", "apply", "-q", "one")
