@@ -117,6 +117,7 @@ def cut_off(monkeypatch, tmp_path):
     (project / "stages").mkdir(parents=True)
     (project / "data").mkdir()
     (project / "data/corrections.csv").touch()
+    (project / "stages/__init__.py").touch()  # or the installed package of that name would come first
     for stage in ("clean", "train"):
         (project / f"stages/{stage}.py").write_text(CUT_OFF_ONCE.format(stage=stage))
     monkeypatch.setattr(recipe, "ROOT", project)
