@@ -24,7 +24,7 @@ MOVED := $(shell if [ -e $(BIN)/dvc ]; then \
 	fi 2>/dev/null)
 
 # Tests that share a module's fixture stay with one worker (tests/tiers.py), the others go where there is time.
-WORKERS := --numprocesses auto --maxprocesses 4 --dist loadgroup
+WORKERS := --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 define SHOW
 import json, pandas

@@ -12,6 +12,7 @@ import pytest
 
 EXAMPLES = 20  # of a property test of the quick tier, in a hundred
 TIERS = ("test", "full", "all")
+MADE_ONCE = {"small", "trained"}  # fixtures that one worker makes (conftest.py), while those who need it wait
 
 
 def pytest_addoption(parser):
@@ -44,11 +45,13 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if item not in set(left)]
     if not hasattr(config, "workerinput"):
         return
-    together = [item for item in items if _shares_a_fixture(item)]
-    for item in together:
-        item.add_marker(pytest.mark.xdist_group(item.location[0]))
-    # First, since a group that starts late has one worker busy while the others are done.
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+    makers = {}
+    for item in items:
+        if _shares_a_fixture(item):
+            item.add_marker(pytest.mark.xdist_group(item.location[0]))
+        for name in MADE_ONCE.intersection(item.fixturenames):
+            makers.setdefault(name, item)
+    items.sort(key=lambda item: turn(item, makers.values()))
 
 
 def is_wanted(item, tier: str) -> bool:
@@ -63,6 +66,18 @@ def _shares_a_fixture(item) -> bool:
     fixtures = getattr(item, "_fixtureinfo", None)
     return fixtures is not None and any(
         definitions[-1].scope == "module" for definitions in fixtures.name2fixturedefs.values()
+    )
+
+
+def turn(item, makers) -> tuple:
+    """When a test's turn is: what makes a project goes first and what needs it last, so that no worker waits for it.
+
+    And groups before single tests, since one that starts late has its worker busy while the others are done.
+    """
+    return (
+        item not in makers,
+        bool(MADE_ONCE.intersection(item.fixturenames)),
+        not item.get_closest_marker("xdist_group"),
     )
 
 

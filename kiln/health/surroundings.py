@@ -58,6 +58,8 @@ def python_path(project: Project) -> Iterator[Finding]:
         for path in (Path(folder).iterdir() if Path(folder).is_dir() else ())
         if path.is_dir() or path.suffix in (".py", ".so")
     }
+    if not names:
+        return  # and spare reading what is installed
     known = {*sys.stdlib_module_names, *importlib.metadata.packages_distributions(), "usercustomize", "sitecustomize"}
     if hidden := sorted(names & known - {"stages", "tests"}):
         yield Finding(

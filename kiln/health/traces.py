@@ -1,6 +1,7 @@
 """What several checks ask of files and processes."""
 
 import contextlib
+import functools
 import os
 import shutil
 import stat
@@ -53,8 +54,9 @@ def delete(*paths: Path, then: str = "deleted") -> str:
     return then
 
 
+@functools.lru_cache(maxsize=8)  # several checks read dvc.lock, and YAML is slow
 def read_yaml(text: str) -> Mapping:
-    """Parse YAML; empty if it is not a mapping."""
+    """Parse YAML, as a mapping that is not to be changed; empty if it is none."""
     try:
         content = yaml.load(text)
     except yaml.Invalid:

@@ -313,6 +313,7 @@ def said(project: Project, *arguments: str) -> str:
     return done.stderr
 
 
+@pytest.mark.full
 def test_git_says_itself_what_is_wrong(published, tmp_path):
     project = bare(published, tmp_path / "project")
     assert "git: not a git repository (or any of the parent directories): .git: run it in your clone" in said(project)
@@ -329,6 +330,7 @@ def test_git_says_itself_what_is_wrong(published, tmp_path):
     assert "git is not installed: install it" in said(project)
 
 
+@pytest.mark.full
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may give files away")
 def test_a_clone_of_another_user_is_told_with_the_command_that_helps(published, tmp_path):
     project = clone(published, "main", tmp_path / "clone")

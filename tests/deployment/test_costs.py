@@ -22,6 +22,7 @@ def published(tmp_path_factory):
     return folder
 
 
+@pytest.mark.full
 def test_a_model_is_measured_by_one_thread_and_by_all_in_turn(published, monkeypatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(costs, "STARTS", 1)

@@ -96,6 +96,7 @@ def test_a_stop_before_the_first_step_of_an_epoch(tmp_path, monkeypatch, epoch):
     stopped_and_taken_up_again(data, tmp_path, monkeypatch, weights, history)
 
 
+@pytest.mark.full
 def test_a_stop_during_validation_keeps_the_weights_that_train(tmp_path, monkeypatch):
     data = feed(tmp_path)
     weights, history, _ = fit(data, ema=0.5)
@@ -111,8 +112,9 @@ def test_a_stop_during_validation_keeps_the_weights_that_train(tmp_path, monkeyp
     stopped_and_taken_up_again(data, tmp_path, monkeypatch, weights, history)
 
 
-@pytest.mark.parametrize("keep", ["best", *full("last")])
-@pytest.mark.parametrize("where", ["renormalize", *full("validate")])
+@pytest.mark.full
+@pytest.mark.parametrize("keep", ["best", "last"])
+@pytest.mark.parametrize("where", ["renormalize", "validate"])
 def test_a_stop_while_statistics_are_computed_anew(tmp_path, monkeypatch, where, keep):
     data = feed(tmp_path)
     how = {"model": {"normalization": "batch", "dropout": 0.3}, "keep": keep, "precise_norm": True}
@@ -163,6 +165,7 @@ def test_freezing_survives(tmp_path):
         assert all((a == b).all() for a, b in zip(whole, again, strict=True))
 
 
+@pytest.mark.full
 def test_a_damaged_checkpoint_falls_back_to_the_one_before_then_to_the_start(tmp_path):
     data = feed(tmp_path)
     weights, _, _ = fit(data)

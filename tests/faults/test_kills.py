@@ -70,25 +70,33 @@ def test_training_that_is_killed_at_random_moments_ends_as_if_it_had_not_been(lo
     assert not list((folder / checkpoint.FOLDER).glob("*"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT] if ALL else [signal.SIGTERM])
-def test_a_training_that_is_asked_to_stop_keeps_its_last_step_and_says_one_line(reproduced, number):
-    folder = reproduced.folder
-    reproduced.set(train__epochs=60)
-    reproduced.stage("train")
-    expected = contents(folder / "data/model")
-    shutil.rmtree(folder / "data/model")
-    process = start(reproduced, sys.executable, "-m", "stages.train")
-    wait_for(lambda: "epoch " in output(reproduced))
+def stop(project, number: signal.Signals) -> str:
+    """Ask a training to stop once it has begun; returns after which step it says that it did."""
+    shutil.rmtree(project.folder / "data/model")
+    process = start(project, sys.executable, "-m", "stages.train")
+    wait_for(lambda: "epoch " in output(project))
     process.send_signal(number)
     assert process.wait(timeout=10) == 128 + number
-    said = output(reproduced).splitlines()
+    said = output(project).splitlines()
     assert said[-1] == f"train: stopped by {number.name}; its output was not published"
     assert said[-2].startswith("train: checkpoint saved after epoch")
-    assert "Traceback" not in output(reproduced)
-    assert not (folder / "data/model").exists()
-    kept = re.search(r"after epoch \d+, step \d+", said[-2])[0]
-    assert f"train: resuming an interrupted training {kept}\n" in reproduced.stage("train").stderr
-    assert contents(folder / "data/model") == expected
+    assert "Traceback" not in output(project)
+    assert not (project.folder / "data/model").exists()
+    return re.search(r"after epoch \d+, step \d+", said[-2])[0]
+
+
+def test_a_training_that_is_asked_to_stop_says_one_line_and_publishes_nothing(reproduced):
+    reproduced.set(train__epochs=60)
+    stop(reproduced, signal.SIGTERM)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT] if ALL else [signal.SIGINT])
+def test_a_training_that_is_asked_to_stop_keeps_its_last_step(long, number):
+    expected = contents(long.folder / "data/model")
+    kept = stop(long, number)
+    assert f"train: resuming an interrupted training {kept}\n" in long.stage("train").stderr
+    assert contents(long.folder / "data/model") == expected
 
 
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "train"] if ALL else ["clean"])

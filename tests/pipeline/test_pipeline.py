@@ -49,6 +49,7 @@ def test_twice_from_nothing_gives_the_same_lock(short, tmp_path):
     assert (again.folder / "metrics/report.html").read_bytes() == (short.folder / "metrics/report.html").read_bytes()
 
 
+@pytest.mark.full
 def test_going_back_costs_no_training(short):
     before = (short.folder / "dvc.lock").read_bytes()
     short.set(train__lr=0.01)

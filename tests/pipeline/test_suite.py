@@ -73,3 +73,13 @@ def test_a_test_that_is_named_runs_whatever_its_tier():
 def test_values_of_a_parametrised_test_are_left_to_the_full_tier():
     assert [param.values for param in full(1, (2, "b"))] == [(1,), (2, "b")]
     assert all(param.marks[0].name == "full" for param in full(1, 2))
+
+
+def test_no_worker_waits_for_a_project_while_there_is_other_work():
+    def one(*fixtures: str, group: str | None = None) -> SimpleNamespace:
+        return SimpleNamespace(fixturenames=fixtures, get_closest_marker=lambda name: group)
+
+    maker, needs, grouped, plain = one("small"), one("tmp_path", "small"), one(group="a"), one("tmp_path")
+    together = one("trained", group="b")
+    order = sorted([plain, needs, together, grouped, maker], key=lambda item: tiers.turn(item, [maker]))
+    assert [id(item) for item in order] == [id(item) for item in (maker, grouped, plain, together, needs)]

@@ -160,6 +160,7 @@ def test_the_kept_epoch_is_judged_with_its_new_statistics(handful):
         run.amend({"loss": float("nan")})
 
 
+@pytest.mark.full
 def test_new_statistics_are_the_same_of_a_streamed_set(handful, tmp_path):
     how = {"name": "fast_cnn", "model": {"width": 0.25}, "batch_size": 13, "precise_norm": True}
     streamed = Feed([(dataset.open_dataset(tmp_path / "0", "clean"), "train")], 1e-9)

@@ -75,6 +75,7 @@ class Cut(checkpoint.Keeper):
             raise lifetime.Stopped(signal.SIGTERM)
 
 
+@pytest.mark.full
 def test_a_training_that_is_cut_off_ends_with_the_same_weights(pairs, tmp_path):
     whole, _, history = fit(pairs)
     with pytest.raises(lifetime.Stopped):
