@@ -15,7 +15,7 @@ Examples:
 @click.argument("name", required=False)
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), default="params.yaml", show_default=True)
 @click.option("--update", is_flag=True, help="Rename and add keys of an older file; its values and comments stay.")
-@click.option("--force", is_flag=True, help="Overwrite a file with changes that are not committed.")
+@click.option("--force", is_flag=True, help="Overwrite a file with uncommitted changes.")
 def command(name: str | None, output: Path, update: bool, force: bool) -> None:
     """Write params.yaml from a recipe, every key with its range and meaning; without NAME list the recipes."""
     from kiln.core import entry
@@ -54,7 +54,7 @@ def write_recipe(name: str, output: Path, force: bool) -> None:
     text = recipes.write(recipes.read(name))
     changed = git.ask("status", "--porcelain", "--ignored", "--", str(output))
     if output.exists() and output.read_text() != text and changed != "" and not force:
-        why = "has changes that are not committed" if changed else "is not in git"
+        why = "has uncommitted changes" if changed else "is not in git"
         raise UserError(f"{output} {why}: commit it, or overwrite it with --force")
     files.write_bytes(output, text.encode())
     print(f"recipe: {output} written, {recipes.read(name).purpose}; see it with `git diff`, run it with `dvc repro`")

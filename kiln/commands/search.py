@@ -5,7 +5,7 @@ import click
 
 @click.command(epilog="\b\nExample:\n  kiln search --trials 20 'train.lr=log(1e-4..1e-1)' 'train.batch_size=16..128'")
 @click.argument("space", metavar="KEY=SPACE...", nargs=-1, required=True)
-@click.option("--trials", default=20, show_default=True, help="How many in all, those of before among them.")
+@click.option("--trials", default=20, show_default=True, help="How many in all, with those of earlier searches.")
 @click.option("--metric", default="validation.accuracy", show_default=True, help="Metric of validation to choose by.")
 @click.option("--name", default="search", show_default=True, help="Of the experiments, before their numbers.")
 @click.option("--seed", default=0, show_default=True, help="Of the choice of trials.")

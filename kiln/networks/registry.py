@@ -185,6 +185,12 @@ def list_bodies(classifier: keras.Model, parts: Iterable[str]) -> dict[str, kera
     )
 
 
+def bodies_within(network: keras.Model) -> list[keras.Model]:
+    """Return the networks of a classifier's parts, of whatever names, or of a network made from one."""
+    nested = [layer for layer in network.layers if isinstance(layer, keras.Model)]
+    return [layer for layer in nested if layer.name.endswith(_BODY.format(""))] or [network]
+
+
 @contextmanager
 def _computing_in(precision: str) -> Iterator[None]:
     before = keras.config.dtype_policy()

@@ -53,7 +53,9 @@ class Fetch(Parted):
     )
     limit: int = knob(0, "samples per class and split, for a quick try; 0: all", ge=0)
 
+    PARTS_OPTIONAL: ClassVar = True  # so that `-S fetch.source.name=manifest` is enough
+
     @property
-    def needs_parts(self) -> bool:
-        """Only a table has to say where in a row each part stands."""
+    def parts_count(self) -> bool:
+        """Only a table says where in a row each part stands."""
         return self.source.name in ("manifest", "parquet")

@@ -120,10 +120,9 @@ def _missing(section: Section, prefix: str) -> list[str]:
     found = []
     for name, field in type(section).model_fields.items():
         key = prefix + (field.alias or name)
-        if field.alias and not section.needs_parts:
-            continue
         if name not in section.model_fields_set and not isinstance(section, Group):
-            found.append(key)
+            if not (field.alias and section.PARTS_OPTIONAL):
+                found.append(key)
         elif isinstance(inner := getattr(section, name), Section):
             found += _missing(inner, f"{key}.")
     return found

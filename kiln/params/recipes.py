@@ -147,7 +147,7 @@ def fields_of(section: Section) -> dict[str, FieldInfo]:
     if isinstance(section, Group):
         used = section.knobs_of(section.name)
         return {name: field for name, field in fields.items() if name in used}
-    if isinstance(section, Parted) and not section.needs_parts:
+    if isinstance(section, Parted) and not section.parts_count:
         return {name: field for name, field in fields.items() if not field.alias}
     return fields
 

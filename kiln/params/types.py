@@ -59,9 +59,11 @@ class Group(Section):
 class Parted(Section):
     """A section with general knobs, and below the name of each part of a sample the knobs of its modality."""
 
+    PARTS_OPTIONAL: ClassVar[bool] = False  # whether a file may leave out the parts' knobs, which then have defaults
+
     @property
-    def needs_parts(self) -> bool:
-        """Whether the parts' knobs count, and so have to be in the file."""
+    def parts_count(self) -> bool:
+        """Whether the parts' knobs have an effect."""
         return True
 
     @property

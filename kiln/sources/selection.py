@@ -162,7 +162,7 @@ def advise(reasons: Iterable[str], modality: FileKinds) -> str:
             return remedy
     if "unprintable" in text:
         return "rename them"
-    return f"convert them to {modality.usual_formats}, or take their folder out"
+    return f"convert them to {modality.usual_formats}, or move their folder elsewhere"
 
 
 def steps_of(name: str) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ class Muon(keras.optimizers.Optimizer):
         side_ratio: learning rate of Adam as a multiple of ``learning_rate``.
         momentum: of the kernels (Nesterov), in [0, 1).
         aside: substrings of the paths of kernels that are trained with Adam (the first and the last layer).
-        normed: paths of the variables that are kept at a fixed norm.
+        normed: the variables that are kept at a fixed norm; by identity, since two parts' may have one path.
         options: of every Keras optimiser, such as ``global_clipnorm``.
     """
 
@@ -58,12 +58,12 @@ class Muon(keras.optimizers.Optimizer):
         side_ratio: float,
         momentum: float,
         aside: Collection[str] = (),
-        normed: Collection[str] = (),
+        normed: Collection[keras.Variable] = (),
         **options,
     ):
         super().__init__(learning_rate=learning_rate, **options)
         self.side_ratio, self.momentum = side_ratio, momentum
-        self.aside, self.normed = tuple(aside), frozenset(normed)
+        self.aside, self.normed = tuple(aside), {id(variable) for variable in normed}
         self.beta_1, self.beta_2, self.epsilon = 0.9, 0.999, 1e-8
 
     def _is_orthogonalized(self, variable) -> bool:
@@ -74,7 +74,7 @@ class Muon(keras.optimizers.Optimizer):
         if self.built:
             return
         super().build(variables)
-        self.keep_norm = [v.path in self.normed for v in variables]
+        self.keep_norm = [id(v) in self.normed for v in variables]
         self.first = [self.add_variable_from_reference(v, name="first") for v in variables]
         self.second = [
             None if self._is_orthogonalized(v) else self.add_variable_from_reference(v, name="second")

@@ -1,5 +1,6 @@
 """Optimisers by the names of train.optimizer.name, and the kernels whose norm Muon keeps fixed."""
 
+from kiln.networks import registry
 from kiln.networks.backend import keras
 from kiln.params import Train
 from kiln.training.muon import Muon
@@ -17,17 +18,18 @@ _PROPORTIONAL = (
 _CLIP = {"value": "clipvalue", "norm": "clipnorm", "global_norm": "global_clipnorm"}
 
 
-def normed_kernels(network: keras.Model) -> list[str]:
+def normed_kernels(network: keras.Model) -> list[keras.Variable]:
     """Find the convolution kernels whose norm has no effect, because batch normalisation cancels it.
 
     Every path from such a kernel leads to a trainable batch normalisation (a frozen
     one does not adapt to the norm) through layers that are homogeneous of degree 1
-    only; a sum with a shortcut is not one of them. Kernels of a nested network,
-    such as a pretrained body, are never included.
-
-    Returns:
-        Paths of the kernels.
+    only; a sum with a shortcut is not one of them. Kernels of a nested network that
+    is not that of a part, such as a pretrained body, are never included.
     """
+    return [kernel for body in registry.bodies_within(network) for kernel in _normed_kernels(body)]
+
+
+def _normed_kernels(network: keras.Model) -> list[keras.Variable]:
     consumers: dict[int, list] = {}
     for layer in network.layers:
         for tensor in keras.tree.flatten(layer.input):
@@ -42,7 +44,7 @@ def normed_kernels(network: keras.Model) -> list[str]:
         )
 
     return [
-        layer.kernel.path
+        layer.kernel
         for layer in network.layers
         if isinstance(layer, layers.Conv2D)
         and layer.trainable
@@ -87,7 +89,8 @@ def build_optimizer(settings: Train, network: keras.Model) -> keras.optimizers.O
         if rule.name == "adamw":
             options["weight_decay"] = rule.weight_decay  # Keras' default is not 0
         optimizer = kinds[rule.name](settings.lr, **options)
-    excluded = [v for v in network.trainable_variables if len(v.shape) < 2 or v.path in normed]
+    kept = {id(kernel) for kernel in normed}
+    excluded = [v for v in network.trainable_variables if len(v.shape) < 2 or id(v) in kept]
     optimizer.exclude_from_weight_decay(excluded, var_names=["bias", "beta", "gamma", "positions"])
     # Keras does so itself only if the model has the policy; here only its layers have it.
     if any(layer.compute_dtype == "float16" for layer in network.layers):

@@ -3,22 +3,13 @@ import tracemalloc
 import numpy as np
 import pytest
 from makers.effort import full
-from makers.predictions import patients
+from makers.predictions import patients, sample
 from scipy import stats
 from sklearn import metrics
 
 from kiln.core import scores
 from kiln.evaluation import comparison, intervals, proportions, resampling
 from kiln.evaluation.metrics import SPLIT_METRICS
-
-
-def sample(rows: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    generator = np.random.default_rng(seed)
-    labels = generator.integers(0, classes, rows)
-    logits = generator.normal(size=(rows, classes))
-    logits[np.arange(rows), labels] += 1.5
-    raw = np.exp(logits)
-    return labels, (raw / raw.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def test_classes_share_the_units_that_a_mean_over_them_has():

@@ -189,10 +189,11 @@ def test_each_part_has_the_knobs_of_its_modality(tmp_path):
         params.load(path)
 
 
-def test_a_source_of_no_table_needs_no_columns(load):
-    assert not load(r"name: digits", "name: images").fetch.needs_parts
-    with pytest.raises(UserError, match=r"missing: fetch\.image: run"):
-        load(r"name: digits", "name: parquet")
+def test_another_source_needs_no_other_key(load):
+    assert not load(r"name: digits", "name: images").fetch.parts_count
+    table = load(r"name: digits", "name: parquet").fetch
+    assert table.parts_count and table.parts["image"].column == "auto"
+    assert load(r"^fetch:", "fetch:\n  image: {column: photo}").fetch.parts["image"].column == "photo"
 
 
 def test_the_knobs_of_a_network_are_those_that_its_family_has():

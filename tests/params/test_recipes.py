@@ -196,7 +196,7 @@ def test_a_recipe_replaces_only_what_git_has(tmp_path, monkeypatch, capsys):
     with pytest.raises(UserError, match="is not in git: commit it, or overwrite it with --force"):
         command.write_recipe("folder", path, force=False)
     monkeypatch.setattr("kiln.core.git.ask", lambda *arguments: "M params.yaml")
-    with pytest.raises(UserError, match="has changes that are not committed"):
+    with pytest.raises(UserError, match="has uncommitted changes"):
         command.write_recipe("folder", path, force=False)
     command.write_recipe("folder", path, force=True)
     assert path.read_text() == TEXTS["folder"]

@@ -6,7 +6,8 @@ from functools import partial
 import numpy as np
 import pytest
 from makers.effort import full
-from makers.networks import one_weight
+from makers.networks import classifier, join, one_weight, smallest, standard
+from makers.pairs import pair_parts
 from makers.settings import settings
 
 from kiln.networks import prediction
@@ -128,7 +129,7 @@ def test_only_kernels_before_a_normalisation_are_kept_at_a_norm():
 
     def normed(*between, **options):
         made = chain(convolution("conv", **options), *between)
-        return optimizers.normed_kernels(made) == ["conv/kernel"]
+        return [kernel.path for kernel in optimizers.normed_kernels(made)] == ["conv/kernel"]
 
     assert normed(layers.BatchNormalization())
     assert normed(layers.MaxPooling2D(2), layers.Dropout(0.5), layers.BatchNormalization())
@@ -147,15 +148,25 @@ def test_a_shortcut_past_the_normalisation_counts():
     assert optimizers.normed_kernels(keras.Model(inputs, keras.layers.Add()([x, y]))) == []
 
 
+def test_kernels_of_several_parts_are_found_in_the_network_of_each():
+    parts, fitted = pair_parts((8, 8, 1)), {"left": standard(1), "right": standard(1)}
+
+    def normed(**chosen) -> list:
+        made, _ = join("article_cnn", chosen, fitted, normalization="batch", **smallest("article_cnn"))
+        return optimizers.normed_kernels(made)
+
+    alone, both = normed(left=parts["left"]), normed(**parts)
+    assert alone and [kernel.path for kernel in both] == 2 * [kernel.path for kernel in alone]
+    assert len({id(kernel) for kernel in both}) == len(both)
+
+
 @pytest.mark.parametrize("name", ["article_cnn", "fast_cnn", *full("vgg", "alexnet", "resnet", "wide_resnet")])
 def test_what_is_kept_at_a_norm_may_have_any_length(name):
-    from makers.networks import classifier, smallest
-
     made = classifier(name, (16, 16, 3), 4, normalization="batch", dropout=0.0, **smallest(name))
     pixels = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
     before = np.asarray(made({"image": pixels}, training=True))
     kernels = {layer.kernel.path: layer.kernel for layer in made.layers if isinstance(layer, keras.layers.Conv2D)}
-    normed = optimizers.normed_kernels(made)
+    normed = [kernel.path for kernel in optimizers.normed_kernels(made)]
     assert normed
     for path in normed:
         kernels[path].assign(3 * kernels[path])
@@ -175,8 +186,6 @@ def two_layers() -> keras.Model:
 
 
 def of_the_zoo(name: str) -> keras.Model:
-    from makers.networks import classifier, smallest
-
     return prediction.logits_of(classifier(name, (16, 16, 3), 3, **smallest(name)))
 
 
@@ -194,7 +203,7 @@ def kernels_after(made: keras.Model, decay: float) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("name", ["two layers", *full("fast_cnn", "wide_resnet")])
 def test_weight_decay_shortens_every_kernel_that_muon_does_not_keep_at_a_norm(name):
     build = two_layers if name == "two layers" else partial(of_the_zoo, name)
-    normed = optimizers.normed_kernels(build())
+    normed = [kernel.path for kernel in optimizers.normed_kernels(build())]
     assert normed
     free, decayed = kernels_after(build(), 0.0), kernels_after(build(), 2.0)
     for path in free:
