@@ -147,7 +147,7 @@ def build(
         [N, classes]. The outputs of its layer ``logits`` are those before the softmax.
 
     Raises:
-        UserError: the network needs larger images.
+        UserError: the network needs larger images, or a part is called as a layer is.
     """
 
     def apply(name: str, inputs):
@@ -161,7 +161,7 @@ def build(
         else:
             logits = layers.Add(name="logits")([_nest(apply, part)(inputs[name]) for name, part in parts.items()])
         outputs = layers.Softmax(dtype="float32", name="probabilities")(logits)
-    return keras.Model(inputs, outputs, name=next(iter(how.values())).model.replace("/", "_"))
+    return _connect(inputs, outputs, next(iter(how.values())).model.replace("/", "_"))
 
 
 def _make_input(part: Part):
@@ -172,7 +172,20 @@ def _make_input(part: Part):
 def _nest(apply: Callable, part: Part) -> keras.Model:
     # A nested network, so that layers of several parts can have the same names.
     inputs = _make_input(part)
-    return keras.Model(inputs, apply(part.name, inputs), name=_BODY.format(part.name))
+    return _connect(inputs, apply(part.name, inputs), _BODY.format(part.name))
+
+
+def _connect(inputs, outputs, name: str) -> keras.Model:
+    try:
+        return keras.Model(inputs, outputs, name=name)
+    except ValueError as error:
+        parts = [tensor.name for tensor in keras.tree.flatten(inputs)]
+        taken = next((part for part in parts if f'"{part}" is used' in str(error)), None)
+        if taken is None:
+            raise
+        raise UserError(
+            f"params.yaml: inputs names a part {taken}, as a layer of its network is called: give it another name"
+        ) from None
 
 
 def list_bodies(classifier: keras.Model, parts: Iterable[str]) -> dict[str, keras.Model]:

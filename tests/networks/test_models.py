@@ -7,6 +7,7 @@ from makers.images import noise
 from makers.networks import NONE, PLAIN, classifier, join, predict, save, smallest, standard
 from makers.pairs import pair_parts
 from makers.projects import ROOT
+from makers.samples import parts_of
 from makers.settings import settings
 from scipy.special import softmax
 
@@ -413,6 +414,14 @@ def test_a_description_that_lies_is_one_sentence(tmp_path, place, value, says):
     path.write_text(json.dumps(content))
     with pytest.raises(UserError, match=says):
         artifact.load(tmp_path)
+
+
+@pytest.mark.parametrize("others", [[], ["other"]])
+@pytest.mark.parametrize("name", ["logits", "conv1"])
+def test_a_part_may_not_be_called_as_a_layer_is(name, others):
+    parts = parts_of(name, *others)
+    with pytest.raises(UserError, match=f"inputs names a part {name}, as a layer of its network is called"):
+        join("article_cnn", parts, dict.fromkeys(parts, standard(1)))
 
 
 def test_the_logits_of_several_parts_are_added():
