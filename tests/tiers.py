@@ -35,7 +35,7 @@ def pytest_configure(config):
     hypothesis.settings.load_profile(config.getoption("tier"))
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config, items):
     """Choose by the tier; keep together what shares a module's fixture, so that it is made once."""
     named = tuple(argument for argument in config.args if "::" in argument)
@@ -43,8 +43,11 @@ def pytest_collection_modifyitems(config, items):
     if left:
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if item not in set(left)]
-    if not hasattr(config, "workerinput"):
-        return
+    if hasattr(config, "workerinput"):
+        _arrange(items)
+
+
+def _arrange(items) -> None:
     makers = {}
     for item in items:
         if _shares_a_fixture(item):

@@ -60,6 +60,7 @@ def branch(project: Project, name: str, **changes) -> str:
     project.commit(name)
     project.run("git", "push", "-q", "origin", name)
     project.run("git", "switch", "-q", "main")
+    project.dvc("checkout", "-q")
     return name
 
 

@@ -83,3 +83,10 @@ def test_no_worker_waits_for_a_project_while_there_is_other_work():
     together = one("trained", group="b")
     order = sorted([plain, needs, together, grouped, maker], key=lambda item: tiers.turn(item, [maker]))
     assert [id(item) for item in order] == [id(item) for item in (maker, grouped, plain, together, needs)]
+
+
+@pytest.mark.xdist_group("together")
+def test_workers_know_which_tests_stay_together(request):
+    if not hasattr(request.config, "workerinput"):
+        pytest.skip("needs workers: pytest --numprocesses 2 --dist loadgroup")
+    assert request.node.nodeid.endswith("@together")
