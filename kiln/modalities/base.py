@@ -55,7 +55,11 @@ class Check(NamedTuple):
 
 
 class Exhibit(NamedTuple):
-    """Something to display: its kind (``picture``: a PNG) and its content."""
+    """Something to display, by its kind.
+
+    ``picture``: a PNG. ``text``: UTF-8. ``marked``: JSON, a list of [piece of text, weight
+    from -1 (against the prediction) to 1 (for it)]. ``texts``: JSON, rows of texts.
+    """
 
     kind: str
     content: bytes
@@ -66,7 +70,7 @@ class Exhibit(NamedTuple):
         return _SUFFIXES[self.kind]
 
 
-_SUFFIXES = {"picture": ".png"}
+_SUFFIXES = {"picture": ".png", "text": ".txt", "marked": ".marked", "texts": ".json"}
 
 
 def read_exhibits(folder: Path) -> dict[str, Exhibit]:
@@ -112,6 +116,13 @@ class Corruption(NamedTuple):
 STRENGTHS = ("mild", "medium", "strong")
 
 
+class Tensor(NamedTuple):
+    """Shape of one sample as a network takes it (None: of any length), and its dtype, such as ``uint8``."""
+
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
 class Conversion(Protocol):
     """How each value of a part is converted to a common form; equal conversions give equal values."""
 
@@ -149,6 +160,9 @@ class Storage(Protocol):
     def open_spool(self, path: Path, count: int) -> np.ndarray:
         """Open spooled values, as a memory map where possible."""
 
+    def draw(self, generator: np.random.Generator, count: int) -> np.ndarray:
+        """Draw random values, to measure what a network costs."""
+
 
 class FileKinds(Protocol):
     """What sources need to know about a modality's files.
@@ -182,6 +196,7 @@ class Modality(FileKinds, Protocol):
     """What Kiln needs to know about a modality, besides its files.
 
     Attributes:
+        forms: in which ``encode`` gives values to networks, such as ``pixels``; each network takes one.
         facts: names of the facts of ``decode``.
         notes_reason: the reason of findings about faults outside the value.
         checks: reason -> check, in order.
@@ -192,6 +207,7 @@ class Modality(FileKinds, Protocol):
         explanations: title, as returned by ``explain`` -> its description.
     """
 
+    forms: tuple[str, ...]
     facts: tuple[str, ...]
     notes_reason: str
     checks: Mapping[str, Check]
@@ -273,6 +289,12 @@ class Modality(FileKinds, Protocol):
         """Name the dimensions of ``describe``; a single one has no name."""
 
     # The network and its behaviour
+
+    def tensor(self, conversion: Conversion, form: str, fitted: Mapping) -> Tensor:
+        """Return the shape and dtype in which a network of a form takes a value."""
+
+    def encode(self, values: np.ndarray, form: str, fitted: Mapping) -> np.ndarray:
+        """Turn values into the array that a network of a form takes: [N, ...], as ``tensor`` says."""
 
     def layer(self, inputs: Any, fitted: Mapping) -> Any:
         """Apply the network's first layers to a Keras input of raw values."""

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from kiln.modalities.base import Modality, Part
 
 # Imported on first use, so that a dataset of texts loads nothing for images.
-_CLASSES = {"image": "kiln.modalities.image.modality:Image"}
+_CLASSES = {
+    "image": "kiln.modalities.image.modality:Image",
+    "text": "kiln.modalities.text.modality:Text",
+}
 
 
 @functools.cache

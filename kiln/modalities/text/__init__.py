@@ -1,0 +1,1 @@
+"""Texts: all that Kiln knows of strings."""
