@@ -38,7 +38,8 @@ def find_neighbours(
     networks = list_feature_networks(classifier)
 
     def directions(batch: Mapping[str, np.ndarray]) -> np.ndarray:
-        features = [prediction.outputs(network, inputs(batch)) for network, inputs in networks]
+        encoded = classifier.encode(batch)
+        features = [prediction.outputs(network, inputs(encoded)) for network, inputs in networks]
         flat = np.concatenate([array.reshape(len(array), -1) for array in features], axis=1)
         return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
 

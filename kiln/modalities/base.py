@@ -117,10 +117,17 @@ STRENGTHS = ("mild", "medium", "strong")
 
 
 class Tensor(NamedTuple):
-    """Shape of one sample as a network takes it (None: of any length), and its dtype, such as ``uint8``."""
+    """One sample as a network takes it.
+
+    Attributes:
+        shape: None for a length that differs from sample to sample.
+        dtype: such as ``uint8``.
+        kinds: how many different values there are, where they are numbers of things, such as tokens; else None.
+    """
 
     shape: tuple[int | None, ...]
     dtype: str
+    kinds: int | None = None
 
 
 class Conversion(Protocol):
@@ -196,7 +203,7 @@ class Modality(FileKinds, Protocol):
     """What Kiln needs to know about a modality, besides its files.
 
     Attributes:
-        forms: in which ``encode`` gives values to networks, such as ``pixels``; each network takes one.
+        forms: in which networks can take values, such as ``pixels``; each network takes one.
         facts: names of the facts of ``decode``.
         notes_reason: the reason of findings about faults outside the value.
         checks: reason -> check, in order.
@@ -293,11 +300,11 @@ class Modality(FileKinds, Protocol):
     def tensor(self, conversion: Conversion, form: str, fitted: Mapping) -> Tensor:
         """Return the shape and dtype in which a network of a form takes a value."""
 
-    def encode(self, values: np.ndarray, form: str, fitted: Mapping) -> np.ndarray:
-        """Turn values into the array that a network of a form takes: [N, ...], as ``tensor`` says."""
+    def make_encoder(self, form: str, fitted: Mapping) -> Callable[[np.ndarray], np.ndarray]:
+        """Return the function from values to the array that a network of a form takes, as ``tensor`` says."""
 
-    def layer(self, inputs: Any, fitted: Mapping) -> Any:
-        """Apply the network's first layers to a Keras input of raw values."""
+    def layer(self, inputs: Any, form: str, fitted: Mapping) -> Any:
+        """Apply the network's first layers to a Keras input of encoded values."""
 
     def wants_test_views(self, settings: Any) -> bool:
         """Check, by the part's settings of evaluate, whether test predictions are averaged over views."""
