@@ -20,11 +20,12 @@ MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-# What legacy texts are in, all of it beyond ASCII alone; with fewer such bytes it is not told apart, and the first is
-# taken: nearly all that the web declares as anything else but UTF-8.
-_LEGACY = (
-    "cp1252 cp1250 cp1251 cp1253 cp1254 cp1255 cp1256 cp1257 cp1258 koi8_r cp949 big5 cp932 euc_jp gb18030".split()
-)
+# What legacy texts are in; where two are as likely, the first: also for texts with too few such bytes to tell, since
+# cp1252 is by far the most common.
+_LEGACY = [
+    "cp1252", "cp1251", "euc_jp", "gb18030", "cp949", "big5", "cp932", "cp1250", "cp1253", "cp1254", "cp1255",
+    "cp1256", "cp1257", "cp1258", "koi8_r",
+]  # fmt: skip
 _TELLING = 24
 _LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c]")
 # C0 and C1 but tab, newline and the separator of columns; what stands for a lost character, or is none.
@@ -129,8 +130,10 @@ def detect_encoding(content: bytes) -> str | None:
 
     if sum(byte > 0x7F for byte in content) < _TELLING:
         return None
-    best = from_bytes(content, cp_isolation=_LEGACY, enable_fallback=False).best()
-    return best.encoding if best else None
+    found = from_bytes(content, cp_isolation=_LEGACY, enable_fallback=False)
+    # charset-normalizer ranks by chaos alone, and ties by name.
+    ranked = sorted((round(match.chaos - match.coherence, 1), _LEGACY.index(match.encoding)) for match in found)
+    return _LEGACY[ranked[0][1]] if ranked else None
 
 
 def purify(text: str, repair: bool) -> tuple[str, tuple[str, ...]]:
