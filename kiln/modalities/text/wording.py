@@ -3,6 +3,7 @@
 from kiln.modalities.base import Explanation
 
 VALUES = "Unicode text"  # the networks' inputs
+REPEATED = "with this text: a template, or a placeholder for texts that are missing?"
 FINDINGS = {
     "encoding": "Readable, but {detail}",
     "too_short": "Too short: {score:.0f} characters",
