@@ -210,6 +210,7 @@ class Modality(FileKinds, Protocol):
         slices: measure by which test samples are sliced -> (title, name of the lowest slice, of the highest).
         corruptions: name -> corruption.
         finding_sentences: reason (``notes_reason`` or of ``checks``) -> description, with {score} or {detail}.
+        repeated_sentence: what many samples of one value have in common, and what they might be.
         values_sentence: what the networks' inputs are, for the report.
         explanations: title, as returned by ``explain`` -> its description.
     """
@@ -221,6 +222,7 @@ class Modality(FileKinds, Protocol):
     slices: Mapping[str, tuple[str, str, str]]
     corruptions: Mapping[str, Corruption]
     finding_sentences: Mapping[str, str]
+    repeated_sentence: str
     values_sentence: str
     explanations: Mapping[str, Explanation]
 
@@ -376,6 +378,11 @@ class Part:
     def to_json(self) -> dict:
         """Return modality and conversion, for a manifest."""
         return {"modality": self.modality.name, "conversion": self.conversion.to_json()}
+
+
+def name_samples(parts: Mapping[str, Part]) -> str:
+    """Return the noun for a sample of these parts: that of its only part, else ``sample``."""
+    return next(iter(parts.values())).modality.noun if len(parts) == 1 else "sample"
 
 
 def qualify(parts: Mapping[str, Part], part: str, name: str) -> str:

@@ -3,6 +3,7 @@
 from kiln.modalities.base import Explanation
 
 VALUES = "Pixel values from 0 to 255"  # the networks' inputs
+REPEATED = "with these pixels: a placeholder for photos that were not found?"
 FINDINGS = {
     "metadata": "Whole pixels, but {detail}",
     "too_small": "Too small: shorter side {score:.0f} pixels",

@@ -36,6 +36,7 @@ class Text(TextFiles):
     slices, checks = checks.SLICES, checks.CHECKS  # in one line: after it, ``checks`` hides the module
     corruptions = corruptions.CORRUPTIONS
     finding_sentences = wording.FINDINGS
+    repeated_sentence = wording.REPEATED
     values_sentence = wording.VALUES
     explanations = wording.EXPLANATIONS
 
