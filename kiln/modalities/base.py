@@ -205,6 +205,7 @@ class Modality(FileKinds, Protocol):
         finding_sentences: reason (``notes_reason`` or of ``checks``) -> description, with {score} or {detail}.
         values_sentence: what the networks' inputs are, for the report.
         explanations: title, as returned by ``explain`` -> its description.
+        can_mix: whether two values can be mixed to one, by ``mix``.
     """
 
     forms: tuple[str, ...]
@@ -216,6 +217,7 @@ class Modality(FileKinds, Protocol):
     finding_sentences: Mapping[str, str]
     values_sentence: str
     explanations: Mapping[str, Explanation]
+    can_mix: bool
 
     # Files and values
 
@@ -258,7 +260,7 @@ class Modality(FileKinds, Protocol):
     def mix(
         self, values: np.ndarray, blends: np.ndarray, shares: np.ndarray, draws: Mapping[str, np.ndarray]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Mix each value with the next one, the last with the first.
+        """Mix each value with the next one, the last with the first; only where ``can_mix`` is true.
 
         Args:
             values: of a batch, [N, ...].

@@ -40,6 +40,7 @@ class Image(ImageFiles):
     finding_sentences = wording.FINDINGS
     values_sentence = wording.VALUES
     explanations = wording.EXPLANATIONS
+    can_mix = True
 
     def settle(self, contents: Iterable[Sequence[bytes]], settings: Clean) -> Conversion:
         """Choose size, channels and range if they are ``auto``; see ``settling``."""
