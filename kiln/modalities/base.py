@@ -202,9 +202,11 @@ class Modality(FileKinds, Protocol):
         checks: reason -> check, in order.
         slices: measure by which test samples are sliced -> (title, name of the lowest slice, of the highest).
         corruptions: name -> corruption.
-        finding_sentences: reason (``notes_reason`` or of ``checks``) -> description, with {score} or {detail}.
+        finding_sentences: reason (``notes_reason``, of ``checks``, or any) -> description, with {score} or {detail}.
         values_sentence: what the networks' inputs are, for the report.
         explanations: title, as returned by ``explain`` -> its description.
+        described: which lists of ``describe`` the report shows, in order.
+        copies_sentence: from which similarity on two are copies, with {score}.
         can_mix: whether two values can be mixed to one, by ``mix``.
     """
 
@@ -217,6 +219,8 @@ class Modality(FileKinds, Protocol):
     finding_sentences: Mapping[str, str]
     values_sentence: str
     explanations: Mapping[str, Explanation]
+    described: tuple[str, ...]
+    copies_sentence: str
     can_mix: bool
 
     # Files and values

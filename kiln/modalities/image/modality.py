@@ -40,6 +40,8 @@ class Image(ImageFiles):
     finding_sentences = wording.FINDINGS
     values_sentence = wording.VALUES
     explanations = wording.EXPLANATIONS
+    described = ("mean", "std", "median", "shift")
+    copies_sentence = wording.COPIES
     can_mix = True
 
     def settle(self, contents: Iterable[Sequence[bytes]], settings: Clean) -> Conversion:

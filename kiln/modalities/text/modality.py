@@ -38,6 +38,8 @@ class Text(TextFiles):
     finding_sentences = wording.FINDINGS
     values_sentence = wording.VALUES
     explanations = wording.EXPLANATIONS
+    described = ("mean", "std", "median", "unknown", "shift")
+    copies_sentence = wording.COPIES
     can_mix = False
 
     def settle(self, contents: Iterable[Sequence[bytes]], settings: Clean) -> Conversion:

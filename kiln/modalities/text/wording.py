@@ -2,6 +2,7 @@
 
 from kiln.modalities.base import Explanation
 
+COPIES = "Near-duplicates share {score:.0%} or more of their runs of five characters."
 EXPLANATIONS = {
     "hiding": Explanation(
         "which words the prediction rests on",
