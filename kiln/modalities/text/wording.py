@@ -2,7 +2,19 @@
 
 from kiln.modalities.base import Explanation
 
+VALUES = "Unicode text"  # the networks' inputs
 COPIES = "Near-duplicates share {score:.0%} or more of their runs of five characters."
+FINDINGS = {
+    "near_duplicate": "Copies: {score:.0%} of their runs of five characters in common",
+    "encoding": "Readable, but {detail}",
+    "too_short": "Too short: {score:.0f} characters",
+    "too_long": "Too long: {score:,.0f} characters",
+    "other_script": "Another script: {score:.0%} of the letters are in the usual one",
+    "other_language": "Another language: the expected one has a probability of {score:.0%}",
+    "markup": "HTML: {score:.0%} of the characters",
+    "personal_data": "Personal data: {score:.0f} mail addresses, phone or card numbers",
+    "repetitive": "Repetitive: {score:.0%} of it has occurred before",
+}
 EXPLANATIONS = {
     "hiding": Explanation(
         "which words the prediction rests on",
