@@ -7,6 +7,8 @@ from pydantic import BeforeValidator, Field
 from kiln.params import types
 from kiln.params.types import Action, Fraction, Section, knob
 
+Strength = Annotated[float, Field(ge=0, le=0.5)]
+
 
 def _columns(value: Any) -> Any:
     names = value if isinstance(value, list) else [value]
@@ -24,19 +26,6 @@ class Fetch(Section):
     )
 
 
-<<<<<<< HEAD
-class Normalize(Section):
-    """The tokenizer and the n-grams, fitted on train."""
-
-    lowercase: bool = knob(True, "case makes no difference to the tokens")
-    vocabulary: int = knob(8192, "tokens of byte-level BPE at most", ge=512, le=262_144)
-    max_tokens: int = knob(128, "of a text; longer ones lose their middle", ge=8, le=4096)
-    min_texts: int = knob(2, "training texts that have an n-gram; rarer ones are left out", ge=1)
-    max_ngrams: int = knob(200_000, "n-grams at most, the most frequent", ge=100, le=1_000_000)
-
-
-KNOBS: types.Knobs = {"fetch": Fetch, "normalize": Normalize}
-=======
 class Clean(Section):
     """How bytes become text, and faults that only texts have."""
 
@@ -67,5 +56,25 @@ class Clean(Section):
     )
 
 
-KNOBS: types.Knobs = {"fetch": Fetch, "clean": Clean}
->>>>>>> 397eed44f03d5f24ad2e17da7b6431fd2949c01a
+class Augment(Section):
+    """How far a view may differ from its text; 0 is off. Where a word decides the label, leave words in place."""
+
+    crop: Fraction = knob(0, "fraction: up to so many words are cut off at the ends")
+    drop_words: Strength = knob(0, "probability of each word to be left out; in scripts without spaces, of a character")
+    swap_words: Strength = knob(0, "probability of each word to change places with the next")
+    drop_chars: Strength = knob(0, "probability of each letter to be left out")
+    swap_chars: Strength = knob(0, "probability of each letter to change places with the next")
+    typos: Strength = knob(0, "probability of each letter to become one beside it on the keyboard")
+
+
+class Normalize(Section):
+    """The tokenizer and the n-grams, fitted on train."""
+
+    lowercase: bool = knob(True, "case makes no difference to the tokens")
+    vocabulary: int = knob(8192, "tokens of byte-level BPE at most", ge=512, le=262_144)
+    max_tokens: int = knob(128, "of a text; longer ones lose their middle", ge=8, le=4096)
+    min_texts: int = knob(2, "training texts that have an n-gram; rarer ones are left out", ge=1)
+    max_ngrams: int = knob(200_000, "n-grams at most, the most frequent", ge=100, le=1_000_000)
+
+
+KNOBS: types.Knobs = {"fetch": Fetch, "clean": Clean, "augment": Augment, "normalize": Normalize}
