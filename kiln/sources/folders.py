@@ -1,4 +1,4 @@
-"""Images in folders: ``<class>/...`` or ``<split>/<class>/...``, as ``layouts`` reads them."""
+"""Files in folders: ``<class>/...`` or ``<split>/<class>/...``, as ``layouts`` reads them."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from kiln.sources.classnames import FolderClasses
 from kiln.sources.listing import Container
 from kiln.sources.names import folded, is_hidden
 from kiln.sources.records import Content, Place, Record, Source, Surprises, Tally
-from kiln.sources.selection import DOCUMENTS, MOST, Losses, Selector, advise, describe_skipped, steps_of
+from kiln.sources.selection import DOCUMENTS, MOST, Losses, Selector, advise, describe_skipped, has_remedy, steps_of
 from kiln.sources.shelf import Shelf
 
 # Tables that a manifest may be, and what such a table is not called.
@@ -172,7 +172,11 @@ def _nothing(source: Path, labels: list[str], skipped: Tally, modality: FileKind
     why = f" (skipped: {describe_skipped(skipped)})" if skipped.counts else ""
     ends = ("(text)", _BARE)
     beside = ("hidden", "outside of a class folder", "second file of one name", *DOCUMENTS)
-    unread = [reason for reason in skipped.counts if not reason.startswith(beside) and not reason.endswith(ends)]
+    unread = [
+        reason
+        for reason in skipped.counts
+        if has_remedy(reason, modality) or not (reason.startswith(beside) or reason.endswith(ends))
+    ]
     remedy = f"{advise(unread, modality)}; else " if unread else ""
     return UserError(
         f"{source} holds {found}{why}: {remedy}arrange files as <class>/<file> or <split>/<class>/<file>, two "
