@@ -93,7 +93,7 @@ def layout(container: Container, modality: FileKinds, surprises: Surprises, sour
     try:
         found = layouts.read(folders, source)
     except UserError as error:
-        table = _table(container) if isinstance(error, NoClasses) else ""
+        table = _table(container, modality) if isinstance(error, NoClasses) else ""
         raise UserError(f"{error}{table}{''.join(f'; {links}' for links in _links(container))}") from None
     _refuse_links(container, found, source)
     places, ids, classes, losses = Shelf(), Shelf(), FolderClasses(source), Losses(source, modality)
@@ -122,7 +122,7 @@ def layout(container: Container, modality: FileKinds, surprises: Surprises, sour
     if labels:
         losses.check(classes.spots)
     if len(labels) < 2:
-        raise _nothing(source, labels, surprises.skipped, modality, _table(container))
+        raise _nothing(source, labels, surprises.skipped, modality, _table(container, modality))
     for spot in sorted(beside - classes.spots, key=str):
         surprises.notes.add("folder without a sample, which is not a class", "/".join(filter(None, spot)))
     for reason, name in (*found.notes, *classes.notes()):
@@ -157,13 +157,15 @@ def _refuse_links(container: Container, found: layouts.Layout, source: Path) -> 
         raise UserError(f"{source}: {_about_links(sorted(links))}")
 
 
-def _table(container: Container) -> str:
-    """Say which tables may list the samples, if there are any."""
+def _table(container: Container, modality: FileKinds) -> str:
+    """Say which tables may list the samples, or hold them, if there are any."""
     names = (name for name in container.names if name.lower().endswith(_LISTS) and not is_hidden(steps_of(name)))
     tables = dict.fromkeys(name.rsplit("/", 1)[-1][-60:] for name in names if _NO_LIST not in name.lower())
     if not tables:
         return ""
     named = " or ".join([*tables][:2])
+    if modality.separator is not None:
+        return f"; if {named} holds the {modality.noun}s, set fetch.source.name to table"
     return f"; if {named} lists them, set fetch.source.name to manifest and fetch.source.manifest to its name"
 
 
