@@ -458,8 +458,6 @@ TABLES = [
     "label;text\nx;Gr\u00f6\u00dfe\ny;\u00c4rger\n",
 ]
 TEXT_WORDS = st.sampled_from(["text", "label", "split", "a", "", " ", '"', '"a\nb"', "\0", "\xe9", "x" * 3000])
-    [*["text", "label", "split", "a", "b", "train", "1"], "", " ", '"', '"a\nb"', "\0", "\xe9", "x" * 3000]
-)
 
 
 def written_texts() -> bytes:
