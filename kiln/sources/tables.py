@@ -38,7 +38,8 @@ def open_tables(path: Path, settings: params.Fetch, parts: Mapping[str, FileKind
         UserError: there is no table, or one that cannot be read; a label, split or group is wrong.
     """
     tables = _Tables(path, surprises)
-    telling = next((name for name in tables.names if split_of(name)), None) if len(tables.names) > 1 else None
+    # A table alone is no split, whatever it is called.
+    telling = next((name for name in tables.names if split_of(name)), None) if len(tables.names) > 1 else ""
     texts = _Texts(settings, parts, surprises)
 
     def rows(with_contents: bool) -> Iterator[held.Row]:
