@@ -36,6 +36,12 @@ def test_the_same_rows_of_json_lines_and_parquet(tmp_path):
     assert [one[0] for one in found] == ["all/0", "all/1", "all/2"]
 
 
+def test_a_table_without_an_extension_is_known_by_its_content(tmp_path):
+    assert read_table(write(tmp_path / "x", "text,label\na,b\n")) == [("x:2", "b", None, b"a")]
+    path = write_parquet(tmp_path / "y", {"text": ["a"], "label": ["b"]})
+    assert read_table(path) == [("y/0", "b", None, b"a")]
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_several_tables_are_splits_by_their_names(tmp_path, packed):
     files = {
@@ -69,8 +75,10 @@ def test_a_table_without_a_split_in_its_name_beside_one_with_is_refused(tmp_path
     write(tmp_path / "more.csv", "text,label\none,x\n")
     with pytest.raises(UserError, match=r"more\.csv: its name names no split, while that of train\.csv does: put"):
         read_table(tmp_path)
-    # A single table is no split, whatever it is called.
+    # A table alone is no split, whatever it is called.
     assert read_table(tmp_path / "train.csv") == [("train.csv:2", "x", None, b"one")]
+    path = write_parquet(tmp_path / "test.parquet", {"text": ["one"], "label": ["x"]})
+    assert read_table(path) == [("test/0", "x", None, b"one")]
 
 
 def test_several_columns_are_joined(tmp_path):
