@@ -7,6 +7,8 @@ from pydantic import BeforeValidator, Field
 from kiln.params import types
 from kiln.params.types import Action, Fraction, Section, knob
 
+Strength = Annotated[float, Field(ge=0, le=0.5)]
+
 
 def _columns(value: Any) -> Any:
     names = value if isinstance(value, list) else [value]
@@ -24,4 +26,55 @@ class Fetch(Section):
     )
 
 
-KNOBS: types.Knobs = {"fetch": Fetch}
+class Clean(Section):
+    """How bytes become text, and faults that only texts have."""
+
+    max_bytes: int = knob(1_000_000, "longer texts are set aside unread", ge=1, le=10**8)
+    fallback_encoding: str = knob("auto", "of texts that are not UTF-8, such as cp1252; auto: found out", min_length=1)
+    repair: bool = knob(True, "undo wrong decodings, such as cafÃ© for café, wherever they are certain")
+    mask_personal: bool = knob(False, "replace mail addresses, phone and card numbers by <email>, <phone>, <card>")
+    encoding: Action = knob("flag", "not UTF-8, wrongly decoded, or with control or lost characters")
+    too_short: Action = knob("flag", "fewer characters than min_chars; empty texts are undecodable")
+    min_chars: int = knob(2, "characters", ge=1)
+    too_long: Action = knob("flag", "more characters than max_chars")
+    max_chars: int = knob(20_000, "characters", ge=1)
+    other_script: Action = knob("flag", "share of letters in the script of nearly all texts below min_script_share")
+    min_script_share: Fraction = knob(0.5, "fraction of the letters, such as Latin or Cyrillic ones")
+    other_language: Action = knob("flag", "probability of the language below min_language; short texts are not judged")
+    language: Annotated[str, Field(pattern=r"^([a-z]{2,3})?$")] = knob(
+        "", "two or three letters of ISO 639, such as en; empty: not checked"
+    )
+    min_language: Fraction = knob(0.1, "probability of language")
+    markup: Action = knob("flag", "share of HTML above max_markup")
+    max_markup: Fraction = knob(0.1, "fraction of the characters that are tags and entities")
+    personal_data: Action = knob("flag", "more than max_personal mail addresses, phone and card numbers")
+    max_personal: int = knob(0, "count per text", ge=0)
+    repetitive: Action = knob("flag", "repetition above max_repetition")
+    max_repetition: Fraction = knob(0.5, "fraction of all runs of eight characters that occur before in the text")
+    near_duplicate_score: Literal["auto"] | Annotated[float, Field(ge=0.5, le=1)] = knob(
+        "auto", "fraction of common runs of five characters from which two texts are copies; auto: 0.8"
+    )
+
+
+class Augment(Section):
+    """How far a view may differ from its text; 0 is off. Where a word decides the label, leave words in place."""
+
+    crop: Fraction = knob(0, "fraction: up to so many words are cut off at the ends")
+    drop_words: Strength = knob(0, "probability of each word to be left out; in scripts without spaces, of a character")
+    swap_words: Strength = knob(0, "probability of each word to change places with the next")
+    drop_chars: Strength = knob(0, "probability of each letter to be left out")
+    swap_chars: Strength = knob(0, "probability of each letter to change places with the next")
+    typos: Strength = knob(0, "probability of each letter to become one beside it on the keyboard")
+
+
+class Normalize(Section):
+    """The tokenizer and the n-grams, fitted on train."""
+
+    lowercase: bool = knob(True, "case makes no difference to the tokens")
+    vocabulary: int = knob(8192, "tokens of byte-level BPE at most", ge=512, le=262_144)
+    max_tokens: int = knob(128, "of a text; longer ones lose their middle", ge=8, le=4096)
+    min_texts: int = knob(2, "training texts that have an n-gram; rarer ones are left out", ge=1)
+    max_ngrams: int = knob(200_000, "n-grams at most, the most frequent", ge=100, le=1_000_000)
+
+
+KNOBS: types.Knobs = {"fetch": Fetch, "clean": Clean, "augment": Augment, "normalize": Normalize}
