@@ -73,15 +73,17 @@ def split_of_table(name: str, telling: str | None, has_column: bool, where: str)
 
     Args:
         name: of the table.
-        telling: a table of the source whose name gives a split, if there is one.
+        telling: a table of the source whose name gives a split, if there is one; "": names are not asked.
         has_column: the table has a column of splits.
         where: for errors.
 
     Raises:
         UserError: the name gives none, or several, while there is one that does.
     """
-    split = None if has_column else split_of(name, where)
-    if telling and not (has_column or split):
+    if has_column or telling == "":
+        return None
+    split = split_of(name, where)
+    if telling and not split:
         raise UserError(
             f"{where}: its name names no split, while that of {telling} does: put train, validation or test into "
             "each name or none, or give the tables a split column"

@@ -19,7 +19,7 @@ from kiln.sources.records import POINTERS, Content, Place, Record, Source, Surpr
 DEFAULT_FOLDER = Path("data/source")
 BATCH_RECORDS = 1024
 BATCH_BYTES = 16 * 2**20
-TABLES = ("manifest", "parquet", "table")
+TABLES = ("manifest", "table", "parquet")
 # What a source gives, where it gives one modality alone, and where to find samples of another.
 GIVES = {**dict.fromkeys(["digits", "images", *cifar.ARCHIVE], "image"), "texts": "text", "table": "text"}
 _ELSEWHERE = {"image": "images, manifest or parquet", "text": "texts, table or parquet"}

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from kiln import params
 from kiln.core.errors import UserError
+from kiln.core.formats import HEAD, sniff
 from kiln.modalities.base import FileKinds
 from kiln.sources import containers, held, parquet
 from kiln.sources.columns import find_columns, find_one_hot, hint_one_hot, known_names, read_meaning, usual_columns
-from kiln.sources.encoded import Held, find_encoding
+from kiln.sources.encoded import Held, find_encoding, open_bytes
 from kiln.sources.names import is_hidden, split_of
 from kiln.sources.records import Content, Place, Source, Surprises
 from kiln.sources.rows import PARQUET, SUFFIXES, TEXTS, Form, Table, content_of, examine, refuse_surrogates, shown
@@ -38,13 +39,14 @@ def open_tables(path: Path, settings: params.Fetch, parts: Mapping[str, FileKind
         UserError: there is no table, or one that cannot be read; a label, split or group is wrong.
     """
     tables = _Tables(path, surprises)
-    telling = next((name for name in tables.names if split_of(name)), None) if len(tables.names) > 1 else None
+    # A table alone is no split, whatever it is called.
+    telling = next((name for name in tables.names if split_of(name)), None) if len(tables.names) > 1 else ""
     texts = _Texts(settings, parts, surprises)
 
     def rows(with_contents: bool) -> Iterator[held.Row]:
         for name, source in tables.sources():
             where = str(path) if tables.alone else f"{path}: {name}"
-            if name.lower().endswith(PARQUET):
+            if name.lower().endswith(PARQUET) or _kind(source) == "Parquet":
                 yield from parquet.read_rows(source, name, telling, settings, parts, with_contents, where)
             else:
                 yield from texts.read(source, name, telling, with_contents, where)
@@ -63,7 +65,9 @@ class _Tables:
     def __init__(self, path: Path, surprises: Surprises):
         if not path.exists():
             raise UserError(f"fetch.path {path} does not exist: give a table, or a folder or archive of tables")
-        self._path, self.alone = path, path.is_file() and path.suffix.lower() in SUFFIXES
+        # Whatever it is called, as after a download.
+        self.alone = path.is_file() and (path.suffix.lower() in SUFFIXES or _kind(path) in ("text", "Parquet"))
+        self._path = path
         if self.alone:
             self.names = [path.name]
             return
@@ -94,6 +98,11 @@ class _Tables:
             yield from self._container.contents(frozenset(self.names).__contains__)
 
 
+def _kind(source: Held) -> str | None:
+    with open_bytes(source) as file:
+        return sniff(file.read(HEAD))
+
+
 class _Texts:
     """Reads the rows of tables of text, and keeps in mind how each is written.
 
@@ -120,7 +129,8 @@ class _Texts:
         for line, row in table.rows(list(dict.fromkeys([*meaning, *contents]))):
             at = f"{where} line {line}"
             for column in meaning:
-                refuse_surrogates(row[column], f"{at}: the column {shown(column)}")
+                if not row[column].isascii():
+                    refuse_surrogates(row[column], f"{at}: the column {shown(column)}")
             label, own, group = read_meaning(row, columns, at)
             values = {
                 part: Content(content_of(self._parts[part].separator.join(row[one] for one in names), table.errors))
