@@ -41,9 +41,8 @@ _TAGS = (
 _MARKUP = re.compile(
     rf"</?(?:{_TAGS})\b[^<>]{{0,300}}>|<!--|-->|<!doctype\b|&(?:[a-z]{{2,8}}|#\d{{1,7}}|#x[\da-f]{{1,6}});", re.I
 )
-# Below so many letters, no language is told apart reliably.
-_JUDGEABLE = 20
-_LANGUAGE_SAMPLE = 2_000  # characters
+# With letters of fewer bytes, languages are not told apart reliably; more characters than the other make it no surer.
+_TELLING_LETTERS, _SAMPLE = 24, 500
 
 
 def decode(content: bytes, conversion: Conversion, settings: Clean | None = None) -> Decoded:
@@ -176,7 +175,7 @@ def load_languages():
 
 def _judge_language(text: str, language: str) -> float:
     """Compute the probability that a text is in a language; NaN if it is too short to be judged."""
-    sample = text[:_LANGUAGE_SAMPLE]
-    if sum(map(str.isalpha, sample)) < _JUDGEABLE:
+    sample = text[:_SAMPLE]
+    if len("".join(filter(str.isalpha, sample)).encode()) < _TELLING_LETTERS:
         return float("nan")
     return dict(load_languages().rank(sample)).get(language, 0.0)
