@@ -31,9 +31,9 @@ def number(value: float) -> str:
     return f"{value:.4g}" if float(shown) == 0 else f"{value:.7g}"
 
 
-def grouped(units: int, images: int) -> str:
+def grouped(units: int, count: int, noun: str = "image") -> str:
     """Write what is resampled or tested: 20 groups of 600 images, or 600 images."""
-    return plural(images, "image") if units == images else f"{plural(units, 'group')} of {plural(images, 'image')}"
+    return plural(count, noun) if units == count else f"{plural(units, 'group')} of {plural(count, noun)}"
 
 
 def joined(names: Sequence[str]) -> str:

@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 
 from kiln.core import entry, parallel
-from kiln.modalities.storage import ArrayStorage
 
 BATCHES = (1, 32, 256)
 STARTS = 3
@@ -121,12 +120,6 @@ def lay_out(about: dict, measured: dict[int, Costs]) -> str:
     return "\n".join([f"{head}{about['bytes'] / 1e6:.2f} MB on disk", "", *lines])
 
 
-def draw(generator: np.random.Generator, size: int, storage: ArrayStorage) -> np.ndarray:
-    """Draw values of a part: integers over the whole range of its dtype, [size, ...]."""
-    ends = np.iinfo(storage.dtype)
-    return generator.integers(ends.min, ends.max, (size, *storage.shape), storage.dtype, endpoint=True)
-
-
 def serve(folder: Path) -> None:
     """Load a model; for each batch size on standard input, print the median seconds per batch and the peak memory."""
     from kiln.networks import artifact, prediction
@@ -136,7 +129,7 @@ def serve(folder: Path) -> None:
     generator = np.random.default_rng(0)
 
     def median(size: int, seconds: float) -> float:
-        values = {name: draw(generator, size, part.storage) for name, part in classifier.parts.items()}
+        values = {name: part.storage.draw(generator, size) for name, part in classifier.parts.items()}
         classifier.model.predict_on_batch(values)  # not timed: the first batch of a new size is compiled
         times, end = [], time.perf_counter() + seconds
         while not times or time.perf_counter() < end:

@@ -202,10 +202,13 @@ class Modality(FileKinds, Protocol):
         checks: reason -> check, in order.
         slices: measure by which test samples are sliced -> (title, name of the lowest slice, of the highest).
         corruptions: name -> corruption.
-        finding_sentences: reason (``notes_reason`` or of ``checks``) -> description, with {score} or {detail}.
+        finding_sentences: reason (``notes_reason``, of ``checks``, or any) -> description, with {score} or {detail}.
         repeated_sentence: what many samples of one value have in common, and what they might be.
         values_sentence: what the networks' inputs are, for the report.
         explanations: title, as returned by ``explain`` -> its description.
+        described: which lists of ``describe`` the report shows, in order.
+        copies_sentence: from which similarity on two are copies, with {score}.
+        can_mix: whether two values can be mixed to one, by ``mix``.
     """
 
     forms: tuple[str, ...]
@@ -218,6 +221,9 @@ class Modality(FileKinds, Protocol):
     repeated_sentence: str
     values_sentence: str
     explanations: Mapping[str, Explanation]
+    described: tuple[str, ...]
+    copies_sentence: str
+    can_mix: bool
 
     # Files and values
 
@@ -260,7 +266,7 @@ class Modality(FileKinds, Protocol):
     def mix(
         self, values: np.ndarray, blends: np.ndarray, shares: np.ndarray, draws: Mapping[str, np.ndarray]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Mix each value with the next one, the last with the first.
+        """Mix each value with the next one, the last with the first; only where ``can_mix`` is true.
 
         Args:
             values: of a batch, [N, ...].

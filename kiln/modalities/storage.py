@@ -57,3 +57,8 @@ class ArrayStorage:
     def open_spool(self, path: Path, count: int) -> np.ndarray:
         """Map a file of ``count`` values into memory, read only."""
         return np.memmap(path, self.dtype, "r", shape=(count, *self.shape))
+
+    def draw(self, generator: np.random.Generator, count: int) -> np.ndarray:
+        """Draw integers over the whole range of the dtype: [count, *shape]."""
+        ends = np.iinfo(self.dtype)
+        return generator.integers(ends.min, ends.max, (count, *self.shape), self.dtype, endpoint=True)

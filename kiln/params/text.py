@@ -7,6 +7,8 @@ from pydantic import BeforeValidator, Field
 from kiln.params import types
 from kiln.params.types import Action, Fraction, Section, knob
 
+Strength = Annotated[float, Field(ge=0, le=0.5)]
+
 
 def _columns(value: Any) -> Any:
     names = value if isinstance(value, list) else [value]
@@ -54,4 +56,15 @@ class Clean(Section):
     )
 
 
-KNOBS: types.Knobs = {"fetch": Fetch, "clean": Clean}
+class Augment(Section):
+    """How far a view may differ from its text; 0 is off. Where a word decides the label, leave words in place."""
+
+    crop: Fraction = knob(0, "fraction: up to so many words are cut off at the ends")
+    drop_words: Strength = knob(0, "probability of each word to be left out; in scripts without spaces, of a character")
+    swap_words: Strength = knob(0, "probability of each word to change places with the next")
+    drop_chars: Strength = knob(0, "probability of each letter to be left out")
+    swap_chars: Strength = knob(0, "probability of each letter to change places with the next")
+    typos: Strength = knob(0, "probability of each letter to become one beside it on the keyboard")
+
+
+KNOBS: types.Knobs = {"fetch": Fetch, "clean": Clean, "augment": Augment}

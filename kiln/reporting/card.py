@@ -11,6 +11,7 @@ import pandas as pd
 from kiln.core.phrases import number, percent
 from kiln.evaluation import calibration
 from kiln.evaluation.metrics import SPLIT_METRICS
+from kiln.modalities import registry as modalities
 from kiln.reporting.evidence import Evidence
 
 SHOWN = ("accuracy", "balanced_accuracy", "f1", "log_loss", "ece")
@@ -23,11 +24,15 @@ def gather(evidence: Evidence) -> dict:
     tested = evidence.per_class["support"] > 0
     weak = evidence.per_class[tested & (evidence.per_class["recall"] < 1)]
     absent = [about["class"] for about in clean["uneven"] if about["split"] == "validation" and not about["images"]]
+    corrupted = evidence.robustness[evidence.robustness["corruption"] != "none"]
+    values = [modalities.get(modality).values_sentence for modality in settings.inputs.values()]
     return {
+        "noun": evidence.noun,
         "title": settings.report.title,
         "intended_use": settings.report.intended_use,
         **{name: evidence.train[name] for name in ("model", "parameters", "multiply_adds", "megabytes")},
         "conversion": "; ".join(about["sentence"] for about in clean["parts"].values()),
+        "inputs": ". ".join(dict.fromkeys(values)),
         "classes": list(clean["splits"]["train"]),
         "fetched": clean["images"],
         "source": settings.fetch.source.name,
@@ -40,6 +45,8 @@ def gather(evidence: Evidence) -> dict:
         "metrics": [_tabulate_metric(name, scores) for name in SHOWN],
         "test": scores["test"],
         "robustness": scores.get("robustness"),
+        "ways": corrupted["corruption"].nunique(),
+        "strengths": corrupted["strength"].nunique(),
         "temperature": judge_temperature(scores["test_calibrated"]),
         "listed": WORST,
         "not_validated": absent,

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from kiln import params
 from kiln.core import files
+from kiln.modalities import registry as modalities
 from kiln.modalities.base import Exhibit, read_exhibits
 
 # What the report reads of each folder; the rest need not be in this clone.
@@ -52,6 +53,11 @@ class Evidence:
     robustness: pd.DataFrame
     digests: dict[str, str]
 
+    @property
+    def noun(self) -> str:
+        """The noun for a sample, such as ``image``."""
+        return modalities.name_samples(self.settings.inputs)
+
 
 def load_evidence(data: Path = Path("data")) -> Evidence:
     """Read the evidence from the stages' outputs.
@@ -66,6 +72,7 @@ def load_evidence(data: Path = Path("data")) -> Evidence:
         return pd.read_csv(data / path, dtype={"class": str, "label": str, "prediction": str}, keep_default_na=False)
 
     settings = params.load()
+    noun = modalities.name_samples(settings.inputs)
     samples, shown_views = (read_exhibits(data / folder / "samples") for folder in ("clean", "augmented"))
     return Evidence(
         settings=settings,
@@ -88,8 +95,8 @@ def load_evidence(data: Path = Path("data")) -> Evidence:
         robustness=frame("evaluation/robustness.csv"),
         exhibits=pq.read_table(data / "evaluation/exhibits.parquet").to_pandas(),
         digests={
-            "images as fetched": files.sha256(data / "raw/manifest.json"),
-            "images as cleaned": files.sha256(data / "clean/manifest.json"),
+            f"{noun}s as fetched": files.sha256(data / "raw/manifest.json"),
+            f"{noun}s as cleaned": files.sha256(data / "clean/manifest.json"),
             "model": files.sha256(data / "model/model.json"),
         },
     )

@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from kiln.core import markdown, phrases
+from kiln.reporting import texts
 
 
 def _trust(text: str) -> Markup:
@@ -17,9 +18,10 @@ def _trust(text: str) -> Markup:
 
 TEMPLATES = Path(__file__).parent / "templates"
 FILTERS = {
+    **texts.FILTERS,
     "base64": lambda content: base64.b64encode(content).decode(),
     "cell": lambda value: _trust(markdown.plain(value)),
-    "grouped": lambda test: phrases.grouped(test["units"], test["images"]),
+    "grouped": lambda test, noun: phrases.grouped(test["units"], test["images"], noun),
     "joined": phrases.joined,
     "markdown_table": lambda header, rows: _trust(markdown.table(header, rows)),
     "number": phrases.number,

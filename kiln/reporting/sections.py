@@ -4,7 +4,7 @@ The sentences stand in ``templates/``: those of ``findings`` in ``templates/find
 """
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 
 import numpy as np
@@ -24,7 +24,7 @@ _FINDINGS = {
     "left_out": "Left out by a correction",
     "conflicting_labels": "The same content under two labels",
     "exact_duplicate": "The same content twice",
-    "near_duplicate": "Copies: correlation {score:.3f}",
+    "near_duplicate": "Copies: similarity {score:.3f}",
     "label_error": "Label suspect: quality {score:.2f}",
     "outlier": "Unlike its class: {score:.1f} deviations from the median",
 }
@@ -39,6 +39,7 @@ def summary(evidence: Evidence) -> dict:
     """What the model is, how good it is, how sure that is, where it fails, and what cleaning did."""
     test, clean = evidence.scores["test"], evidence.clean
     return {
+        "noun": evidence.noun,
         "title": evidence.settings.report.title,
         "model": evidence.train["model"],
         "parameters": evidence.train["parameters"],
@@ -95,6 +96,7 @@ def data(evidence: Evidence) -> dict:
     clean, splits = evidence.clean, evidence.clean["splits"]
     names = list(splits["train"])
     return {
+        "noun": evidence.noun,
         "fetched": evidence.fetch["images"],
         "conversion": describe_parts(clean["parts"]),
         "splits": list(SPLITS),
@@ -162,6 +164,7 @@ def findings(evidence: Evidence) -> dict:
     unseen = gone[gone["reason"].isin(["undecodable", "too_large"])].head(LISTED)
     copies = clean["set_aside"]["near_duplicate"] + clean["flagged"]["near_duplicate"]
     return {
+        "noun": evidence.noun,
         "counts": [
             (_spell(reason), clean["set_aside"][reason], clean["flagged"][reason])
             for reason in clean["set_aside"]
@@ -170,13 +173,18 @@ def findings(evidence: Evidence) -> dict:
         "leaks": clean["leaks"],
         "leaks_kept": clean["leaks_kept"],
         "corrected": clean["corrected"],
-        "copies_score": min(clean["near_duplicate_score"].values()) if copies else None,
+        "copies": _describe_copies(clean["near_duplicate_score"], inputs) if copies else "",
         "unreadable": [(row.id, row.label, _spell(row.reason), row.detail) for row in unseen.itertuples()],
         "worst": {
             _spell(reason).capitalize(): [_show_finding(row, inputs) for row in worst.to_dict("records")]
             for reason, worst in evidence.evidence.groupby("reason", sort=False)
         },
     }
+
+
+def _describe_copies(borders: Mapping[str, float], inputs: Mapping[str, str]) -> str:
+    """Say from which similarity on samples are copies, a sentence for each part."""
+    return " ".join(modalities.get(inputs[part]).copies_sentence.format(score=score) for part, score in borders.items())
 
 
 def _spell(reason: str) -> str:
@@ -206,26 +214,36 @@ def describe_finding(row: dict, inputs: Mapping[str, str]) -> str:
 def augmentation(evidence: Evidence) -> dict:
     """Whether views are made, when, and samples of them."""
     names = ("active", "mode", "views")
-    return {**{name: evidence.augment[name] for name in names}, "samples": show_parts(evidence.views)}
+    return {
+        "noun": evidence.noun,
+        **{name: evidence.augment[name] for name in names},
+        "samples": show_parts(evidence.views),
+    }
 
 
 def normalization(evidence: Evidence) -> dict:
-    """The splits' values, part by part: mean, deviation, median and shift, per dimension."""
+    """The splits' values, part by part: what the modality describes, per dimension."""
     parts = []
     for part, about in evidence.normalize["parts"].items():
         modality, rows = modalities.get(evidence.settings.inputs[part]), []
+        keys = modality.described
         for split, measured in about["splits"].items():
             for index, dimension in enumerate(modality.name_dimensions(len(measured["mean"]))):
                 name = f"{split}, {dimension}" if dimension else split
-                rows.append((name, *(float(measured[key][index]) for key in ("mean", "std", "median", "shift"))))
-        parts.append({"method": about["method"], "scale": modality.values_sentence, "rows": rows})
+                rows.append((name, *(float(measured[key][index]) for key in keys)))
+        described = {"columns": [_spell(key) for key in keys], "rows": rows}
+        parts.append({"method": about["method"], "scale": modality.values_sentence, **described})
     return {"parts": parts}
 
 
 def learning(evidence: Evidence) -> dict:
     """The learning curves."""
     names = ("epochs", "images", "epoch_kept")
-    return {**{name: evidence.train[name] for name in names}, "charts": charts.draw_history(evidence.history)}
+    return {
+        "noun": evidence.noun,
+        **{name: evidence.train[name] for name in names},
+        "charts": charts.draw_history(evidence.history),
+    }
 
 
 def metrics(evidence: Evidence) -> dict:
@@ -241,6 +259,7 @@ def metrics(evidence: Evidence) -> dict:
             row.append(f"{number(flipped[name])}: {_ends(flipped, name)}")
         rows.append(row)
     return {
+        "noun": evidence.noun,
         "splits": list(SPLITS),
         "flipped": "test_flipped" in scores,
         "rows": rows,
@@ -257,6 +276,7 @@ def calibration(evidence: Evidence) -> dict:
     """Whether probabilities mean what they say, and what a temperature would fix."""
     test, after, frame = evidence.scores["test"], evidence.scores["test_calibrated"], evidence.reliability
     return {
+        "noun": evidence.noun,
         "temperature": model_card.judge_temperature(after),
         "rows": [
             (SPLIT_METRICS[name][0], float(test[name]), float(after[name])) for name in ("log_loss", "brier", "ece")
@@ -273,6 +293,7 @@ def confusion(evidence: Evidence) -> dict:
     pairs = table[table["label"] != table["prediction"]]
     worst = pairs.sort_values("images", ascending=False, kind="stable").head(10)
     return {
+        "noun": evidence.noun,
         "images": evidence.scores["test"]["images"],
         "kinds": len(pairs),
         "worst": [(row.label, row.prediction, row.images, percent(row.share)) for row in worst.itertuples()],
@@ -290,16 +311,19 @@ def count_pairs(table: pd.DataFrame, names: list[str]) -> list[list[int]]:
 def classes(evidence: Evidence) -> dict:
     """F1 per class, and precision, recall and F1 with their intervals."""
     table = evidence.per_class.to_dict("records")
-    names = ("precision", "recall", "f1")
+    noun, names = evidence.noun, ("precision", "recall", "f1")
     return {
-        "bars": [(row["class"], row["f1"], percent(row["f1"]) if row["support"] else "no image") for row in table],
-        "rows": [(row["class"], row["support"], *(_describe_metric(row, name) for name in names)) for row in table],
+        "noun": noun,
+        "bars": [(row["class"], row["f1"], percent(row["f1"]) if row["support"] else f"no {noun}") for row in table],
+        "rows": [
+            (row["class"], row["support"], *(_describe_metric(row, name, noun) for name in names)) for row in table
+        ],
     }
 
 
-def _describe_metric(row: dict, name: str) -> str:
+def _describe_metric(row: dict, name: str, noun: str) -> str:
     if not row["support"]:
-        return "no test image"
+        return f"no test {noun}"
     low, high = row[f"{name}_low"], row[f"{name}_high"]
     if "" in (low, high):
         return "none predicted as it"
@@ -309,10 +333,11 @@ def _describe_metric(row: dict, name: str) -> str:
 def slices(evidence: Evidence) -> dict:
     """Accuracy on slices of test."""
     return {
+        "noun": evidence.noun,
         "rows": [
             (row.about, row.slice, row.images, percent(row.accuracy), span(row.low, row.high))
             for row in evidence.slices.itertuples()
-        ]
+        ],
     }
 
 
@@ -320,10 +345,11 @@ def robustness(evidence: Evidence) -> dict:
     """Accuracy on corrupted test images."""
     frame = evidence.robustness
     if not len(frame):
-        return {"measured": False}
+        return {"noun": evidence.noun, "measured": False}
     corrupted = frame[frame["corruption"] != "none"]
     by_kind = {name: rows["accuracy"].tolist() for name, rows in corrupted.groupby("corruption", sort=False)}
     return {
+        "noun": evidence.noun,
         "measured": True,
         "scores": evidence.scores["robustness"],
         "strengths": corrupted["strength"].unique().tolist(),
@@ -337,6 +363,7 @@ def mistakes(evidence: Evidence) -> dict:
     shown = evidence.exhibits
     test = evidence.scores["test"]
     return {
+        "noun": evidence.noun,
         "explained": _show_predictions(shown[shown["label"] != shown["prediction"]], evidence.settings.inputs),
         "reading": _read_explanations(shown, evidence.settings.inputs),
         "images": test["images"],
@@ -348,7 +375,7 @@ def successes(evidence: Evidence) -> dict:
     """A few images that the model is rightly sure of, shown in the same way."""
     shown = evidence.exhibits
     right = shown[shown["label"] == shown["prediction"]]
-    return {"explained": _show_predictions(right, evidence.settings.inputs)}
+    return {"noun": evidence.noun, "explained": _show_predictions(right, evidence.settings.inputs)}
 
 
 def _read_explanations(shown: pd.DataFrame, inputs: Mapping[str, str]) -> list[str]:
@@ -369,12 +396,18 @@ def _show_predictions(exhibits: pd.DataFrame, inputs: Mapping[str, str]) -> list
 def _show_prediction(row, inputs: Mapping[str, str]) -> dict:
     return {
         **{name: getattr(row, name) for name in ("id", "label", "prediction", "probability")},
-        "shown": [{**one, "alt": _describe_exhibit(one, row, inputs)} for one in row.shown],
+        "shown": [{**one, "alt": _describe_exhibit(one, row, inputs)} for one in _leave_out_repeated(row.shown)],
         "neighbours": [
             {**{name: one[name] for name in ("id", "label", "cosine")}, "shown": list(one["shown"])}
             for one in row.neighbours
         ],
     }
+
+
+def _leave_out_repeated(shown: Sequence[dict]) -> list[dict]:
+    """Leave out the text of a part that is shown as marked text too."""
+    marked = {one["part"] for one in shown if one["kind"] == "marked"}
+    return [one for one in shown if one["kind"] != "text" or one["part"] not in marked]
 
 
 def _describe_exhibit(one: dict, row, inputs: Mapping[str, str]) -> str:

@@ -1,10 +1,29 @@
 """Checks before the first step: settings that are impossible, have no effect, or are slow."""
 
+from collections.abc import Mapping
+
 from kiln import params
+from kiln.core import phrases
 from kiln.core.errors import UserError
+from kiln.modalities.base import Part
 from kiln.networks import adjusting, backend
 from kiln.networks.backend import keras
 from kiln.training import optimizers
+
+
+def check_mixing(settings: params.Train, parts: Mapping[str, Part]) -> None:
+    """Reject mixup and cutmix for samples that cannot be mixed.
+
+    Raises:
+        UserError: a part is of a modality that cannot mix.
+    """
+    for knob in ("mixup", "cutmix"):
+        for part in parts.values():
+            if getattr(settings, knob) and not part.modality.can_mix:
+                raise UserError(
+                    f"params.yaml: train.{knob} is {getattr(settings, knob):g}, but "
+                    f"{phrases.with_article(part.modality.noun)} cannot be mixed with another: set it to 0"
+                )
 
 
 def check_norm(settings: params.Train, classifier: keras.Model) -> None:

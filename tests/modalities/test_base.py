@@ -74,3 +74,11 @@ def test_names_are_qualified_where_there_are_several_parts():
 
 def test_an_exhibit_knows_its_suffix():
     assert base.Exhibit("picture", b"").suffix == ".png"
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16])
+def test_values_are_drawn_over_all_that_a_part_stores(kind):
+    values = storage.ArrayStorage((100,), kind).draw(np.random.default_rng(0), 1000)
+    ends = np.iinfo(kind)
+    assert values.shape == (1000, 100) and values.dtype == kind
+    assert (values.min() - ends.min) + (ends.max - values.max()) < (ends.max - ends.min) / 1000

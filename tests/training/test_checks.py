@@ -1,4 +1,7 @@
+from types import SimpleNamespace
+
 import pytest
+from makers.datasets import image_parts
 from makers.networks import classifier, smallest
 from makers.settings import settings
 
@@ -12,6 +15,16 @@ def test_statistics_of_a_model_that_has_none_are_refused(how):
     with pytest.raises(UserError, match=rf"precise_norm is true, but {how['name']} as it is set has no batch normal"):
         checks.check_norm(chosen, classifier(**how))
     checks.check_norm(chosen, classifier("fast_cnn", width=0.25))
+
+
+@pytest.mark.parametrize("knob", ["mixup", "cutmix"])
+def test_samples_that_cannot_be_mixed_are_not(knob):
+    text = SimpleNamespace(modality=SimpleNamespace(noun="text", can_mix=False))
+    said = f"params.yaml: train.{knob} is 0.2, but a text cannot be mixed with another: set it to 0"
+    with pytest.raises(UserError, match=f"^{said}$"):
+        checks.check_mixing(settings(**{knob: 0.2}), {**image_parts(), "title": text})
+    checks.check_mixing(settings(**{knob: 0.2}), image_parts())
+    checks.check_mixing(settings(), {"title": text})
 
 
 def test_a_weight_decay_that_leaves_kernels_alone_is_reported():

@@ -41,6 +41,9 @@ class Image(ImageFiles):
     repeated_sentence = wording.REPEATED
     values_sentence = wording.VALUES
     explanations = wording.EXPLANATIONS
+    described = ("mean", "std", "median", "shift")
+    copies_sentence = wording.COPIES
+    can_mix = True
 
     def settle(self, contents: Iterable[Sequence[bytes]], settings: Clean) -> Conversion:
         """Choose size, channels and range if they are ``auto``; see ``settling``."""

@@ -4,7 +4,9 @@ from kiln.modalities.base import Explanation
 
 VALUES = "Pixel values from 0 to 255"  # the networks' inputs
 REPEATED = "with these pixels: a placeholder for photos that were not found?"
+COPIES = "Near-duplicates' fine structure correlates by {score:.2f} or more."
 FINDINGS = {
+    "near_duplicate": "Copies: correlation {score:.3f}",
     "metadata": "Whole pixels, but {detail}",
     "too_small": "Too small: shorter side {score:.0f} pixels",
     "odd_aspect": "Long and thin: {score:.1f} to 1",

@@ -39,6 +39,9 @@ class Text(TextFiles):
     repeated_sentence = wording.REPEATED
     values_sentence = wording.VALUES
     explanations = wording.EXPLANATIONS
+    described = ("mean", "std", "median", "unknown", "shift")
+    copies_sentence = wording.COPIES
+    can_mix = False
 
     def settle(self, contents: Iterable[Sequence[bytes]], settings: Clean) -> Conversion:
         """Choose what is ``auto``, from the texts; see ``settling``."""
@@ -91,7 +94,7 @@ class Text(TextFiles):
     def mix(
         self, values: np.ndarray, blends: np.ndarray, shares: np.ndarray, draws: Mapping[str, np.ndarray]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Texts cannot be mixed; ``kiln.training.checks`` refuses it."""
+        """Texts cannot be mixed; ``training.checks`` refuses it."""
         raise NotImplementedError("texts cannot be mixed")
 
     def count(self, values: np.ndarray) -> Any:

@@ -4,7 +4,9 @@ from kiln.modalities.base import Explanation
 
 VALUES = "Unicode text"  # the networks' inputs
 REPEATED = "with this text: a template, or a placeholder for texts that are missing?"
+COPIES = "Near-duplicates share {score:.0%} or more of their runs of five characters."
 FINDINGS = {
+    "near_duplicate": "Copies: {score:.0%} of their runs of five characters in common",
     "encoding": "Readable, but {detail}",
     "too_short": "Too short: {score:.0f} characters",
     "too_long": "Too long: {score:,.0f} characters",
@@ -14,4 +16,11 @@ FINDINGS = {
     "personal_data": "Personal data: {score:.0f} mail addresses, phone or card numbers",
     "repetitive": "Repetitive: {score:.0%} of it has occurred before",
 }
-EXPLANATIONS: dict[str, Explanation] = {}
+EXPLANATIONS = {
+    "hiding": Explanation(
+        "which words the prediction rests on",
+        "A solid line under a word: hiding it makes the prediction less likely; a dotted line: more likely. The "
+        "thicker, the more; bold is strongest.",
+        "",
+    ),
+}

@@ -1,0 +1,102 @@
+"""Which words a network relies on: how its answer changes when they are hidden.
+
+Li, Monroe and Jurafsky, "Understanding neural networks through representation erasure", 2016.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+
+from kiln.modalities.base import Exhibit, Explained
+from kiln.modalities.text import pieces, showing
+
+MOST = 100  # predictions per text; in longer ones, runs of words are hidden together
+SPACELESS_RUN = 2  # characters hidden together in scripts without spaces, where a word has about so many
+FAINT = 0.1  # a change of the log-odds below which no word is shown as decisive
+NEAR_0 = 1e-6  # a probability
+
+
+def explain(network: Explained, texts: np.ndarray, classes: np.ndarray) -> list[dict[str, Exhibit]]:
+    """Show which words a network relies on: for each text, title -> marked text.
+
+    Args:
+        network: to be explained.
+        texts: object [N] of str; of each, the beginning that ``showing.show`` shows is explained.
+        classes: int [N], the class to explain for each text.
+    """
+    return [
+        {"hiding": mark(text, weigh_words(partial(network.predict, row), text, index))}
+        for row, (text, index) in enumerate(zip(texts, classes, strict=True))
+    ]
+
+
+def weigh_words(predict: Callable[[np.ndarray], np.ndarray], text: str, index: int) -> np.ndarray:
+    """Measure how much the log-odds of a class fall where words are hidden.
+
+    Args:
+        predict: object [M] of str -> probabilities [M, classes].
+        text: whose first ``showing.SHOWN`` characters are explained; the rest stays as it is.
+        index: of the class.
+
+    Returns:
+        float [words of the beginning]: the mean fall over the runs that cover a word; below 0 where hiding makes
+        the class more likely. At most ``MOST`` texts are predicted.
+    """
+    words, gaps = pieces.split(text[: showing.SHOWN])
+    if not words:
+        return np.zeros(0)
+    runs = list_runs(len(words), SPACELESS_RUN if pieces.is_spaceless(words) else 1)
+    changed = np.empty(1 + len(runs), object)
+    changed[0] = text
+    for place, run in enumerate(runs, 1):
+        kept = [not run.start <= number < run.stop for number in range(len(words))]
+        changed[place] = pieces.join(words, gaps, kept) + text[showing.SHOWN :]
+    odds = _log_odds(predict(changed)[:, index])
+    total, count = np.zeros(len(words)), np.zeros(len(words))
+    for run, fall in zip(runs, odds[0] - odds[1:], strict=True):
+        total[run] += fall
+        count[run] += 1
+    return total / count
+
+
+def list_runs(words: int, size: int) -> list[slice]:
+    """List which words to hide together.
+
+    Runs of ``size``, one word apart and shorter at the ends, so that each word is in equally many; where these were
+    too many, longer runs side by side.
+    """
+    most = MOST - 1  # the text itself is predicted too
+    if words + size - 1 > most:
+        size = -(-words // most)
+        return [slice(start, start + size) for start in range(0, words, size)]
+    return [slice(max(0, start), start + size) for start in range(1 - size, words)]
+
+
+def _log_odds(probabilities: np.ndarray) -> np.ndarray:
+    bounded = np.clip(probabilities.astype(np.float64), NEAR_0, 1 - NEAR_0)
+    return np.log(bounded) - np.log1p(-bounded)
+
+
+def mark(text: str, weights: Sequence[float]) -> Exhibit:
+    """Mark the words of a text's beginning by their weights, scaled by the largest to -1 to 1."""
+    words, gaps = pieces.split(text[: showing.SHOWN])
+    scaled = np.asarray(weights) / max(FAINT, np.abs(weights).max(initial=0))
+    marked = [[gaps[0], 0.0]]
+    for word, gap, weight in zip(words, gaps[1:], np.round(scaled, 2).tolist(), strict=True):
+        marked += [[word, weight + 0.0], [gap, 0.0]]  # + 0.0: no -0.0
+    marked.append([showing.describe_rest(text), 0.0])
+    seen = [[showing.make_visible(piece), weight] for piece, weight in _merge(marked)]
+    return Exhibit("marked", json.dumps(seen, ensure_ascii=False).encode())
+
+
+def _merge(marked: Sequence[Sequence]) -> list[list]:
+    """Join neighbours of one weight; leave out what is empty."""
+    merged: list[list] = []
+    for piece, weight in marked:
+        if piece and merged and merged[-1][1] == weight:
+            merged[-1][0] += piece
+        elif piece:
+            merged.append([piece, weight])
+    return merged

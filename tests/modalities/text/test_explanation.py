@@ -1,0 +1,83 @@
+"""Explanations by hiding words: known answers for networks that look at known words."""
+
+import json
+
+import numpy as np
+import pytest
+
+from kiln.modalities.text import explanation, showing, wording
+
+
+class Keyword:
+    """A network whose log-odds of class 1 are the sum of its words' weights."""
+
+    def __init__(self, weights: dict[str, float]):
+        self.weights, self.predicted = weights, []
+
+    def predict(self, row: int, texts: np.ndarray) -> np.ndarray:
+        self.predicted.append(len(texts))
+        odds = np.array([sum(by * text.count(word) for word, by in self.weights.items()) for text in texts])
+        yes = 1 / (1 + np.exp(-odds))
+        return np.stack([1 - yes, yes], axis=1).astype(np.float32)
+
+
+def marked(network: Keyword, text: str, index: int = 1) -> list[list]:
+    (shown,) = explanation.explain(network, np.array([text], object), np.array([index]))
+    assert list(shown) == list(wording.EXPLANATIONS) and shown["hiding"].kind == "marked"
+    return json.loads(shown["hiding"].content)
+
+
+def test_words_have_the_weights_that_the_network_gives_them():
+    network = Keyword({"good": 2, "bad": -1})
+    text = "a good,  film not bad"
+    expected = [["a ", 0.0], ["good,", 1.0], ["  film not ", 0.0], ["bad", -0.5]]
+    assert marked(network, text) == expected
+    against = [[piece, -weight] for piece, weight in expected]
+    assert marked(network, text, index=0) == against
+    assert network.predicted == [6, 6]
+
+
+def test_characters_are_hidden_in_scripts_without_spaces():
+    pieces = marked(Keyword({"好": 3}), "今天天气很好啊")
+    assert pieces == [["今天天气", 0.0], ["很", 0.5], ["好", 1.0], ["啊", 0.5]]
+
+
+def test_weights_too_small_to_matter_are_not_blown_up():
+    assert marked(Keyword({"good": 0.01}), "a good film") == [["a ", 0.0], ["good", 0.1], [" film", 0.0]]
+
+
+@pytest.mark.parametrize("text", ["x " * 50, "x " * 99, "x " * 100, "x " * 1000, "字" * 3000, "x" * 10**6])
+def test_long_texts_need_no_more_predictions(text):
+    network = Keyword({"x": 0.001})
+    pieces = marked(network, text)
+    assert max(network.predicted) <= explanation.MOST and len(network.predicted) == 1
+    assert "".join(piece for piece, _ in pieces) == text[: showing.SHOWN] + showing.describe_rest(text)
+
+
+@pytest.mark.parametrize("words", [1, 2, 3, 99, 100, 101, 500, 4000])
+@pytest.mark.parametrize("size", [1, 2])
+def test_runs_cover_every_word(words, size):
+    runs = explanation.list_runs(words, size)
+    assert len(runs) < explanation.MOST
+    assert {number for run in runs for number in range(*run.indices(words))} == set(range(words))
+
+
+def test_text_beyond_what_is_shown_stays_in_place():
+    seen = []
+
+    class Listener(Keyword):
+        def predict(self, row, texts):
+            seen.extend(texts)
+            return super().predict(row, texts)
+
+    marked(Listener({"end": 1}), "word " * 900 + "end")
+    assert all(text.endswith("end") for text in seen)
+
+
+@pytest.mark.parametrize("text", ["", "  ", "\x1e"])
+def test_texts_without_words_have_no_weights(text):
+    assert all(weight == 0 for _, weight in marked(Keyword({}), text))
+
+
+def test_what_is_hidden_is_shown_by_its_code():
+    assert marked(Keyword({"b": 1}), "a\u202e\x1eb") == [["a[U+202E] | ", 0.0], ["b", 1.0]]
