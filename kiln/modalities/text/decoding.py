@@ -33,6 +33,8 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1d\x1f\x7f-\x9f]")
 _LOST = re.compile(r"[\ufdd0-\ufdef\ufffd-\uffff\ud800-\udfff]")
 # More of them than this, and more than a few, are a program or a picture.
 _BINARY, _FEW = 0.1, 8
+# Marks on one letter, as in Unicode's stream-safe text format (UAX 15); sorting more takes quadratic time.
+_MARKS_AT_MOST = 30
 _BLANK = " \t\n\xa0\u3000\ufeff"
 _TAGS = (
     "a|abbr|b|blockquote|body|br|center|code|div|em|font|form|h[1-6]|head|hr|html|i|iframe|img|input|label|li|link|"
@@ -152,6 +154,7 @@ def purify(text: str, repair: bool) -> tuple[str, tuple[str, ...]]:
             notes.append("wrongly decoded before" + (", which is repaired" if repair else ": see clean.text.repair"))
             text = repaired if repair else text
     length = len(text)
+    text = _limit_marks(text)
     for pattern, kind in ((_CONTROLS, "control"), (_LOST, "lost")):
         text, count = pattern.subn("", text)
         if count > max(_FEW, _BINARY * length):
@@ -159,6 +162,12 @@ def purify(text: str, repair: bool) -> tuple[str, tuple[str, ...]]:
         if count:
             notes.append(f"{count:,} {kind} {'character' if count == 1 else 'characters'} removed")
     return unicodedata.normalize("NFC", text).strip(_BLANK), tuple(notes)
+
+
+def _limit_marks(text: str) -> str:
+    """Take off marks such as accents where more are stacked than any language does."""
+    marks = "".join(sorted(filter(unicodedata.combining, set(text)))) if not text.isascii() else ""
+    return re.sub(f"([{marks}]{{{_MARKS_AT_MOST}}})[{marks}]+", r"\1", text) if marks else text
 
 
 def _may_hold_markup(text: str) -> bool:
