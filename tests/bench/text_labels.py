@@ -56,7 +56,7 @@ def kiln(texts: np.ndarray, given: np.ndarray, folds: np.ndarray) -> labels.Judg
 
 def weigh(texts: np.ndarray):
     """Weight words and pairs of words by TF-IDF, as most scripts do: sparse [N, terms]."""
-    return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\w+").fit_transform(texts)
+    return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\w+").fit_transform(texts)  # noqa: S106
 
 
 def margins(weighed, given: np.ndarray, folds: np.ndarray) -> np.ndarray:
