@@ -253,7 +253,11 @@ def metrics(evidence: Evidence) -> dict:
     for name, (title, better) in SPLIT_METRICS.items():
         if name not in test:
             continue
-        row = [f"{title}, {better} is better", *(float(scores[split][name]) for split in SPLITS), _ends(test, name)]
+        row = [
+            f"{title.format(noun=evidence.noun)}, {better} is better",
+            *(float(scores[split][name]) for split in SPLITS),
+            _ends(test, name),
+        ]
         if "test_flipped" in scores:
             flipped = scores["test_flipped"]
             row.append(f"{number(flipped[name])}: {_ends(flipped, name)}")
