@@ -1,6 +1,6 @@
 """The metrics of metrics.json: their titles, and which direction is better."""
 
-# metric of a split -> (title, which direction is better); in the order of tables
+# metric of a split -> (title, with {noun} for a sample; which direction is better); in the order of tables
 SPLIT_METRICS = {
     "accuracy": ("accuracy", "higher"),
     "balanced_accuracy": ("balanced accuracy", "higher"),

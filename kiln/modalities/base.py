@@ -206,7 +206,7 @@ class Modality(FileKinds, Protocol):
         values_sentence: what the networks' inputs are, for the report.
         explanations: title, as returned by ``explain`` -> its description.
         described: which lists of ``describe`` the report shows, in order.
-        copies_sentence: from which similarity on two are copies, with {score}.
+        copies_clause: of near-duplicates, what is how alike, with {score}.
         can_mix: whether two values can be mixed to one, by ``mix``.
     """
 
@@ -220,7 +220,7 @@ class Modality(FileKinds, Protocol):
     values_sentence: str
     explanations: Mapping[str, Explanation]
     described: tuple[str, ...]
-    copies_sentence: str
+    copies_clause: str
     can_mix: bool
 
     # Files and values

@@ -183,8 +183,8 @@ def findings(evidence: Evidence) -> dict:
 
 
 def _describe_copies(borders: Mapping[str, float], inputs: Mapping[str, str]) -> str:
-    """Say from which similarity on samples are copies, a sentence for each part."""
-    return " ".join(modalities.get(inputs[part]).copies_sentence.format(score=score) for part, score in borders.items())
+    """Say how alike near-duplicates are, part by part: their "fine structure correlates by 0.65 or more"."""
+    return ", ".join(modalities.get(inputs[part]).copies_clause.format(score=score) for part, score in borders.items())
 
 
 def _spell(reason: str) -> str:

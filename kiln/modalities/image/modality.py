@@ -41,7 +41,7 @@ class Image(ImageFiles):
     values_sentence = wording.VALUES
     explanations = wording.EXPLANATIONS
     described = ("mean", "std", "median", "shift")
-    copies_sentence = wording.COPIES
+    copies_clause = wording.COPIES
     can_mix = True
 
     def settle(self, contents: Iterable[Sequence[bytes]], settings: Clean) -> Conversion:

@@ -3,7 +3,7 @@
 from kiln.modalities.base import Explanation
 
 VALUES = "Pixel values from 0 to 255"  # the networks' inputs
-COPIES = "Near-duplicates' fine structure correlates by {score:.2f} or more."
+COPIES = "fine structure correlates by {score:.2f} or more"
 FINDINGS = {
     "near_duplicate": "Copies: correlation {score:.3f}",
     "metadata": "Whole pixels, but {detail}",

@@ -39,7 +39,7 @@ class Text(TextFiles):
     values_sentence = wording.VALUES
     explanations = wording.EXPLANATIONS
     described = ("mean", "std", "median", "unknown", "shift")
-    copies_sentence = wording.COPIES
+    copies_clause = wording.COPIES
     can_mix = False
 
     def settle(self, contents: Iterable[Sequence[bytes]], settings: Clean) -> Conversion:

@@ -3,7 +3,7 @@
 from kiln.modalities.base import Explanation
 
 VALUES = "Unicode text"  # the networks' inputs
-COPIES = "Near-duplicates share {score:.0%} or more of their runs of five characters."
+COPIES = "runs of five characters agree by {score:.0%} or more"
 FINDINGS = {
     "near_duplicate": "Copies: {score:.0%} of their runs of five characters in common",
     "encoding": "Readable, but {detail}",
