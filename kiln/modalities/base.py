@@ -174,7 +174,8 @@ class FileKinds(Protocol):
         refused: extension -> kind of such files, which begin like a supported kind, but are not read.
         usual_formats: formats to convert other files to, for sentences.
         remedies: kind of file, as returned by ``formats.sniff`` -> what to do about it.
-        columns: usual names of its column in Parquet.
+        columns: usual names of its column in a table that holds values.
+        separator: what joins the values of several columns; None: a row holds no value, but a file or the path to one.
     """
 
     name: str
@@ -184,6 +185,7 @@ class FileKinds(Protocol):
     usual_formats: str
     remedies: Mapping[str, str]
     columns: tuple[str, ...]
+    separator: str | None
 
     def reads(self, head: bytes) -> bool:
         """Check, by a file's first ``formats.HEAD`` bytes, whether its kind is supported."""
