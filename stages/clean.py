@@ -45,7 +45,7 @@ def save(
         UserError: a class or a split is left without samples.
     """
     counts = summary.count_kept(examined)
-    budget.check_classes(examined, counts)
+    budget.check_classes(examined, counts, parts)
     classes = counts.index.tolist()
     kept = publishing.list_kept(examined, classes, parts, values, seed)
     dataset.write(folder, kept, "clean", classes=classes, parts={name: part.to_json() for name, part in parts.items()})

@@ -73,7 +73,7 @@ def main() -> None:
     labels, units = test["labels"], predictions.number_units(test["units"])
     scored, per_class = scoring.score(labels, test["probabilities"], data.classes, settings.resamples, seed, units)
     flipped = None
-    if any(part.modality.wants_test_views(settings.parts[name]) for name, part in data.parts.items()):
+    if any(part.modality.wants_test_views(settings.parts.get(name)) for name, part in data.parts.items()):
         both = predictions.predict_split(classifier, data, "test", average_views=True)["probabilities"]
         flipped, _ = scoring.score(labels, both, data.classes, settings.resamples, seed, units)
     summary = scoring.summarize(outputs, scored, flipped)

@@ -36,7 +36,8 @@ def predict_split(
 def predict_logits(classifier: artifact.Classifier, data: dataset.Dataset, split: str) -> np.ndarray:
     """Compute the logits of a whole split, which stay exact where float32 probabilities are 0: float32 [N, classes]."""
     network = prediction.logits_of(classifier.model)
-    return np.concatenate([prediction.outputs(network, batch.parts) for batch in data.batches(split)])
+    batches = data.batches(split)
+    return np.concatenate([prediction.outputs(network, batch.parts, classifier.encode) for batch in batches])
 
 
 def predict_splits(classifier: artifact.Classifier, data: dataset.Dataset) -> dict[str, dict[str, np.ndarray]]:

@@ -117,10 +117,17 @@ STRENGTHS = ("mild", "medium", "strong")
 
 
 class Tensor(NamedTuple):
-    """Shape of one sample as a network takes it (None: of any length), and its dtype, such as ``uint8``."""
+    """One sample as a network takes it.
+
+    Attributes:
+        shape: None for a length that differs from sample to sample.
+        dtype: such as ``uint8``.
+        kinds: how many different values there are, where they are numbers of things, such as tokens; else None.
+    """
 
     shape: tuple[int | None, ...]
     dtype: str
+    kinds: int | None = None
 
 
 class Conversion(Protocol):
@@ -198,13 +205,14 @@ class Modality(FileKinds, Protocol):
     """What Kiln needs to know about a modality, besides its files.
 
     Attributes:
-        forms: in which ``encode`` gives values to networks, such as ``pixels``; each network takes one.
+        forms: in which networks can take values, such as ``pixels``; each network takes one.
         facts: names of the facts of ``decode``.
         notes_reason: the reason of findings about faults outside the value.
         checks: reason -> check, in order.
         slices: measure by which test samples are sliced -> (title, name of the lowest slice, of the highest).
         corruptions: name -> corruption.
         finding_sentences: reason (``notes_reason``, of ``checks``, or any) -> description, with {score} or {detail}.
+        repeated_sentence: what many samples of one value have in common, and what they might be.
         values_sentence: what the networks' inputs are, for the report.
         explanations: title, as returned by ``explain`` -> its description.
         described: which lists of ``describe`` the report shows, in order.
@@ -219,6 +227,7 @@ class Modality(FileKinds, Protocol):
     slices: Mapping[str, tuple[str, str, str]]
     corruptions: Mapping[str, Corruption]
     finding_sentences: Mapping[str, str]
+    repeated_sentence: str
     values_sentence: str
     explanations: Mapping[str, Explanation]
     described: tuple[str, ...]
@@ -301,11 +310,11 @@ class Modality(FileKinds, Protocol):
     def tensor(self, conversion: Conversion, form: str, fitted: Mapping) -> Tensor:
         """Return the shape and dtype in which a network of a form takes a value."""
 
-    def encode(self, values: np.ndarray, form: str, fitted: Mapping) -> np.ndarray:
-        """Turn values into the array that a network of a form takes: [N, ...], as ``tensor`` says."""
+    def make_encoder(self, form: str, fitted: Mapping) -> Callable[[np.ndarray], np.ndarray]:
+        """Return the function from values to the array that a network of a form takes, as ``tensor`` says."""
 
-    def layer(self, inputs: Any, fitted: Mapping) -> Any:
-        """Apply the network's first layers to a Keras input of raw values."""
+    def layer(self, inputs: Any, form: str, fitted: Mapping) -> Any:
+        """Apply the network's first layers to a Keras input of encoded values."""
 
     def wants_test_views(self, settings: Any) -> bool:
         """Check, by the part's settings of evaluate, whether test predictions are averaged over views."""
@@ -377,6 +386,11 @@ class Part:
     def to_json(self) -> dict:
         """Return modality and conversion, for a manifest."""
         return {"modality": self.modality.name, "conversion": self.conversion.to_json()}
+
+
+def name_samples(parts: Mapping[str, Part]) -> str:
+    """Return the noun for a sample of these parts: that of its only part, else ``sample``."""
+    return next(iter(parts.values())).modality.noun if len(parts) == 1 else "sample"
 
 
 def qualify(parts: Mapping[str, Part], part: str, name: str) -> str:

@@ -67,4 +67,14 @@ class Augment(Section):
     typos: Strength = knob(0, "probability of each letter to become one beside it on the keyboard")
 
 
-KNOBS: types.Knobs = {"fetch": Fetch, "clean": Clean, "augment": Augment}
+class Normalize(Section):
+    """The tokenizer and the n-grams, fitted on train."""
+
+    lowercase: bool = knob(True, "case makes no difference to the tokens")
+    vocabulary: int = knob(8192, "tokens of byte-level BPE at most", ge=512, le=262_144)
+    max_tokens: int = knob(128, "of a text; longer ones lose their middle", ge=8, le=4096)
+    min_texts: int = knob(2, "training texts that have an n-gram; rarer ones are left out", ge=1)
+    max_ngrams: int = knob(200_000, "n-grams at most, the most frequent", ge=100, le=1_000_000)
+
+
+KNOBS: types.Knobs = {"fetch": Fetch, "clean": Clean, "augment": Augment, "normalize": Normalize}

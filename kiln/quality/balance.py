@@ -13,18 +13,19 @@ from kiln.store import dataset
 _FAR, _CHANCE = 0.25, 3.0
 
 
-def describe_makers(drawn: Collection[str]) -> dict[str, str]:
+def describe_makers(drawn: Collection[str], noun: str) -> dict[str, str]:
     """Describe the origin of each split: given by the source, or drawn by Kiln, and from what.
 
     Args:
         drawn: the splits that Kiln drew.
+        noun: for a sample.
 
     Returns:
         split -> phrase, in the order of the splits.
     """
     whole = len(drawn) == 2
     drawn_splits = {
-        "test": f"drawn by Kiln from {'all images' if whole else 'train'}",
+        "test": f"drawn by Kiln from {f'all {noun}s' if whole else 'train'}",
         "validation": "drawn by Kiln from train",
     }
     train = {0: "given by the source", 1: "given by the source, less what Kiln drew", 2: "what Kiln did not draw"}
@@ -84,7 +85,7 @@ def list_uneven(facts: pd.DataFrame, unit: pd.Series, fractions: Mapping[str, fl
     return uneven
 
 
-def describe_uneven(uneven: Sequence[Mapping], most: int = 3) -> list[str]:
+def describe_uneven(uneven: Sequence[Mapping], noun: str, most: int = 3) -> list[str]:
     """Describe what ``list_uneven`` lists: one phrase per split and kind, each naming at most ``most`` classes."""
     phrases = []
     for split in ("validation", "test"):
@@ -95,42 +96,45 @@ def describe_uneven(uneven: Sequence[Mapping], most: int = 3) -> list[str]:
             for about in listed
             if about["images"]
         ]
-        for what, names in ((f"no {split} image of", absent), (f"far off their share of {split}:", far)):
+        for what, names in ((f"no {split} {noun} of", absent), (f"far off their share of {split}:", far)):
             more = f" and {plural(len(names) - most, 'more class', 'more classes')}" if len(names) > most else ""
             phrases += [f"{what} {', '.join(names[:most])}{more}"] if names else []
     return phrases
 
 
-def check_counts(counts: pd.DataFrame) -> None:
+def check_counts(counts: pd.DataFrame, noun: str) -> None:
     """Raise if no classifier can be trained or evaluated on the splits.
 
     Args:
-        counts: images per class (rows) and split (columns).
+        counts: samples per class (rows) and split (columns).
+        noun: for a sample.
 
     Raises:
-        UserError: naming the class or split that lacks images.
+        UserError: naming the class or split that lacks samples.
     """
     if len(counts) < 2:
         left = f"{plural(len(counts), 'class is', 'classes are')} left"
-        raise UserError(f"{left} after cleaning, but a classifier needs two: add images")
+        raise UserError(f"{left} after cleaning, but a classifier needs two: add {noun}s")
     if counts.to_numpy().sum() == 0:
         raise UserError(
-            "no image is left after cleaning: run `python -m stages.clean --dry-run` to see why, then fix the "
+            f"no {noun} is left after cleaning: run `python -m stages.clean --dry-run` to see why, then fix the "
             "source, or choose flag for a reason"
         )
     if counts["train"].sum() == 0:
         raise UserError(
-            "no image is left for train: the source assigns all of them to validation or test, by its names or its "
-            "split column: add images for train, or remove these names"
+            f"no {noun} is left for train: the source assigns all of them to validation or test, by its names or its "
+            f"split column: add {noun}s for train, or remove these names"
         )
     lacking = counts.index[counts["train"] == 0]
     if len(lacking):
         held = [split for split in dataset.SPLITS if counts.loc[lacking[0], split]]
         only = f", only for {' and '.join(held)}" if held else ""
-        raise UserError(f"class {lacking[0]} has no image left for train{only}: add images of it or remove its folder")
+        raise UserError(
+            f"class {lacking[0]} has no {noun} left for train{only}: add {noun}s of it or remove its folder"
+        )
     for split in dataset.SPLITS:
         if counts[split].sum() == 0:
             raise UserError(
-                f"no image is left for {split}: every image that could move there is needed elsewhere, or is a copy or "
-                "in a group of one that is: add images"
+                f"no {noun} is left for {split}: every {noun} that could move there is needed elsewhere, or is a copy "
+                f"or in a group of one that is: add {noun}s"
             )

@@ -1,9 +1,12 @@
 """When clean stops: too much set aside, or splits that no classifier can be trained or evaluated on."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from kiln.core.errors import UserError
 from kiln.core.phrases import plural
+from kiln.modalities.base import Part, name_samples
 from kiln.quality import balance, findings
 from kiln.quality.examination import Examined
 
@@ -27,18 +30,19 @@ def check_budget(examined: Examined, most: float) -> None:
         )
 
 
-def check_classes(examined: Examined, counts: pd.DataFrame) -> None:
+def check_classes(examined: Examined, counts: pd.DataFrame, parts: Mapping[str, Part]) -> None:
     """Raise if no classifier can be trained or evaluated on the splits, and say what was set aside, and why.
 
     Args:
         examined: result of ``examine``.
         counts: kept samples per class (rows) and split (columns).
+        parts: what the samples are made of.
 
     Raises:
         UserError: as ``balance.check_counts`` does.
     """
     try:
-        balance.check_counts(counts)
+        balance.check_counts(counts, name_samples(parts))
     except UserError as error:
         lost = counts.index[counts["train"] == 0][:1] if len(counts) > 1 and counts["train"].sum() else counts.index
         concerned = examined.facts["label"].isin(lost)

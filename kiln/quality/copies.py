@@ -8,7 +8,7 @@ import pandas as pd
 
 from kiln.core import randomness
 from kiln.core.components import components
-from kiln.modalities.base import Part, qualify
+from kiln.modalities.base import Part, name_samples, qualify
 from kiln.params import Clean
 from kiln.quality import findings
 
@@ -51,7 +51,7 @@ def find_copies(
         settings: the clean section.
         seed: of the search.
     """
-    exact, same = findings.exact_copies(facts.assign(digest=facts["digest"].where(present, None)))
+    exact, same = findings.exact_copies(facts.assign(digest=facts["digest"].where(present, None)), _repeated(parts))
     left_out = same["second"]
     if settings.conflicting_labels == findings.DROP:
         left_out = np.union1d(left_out, exact["row"][exact["reason"] == "conflicting_labels"])
@@ -59,16 +59,21 @@ def find_copies(
     near, linked, borders = _find_near(facts, present, parts, values, settings, seed)
     exactly = same.assign(score=1.0)
     pairs = pd.concat([exactly, linked], ignore_index=True)
-    crossing = findings.across(facts, pairs)
+    crossing = findings.across(facts, pairs, name_samples(parts))
     leaks = forbidden = crossing["row"].to_numpy()
     if settings.near_duplicate not in (findings.LEAKS, findings.DROP):
-        forbidden = findings.across(facts, exactly)["row"].to_numpy()
+        forbidden = findings.across(facts, exactly, name_samples(parts))["row"].to_numpy()
     leaked = crossing[~crossing["row"].isin(same["second"])].sort_values("score", ascending=False, kind="stable")
     columns = {name: leaked[name].to_numpy() for name in ("score", "other", "detail")}
     leaked = findings.frame(leaked["row"].to_numpy(), "near_duplicate", **columns)
     apart = near[~near["first"].isin(leaks) & ~near["second"].isin(leaks)]
     found = pd.concat([exact, leaked, findings.near_copies(facts, apart)], ignore_index=True)
     return Copied(found, pairs, leaks, forbidden, borders)
+
+
+def _repeated(parts: Mapping[str, Part]) -> str:
+    sentences = {part.modality.repeated_sentence for part in parts.values()}
+    return sentences.pop() if len(sentences) == 1 else "with these contents: a placeholder for what is missing?"
 
 
 def _find_near(

@@ -70,7 +70,7 @@ def rank(split: pd.Series) -> pd.Series:
     return split.map({"test": 0, "validation": 1}).fillna(2).astype(int)
 
 
-def exact_copies(facts: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def exact_copies(facts: pd.DataFrame, repeated: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Find samples with equal values, and those of them with different labels.
 
     One of several equal samples is the original: one of test if the source has a
@@ -79,6 +79,7 @@ def exact_copies(facts: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Args:
         facts: label, split (of the source, or None), digest (None: no value).
+        repeated: what many samples of one value have in common; see ``Modality.repeated_sentence``.
 
     Returns:
         Findings (exact_duplicate for all but the original, conflicting_labels
@@ -105,7 +106,9 @@ def exact_copies(facts: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
             other=against,
             detail=[
                 f"label {own} against {other}{f'; {hint}' if hint else ''}"
-                for (own, other), hint in zip(labels, map(_placeholder, sizes[conflict]), strict=True)
+                for (own, other), hint in zip(
+                    labels, [_explain(size, repeated) for size in sizes[conflict]], strict=True
+                )
             ],
         ),
         frame(
@@ -113,18 +116,16 @@ def exact_copies(facts: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
             "exact_duplicate",
             score=1.0,
             other=original[double],
-            detail=[_placeholder(size) for size in sizes[double]],
+            detail=[_explain(size, repeated) for size in sizes[double]],
         ),
     ]
     pairs = pd.DataFrame({"first": original[double], "second": copies["row"][double]})
     return pd.concat(listed, ignore_index=True), pairs.reset_index(drop=True)
 
 
-def _placeholder(count: int) -> str | None:
+def _explain(count: int, repeated: str) -> str | None:
     """Explain a value that occurs many times: servers send a placeholder for each missing photo."""
-    return (
-        f"one of {count:,} with these pixels: a placeholder for photos that were not found?" if count >= MANY else None
-    )
+    return f"one of {count:,} {repeated}" if count >= MANY else None
 
 
 def near_copies(facts: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
@@ -156,7 +157,7 @@ def near_copies(facts: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def across(facts: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+def across(facts: pd.DataFrame, pairs: pd.DataFrame, noun: str) -> pd.DataFrame:
     """List the samples that leak: copies of a sample in a test or validation split of the source.
 
     Copies of copies are copies: samples that a chain of pairs connects.
@@ -164,6 +165,7 @@ def across(facts: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     Args:
         facts: split, as the source gives it.
         pairs: first, second, score: copies, exact or near.
+        noun: for a sample.
 
     Returns:
         row, other, score, detail: a sample outside test that copies one in test, or
@@ -182,7 +184,7 @@ def across(facts: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     leaks = leaks.drop_duplicates("first").rename(columns={"first": "row", "second": "other"})
     copied = highest[leaks["row"]].map({0: "test", 1: "validation"}).to_numpy()
     direct = np.where(leaks["indirect"], "copy of a copy of a ", "copy of a ")
-    detail = [f"{way}{split} image" for way, split in zip(direct, copied, strict=True)]
+    detail = [f"{way}{split} {noun}" for way, split in zip(direct, copied, strict=True)]
     return leaks.assign(detail=detail)[["row", "other", "score", "detail"]].reset_index(drop=True)
 
 

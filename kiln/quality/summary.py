@@ -6,7 +6,7 @@ import pandas as pd
 
 from kiln.core.errors import UserError
 from kiln.core.phrases import plural
-from kiln.modalities.base import Part
+from kiln.modalities.base import Part, name_samples
 from kiln.quality import balance, findings
 from kiln.quality.budget import check_budget, check_classes
 from kiln.quality.examination import Examined
@@ -57,7 +57,7 @@ def summarize(examined: Examined, counts: pd.DataFrame, parts: Mapping[str, Part
         "by_class": {"set_aside": dropped["by_class"], "flagged": flagged["by_class"]},
         "parts": {name: _describe_part(part) for name, part in parts.items()},
         "splits": {split: {name: int(n) for name, n in counts[split].items()} for split in dataset.SPLITS},
-        "split_makers": balance.describe_makers(examined.drawn),
+        "split_makers": balance.describe_makers(examined.drawn, name_samples(parts)),
         "effective": balance.count_effective(kept["split"], kept["unit"]),
         "uneven": balance.list_uneven(kept, kept["unit"], examined.drawn),
         "sampled": sampled,
@@ -88,7 +88,7 @@ def describe(summary: dict) -> str:
             else (f"COPIES OF TEST OR VALIDATION {noun.upper()}S STAY")
         )
         corrected += f"; {kept:,} {stay} in the splits below them"
-    uneven = "".join(f"; {phrase}" for phrase in balance.describe_uneven(summary["uneven"]))
+    uneven = "".join(f"; {phrase}" for phrase in balance.describe_uneven(summary["uneven"], noun))
     return (
         f"{summary['kept']:,} of {plural(summary['images'], noun)} as {form}: {sizes}{uneven}{corrected}; "
         f"set aside: {gone or 'none'}; flagged: {flags or 'none'}"
@@ -119,7 +119,7 @@ def preview(examined: Examined, parts: Mapping[str, Part], most: float) -> str:
             lines.append(f"  {score:>8}  {row['id']}  ({row['label']})  {', '.join(filter(None, about))}".rstrip())
     counts = count_kept(examined)
     lines.append(f"\nclean would say: {describe(summarize(examined, counts, parts, []))}")
-    for check in (lambda: check_budget(examined, most), lambda: check_classes(examined, counts)):
+    for check in (lambda: check_budget(examined, most), lambda: check_classes(examined, counts, parts)):
         try:
             check()
         except UserError as error:

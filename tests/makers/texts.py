@@ -1,61 +1,40 @@
-"""Texts in tables and folders, written and read for tests."""
+"""A few texts, seeded ones, and what is fitted to them."""
 
-import json
-from pathlib import Path
+import numpy as np
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+from kiln.modalities.base import Part
+from kiln.modalities.text import normalizer
+from kiln.modalities.text.conversion import Conversion
+from kiln.params.text import Normalize
 
-from kiln import params
-from kiln.modalities.text.formats import TextFiles
-from kiln.params import schema
-from kiln.sources import containers, folders, records, tables
-
-TEXT = TextFiles()
-PARTS = {"text": TEXT}
-
-
-def fetch_settings(column: str | list[str] = "auto", inputs=None, **source) -> params.Fetch:
-    """Make a fetch section for texts in a table."""
-    inputs = inputs or {"text": "text"}
-    parts = {part: {"column": column} for part, modality in inputs.items() if modality == "text"}
-    return schema.model_for(inputs).model_fields["fetch"].annotation(source={"name": "table", **source}, **parts)
+TEXTS = ("the cat sat on the mat", "the dog sat", "a cat and a dog", "The mat, the cat!", "北京的天气", "北京的猫")
+_VOCABULARY = (
+    "able back call dark each fact game hand idea just keep land main name only part quite rain said take under very "
+    "want year zone about below cause drive eight force given house issue joint known large money never order place"
+)
+WORDS = _VOCABULARY.split()
 
 
-def read_table(
-    path: Path, surprises: records.Surprises | None = None, parts=PARTS, **changes
-) -> list[tuple[str, str, str | None, bytes]]:
-    """Read a table of texts: id, label, split and text of each row."""
-    surprises = surprises or records.Surprises()
-    settings = fetch_settings(inputs=dict.fromkeys(parts, "text"), **changes)
-    source = tables.open_tables(path, settings, parts, surprises)
-    found = list(source.records(None))
-    assert [one[:4] for one in found] == list(source.places())
-    assert list(source.records({one.id for one in found[1:]})) == found[1:]
-    assert len({one.id for one in found}) == len(found)
-    return [(*one[:3], *(one.contents[part].bytes for part in parts)) for one in found]
+def prose(seed: int, words: int = 20) -> str:
+    """Seeded words."""
+    return " ".join(np.random.default_rng(seed).choice(WORDS, words))
 
 
-def read_folder(path: Path, surprises: records.Surprises | None = None) -> list[records.Record]:
-    """Read a folder or archive of files of text."""
-    surprises = surprises or records.Surprises()
-    container = containers.open_container(path, surprises.skipped)
-    return list(folders.open_source(container, "text", TEXT, surprises, path).records(None))
+def as_array(texts) -> np.ndarray:
+    """Strings as a part holds them: object [N]."""
+    values = np.empty(len(texts), object)
+    values[:] = list(texts)
+    return values
 
 
-def write(path: Path, content: str | bytes) -> Path:
-    """Write a file, and the folders around it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return path
+def text_parts(**fields) -> dict[str, Part]:
+    """One part of modality text."""
+    from kiln.modalities.text.modality import Text
+
+    return {"text": Part("text", Text(), Conversion(**{"bytes": 100, **fields}))}
 
 
-def write_parquet(path: Path, columns: dict, names: list[str] | None = None) -> Path:
-    """Write Parquet; names are those of Hugging Face's ClassLabel."""
-    table = pa.table(columns)
-    if names:
-        features = {"label": {"names": names, "_type": "ClassLabel"}}
-        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, path)
-    return path
+def fitted(values=TEXTS, **changes) -> dict:
+    """The normaliser of some texts."""
+    settings = Normalize(**{"vocabulary": 512, "min_texts": 1, "max_tokens": 32, **changes})
+    return normalizer.fit(normalizer.count(np.array(values, object)), settings)

@@ -1,6 +1,6 @@
 import pandas as pd
 import pytest
-from makers.samples import examined, facts_of
+from makers.samples import examined, facts_of, parts_of
 
 from kiln.core.errors import UserError
 from kiln.quality import budget, findings, summary
@@ -55,9 +55,9 @@ def test_a_class_that_is_lost_is_reported_with_the_cause(monkeypatch):
     result = examined(facts, set(), monkeypatch)
     says = r"phone has no image left for train, because 4 of 4 samples were .* \(4 undecodable: 4 x HEIC photo\): add"
     with pytest.raises(UserError, match=says):
-        budget.check_classes(result, summary.count_kept(result))
+        budget.check_classes(result, summary.count_kept(result), parts_of("image"))
 
 
 def test_splits_that_lack_nothing_are_allowed(monkeypatch):
     result = forty(monkeypatch)
-    budget.check_classes(result, summary.count_kept(result))
+    budget.check_classes(result, summary.count_kept(result), parts_of("image"))

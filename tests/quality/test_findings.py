@@ -5,6 +5,7 @@ from makers.samples import parts_of
 from makers.settings import clean_settings
 
 from kiln.modalities.image import pictures
+from kiln.modalities.image.wording import REPEATED
 from kiln.quality import findings
 
 
@@ -24,11 +25,11 @@ def listed(found: pd.DataFrame) -> list[tuple]:
 
 
 def exact(**columns) -> list[tuple]:
-    return listed(findings.exact_copies(facts(**columns))[0])
+    return listed(findings.exact_copies(facts(**columns), REPEATED)[0])
 
 
 def test_of_exact_duplicates_the_first_is_the_original():
-    found, same = findings.exact_copies(facts(digest=["x", "y", "x", "x", None, None]))
+    found, same = findings.exact_copies(facts(digest=["x", "y", "x", "x", None, None]), REPEATED)
     assert listed(found) == [("exact_duplicate", 2, 0), ("exact_duplicate", 3, 0)]
     assert same.to_numpy().tolist() == [[0, 2], [0, 3]]
 
@@ -54,7 +55,7 @@ def test_a_contradicting_copy_of_a_test_image_is_a_mere_copy():
 
 
 def test_a_picture_that_is_there_many_times_may_be_a_placeholder():
-    found, _ = findings.exact_copies(facts(digest=["x"] * 5 + ["y", "y"], label=[*"aaaab", "a", "a"]))
+    found, _ = findings.exact_copies(facts(digest=["x"] * 5 + ["y", "y"], label=[*"aaaab", "a", "a"]), REPEATED)
     details = dict(zip(zip(found["reason"], found["row"], strict=True), found["detail"], strict=True))
     hint = "one of 5 with these pixels: a placeholder for photos that were not found?"
     assert details["exact_duplicate", 1] == hint
@@ -63,7 +64,7 @@ def test_a_picture_that_is_there_many_times_may_be_a_placeholder():
 
 
 def test_nothing_double():
-    found, same = findings.exact_copies(facts(digest=["x", None, None]))
+    found, same = findings.exact_copies(facts(digest=["x", None, None]), REPEATED)
     assert found.empty and same.empty
 
 
@@ -78,15 +79,15 @@ def test_of_near_duplicates_all_but_the_first_are_copies_of_their_likest():
 def test_what_copies_an_image_of_test_or_validation_is_across():
     source = facts(split=["train", "test", "validation", None, "train", "train"])
     crossing = findings.across(
-        source, pairs((0, 1, 0.7), (0, 2, 0.9), (1, 2, 0.8), (2, 3, 0.7), (4, 5, 0.9)).astype({"first": int})
+        source, pairs((0, 1, 0.7), (0, 2, 0.9), (1, 2, 0.8), (2, 3, 0.7), (4, 5, 0.9)).astype({"first": int}), "image"
     )
     assert crossing[["row", "other"]].to_numpy().tolist() == [[0, 2], [2, 1], [3, 2]]
     # What copies a copy of a test image is a copy of the test image.
     assert crossing["detail"].tolist() == ["copy of a test image"] * 3
-    chain = findings.across(source, pairs((3, 4, 0.7), (1, 3, 0.8)))
+    chain = findings.across(source, pairs((3, 4, 0.7), (1, 3, 0.8)), "image")
     assert chain[["row", "other"]].to_numpy().tolist() == [[3, 1], [4, 3]]
     assert chain["detail"].tolist() == ["copy of a test image", "copy of a copy of a test image"]
-    assert findings.across(source, pairs().astype({"first": int, "second": int})).empty
+    assert findings.across(source, pairs().astype({"first": int, "second": int}), "image").empty
 
 
 def test_policy_protects_a_given_test_split_and_never_keeps_a_leak():

@@ -243,24 +243,24 @@ def test_no_group_straddles_and_every_image_has_one_place(rows, seed):
 )
 def test_splits_that_cannot_serve_are_refused(counts, says):
     with pytest.raises(UserError, match=says):
-        balance.check_counts(pd.DataFrame(counts, columns=dataset.SPLITS))
+        balance.check_counts(pd.DataFrame(counts, columns=dataset.SPLITS), "image")
 
 
 def test_who_made_each_split():
     assert splits.drawn(pd.Series([None, "train"]), 0.2, 0.1) == {"test": 0.2, "validation": 0.1}
     assert splits.drawn(pd.Series(["test", None]), 0.2, 0.1) == {"validation": 0.1}
-    assert balance.describe_makers(["test", "validation"]) == {
+    assert balance.describe_makers(["test", "validation"], "image") == {
         "train": "what Kiln did not draw",
         "validation": "drawn by Kiln from train",
         "test": "drawn by Kiln from all images",
     }
-    assert balance.describe_makers(["validation"]) == {
+    assert balance.describe_makers(["validation"], "image") == {
         "train": "given by the source, less what Kiln drew",
         "validation": "drawn by Kiln from train",
         "test": "given by the source",
     }
-    assert balance.describe_makers(["test"])["test"] == "drawn by Kiln from train"
-    assert set(balance.describe_makers([]).values()) == {"given by the source"}
+    assert balance.describe_makers(["test"], "image")["test"] == "drawn by Kiln from train"
+    assert set(balance.describe_makers([], "image").values()) == {"given by the source"}
 
 
 def uneven(counts: dict[str, list[int]], size: int, drawn: dict[str, float]) -> list[tuple]:
@@ -301,16 +301,22 @@ def test_of_a_split_of_the_source_only_what_chance_does_not_explain_is_told():
     assert uneven({"a": [9, 1, 4], "b": [9, 1, 0]}, 1, drawn) == [("test", "b", 0, 1.7)]
 
 
+def test_samples_have_the_name_of_their_modality():
+    with pytest.raises(UserError, match=r"class 1 has no text left for train, .* add texts of it"):
+        balance.check_counts(pd.DataFrame([[5, 1, 1], [0, 1, 1]], columns=dataset.SPLITS), "text")
+    assert balance.describe_makers(["test", "validation"], "text")["test"] == "drawn by Kiln from all texts"
+
+
 def test_what_is_told_is_short():
     names = ("split", "class", "images", "expected")
     found = [dict(zip(names, ("test", f"c{number}", 0, 1.5), strict=True)) for number in range(1005)]
     found += [dict(zip(names, ("validation", "a", 16, 10.0), strict=True))]
-    assert balance.describe_uneven(found) == [
+    assert balance.describe_uneven(found, "image") == [
         "far off their share of validation: a (16, expected 10.0)",
         "no test image of c0, c1, c2 and 1,002 more classes",
     ]
-    assert balance.describe_uneven(found[:4]) == ["no test image of c0, c1, c2 and 1 more class"]
-    assert balance.describe_uneven([]) == []
+    assert balance.describe_uneven(found[:4], "image") == ["no test image of c0, c1, c2 and 1 more class"]
+    assert balance.describe_uneven([], "image") == []
 
 
 def test_a_split_is_worth_its_independent_images():

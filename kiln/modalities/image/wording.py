@@ -3,6 +3,7 @@
 from kiln.modalities.base import Explanation
 
 VALUES = "Pixel values from 0 to 255"  # the networks' inputs
+REPEATED = "with these pixels: a placeholder for photos that were not found?"
 COPIES = "fine structure correlates by {score:.2f} or more"
 FINDINGS = {
     "near_duplicate": "Copies: correlation {score:.3f}",

@@ -31,8 +31,8 @@ _LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c]")
 # C0 and C1 but tab, newline and the separator of columns; what stands for a lost character, or is none.
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1d\x1f\x7f-\x9f]")
 _LOST = re.compile(r"[\ufdd0-\ufdef\ufffd-\uffff\ud800-\udfff]")
-# More of them than this are a program or a picture.
-_BINARY = 0.1
+# More of them than this, and more than a few, are a program or a picture.
+_BINARY, _FEW = 0.1, 8
 _BLANK = " \t\n\xa0\u3000\ufeff"
 _TAGS = (
     "a|abbr|b|blockquote|body|br|center|code|div|em|font|form|h[1-6]|head|hr|html|i|iframe|img|input|label|li|link|"
@@ -155,7 +155,7 @@ def purify(text: str, repair: bool) -> tuple[str, tuple[str, ...]]:
     length = len(text)
     for pattern, kind in ((_CONTROLS, "control"), (_LOST, "lost")):
         text, count = pattern.subn("", text)
-        if count > _BINARY * length:
+        if count > max(_FEW, _BINARY * length):
             raise Undecodable("not text: it holds binary data")
         if count:
             notes.append(f"{count:,} {kind} {'character' if count == 1 else 'characters'} removed")

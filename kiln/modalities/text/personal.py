@@ -6,13 +6,15 @@ Every repetition is bounded, so that hostile texts take linear time.
 import re
 from collections.abc import Callable
 
-_MAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){0,8}\.[A-Za-z]{2,24}\b")
-_CARD = re.compile(r"(?<![\d.,+-])[2-6]\d{3}(?:[ -]?\d){9,15}(?![\d]|[.,]\d)")
+_MAIL = re.compile(
+    r"(?<![A-Za-z0-9_.+-])[A-Za-z0-9_.+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){0,8}\.[A-Za-z]{2,24}(?![A-Za-z0-9])"
+)
+_CARD = re.compile(r"(?<![\d.,+-])[2-6]\d{3}(?:[ -]?\d){9,15}(?!\d|[.,]\d)")
 # International, with a leading 0 or (, three groups as in North America, or a Chinese mobile; never a date.
 _PHONE = re.compile(
-    r"(?<![\w.,/+-])(?!\d{1,2}[./-]\d{1,2}[./-](?:19|20)\d\d)"
+    r"(?<![A-Za-z0-9_.,/+-])(?!\d{1,2}[./-]\d{1,2}[./-](?:19|20)\d\d)"
     r"(?:\+\d(?:[ ./()-]{0,2}\d){7,14}|\(?0\d(?:[ ./()-]{0,2}\d){7,12}|\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4}|1[3-9]\d{9})"
-    r"(?![\w]|[.,]\d)"
+    r"(?![A-Za-z0-9_]|[.,]\d)"
 )
 
 

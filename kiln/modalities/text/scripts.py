@@ -25,7 +25,7 @@ def script_of(letter: str) -> str | None:
 def count_scripts(text: str) -> Counter:
     """Count a text's letters by script."""
     if text.isascii():
-        return Counter({_ASCII: sum(map(str.isalpha, text))})
+        return +Counter({_ASCII: sum(map(str.isalpha, text))})
     counts = Counter()
     for character, count in Counter(text).items():
         counts[script_of(character)] += count

@@ -3,6 +3,7 @@
 from kiln.modalities.base import Explanation
 
 VALUES = "Unicode text"  # the networks' inputs
+REPEATED = "with this text: a template, or a placeholder for texts that are missing?"
 COPIES = "runs of five characters agree by {score:.0%} or more"
 FINDINGS = {
     "near_duplicate": "Copies: {score:.0%} of their runs of five characters in common",

@@ -1,0 +1,130 @@
+"""Features of texts that need no network and no labels.
+
+Words, pairs of words and runs of characters, which also serve scripts without
+spaces, weighted by TF-IDF (Salton and Buckley, "Term-weighting approaches in automatic
+text retrieval", 1988) and reduced by a truncated SVD (Deerwester et al., "Indexing
+by latent semantic analysis", 1990), computed from a random projection (Halko,
+Martinsson and Tropp, "Finding structure with randomness", SIAM Review 2011).
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pandas.util import hash_array
+from scipy.sparse import csr_array, diags_array, hstack
+from sklearn.utils.extmath import randomized_svd
+
+from kiln.core import parallel, randomness
+from kiln.modalities.text import shingles
+
+_RUNS = (2, 3, 4, 5)
+_WORD = re.compile(r"\w+|[^\w\s]+")
+# What is beyond so many characters is not looked at.
+_LONGEST = 10_000
+# Texts from which the components are learned, terms of each kind (by hash, and the most frequent of these), components.
+_SAMPLE, _BUCKETS, _TERMS, _COMPONENTS = 12_000, 2**20, 2**16, 384
+# Exponent by which large components are damped: they tell the subject of a text, which has little to do with its class.
+_DAMPING = 0.5
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """TF-IDF of one kind of terms: bucket -> column, -1 if it is not used; and the weight of each column."""
+
+    column: np.ndarray
+    idf: np.ndarray
+
+    def apply(self, counts: csr_array) -> csr_array:
+        """Weight counts by bucket: rows of unit length by column."""
+        column = self.column[counts.indices]
+        used = column >= 0
+        ends = np.concatenate([[0], np.cumsum(used)])[counts.indptr]
+        values = (1 + np.log(counts.data[used])) * self.idf[column[used]]
+        return _unit(csr_array((values, column[used], ends), shape=(counts.shape[0], len(self.idf))))
+
+
+def compute(values, rows: np.ndarray, fit_on: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Compute features of unit length, so that a dot product is a similarity.
+
+    Args:
+        values: strings [N]; may be spooled, and are read in batches.
+        rows: which texts, integers [M].
+        fit_on: those to learn terms and components from.
+        generator: draws the texts to learn from, and the projection.
+
+    Returns:
+        float16 [M, at most 384]; zeros for a text without a known term.
+    """
+    sample = np.sort(generator.choice(fit_on, min(_SAMPLE, len(fit_on)), replace=False))
+    counted = [_count(texts) for _, texts in shingles.batches(values, sample)]
+    weights = [_learn(_stacked(kind)) for kind in zip(*counted, strict=True)]
+    weighed = _stacked([_weigh(weights, kinds) for kinds in counted])
+    projection = _project(weighed, int(generator.integers(2**31)))
+    features = np.zeros((len(rows), projection.shape[1]), np.float16)
+
+    def reduce(batch: tuple[np.ndarray, list[str]]) -> tuple[np.ndarray, np.ndarray]:
+        places, texts = batch
+        reduced = _weigh(weights, _count(texts)) @ projection
+        return places, reduced / np.maximum(np.linalg.norm(reduced, axis=1, keepdims=True), 1e-12)
+
+    for places, reduced in parallel.ordered_map(reduce, shingles.batches(values, rows)):
+        features[places] = reduced
+    return features
+
+
+def _count(texts: Sequence[str]) -> tuple[csr_array, csr_array]:
+    """Count the words and pairs of words of each text, and its runs of characters, by bucket of their hash."""
+    texts = [shingles.normalize(text[:_LONGEST]) for text in texts]
+    words = [_WORD.findall(text) for text in texts]
+    counts = np.array([len(found) for found in words], np.int64)
+    text = np.repeat(np.arange(len(texts)), counts)
+    single = hash_array(np.array([word for found in words for word in found], object), categorize=True)
+    together = text[:-1] == text[1:]
+    pairs = randomness.key(single[:-1], single[1:])[together]
+    in_words = _tabulate(np.concatenate([single, pairs]), np.concatenate([text, text[:-1][together]]), len(texts))
+    runs = [shingles.hash_runs([f" {text} " for text in texts], length) for length in _RUNS]
+    text = np.concatenate([np.repeat(np.arange(len(texts)), np.diff(ends)) for _, ends in runs])
+    return in_words, _tabulate(np.concatenate([hashes for hashes, _ in runs]), text, len(texts))
+
+
+def _tabulate(hashes: np.ndarray, text: np.ndarray, count: int) -> csr_array:
+    bucket = (hashes % np.uint64(_BUCKETS)).astype(np.int32)
+    return csr_array((np.ones(len(bucket), np.float32), (text, bucket)), shape=(count, _BUCKETS))
+
+
+def _learn(counts: csr_array) -> _Weights:
+    """Choose the most frequent terms, of at least two texts, and weight each by how few texts it is in."""
+    texts = np.bincount(counts.indices, minlength=_BUCKETS)
+    chosen = np.sort(np.argsort(-texts, kind="stable")[:_TERMS])
+    chosen = chosen[texts[chosen] >= min(2, counts.shape[0])]
+    column = np.full(_BUCKETS, -1, np.int32)
+    column[chosen] = np.arange(len(chosen))
+    return _Weights(column, (1 + np.log((1 + counts.shape[0]) / (1 + texts[chosen]))).astype(np.float32))
+
+
+def _weigh(weights: Sequence[_Weights], counted: Sequence[csr_array]) -> csr_array:
+    """Weight terms of all kinds, each kind as much as the others: rows of unit length."""
+    return _unit(hstack([own.apply(counts) for own, counts in zip(weights, counted, strict=True)], format="csr"))
+
+
+def _unit(rows: csr_array) -> csr_array:
+    length = np.sqrt(rows.multiply(rows).sum(axis=1))
+    return (diags_array(1 / np.maximum(length, 1e-12)) @ rows).astype(np.float32).tocsr()
+
+
+def _stacked(parts: Sequence[csr_array]) -> csr_array:
+    from scipy.sparse import vstack
+
+    return vstack(parts, format="csr")
+
+
+def _project(weighed: csr_array, seed: int) -> np.ndarray:
+    """Find the projection to the leading components, damped: float32 [terms, components]."""
+    most = min(_COMPONENTS, min(weighed.shape) - 1)
+    if most < 1:
+        return np.ones((weighed.shape[1], 1), np.float32)
+    _, values, vectors = randomized_svd(weighed, most, n_iter=3, random_state=seed)
+    real = values > 1e-5 * values[0]
+    return np.ascontiguousarray(vectors[real].T / values[real] ** _DAMPING, np.float32)
