@@ -44,7 +44,7 @@ class Clean(Section):
     language: Annotated[str, Field(pattern=r"^([a-z]{2,3})?$")] = knob(
         "", "two or three letters of ISO 639, such as en; empty: not checked"
     )
-    min_language: Fraction = knob(0.1, "probability of language")
+    min_language: Fraction = knob(0.05, "probability that the text is in that language")
     markup: Action = knob("flag", "share of HTML above max_markup")
     max_markup: Fraction = knob(0.1, "fraction of the characters that are tags and entities")
     personal_data: Action = knob("flag", "more than max_personal mail addresses, phone and card numbers")

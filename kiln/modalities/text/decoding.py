@@ -33,6 +33,8 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1d\x1f\x7f-\x9f]")
 _LOST = re.compile(r"[\ufdd0-\ufdef\ufffd-\uffff\ud800-\udfff]")
 # More of them than this, and more than a few, are a program or a picture.
 _BINARY, _FEW = 0.1, 8
+# Marks on one letter, as in Unicode's stream-safe text format (UAX 15); sorting more takes quadratic time.
+_MARKS_AT_MOST = 30
 _BLANK = " \t\n\xa0\u3000\ufeff"
 _TAGS = (
     "a|abbr|b|blockquote|body|br|center|code|div|em|font|form|h[1-6]|head|hr|html|i|iframe|img|input|label|li|link|"
@@ -41,9 +43,8 @@ _TAGS = (
 _MARKUP = re.compile(
     rf"</?(?:{_TAGS})\b[^<>]{{0,300}}>|<!--|-->|<!doctype\b|&(?:[a-z]{{2,8}}|#\d{{1,7}}|#x[\da-f]{{1,6}});", re.I
 )
-# Below so many letters, no language is told apart reliably.
-_JUDGEABLE = 20
-_LANGUAGE_SAMPLE = 2_000  # characters
+# With letters of fewer bytes, languages are not told apart reliably; more characters than the other make it no surer.
+_TELLING_LETTERS, _SAMPLE = 24, 500
 
 
 def decode(content: bytes, conversion: Conversion, settings: Clean | None = None) -> Decoded:
@@ -153,6 +154,7 @@ def purify(text: str, repair: bool) -> tuple[str, tuple[str, ...]]:
             notes.append("wrongly decoded before" + (", which is repaired" if repair else ": see clean.text.repair"))
             text = repaired if repair else text
     length = len(text)
+    text = _limit_marks(text)
     for pattern, kind in ((_CONTROLS, "control"), (_LOST, "lost")):
         text, count = pattern.subn("", text)
         if count > max(_FEW, _BINARY * length):
@@ -160,6 +162,12 @@ def purify(text: str, repair: bool) -> tuple[str, tuple[str, ...]]:
         if count:
             notes.append(f"{count:,} {kind} {'character' if count == 1 else 'characters'} removed")
     return unicodedata.normalize("NFC", text).strip(_BLANK), tuple(notes)
+
+
+def _limit_marks(text: str) -> str:
+    """Take off marks such as accents where more are stacked than any language does."""
+    marks = "".join(sorted(filter(unicodedata.combining, set(text)))) if not text.isascii() else ""
+    return re.sub(f"([{marks}]{{{_MARKS_AT_MOST}}})[{marks}]+", r"\1", text) if marks else text
 
 
 def _may_hold_markup(text: str) -> bool:
@@ -176,7 +184,7 @@ def load_languages():
 
 def _judge_language(text: str, language: str) -> float:
     """Compute the probability that a text is in a language; NaN if it is too short to be judged."""
-    sample = text[:_LANGUAGE_SAMPLE]
-    if sum(map(str.isalpha, sample)) < _JUDGEABLE:
+    sample = text[:_SAMPLE]
+    if len("".join(filter(str.isalpha, sample)).encode()) < _TELLING_LETTERS:
         return float("nan")
     return dict(load_languages().rank(sample)).get(language, 0.0)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from pandas.util import hash_array
-from scipy.sparse import csr_array, diags_array, hstack
+from scipy.sparse import csr_array, diags_array, hstack, vstack
 from sklearn.utils.extmath import randomized_svd
 
 from kiln.core import parallel, randomness
@@ -30,11 +30,25 @@ _DAMPING = 0.5
 
 
 @dataclass(frozen=True)
-class _Weights:
+class _Kind:
     """TF-IDF of one kind of terms: bucket -> column, -1 if it is not used; and the weight of each column."""
 
     column: np.ndarray
     idf: np.ndarray
+
+    @classmethod
+    def of(cls, texts: np.ndarray, count: int) -> "_Kind":
+        """Choose the most frequent terms, of at least two texts.
+
+        Args:
+            texts: in how many each bucket occurs.
+            count: of all texts.
+        """
+        chosen = np.sort(np.argsort(-texts, kind="stable")[:_TERMS])
+        chosen = chosen[texts[chosen] >= min(2, count)]
+        column = np.full(_BUCKETS, -1, np.int32)
+        column[chosen] = np.arange(len(chosen))
+        return cls(column, (1 + np.log((1 + count) / (1 + texts[chosen]))).astype(np.float32))
 
     def apply(self, counts: csr_array) -> csr_array:
         """Weight counts by bucket: rows of unit length by column."""
@@ -43,6 +57,19 @@ class _Weights:
         ends = np.concatenate([[0], np.cumsum(used)])[counts.indptr]
         values = (1 + np.log(counts.data[used])) * self.idf[column[used]]
         return _unit(csr_array((values, column[used], ends), shape=(counts.shape[0], len(self.idf))))
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """TF-IDF of words and of runs of characters, which count the same."""
+
+    words: _Kind
+    runs: _Kind
+
+    def apply(self, texts: Sequence[str]) -> csr_array:
+        """Weight the terms of texts: rows of unit length by column."""
+        words, runs = _count(texts)
+        return _unit(hstack([self.words.apply(words), self.runs.apply(runs)], format="csr"))
 
 
 def compute(values, rows: np.ndarray, fit_on: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -58,20 +85,29 @@ def compute(values, rows: np.ndarray, fit_on: np.ndarray, generator: np.random.G
         float16 [M, at most 384]; zeros for a text without a known term.
     """
     sample = np.sort(generator.choice(fit_on, min(_SAMPLE, len(fit_on)), replace=False))
-    counted = [_count(texts) for _, texts in shingles.batches(values, sample)]
-    weights = [_learn(_stacked(kind)) for kind in zip(*counted, strict=True)]
-    weighed = _stacked([_weigh(weights, kinds) for kinds in counted])
-    projection = _project(weighed, int(generator.integers(2**31)))
+    weights = _learn(values, sample)
+    weighed = parallel.ordered_map(lambda batch: weights.apply(batch[1]), shingles.batches(values, sample))
+    projection = _project(vstack(list(weighed), format="csr"), int(generator.integers(2**31)))
     features = np.zeros((len(rows), projection.shape[1]), np.float16)
 
     def reduce(batch: tuple[np.ndarray, list[str]]) -> tuple[np.ndarray, np.ndarray]:
         places, texts = batch
-        reduced = _weigh(weights, _count(texts)) @ projection
+        reduced = weights.apply(texts) @ projection
         return places, reduced / np.maximum(np.linalg.norm(reduced, axis=1, keepdims=True), 1e-12)
 
     for places, reduced in parallel.ordered_map(reduce, shingles.batches(values, rows)):
         features[places] = reduced
     return features
+
+
+def _learn(values, sample: np.ndarray) -> _Weights:
+    """Learn which terms are frequent, and in how few texts each is."""
+
+    def count(batch: tuple[np.ndarray, list[str]]) -> np.ndarray:
+        return np.array([np.bincount(kind.indices, minlength=_BUCKETS) for kind in _count(batch[1])], np.int32)
+
+    texts = sum(parallel.ordered_map(count, shingles.batches(values, sample)))
+    return _Weights(*(_Kind.of(kind, len(sample)) for kind in texts))
 
 
 def _count(texts: Sequence[str]) -> tuple[csr_array, csr_array]:
@@ -94,30 +130,9 @@ def _tabulate(hashes: np.ndarray, text: np.ndarray, count: int) -> csr_array:
     return csr_array((np.ones(len(bucket), np.float32), (text, bucket)), shape=(count, _BUCKETS))
 
 
-def _learn(counts: csr_array) -> _Weights:
-    """Choose the most frequent terms, of at least two texts, and weight each by how few texts it is in."""
-    texts = np.bincount(counts.indices, minlength=_BUCKETS)
-    chosen = np.sort(np.argsort(-texts, kind="stable")[:_TERMS])
-    chosen = chosen[texts[chosen] >= min(2, counts.shape[0])]
-    column = np.full(_BUCKETS, -1, np.int32)
-    column[chosen] = np.arange(len(chosen))
-    return _Weights(column, (1 + np.log((1 + counts.shape[0]) / (1 + texts[chosen]))).astype(np.float32))
-
-
-def _weigh(weights: Sequence[_Weights], counted: Sequence[csr_array]) -> csr_array:
-    """Weight terms of all kinds, each kind as much as the others: rows of unit length."""
-    return _unit(hstack([own.apply(counts) for own, counts in zip(weights, counted, strict=True)], format="csr"))
-
-
 def _unit(rows: csr_array) -> csr_array:
     length = np.sqrt(rows.multiply(rows).sum(axis=1))
     return (diags_array(1 / np.maximum(length, 1e-12)) @ rows).astype(np.float32).tocsr()
-
-
-def _stacked(parts: Sequence[csr_array]) -> csr_array:
-    from scipy.sparse import vstack
-
-    return vstack(parts, format="csr")
 
 
 def _project(weighed: csr_array, seed: int) -> np.ndarray:

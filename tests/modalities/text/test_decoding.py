@@ -1,4 +1,5 @@
 import math
+import time
 
 import numpy as np
 import pytest
@@ -115,6 +116,21 @@ def test_personal_data_is_counted_and_masked_if_one_wants_it():
     content = b"ask ann@example.org or +44 7911 123456"
     assert read(content)[:2][0] == content.decode() and read(content).facts["personal"] == 2
     assert read(content, Conversion(10, mask=True)).value == "ask <email> or <phone>"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a" + "\u0301\u0323" * 100_000, "Ã©" * 90_000, "<a " * 90_000, "&a" * 90_000, "\x92a" * 60_000, "酒" * 90_000],
+)
+def test_hostile_texts_take_linear_time(text):
+    begun = time.process_time()
+    assert read(text.encode()).value
+    assert time.process_time() - begun < 5
+
+
+def test_no_letter_has_more_than_thirty_marks():
+    assert read(("o" + "\u0301" * 40).encode()).value == "ó" + "\u0301" * 29
+    assert read(("o" + "\u0301" * 3).encode()).value == "ó" + "\u0301" * 2
 
 
 def test_any_bytes_end_in_a_text_or_in_one_sentence():
