@@ -41,6 +41,7 @@ class Image(ImageFiles):
     finding_sentences = wording.FINDINGS
     repeated_sentence = wording.REPEATED
     values_sentence = wording.VALUES
+    range_clause = wording.RANGE
     explanations = wording.EXPLANATIONS
     described = ("mean", "std", "median", "shift")
     copies_clause = wording.COPIES

@@ -2,7 +2,7 @@
 
 from kiln.modalities.base import Explanation
 
-VALUES = "Pixel values from 0 to 255"  # the networks' inputs
+VALUES, RANGE = "Pixel values from 0 to 255", ", 0 to 255"
 REPEATED = "with these pixels: a placeholder for photos that were not found?"
 COPIES = "fine structure correlates by {score:.2f} or more"
 FINDINGS = {

@@ -38,6 +38,7 @@ class Text(TextFiles):
     finding_sentences = wording.FINDINGS
     repeated_sentence = wording.REPEATED
     values_sentence = wording.VALUES
+    range_clause = wording.RANGE
     explanations = wording.EXPLANATIONS
     described = ("mean", "std", "median", "unknown", "shift")
     copies_clause = wording.COPIES

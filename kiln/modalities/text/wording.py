@@ -2,7 +2,8 @@
 
 from kiln.modalities.base import Explanation
 
-VALUES = "Unicode text"  # the networks' inputs
+VALUES = "Words per text, and the share of words that train does not have (unknown)"
+RANGE = ""
 REPEATED = "with this text: a template, or a placeholder for texts that are missing?"
 COPIES = "runs of five characters agree by {score:.0%} or more"
 FINDINGS = {
