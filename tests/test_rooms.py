@@ -61,6 +61,7 @@ ROOMS = {
         "core": "entry, files, threads, errors",
         "modalities": "decoding as clean does",
         "networks": "the published model",
+        "sources": "the rows of tables, as fetch reads them",
     },
     "experiments": {
         "core": "git, signals, errors",

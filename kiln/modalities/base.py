@@ -213,10 +213,11 @@ class Modality(FileKinds, Protocol):
         corruptions: name -> corruption.
         finding_sentences: reason (``notes_reason``, of ``checks``, or any) -> description, with {score} or {detail}.
         repeated_sentence: what many samples of one value have in common, and what they might be.
-        values_sentence: what the networks' inputs are, for the report.
+        values_sentence: what ``describe`` measures, for the report.
+        range_clause: what follows the form of values in the model card, such as ", 0 to 255".
         explanations: title, as returned by ``explain`` -> its description.
         described: which lists of ``describe`` the report shows, in order.
-        copies_sentence: from which similarity on two are copies, with {score}.
+        copies_clause: of near-duplicates, what is how alike, with {score}.
         can_mix: whether two values can be mixed to one, by ``mix``.
     """
 
@@ -229,9 +230,10 @@ class Modality(FileKinds, Protocol):
     finding_sentences: Mapping[str, str]
     repeated_sentence: str
     values_sentence: str
+    range_clause: str
     explanations: Mapping[str, Explanation]
     described: tuple[str, ...]
-    copies_sentence: str
+    copies_clause: str
     can_mix: bool
 
     # Files and values

@@ -59,7 +59,7 @@ class Clean(Section):
 class Augment(Section):
     """How far a view may differ from its text; 0 is off. Where a word decides the label, leave words in place."""
 
-    crop: Fraction = knob(0, "fraction: up to so many words are cut off at the ends")
+    crop: Fraction = knob(0, "fraction of the words: up to so many are cut off at the ends")
     drop_words: Strength = knob(0, "probability of each word to be left out; in scripts without spaces, of a character")
     swap_words: Strength = knob(0, "probability of each word to change places with the next")
     drop_chars: Strength = knob(0, "probability of each letter to be left out")

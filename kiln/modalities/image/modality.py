@@ -41,9 +41,10 @@ class Image(ImageFiles):
     finding_sentences = wording.FINDINGS
     repeated_sentence = wording.REPEATED
     values_sentence = wording.VALUES
+    range_clause = wording.RANGE
     explanations = wording.EXPLANATIONS
     described = ("mean", "std", "median", "shift")
-    copies_sentence = wording.COPIES
+    copies_clause = wording.COPIES
     can_mix = True
 
     def settle(self, contents: Iterable[Sequence[bytes]], settings: Clean) -> Conversion:

@@ -38,9 +38,10 @@ class Text(TextFiles):
     finding_sentences = wording.FINDINGS
     repeated_sentence = wording.REPEATED
     values_sentence = wording.VALUES
+    range_clause = wording.RANGE
     explanations = wording.EXPLANATIONS
     described = ("mean", "std", "median", "unknown", "shift")
-    copies_sentence = wording.COPIES
+    copies_clause = wording.COPIES
     can_mix = False
 
     def settle(self, contents: Iterable[Sequence[bytes]], settings: Clean) -> Conversion:
