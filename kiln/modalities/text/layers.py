@@ -7,8 +7,10 @@ import numpy as np
 
 
 def weigh(numbers: Any, fitted: Mapping) -> tuple[Any, Any]:
-    """Give n-grams with their TF-IDF weights; those of a text's words have length 1 together, and so have those of
-    its characters, which are many more. Padding (number 0) weighs nothing.
+    """Give n-grams with their TF-IDF weights.
+
+    Those of a text's words have length 1 together, and so have those of its characters, which are
+    many more. Padding (number 0) weighs nothing.
 
     Args:
         numbers: Keras tensor, int32 [N, L].
