@@ -87,7 +87,7 @@ def main() -> None:
 
     tables = {"per_class": per_class, "robustness": corrupted, **tabulate_test(test, data, units)}
     save(tables, predictions.predictions_table(outputs, data.classes), shown, summary)
-    print(f"evaluate: {scoring.describe(summary)}")
+    print(f"evaluate: {scoring.describe(summary, predictions.name_samples(data.parts))}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,13 @@
 """Predictions of a model on whole splits, streamed, and their table."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
 
 from kiln.core import progress
+from kiln.modalities import registry
+from kiln.modalities.base import Part
 from kiln.networks import artifact, prediction
 from kiln.store import dataset
 
@@ -38,6 +42,11 @@ def predict_logits(classifier: artifact.Classifier, data: dataset.Dataset, split
     network = prediction.logits_of(classifier.model)
     batches = data.batches(split)
     return np.concatenate([prediction.outputs(network, batch.parts, classifier.encode) for batch in batches])
+
+
+def name_samples(parts: Mapping[str, Part]) -> str:
+    """Return the noun for a sample of these parts."""
+    return registry.name_samples({name: part.modality.name for name, part in parts.items()})
 
 
 def predict_splits(classifier: artifact.Classifier, data: dataset.Dataset) -> dict[str, dict[str, np.ndarray]]:

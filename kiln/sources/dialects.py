@@ -132,7 +132,9 @@ def _find_blanks(rows: Iterator[str], separators: Collection[str]) -> set[str]:
 
     Elsewhere blanks are kept, so that blanks around a label are reported.
     """
-    pattern = re.compile(f'([{re.escape("".join(separators))}]) +"')
+    marks = re.escape("".join(separators))
+    # Within a text in quotation marks, its own are doubled; but an empty field looks so, too.
+    pattern = re.compile(rf'([{marks}]) +"(?!"[^{marks}\r\n])')
     found: set[str] = set()
     for line in rows:
         if '"' in line:

@@ -2,6 +2,7 @@
 
 import codecs
 import io
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -17,6 +18,8 @@ _CHUNK = 2**20
 _SAMPLE = 2**16
 # Lines beyond ASCII by which UTF-8 with a few wrong bytes is told from other encodings.
 _JUDGED = 10_000
+# Groups of such lines that are guessed apart where no encoding fits all of them.
+_GROUPS = 16
 # The longer first: that of UTF-32 begins like that of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -141,7 +144,7 @@ def find_encoding(source: Held, asked: str, name: str, notes: Tally, where: str)
 
 
 def _guess(source: Held, sample: bytes, name: str, notes: Tally, where: str) -> Encoding:
-    guess = encodings.guess(sample)
+    guess = encodings.guess(sample) or _vote(sample)
     if guess is None:
         raise UserError(
             f"{where} is not UTF-8, and no other encoding makes sense of it: save it as CSV in UTF-8, or set "
@@ -154,6 +157,15 @@ def _guess(source: Held, sample: bytes, name: str, notes: Tally, where: str) -> 
         name,
     )
     return Encoding(guess, "replace" if wrong else "strict")
+
+
+def _vote(sample: bytes) -> str | None:
+    """Guess by groups of lines, of which some may hold bytes that are wrong in any encoding."""
+    rows = sample.splitlines(keepends=True)
+    size = max(1, len(rows) // _GROUPS)
+    guesses = Counter(encodings.guess(b"".join(rows[start : start + size])) for start in range(0, len(rows), size))
+    del guesses[None]
+    return guesses.most_common(1)[0][0] if guesses else None
 
 
 def _find_mark(source: Held) -> str | None:

@@ -198,8 +198,11 @@ def _json_rows(
     encoding: Encoding, where: str, source: Held, wanted: Collection[str]
 ) -> Iterator[tuple[int, dict[str, str]]]:
     for number, row in _json_objects(encoding, where, source):
-        at = f"{where} line {number}: the column"
-        yield number, {name: text_of(row.get(name), f"{at} {shown(name)}") for name in wanted}
+        texts = {name: row.get(name) for name in wanted}
+        for name, value in texts.items():
+            if not isinstance(value, str):
+                texts[name] = text_of(value, f"{where} line {number}: the column {shown(name)}")
+        yield number, texts
 
 
 def _json_columns(source: Held, encoding: Encoding, where: str) -> list[str]:

@@ -129,7 +129,8 @@ class _Texts:
         for line, row in table.rows(list(dict.fromkeys([*meaning, *contents]))):
             at = f"{where} line {line}"
             for column in meaning:
-                refuse_surrogates(row[column], f"{at}: the column {shown(column)}")
+                if not row[column].isascii():
+                    refuse_surrogates(row[column], f"{at}: the column {shown(column)}")
             label, own, group = read_meaning(row, columns, at)
             values = {
                 part: Content(content_of(self._parts[part].separator.join(row[one] for one in names), table.errors))

@@ -1,7 +1,7 @@
 """Which encoding a table of texts is read in."""
 
 import pytest
-from makers.text_sources import read_table, write
+from makers.texttables import read_table, write
 
 from kiln.core.errors import UserError
 from kiln.sources import records

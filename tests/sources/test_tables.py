@@ -6,7 +6,7 @@ import zipfile
 
 import pyarrow as pa
 import pytest
-from makers.text_sources import PARTS, TEXT, fetch_settings, read_table, write, write_parquet
+from makers.texttables import PARTS, TEXT, fetch_settings, read_table, write, write_parquet
 
 from kiln.core.errors import UserError
 from kiln.modalities.text.formats import SEPARATOR
@@ -184,11 +184,12 @@ def test_the_nearest_of_many_columns_is_told_first(tmp_path):
     ("name", "content", "says"),
     [
         ("x.csv", 'text,label\n"open,a\n' + "b,c,d\n" * 300, "line 1[0-9]+: a row has more than 1,000 characters"),
-        ("x.csv", 'text,label\n"' + '"\n",' * 600, "a row has more than 1,000 characters"),
+        ("x.csv", "text,label\n" + '"a\n",' * 600, "a row has more than 1,000 characters"),
         ("x.csv", f"text,label\n{'a' * 1001},b\n", "line 2: has more than 1,000 characters: cut it, or take it out"),
         ("x.csv", f"{'a' * 1001},b\n", "line 1: has more than 1,000 characters: cut it, or take it out"),
         ("x.jsonl", '{"text": "' + "a" * 1001, "line 1: has more than 1,000 characters: cut it, or take it out"),
     ],
+    ids=["open quotation mark", "endless row", "long line", "long first line", "long line of JSON"],
 )
 def test_rows_that_would_fill_the_memory_are_refused(tmp_path, monkeypatch, name, content, says):
     for module in (dialects, encoded):
