@@ -9,7 +9,7 @@ Pieces = Sequence[Sequence]  # of (piece of text, weight from -1 to 1)
 
 CLAMP = 500  # characters in full view; a new line counts as a line's
 LINE = 50
-LEVELS = (0.15, 0.4, 0.7)  # weights from which a word is marked: thin, thicker, thickest
+LEVELS = (0.25, 0.5, 0.75)  # weights from which a word is marked: thin, thicker, thickest
 STRONGEST = 4
 _AROUND = string.whitespace + string.punctuation
 

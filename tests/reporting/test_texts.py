@@ -1,22 +1,15 @@
 """Texts in the report: readable, bounded, and what is marked in them to be seen without colour."""
 
-import dataclasses
 import html
 import json
 import re
 
 import numpy as np
-import pandas as pd
 import pytest
-from makers.evidence import make_evidence
 from makers.pages import fill_macro, read
+from makers.text_reports import TEXT, fill_sections, text_evidence
 
-from kiln.modalities import registry
 from kiln.reporting import card, rendering, sections, texts
-
-TEXT = registry.get("text")
-SECTIONS = ("summary", "data", "findings", "augmentation", "normalization", "learning", "metrics", "calibration")
-SECTIONS += ("confusion", "classes", "slices", "robustness", "mistakes", "successes", "card")
 
 
 def marked(pieces) -> str:
@@ -49,13 +42,11 @@ def test_shorter_ones_are_not(text):
 
 
 def test_marks_are_lines_of_two_kinds_with_their_weights():
-    shown = marked([["a ", 0.0], ["good,", 1.0], [" but ", 0.1], ["slow", -0.4], [" film ", -0.15]])
-    assert (
-        '<mark class="for level3" title="+1.00">good,</mark> but <mark class="against level2" title="-0.40">' in shown
-    )
-    assert '<mark class="against level1" title="-0.15"> film </mark>' in shown
+    shown = marked([["a ", 0.0], ["good,", 1.0], [" but ", 0.2], ["slow", -0.6], [" film ", -0.3]])
+    assert '<mark class="for level3" title="+1.00">good,</mark> but <mark class="against level2"' in shown
+    assert '<mark class="against level1" title="-0.30"> film </mark>' in shown
     assert shown.count("<mark") == 3
-    assert read(shown).endswith("for it: good +1.00 against it: slow -0.40, film -0.15")
+    assert read(shown).endswith("for it: good +1.00 against it: slow -0.60, film -0.30")
     style = (rendering.TEMPLATES / "style.css").read_text()
     assert re.search(r"mark \{[^}]*border-bottom: 1px solid", style)
     assert re.search(r"mark\.against \{[^}]*border-bottom: 1px dotted", style)
@@ -83,54 +74,13 @@ def test_rows_of_texts_are_listed_under_their_names():
     assert read(fill_macro("figure", sheet._asdict(), "alt")) == "one two three four"
 
 
-LONG = "It was a long evening, " * 60
-VALUES = np.array(["a <b>good</b> film", LONG, "今天天气很好"], object)
-
-
-class Good:
-    def predict(self, row, values):
-        yes = np.array([0.9 if "good" in value else 0.2 for value in values])
-        return np.stack([1 - yes, yes], axis=1)
-
-
 @pytest.fixture(scope="module")
 def evidence():
-    made = make_evidence([0, 1, 2] * 10, [0, 1, 2] * 9 + [1, 2, 0])
-
-    def show(row: int) -> list[dict]:
-        return [{"part": "text", "title": "sample", **TEXT.show(VALUES[row])._asdict()}]
-
-    explained = TEXT.explain(Good(), VALUES, np.ones(3, int))
-    exhibits = [
-        {"id": f"t{row}", "label": "ab"[row % 2], "prediction": "b", "probability": 0.9}
-        | {"shown": show(row) + [{"part": "text", "title": title, **one._asdict()} for title, one in shown.items()]}
-        | {"neighbours": [{"id": "n", "label": "c", "cosine": 0.5, "shown": show(2 - row)}]}
-        for row, shown in enumerate(explained)
-    ]
-    preview = [{"part": "text", **TEXT.preview(VALUES[0])._asdict()}]
-    found = {"id": "i", "label": "a", "split": "train", "suggestion": None, "detail": "", "action": "flag"}
-    found |= {"other": "j", "other_label": "b", "other_split": "test", "reason": "near_duplicate", "score": 0.9}
-    sheet = TEXT.sheet([VALUES], 8)
-    flagged = {**made.clean["flagged"], "near_duplicate": 1}
-    return dataclasses.replace(
-        made,
-        settings=made.settings.model_copy(update={"inputs": {"text": "text"}}),
-        clean={**made.clean, "sampled": ["a"], "near_duplicate_score": {"text": 0.8}, "flagged": flagged},
-        samples={"text": sheet},
-        views={"text": sheet},
-        exhibits=pd.DataFrame(exhibits),
-        evidence=pd.DataFrame([{**found, "shown": preview, "other_shown": preview}]),
-        normalize={
-            "parts": {"text": {"method": "m", "splits": {"train": {key: [0.25] for key in TEXT.described}}}},
-        },
-    )
+    return text_evidence()
 
 
 def test_a_report_on_texts_says_nothing_of_pictures(evidence):
-    clean = {**evidence.clean, "parts": {"text": {"sentence": "Unicode"}}}
-    evidence = dataclasses.replace(evidence, clean=clean)
-    page = "".join(rendering.fill_html(name, getattr(sections, name)(evidence)) for name in SECTIONS)
-    words = f"{read(page)} {rendering.fill_markdown('card', card.gather(evidence))}"
+    words = f"{read(fill_sections(evidence))} {rendering.fill_markdown('card', card.gather(evidence))}"
     assert re.findall(r".{9}(?:image|picture|pixel|correlat).{9}", words, re.IGNORECASE) == []
     assert "test texts" in words and "Copies: 90% of their runs of five" in words
 
