@@ -6,6 +6,9 @@ from pydantic import BeforeValidator, Field
 
 from kiln.params.types import Address, Digest, Group, Parted, SourcePath, knob
 
+# Python calls them encodings, but no file of text has them.
+_NO_ENCODINGS = frozenset(["idna", "punycode", "raw_unicode_escape", "unicode_escape", "undefined"])
+
 
 def _label_column(value: Any) -> Any:
     names = value if isinstance(value, list) else [value]
@@ -25,8 +28,6 @@ def _encoding(value: Any) -> Any:
     return value
 
 
-# Python calls them so, but no file of text has them.
-_NO_ENCODINGS = frozenset(["idna", "punycode", "raw_unicode_escape", "unicode_escape", "undefined"])
 Column = Annotated[str, Field(min_length=1)]
 
 

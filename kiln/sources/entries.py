@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,6 +81,10 @@ class Samples:
     def files(self, identity: str) -> tuple[str, ...]:
         """Give the files of a sample, one per part."""
         return self._files.get(identity, (identity,))
+
+    def all_files(self) -> Collection[str]:
+        """Give the files of all samples."""
+        return {file for one in self.places for file in self.files(one)} if self._files else self.places
 
     def split_by_folders(self) -> None:
         """Take the splits from the folders of the first part where those of all name one, and not all the same."""

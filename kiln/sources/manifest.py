@@ -84,11 +84,16 @@ def open_manifest(
     if len(splits) == 1 and all(place.split is None for place in samples.places.values()):
         samples.split_by_folders()
     samples.check_groups()
-    used = {file for identity in samples.places for file in samples.files(identity)} if len(parts) > 1 else ()
-    for name in container.names:
-        if not (name in samples.places or name in used or name in samples.unlabelled or name in splits):
-            surprises.skipped.add("not in the table", name)
+    _count_others(container, samples, splits, surprises)
     return _single(container, samples.places, *parts) if len(parts) == 1 else _paired(container, samples, parts)
+
+
+def _count_others(container: Container, samples: Samples, tables: Collection[str], surprises: Surprises) -> None:
+    """Count the files that no row lists."""
+    used = samples.all_files()
+    for name in container.names:
+        if not (name in used or name in samples.unlabelled or name in tables):
+            surprises.skipped.add("not in the table", name)
 
 
 def _check_parts(parts: Mapping[str, FileKinds], settings: params.Fetch) -> None:

@@ -141,6 +141,20 @@ def test_one_hot_columns_are_a_list(load):
     assert given.fetch.source.label_column == ["cat", "dog"]
 
 
+@pytest.mark.parametrize("name", ["auto", "utf-16", "gb18030"])
+def test_encodings_of_tables(load, name):
+    given = load(r"source: .*", f"source: {{name: table, encoding: {name}}}\n  image: {{column: auto}}")
+    assert given.fetch.source.encoding == name
+
+
+@pytest.mark.parametrize("name", ["utf-99", "unicode-escape", "rot13", "7", "''"])
+def test_what_is_no_encoding_is_refused(load, name):
+    with pytest.raises(
+        UserError, match=r"fetch\.source\.encoding .*should be auto, or the name of an encoding such as"
+    ):
+        load(r"source: .*", f"source: {{name: table, encoding: {name}}}\n  image: {{column: auto}}")
+
+
 def test_a_missing_key_is_named(load):
     with pytest.raises(UserError, match=r"missing: train\.seed: run `kiln recipe --update`"):
         load(r"^  seed: 0.*\n", "")
