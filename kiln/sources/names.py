@@ -22,7 +22,7 @@ SPLIT_NAMES = {
 }
 # Words for samples without labels.
 UNLABELLED = frozenset(
-    ["inference", "pred", "preds", "predict", "prediction", "predictions", "unlabeled", "unlabelled"]
+    ["inference", "pred", "preds", "predict", "prediction", "predictions", "unlabeled", "unlabelled", "unsup"]
 )
 _FILLERS = frozenset(
     ["data", "files", "folder", "image", "images", "img", "imgs", "photos", "pictures", "set", "split"]

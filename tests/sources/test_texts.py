@@ -78,3 +78,13 @@ def test_folders_without_texts_are_refused_with_what_to_do(tmp_path, files, says
 def test_a_table_given_in_place_of_a_folder_is_told(tmp_path):
     with pytest.raises(UserError, match=r"for a table of the texts themselves set fetch\.source\.name to table"):
         read_folder(write(tmp_path / "x.csv", "text,label\na,b\n"))
+
+
+def test_the_unlabelled_reviews_of_imdb_are_told(tmp_path):
+    for name in ("train/pos", "train/neg", "train/unsup", "test/pos", "test/neg"):
+        write(tmp_path / "aclImdb" / name / "0_7.txt", name)
+    write(tmp_path / "aclImdb/train/urls_pos.txt", "http://x")
+    surprises = records.Surprises()
+    assert [one.id for one in read_folder(tmp_path, surprises)][:2] == ["test/neg/0_7.txt", "test/pos/0_7.txt"]
+    assert surprises.skipped.counts == {"outside of a class folder": 1}
+    assert surprises.notes.examples["class with the name of a split"] == ["unsup"]

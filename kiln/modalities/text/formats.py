@@ -18,6 +18,8 @@ _MARKED = frozenset(["text", "HTML", "XML", "JSON"])
 _OTHERS = frozenset(["PDF", "PostScript", "SVG", "internet shortcut", "Git LFS pointer", "git-annex pointer"])
 _OTHERS |= {"DVC pointer", "empty file"}
 _BLANKS = b"\t\n\v\f\r\x1b\x85"
+# Typed texts may hold some, such as backspaces; of arbitrary bytes one in ten is one.
+_BYTES_PER_CONTROL = 32
 _CONTROLS = bytes(code for code in (*range(32), 127) if code not in _BLANKS)
 
 
@@ -36,13 +38,15 @@ class TextFiles:
     def reads(self, head: bytes) -> bool:
         """Check, by a file's first ``formats.HEAD`` bytes, whether it is text in any encoding.
 
-        A text may begin like a file of another kind, such as "BMW" like a bitmap, but has
-        no control characters; texts in UTF-16 and UTF-32 need their mark.
+        A text may begin like a file of another kind, such as "BMW" like a bitmap, but has no zeros and few
+        control characters; texts in UTF-16 and UTF-32 need their mark.
         """
         kind = sniff(head)
         if kind in _OTHERS or head.lstrip().startswith(b"{\\rtf"):
             return False
-        return kind in _MARKED or (bool(head.strip()) and head.translate(None, _CONTROLS) == head)
+        controls = len(head) - len(head.translate(None, _CONTROLS))
+        most = 0 if kind else len(head) // _BYTES_PER_CONTROL
+        return kind in _MARKED or (bool(head.strip()) and 0 not in head and controls <= most)
 
     def encode(self, value: str) -> bytes:
         """Encode a string as UTF-8."""

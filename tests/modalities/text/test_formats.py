@@ -22,6 +22,7 @@ TEXT = TextFiles()
         "酒店环境".encode("gb18030"),
         "酒店".encode("utf-16"),
         "\ufeffa".encode(),
+        b"Subject: Mouse on Com3\x08\x08\x08OM3 in Windows\nOrganization: a university\nLines: 12\nHow do I set up?",
         "é".encode() * 70 + b"\xc3",  # cut within a letter
     ],
 )
@@ -45,6 +46,9 @@ def test_texts_in_any_encoding_are_read(head):
         b"\xff\xd8\xff\xe0\0\x10JFIF",
         "ab".encode("utf-16-le"),
         b"text\0with zeros",
+        b"much text, and yet one zero among so many other letters that are right\0",
+        bytes(range(1, 141)),
+        b"BMW\x08 is a car, though this one is a bitmap of some kind",
     ],
 )
 def test_other_files_are_not(head):
