@@ -73,7 +73,7 @@ def main() -> None:
     labels, units = test["labels"], predictions.number_units(test["units"])
     scored, per_class = scoring.score(labels, test["probabilities"], data.classes, settings.resamples, seed, units)
     flipped = None
-    if any(part.modality.wants_test_views(settings.parts[name]) for name, part in data.parts.items()):
+    if any(part.modality.wants_test_views(settings.parts.get(name)) for name, part in data.parts.items()):
         both = predictions.predict_split(classifier, data, "test", average_views=True)["probabilities"]
         flipped, _ = scoring.score(labels, both, data.classes, settings.resamples, seed, units)
     summary = scoring.summarize(outputs, scored, flipped)
@@ -87,7 +87,7 @@ def main() -> None:
 
     tables = {"per_class": per_class, "robustness": corrupted, **tabulate_test(test, data, units)}
     save(tables, predictions.predictions_table(outputs, data.classes), shown, summary)
-    print(f"evaluate: {scoring.describe(summary)}")
+    print(f"evaluate: {scoring.describe(summary, predictions.name_samples(data.parts))}")
 
 
 if __name__ == "__main__":

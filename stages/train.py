@@ -38,7 +38,6 @@ def main() -> None:
     settings = params.load(uses="train").train
     registry.check(settings.model.name)
     clean, augmented, plan, fitted = load_inputs()
-
     checks.check_mixing(settings, clean.parts)
     how, weights = registry.settle(settings, clean.parts, fitted), pretrained.find_weights(settings.model)
     keras.utils.set_random_seed(settings.seed)
@@ -47,18 +46,18 @@ def main() -> None:
     for warning in checks.list_warnings(settings, classifier, precision):
         console.say(warning)
     checks.check_norm(settings, classifier)
-    train = Feed([(clean, "train"), (augmented, "train")], settings.memory)
-    validation = Feed([(clean, "validation")], settings.memory)
+    encoders = registry.make_encoders(how, clean.parts, fitted)
+    train = Feed([(clean, "train"), (augmented, "train")], settings.memory, encoders)
+    validation = Feed([(clean, "validation")], settings.memory, encoders)
     registry.prepare(classifier, train.first(registry.ADAPT_IMAGES), weights)
-    size = f"{classifier.count_params():,} parameters"
-    print(f"train: {settings.model.name} of {size} on {train.rows:,} samples, {precision}")
+    print(console.describe(classifier, settings.model.name, train.rows, precision))
 
     keeper = checkpoint.Keeper(checkpoint.FOLDER / checkpoint.identity(settings, INPUTS, precision), console.say)
-    print_epoch = console.epoch_printer(settings.epochs)
-    history, kept = loop.fit(classifier, train, validation, plan, settings, print_epoch, keeper)
+    on_epoch = console.epoch_printer(settings.epochs)
+    history, kept = loop.fit(classifier, train, validation, plan, settings, on_epoch, keeper)
 
     with files.publish(OUTPUT) as folder:
-        artifact.save(folder, artifact.Classifier(classifier, clean.classes, clean.parts), how, fitted)
+        artifact.save(folder, artifact.Classifier(classifier, clean.classes, clean.parts, encoders), how, fitted)
         files.write_csv(folder / "history.csv", history)
         described = summary.summarize(folder, classifier, settings, train.rows, history, kept)
         files.write_json(folder / "summary.json", described)

@@ -25,7 +25,7 @@ FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.M | re.S)
 PATH = re.compile(r"(?:kiln|stages|tests|docs|recipes|data|metrics|\.ci|\.github)/[\w./*-]*(?:::\w+)?")
 FILE = re.compile(r"(?:requirements[\w.-]*|[A-Z]+\.md|dvc\.(?:yaml|lock)|params\.yaml|Makefile)")
 KEY = re.compile(rf"(?<![\w/.])(?:{'|'.join(schema.SECTIONS)})\.[a-z_*]+(?:\.[a-z_*0-9]+)*(?!\w|/)")
-SUFFIXES = ("html", "ipynb", "py", "yaml", "json")
+SUFFIXES = ("csv", "html", "ipynb", "py", "yaml", "json")
 UNKNOWN = {"train.lrr"}  # the example of a wrong key
 MADE = {"data/.checkpoints", "data/.downloads", "data/.*.lock", "tests/bench/scratch"}  # by a run, and in no commit
 
@@ -160,7 +160,8 @@ def test_modules_that_are_run_are_there(page):
 
 @pages
 def test_keys_are_there(page):
-    known = {*schema.known_keys(), *metric_keys(json.loads((ROOT / "metrics/metrics.json").read_text()))}
+    known = {*schema.known_keys(), *schema.known_keys({"text": "text"})}
+    known |= {*metric_keys(json.loads((ROOT / "metrics/metrics.json").read_text()))}
     named = {key for text in [*spans(page), *blocks(page, "sh")] for key in KEY.findall(text)} - UNKNOWN
     named = {key for key in named if key.rpartition(".")[2] not in SUFFIXES}
     for code in blocks(page, "yaml"):

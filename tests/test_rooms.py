@@ -61,6 +61,7 @@ ROOMS = {
         "core": "entry, files, threads, errors",
         "modalities": "decoding as clean does",
         "networks": "the published model",
+        "sources": "the rows of tables, as fetch reads them",
     },
     "experiments": {
         "core": "git, signals, errors",
@@ -99,7 +100,11 @@ MODULES = {path for folder in ("kiln", "stages") for path in (ROOT / folder).rgl
 NOTEBOOK = ROOT / "stages/report.ipynb"
 BACKEND = ROOT / "kiln/networks/backend.py"
 # Where a library of networks is imported, and whether at once; else only when a function is called.
-NETWORK_LIBRARIES = {"kiln/networks/backend.py": True, "kiln/modalities/image/layers.py": False}
+NETWORK_LIBRARIES = {
+    "kiln/networks/backend.py": True,
+    "kiln/modalities/image/layers.py": False,
+    "kiln/modalities/text/layers.py": False,
+}
 
 
 def parse(path: Path) -> ast.Module:

@@ -21,10 +21,17 @@ def command(names: tuple[str, ...], image_size: tuple[int, int], channels: int, 
         settings, shape = params.load().train, (*image_size, channels)
         for name in names:
             registry.check(name)
-        print(
-            f"Images of {shape[0]}x{shape[1]}x{shape[2]}, {classes} classes; train.model.depth and width change them.\n"
-        )
-        print(catalogue.table([catalogue.row(name, settings, shape, classes) for name in names or registry.ZOO]))
+        asked = names or registry.ZOO
+        if images := [name for name in asked if registry.form_of(name) == "pixels"]:
+            size = "x".join(map(str, shape))
+            print(f"Images of {size}, {classes} classes; train.model.depth and width change them.\n")
+            print(catalogue.table([catalogue.row(name, settings, shape, classes) for name in images]))
+        if texts := [name for name in asked if name not in images]:
+            print(
+                f"\nTexts of {catalogue.LENGTH} tokens of {catalogue.TOKENS:,}, or with {catalogue.OF_A_TEXT} n-grams "
+                f"of {catalogue.NGRAMS:,}; {classes} classes.\n"
+            )
+            print(catalogue.table([catalogue.row_of_texts(name, classes) for name in texts]))
         if not names:
             print(f"\nAnd {applications.PREFIX}<Name>, with or without trained weights (train.model.weights):")
             print(catalogue.others())

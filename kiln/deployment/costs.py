@@ -130,11 +130,13 @@ def serve(folder: Path) -> None:
 
     def median(size: int, seconds: float) -> float:
         values = {name: part.storage.draw(generator, size) for name, part in classifier.parts.items()}
-        classifier.model.predict_on_batch(values)  # not timed: the first batch of a new size is compiled
+        classifier.model.predict_on_batch(
+            classifier.encode(values)
+        )  # not timed: the first batch of a new size is compiled
         times, end = [], time.perf_counter() + seconds
         while not times or time.perf_counter() < end:
             start = time.perf_counter()
-            classifier.model.predict_on_batch(values)
+            classifier.model.predict_on_batch(classifier.encode(values))
             times.append(time.perf_counter() - start)
         return statistics.median(times)
 

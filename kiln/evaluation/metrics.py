@@ -1,15 +1,15 @@
 """The metrics of metrics.json: their titles, and which direction is better."""
 
-# metric of a split -> (title, which direction is better); in the order of tables
+# metric of a split -> (title, with {noun} for a sample; which direction is better); in the order of tables
 SPLIT_METRICS = {
     "accuracy": ("accuracy", "higher"),
     "balanced_accuracy": ("balanced accuracy", "higher"),
     "precision": ("precision, mean over classes", "higher"),
     "recall": ("recall, mean over classes", "higher"),
     "f1": ("F1, mean over classes", "higher"),
-    "weighted_precision": ("precision, weighted by images", "higher"),
-    "weighted_recall": ("recall, weighted by images", "higher"),
-    "weighted_f1": ("F1, weighted by images", "higher"),
+    "weighted_precision": ("precision, weighted by {noun}s", "higher"),
+    "weighted_recall": ("recall, weighted by {noun}s", "higher"),
+    "weighted_f1": ("F1, weighted by {noun}s", "higher"),
     "top2_accuracy": ("label among the likeliest two", "higher"),
     "top5_accuracy": ("label among the likeliest five", "higher"),
     "auc": ("area under the ROC curve, mean over classes", "higher"),

@@ -38,7 +38,8 @@ def find_neighbours(
     networks = list_feature_networks(classifier)
 
     def directions(batch: Mapping[str, np.ndarray]) -> np.ndarray:
-        features = [prediction.outputs(network, inputs(batch)) for network, inputs in networks]
+        encoded = classifier.encode(batch)
+        features = [prediction.outputs(network, inputs(encoded)) for network, inputs in networks]
         flat = np.concatenate([array.reshape(len(array), -1) for array in features], axis=1)
         return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
 
@@ -65,21 +66,21 @@ def _merge(one: Neighbours, other: Neighbours) -> Neighbours:
 
 
 def list_feature_networks(classifier: artifact.Classifier) -> list:
-    """List the feature networks: each part's network up to its last dense layer.
+    """List the feature networks: each part's network up to its last dense layer; whole, to its logits, without one.
 
     Returns:
         Pairs of a Keras model with outputs [N, ...], and a function from (part -> values) to its input.
     """
     bodies = registry.list_bodies(classifier.model, classifier.parts)
     return [
-        (keras.Model(body.input, _head(body).input), _identity if body is classifier.model else _Pick(name))
+        (keras.Model(body.input, _find_features(body)), _identity if body is classifier.model else _Pick(name))
         for name, body in bodies.items()
     ]
 
 
-def _head(network: keras.Model) -> keras.layers.Dense:
-    """Return the dense layer that computes the logits."""
-    return [layer for layer in network.layers if isinstance(layer, keras.layers.Dense)][-1]
+def _find_features(network: keras.Model):
+    dense = [layer for layer in network.layers if isinstance(layer, keras.layers.Dense)]
+    return dense[-1].input if dense else network.get_layer("logits").output
 
 
 def _identity(values: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:

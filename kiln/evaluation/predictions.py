@@ -1,9 +1,13 @@
 """Predictions of a model on whole splits, streamed, and their table."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
 
 from kiln.core import progress
+from kiln.modalities import registry
+from kiln.modalities.base import Part
 from kiln.networks import artifact, prediction
 from kiln.store import dataset
 
@@ -36,7 +40,13 @@ def predict_split(
 def predict_logits(classifier: artifact.Classifier, data: dataset.Dataset, split: str) -> np.ndarray:
     """Compute the logits of a whole split, which stay exact where float32 probabilities are 0: float32 [N, classes]."""
     network = prediction.logits_of(classifier.model)
-    return np.concatenate([prediction.outputs(network, batch.parts) for batch in data.batches(split)])
+    batches = data.batches(split)
+    return np.concatenate([prediction.outputs(network, batch.parts, classifier.encode) for batch in batches])
+
+
+def name_samples(parts: Mapping[str, Part]) -> str:
+    """Return the noun for a sample of these parts."""
+    return registry.name_samples({name: part.modality.name for name, part in parts.items()})
 
 
 def predict_splits(classifier: artifact.Classifier, data: dataset.Dataset) -> dict[str, dict[str, np.ndarray]]:

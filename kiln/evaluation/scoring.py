@@ -79,15 +79,15 @@ def summarize(outputs: dict[str, dict], test: dict, flipped: dict | None) -> dic
     }
 
 
-def describe(summary: dict) -> str:
-    """Describe the result on test in one line."""
+def describe(summary: dict, noun: str = "image") -> str:
+    """Describe the result on test in one line; ``noun`` is that of a sample."""
     test, interval = summary["test"], summary["test"]["accuracy_ci95"]
     parts = [
-        f"test accuracy {phrases.percent(test['accuracy'], 2)} on {phrases.plural(test['images'], 'image')}, "
+        f"test accuracy {phrases.percent(test['accuracy'], 2)} on {phrases.plural(test['images'], noun)}, "
         f"95 % interval {phrases.span(interval['low'], interval['high'], 2)}"
     ]
     if test["units"] < test["images"]:
-        parts[0] += f" by {phrases.grouped(test['units'], test['images'])}"
+        parts[0] += f" by {phrases.grouped(test['units'], test['images'], noun)}"
     if "test_flipped" in summary:
         parts.append(f"{phrases.percent(summary['test_flipped']['accuracy'], 2)} with mirror images")
     if "robustness" in summary:

@@ -117,10 +117,17 @@ STRENGTHS = ("mild", "medium", "strong")
 
 
 class Tensor(NamedTuple):
-    """Shape of one sample as a network takes it (None: of any length), and its dtype, such as ``uint8``."""
+    """One sample as a network takes it.
+
+    Attributes:
+        shape: None for a length that differs from sample to sample.
+        dtype: such as ``uint8``.
+        kinds: how many different values there are, where they are numbers of things, such as tokens; else None.
+    """
 
     shape: tuple[int | None, ...]
     dtype: str
+    kinds: int | None = None
 
 
 class Conversion(Protocol):
@@ -174,7 +181,8 @@ class FileKinds(Protocol):
         refused: extension -> kind of such files, which begin like a supported kind, but are not read.
         usual_formats: formats to convert other files to, for sentences.
         remedies: kind of file, as returned by ``formats.sniff`` -> what to do about it.
-        columns: usual names of its column in Parquet.
+        columns: usual names of its column in a table that holds values.
+        separator: what joins the values of several columns; None: a row holds no value, but a file or the path to one.
     """
 
     name: str
@@ -184,6 +192,7 @@ class FileKinds(Protocol):
     usual_formats: str
     remedies: Mapping[str, str]
     columns: tuple[str, ...]
+    separator: str | None
 
     def reads(self, head: bytes) -> bool:
         """Check, by a file's first ``formats.HEAD`` bytes, whether its kind is supported."""
@@ -196,7 +205,7 @@ class Modality(FileKinds, Protocol):
     """What Kiln needs to know about a modality, besides its files.
 
     Attributes:
-        forms: in which ``encode`` gives values to networks, such as ``pixels``; each network takes one.
+        forms: in which networks can take values, such as ``pixels``; each network takes one.
         facts: names of the facts of ``decode``.
         notes_reason: the reason of findings about faults outside the value.
         checks: reason -> check, in order.
@@ -204,10 +213,11 @@ class Modality(FileKinds, Protocol):
         corruptions: name -> corruption.
         finding_sentences: reason (``notes_reason``, of ``checks``, or any) -> description, with {score} or {detail}.
         repeated_sentence: what many samples of one value have in common, and what they might be.
-        values_sentence: what the networks' inputs are, for the report.
+        values_sentence: what ``describe`` measures, for the report.
+        range_clause: what follows the form of values in the model card, such as ", 0 to 255".
         explanations: title, as returned by ``explain`` -> its description.
         described: which lists of ``describe`` the report shows, in order.
-        copies_sentence: from which similarity on two are copies, with {score}.
+        copies_clause: of near-duplicates, what is how alike, with {score}.
         can_mix: whether two values can be mixed to one, by ``mix``.
     """
 
@@ -220,9 +230,10 @@ class Modality(FileKinds, Protocol):
     finding_sentences: Mapping[str, str]
     repeated_sentence: str
     values_sentence: str
+    range_clause: str
     explanations: Mapping[str, Explanation]
     described: tuple[str, ...]
-    copies_sentence: str
+    copies_clause: str
     can_mix: bool
 
     # Files and values
@@ -301,11 +312,11 @@ class Modality(FileKinds, Protocol):
     def tensor(self, conversion: Conversion, form: str, fitted: Mapping) -> Tensor:
         """Return the shape and dtype in which a network of a form takes a value."""
 
-    def encode(self, values: np.ndarray, form: str, fitted: Mapping) -> np.ndarray:
-        """Turn values into the array that a network of a form takes: [N, ...], as ``tensor`` says."""
+    def make_encoder(self, form: str, fitted: Mapping) -> Callable[[np.ndarray], np.ndarray]:
+        """Return the function from values to the array that a network of a form takes, as ``tensor`` says."""
 
-    def layer(self, inputs: Any, fitted: Mapping) -> Any:
-        """Apply the network's first layers to a Keras input of raw values."""
+    def layer(self, inputs: Any, form: str, fitted: Mapping) -> Any:
+        """Apply the network's first layers to a Keras input of encoded values."""
 
     def wants_test_views(self, settings: Any) -> bool:
         """Check, by the part's settings of evaluate, whether test predictions are averaged over views."""

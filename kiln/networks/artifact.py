@@ -7,7 +7,7 @@ arrays into it.
 import math
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -30,14 +30,20 @@ class Classifier:
     """A trained model with everything needed to use it.
 
     Attributes:
-        model: (part -> raw values [N, ...]) -> probabilities [N, classes].
+        model: (part -> encoded values [N, ...]) -> probabilities [N, classes].
         classes: names of the classes, in the order of the probabilities.
         parts: of the samples, with the conversion from files to values.
+        encoders: part -> raw values to what the network takes; without one, it takes them as they are.
     """
 
     model: keras.Model
     classes: list[str]
     parts: dict[str, Part]
+    encoders: registry.Encoders = field(default_factory=dict)
+
+    def encode(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Turn raw values into what the network takes: part -> array [N, ...]."""
+        return registry.encode(self.encoders, values)
 
     def predict(self, values: Mapping[str, np.ndarray], average_views: bool = False) -> np.ndarray:
         """Predict class probabilities.
@@ -51,10 +57,10 @@ class Classifier:
             float32 [N, classes].
         """
         if not average_views:
-            return prediction.outputs(self.model, values)
+            return prediction.outputs(self.model, values, self.encode)
         views = [part.modality.test_views(values[name]) for name, part in self.parts.items()]
         joined = (dict(zip(self.parts, view, strict=True)) for view in zip(*views, strict=True))
-        predicted = [prediction.outputs(self.model, view) for view in joined]
+        predicted = [prediction.outputs(self.model, view, self.encode) for view in joined]
         return sum(predicted) / len(predicted)
 
 
@@ -108,6 +114,7 @@ def load(folder: Path) -> Classifier:
         how = {name: Architecture(**about["architecture"]) for name, about in described.items()}
         fitted = {name: about["normalizer"] for name, about in described.items()}
         model = registry.build(how, parts, len(classes), fitted)
+        encoders = registry.make_encoders(how, parts, fitted)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise files.damaged(path) from None
     try:
@@ -116,4 +123,4 @@ def load(folder: Path) -> Classifier:
             model.load_weights(weights)
     except (KeyError, TypeError, ValueError, OSError, UserWarning):
         raise files.spoilt(weights, folder, f"does not match {path}") from None
-    return Classifier(model, classes, parts)
+    return Classifier(model, classes, parts, encoders)

@@ -5,8 +5,12 @@ from kiln.modalities import registry as modalities
 from kiln.modalities.base import Part
 from kiln.modalities.image.conversion import Conversion
 from kiln.networks import applications, costs, registry
+from kiln.networks.backend import keras
+from kiln.networks.parts import Architecture
 
 PLAIN = {"method": "none", "offset": [0.0], "scale": [1.0]}
+TOKENS, LENGTH = 8192, 128  # different ones, and of a text
+NGRAMS, OF_A_TEXT = 50_000, 300
 
 
 def row(name: str, settings: params.Train, image_shape: tuple[int, int, int], classes: int) -> tuple[str, ...]:
@@ -18,7 +22,22 @@ def row(name: str, settings: params.Train, image_shape: tuple[int, int, int], cl
     chosen = settings.model_copy(update={"model": type(settings.model)(name=name)})
     parts = {"image": Part("image", modalities.get("image"), Conversion(*image_shape, "crop"))}
     how = registry.settle(chosen, parts, {"image": PLAIN})
-    network = registry.build(how, parts, classes, {"image": PLAIN})
+    return _describe(name, registry.build(how, parts, classes, {"image": PLAIN}))
+
+
+def row_of_texts(name: str, classes: int) -> tuple[str, ...]:
+    """Describe a model for texts with its default settings, as ``row``."""
+    entry, form = registry.ZOO[name], registry.form_of(name)
+    depth = entry.depths[0] if entry.depths else None
+    kinds = TOKENS if form == "tokens" else NGRAMS
+    how = Architecture(name, 1.0, depth, None, entry.activation, None, entry.dropout, False, kinds, LENGTH)
+    inputs = keras.Input((LENGTH if form == "tokens" else OF_A_TEXT,), dtype="int32")
+    weights = keras.Input(inputs.shape[1:])
+    given = inputs if form == "tokens" else (inputs, weights)
+    return _describe(name, keras.Model(given, entry.build(given, classes, how)))
+
+
+def _describe(name: str, network: keras.Model) -> tuple[str, ...]:
     entry = registry.ZOO.get(name)
     depths = ", ".join(map(str, sorted(entry.depths))) if entry else ""
     advice = entry.choose if entry else "a published network, to start from pretrained weights"

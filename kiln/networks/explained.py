@@ -38,7 +38,7 @@ class PartNetwork:
         if halves is None or costs.multiply_adds(halves[1]) > costs.multiply_adds(model) / 2:
             return None
         before, after = halves
-        maps = prediction.outputs(before, self.values)
+        maps = prediction.outputs(before, self.values, self.classifier.encode)
         return FeatureMaps(maps, lambda changed: prediction.outputs(after, changed), prediction.batch_size(after))
 
 

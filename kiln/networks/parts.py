@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from kiln.networks.backend import keras
 
 layers = keras.layers
+_OF_TEXTS = ("vocabulary", "length")
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "gelu", "silu")
 NORMALIZATIONS = ("batch", "none")
 
@@ -24,6 +25,8 @@ class Architecture:
         normalization: name in ``NORMALIZATIONS``; None if the network does not offer a choice.
         dropout: fraction of the units dropped in training.
         pretrained: whether the body starts from pretrained weights and scales pixels as they expect.
+        vocabulary: number of different tokens or n-grams that the network can be given, padding included; None: pixels.
+        length: largest number of tokens of a sample; None unless the network takes tokens.
     """
 
     model: str
@@ -34,10 +37,12 @@ class Architecture:
     normalization: str | None
     dropout: float
     pretrained: bool = False
+    vocabulary: int | None = None
+    length: int | None = None
 
     def to_json(self) -> dict:
-        """Return the settings as JSON."""
-        return asdict(self)
+        """Return the settings as JSON; without those that only networks of texts have, where they are None."""
+        return {name: value for name, value in asdict(self).items() if value is not None or name not in _OF_TEXTS}
 
     def count(self, channels: int) -> int:
         """Scale a number of channels or units by the width; at least 1."""
@@ -55,6 +60,7 @@ class Entry:
         activation, normalization, dropout: defaults; None if there is no choice.
         depths: allowed values, the default first; empty if there is only one.
         smallest: minimum height and width in pixels.
+        form: in which it takes samples; see ``Modality.forms``.
     """
 
     build: Callable
@@ -64,6 +70,7 @@ class Entry:
     dropout: float | None
     depths: tuple[int, ...]
     smallest: int
+    form: str
 
 
 ZOO: dict[str, Entry] = {}
@@ -76,11 +83,12 @@ def model(
     dropout: float | None = 0.0,
     depths: tuple[int, ...] = (),
     smallest: int = 8,
+    form: str = "pixels",
 ) -> Callable:
     """Register a function of (inputs, classes, architecture) in the zoo under its name; see ``Entry``."""
 
     def register(function: Callable) -> Callable:
-        ZOO[function.__name__] = Entry(function, choose, activation, normalization, dropout, depths, smallest)
+        ZOO[function.__name__] = Entry(function, choose, activation, normalization, dropout, depths, smallest, form)
         return function
 
     return register

@@ -1,5 +1,6 @@
 """Outputs of a network on many samples, in batches that fit a fixed amount of memory."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ BYTES = 2**30
 MOST = 512
 # Measured against a layer's inputs and outputs, about this many copies are held: branches, kernels' buffers, allocator.
 COPIES = 2
+LENGTH = 256  # assumed of samples whose length differs
 
 
 def batch_size(network: keras.Model) -> int:
@@ -30,19 +32,20 @@ def _largest(network: keras.Model) -> int:
             sizes.append(_largest(layer))
             continue
         tensors = keras.tree.flatten([layer.input, layer.output])
-        numbers = sum(int(np.prod(tensor.shape[1:])) for tensor in tensors)
+        numbers = sum(int(np.prod([side or LENGTH for side in tensor.shape[1:]])) for tensor in tensors)
         if isinstance(layer, keras.layers.MultiHeadAttention):
-            numbers += 2 * layer.num_heads * layer.output.shape[1] ** 2  # scores before and after the softmax
+            numbers += 2 * layer.num_heads * (layer.output.shape[1] or LENGTH) ** 2  # before and after the softmax
         sizes.append(4 * numbers)
     return max(sizes)
 
 
-def outputs(network: keras.Model, inputs: Any) -> np.ndarray:
+def outputs(network: keras.Model, inputs: Any, encode: Callable[[Any], Any] = lambda inputs: inputs) -> np.ndarray:
     """Compute a network's outputs.
 
     Args:
         network: any.
-        inputs: an array [N, ...], or name -> array, as the network takes them; N of 1 or more.
+        inputs: an array [N, ...], or name -> array; N of 1 or more.
+        encode: from a batch of them to what the network takes.
 
     Returns:
         float32 [N, ...].
@@ -52,7 +55,7 @@ def outputs(network: keras.Model, inputs: Any) -> np.ndarray:
         keras.tree.map_structure(lambda array, start=start: array[start : start + size], inputs)
         for start in range(0, count, size)
     )
-    return np.concatenate([network.predict_on_batch(batch) for batch in batches]).astype(np.float32, copy=False)
+    return np.concatenate([network.predict_on_batch(encode(batch)) for batch in batches]).astype(np.float32, copy=False)
 
 
 def logits_of(classifier: keras.Model) -> keras.Model:

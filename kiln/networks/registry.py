@@ -14,7 +14,7 @@ import numpy as np
 
 from kiln.core.errors import UserError
 from kiln.modalities.base import Part
-from kiln.networks import applications, classic, fast, residual, transformer
+from kiln.networks import applications, classic, fast, residual, texts, transformer
 from kiln.networks.backend import keras
 from kiln.networks.parts import ZOO, Architecture
 from kiln.params import Train
@@ -22,8 +22,9 @@ from kiln.params.train import Model
 
 layers = keras.layers
 ADAPT_IMAGES = 5000  # training samples that a first layer may be fitted to
+Encoders = Mapping[str, Callable[[np.ndarray], np.ndarray]]  # part -> raw values to what its network takes
 _BODY = "{}_body"  # the network of a part, where there are several
-FAMILIES = (classic, residual, transformer, fast)  # importing them registers their networks
+FAMILIES = (classic, residual, transformer, fast, texts)  # importing them registers their networks
 
 
 def known() -> list[str]:
@@ -33,23 +34,36 @@ def known() -> list[str]:
 
 def settle(settings: Train, parts: Mapping[str, Part], fitted: Mapping[str, dict]) -> dict[str, Architecture]:
     """Resolve the network of each part; see ``architecture``."""
-    return {name: architecture(settings, part.storage.shape, fitted[name]) for name, part in parts.items()}
+    return {name: architecture(settings, part, fitted[name]) for name, part in parts.items()}
 
 
-def architecture(settings: Train, image_shape: tuple[int, ...], normalizer: dict) -> Architecture:
+def form_of(name: str) -> str:
+    """Return the form in which a network takes samples; see ``Modality.forms``."""
+    return ZOO[name].form if name in ZOO else "pixels"
+
+
+def architecture(settings: Train, part: Part, normalizer: dict) -> Architecture:
     """Resolve the automatic settings of a part's network and reject those that it does not support.
 
     Args:
         settings: the train section.
-        image_shape: of the part's values; for images (height, width, channels).
+        part: that the network takes.
         normalizer: of the part, as ``Modality.fit`` returns it.
 
     Raises:
-        UserError: the model is unknown, does not support a setting, or needs larger images.
+        UserError: the model is unknown, takes no such part, does not support a setting, or needs larger images.
     """
     settings = settings.model
     name = settings.name
     check(name)
+    form, modality = form_of(name), part.modality
+    if form not in modality.forms:
+        fitting = [other for other in ZOO if form_of(other) in modality.forms]
+        raise UserError(
+            f"params.yaml: train.model.name {name} takes {form}, but {part.name} is {modality.name}: set it to "
+            f"{' or '.join([', '.join(fitting[:-1]), fitting[-1]])}"
+        )
+    shape, _, kinds = modality.tensor(part.conversion, form, normalizer)
     if name.startswith(applications.PREFIX):
         if normalizer["method"] != "none":
             raise UserError(
@@ -63,21 +77,22 @@ def architecture(settings: Train, image_shape: tuple[int, ...], normalizer: dict
     chosen = {
         key: value if getattr(settings, key) == "auto" else getattr(settings, key) for key, value in defaults.items()
     }
-    side = min(image_shape[:2])
-    if side < entry.smallest:
+    if form == "pixels" and min(shape[:2]) < entry.smallest:
         raise UserError(
             f"train.model.name {name} needs images of at least {entry.smallest}x{entry.smallest} pixels, not "
-            f"{image_shape[0]}x{image_shape[1]}: set clean.image.size to "
+            f"{shape[0]}x{shape[1]}: set clean.image.size to "
             f"[{entry.smallest}, {entry.smallest}] or choose another model"
         )
     return Architecture(
         name,
         float(settings.width),
         _depth(settings, name),
-        _patch(settings, name, image_shape),
+        _patch(settings, name, shape),
         chosen["activation"],
         chosen["normalization"],
         entry.dropout if settings.dropout == "auto" else settings.dropout,
+        vocabulary=kinds,
+        length=normalizer.get("max_tokens") if form == "tokens" else None,
     )
 
 
@@ -152,26 +167,39 @@ def build(
 
     def apply(name: str, inputs):
         network = applications.build if how[name].model.startswith(applications.PREFIX) else ZOO[how[name].model].build
-        return network(parts[name].modality.layer(inputs, fitted[name]), classes, how[name])
+        form = form_of(how[name].model)
+        return network(parts[name].modality.layer(inputs, form, fitted[name]), classes, how[name])
 
     with _computing_in(precision):
-        inputs = {name: _make_input(part) for name, part in parts.items()}
+        inputs = {name: _make_input(part, how[name], fitted[name]) for name, part in parts.items()}
         if len(parts) == 1:
             logits = apply(*next(iter(inputs.items())))
         else:
-            logits = layers.Add(name="logits")([_nest(apply, part)(inputs[name]) for name, part in parts.items()])
+            logits = layers.Add(name="logits")(
+                [_nest(apply, part, how[name], fitted[name])(inputs[name]) for name, part in parts.items()]
+            )
         outputs = layers.Softmax(dtype="float32", name="probabilities")(logits)
     return _connect(inputs, outputs, next(iter(how.values())).model.replace("/", "_"))
 
 
-def _make_input(part: Part):
-    storage = part.storage
-    return keras.Input(storage.shape, dtype=np.dtype(storage.dtype).name, name=part.name)
+def make_encoders(how: Mapping[str, Architecture], parts: Mapping[str, Part], fitted: Mapping[str, dict]) -> Encoders:
+    """Return for each part the function from raw values to what its network takes."""
+    return {name: part.modality.make_encoder(form_of(how[name].model), fitted[name]) for name, part in parts.items()}
 
 
-def _nest(apply: Callable, part: Part) -> keras.Model:
+def encode(encoders: Encoders, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Turn raw values of samples into what a classifier takes; a part without an encoder stays as it is."""
+    return {name: encoders[name](array) if name in encoders else array for name, array in values.items()}
+
+
+def _make_input(part: Part, how: Architecture, fitted: dict):
+    tensor = part.modality.tensor(part.conversion, form_of(how.model), fitted)
+    return keras.Input(tensor.shape, dtype=tensor.dtype, name=part.name)
+
+
+def _nest(apply: Callable, part: Part, how: Architecture, fitted: dict) -> keras.Model:
     # A nested network, so that layers of several parts can have the same names.
-    inputs = _make_input(part)
+    inputs = _make_input(part, how, fitted)
     return _connect(inputs, apply(part.name, inputs), _BODY.format(part.name))
 
 

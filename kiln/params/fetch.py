@@ -15,6 +15,18 @@ def _label_column(value: Any) -> Any:
     return value
 
 
+def _encoding(value: Any) -> Any:
+    try:
+        fits = value == "auto" or "a,\n".encode(value).decode(value) == "a,\n"
+    except (LookupError, TypeError, ValueError):
+        fits = False
+    if not fits or value.replace("-", "_").lower() in _NO_ENCODINGS:
+        raise ValueError("should be auto, or the name of an encoding such as cp1252")
+    return value
+
+
+# Python calls them so, but no file of text has them.
+_NO_ENCODINGS = frozenset(["idna", "punycode", "raw_unicode_escape", "unicode_escape", "undefined"])
 Column = Annotated[str, Field(min_length=1)]
 
 
@@ -26,12 +38,15 @@ class Source(Group):
         "sha256": "(?!digits).*",
         "deadline": "(?!digits).*",
         "manifest": "manifest",
-        "label_column": "manifest|parquet",
-        "split_column": "manifest|parquet",
-        "group_column": "manifest|parquet",
+        "label_column": "manifest|parquet|table",
+        "split_column": "manifest|parquet|table",
+        "group_column": "manifest|parquet|table",
+        "encoding": "table",
     }
-    name: Literal["digits", "images", "manifest", "parquet", "cifar10", "cifar100"] = knob(
-        "digits", "digits come with scikit-learn; images: folders; manifest: a table of paths; parquet: of images"
+    name: Literal["digits", "images", "texts", "manifest", "table", "parquet", "cifar10", "cifar100"] = knob(
+        "digits",
+        "digits come with scikit-learn; images, texts: folders; manifest: a table of paths; table: of texts; parquet: "
+        "of either",
     )
     url: Address = knob("", "http(s)://, s3://, gs://, az:// or ssh:// of a file to read in place of path; empty: path")
     sha256: Digest = knob("", "of what url gives, 64 hex digits; known for the official CIFAR archives")
@@ -42,6 +57,9 @@ class Source(Group):
     )
     split_column: Column = knob("split", "need not be there; is_valid and is_test (true or false) are read as well")
     group_column: Column = knob("group", "need not be there; samples of a group, such as a patient, share a split")
+    encoding: Annotated[str, BeforeValidator(_encoding)] = knob(
+        "auto", "of a table of texts, such as cp1252 or gb18030; auto: UTF-8, UTF-16 by its mark, else found out"
+    )
 
 
 class Fetch(Parted):
@@ -49,7 +67,8 @@ class Fetch(Parted):
 
     source: Source = Source()
     path: SourcePath = knob(
-        "data/source", "folder, .zip or .tar[.gz|.xz|.bz2] of [<split>/]<class>/...; absolute if outside the project"
+        "data/source",
+        "folder, .zip or .tar[.gz|.xz|.bz2] of [<split>/]<class>/..., or a table; absolute if outside the project",
     )
     limit: int = knob(0, "samples per class and split, for a quick try; 0: all", ge=0)
 
@@ -58,4 +77,4 @@ class Fetch(Parted):
     @property
     def parts_count(self) -> bool:
         """Only a table says where in a row each part stands."""
-        return self.source.name in ("manifest", "parquet")
+        return self.source.name in ("manifest", "parquet", "table")

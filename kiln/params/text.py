@@ -59,7 +59,7 @@ class Clean(Section):
 class Augment(Section):
     """How far a view may differ from its text; 0 is off. Where a word decides the label, leave words in place."""
 
-    crop: Fraction = knob(0, "fraction: up to so many words are cut off at the ends")
+    crop: Fraction = knob(0, "fraction of the words: up to so many are cut off at the ends")
     drop_words: Strength = knob(0, "probability of each word to be left out; in scripts without spaces, of a character")
     swap_words: Strength = knob(0, "probability of each word to change places with the next")
     drop_chars: Strength = knob(0, "probability of each letter to be left out")
@@ -67,4 +67,14 @@ class Augment(Section):
     typos: Strength = knob(0, "probability of each letter to become one beside it on the keyboard")
 
 
-KNOBS: types.Knobs = {"fetch": Fetch, "clean": Clean, "augment": Augment}
+class Normalize(Section):
+    """The tokenizer and the n-grams, fitted on train."""
+
+    lowercase: bool = knob(True, "case makes no difference to the tokens")
+    vocabulary: int = knob(8192, "tokens of byte-level BPE at most", ge=512, le=262_144)
+    max_tokens: int = knob(128, "of a text; longer ones lose their middle", ge=8, le=4096)
+    min_texts: int = knob(2, "training texts that have an n-gram; rarer ones are left out", ge=1)
+    max_ngrams: int = knob(200_000, "n-grams at most, the most frequent", ge=100, le=1_000_000)
+
+
+KNOBS: types.Knobs = {"fetch": Fetch, "clean": Clean, "augment": Augment, "normalize": Normalize}

@@ -17,10 +17,10 @@ class Model(Group):
 
     USED_BY: ClassVar = {
         "width": _OTHERS,
-        "depth": "(?!lenet5|article_cnn|alexnet|applications/).*",
+        "depth": "(?!lenet5|article_cnn|alexnet|linear_text|fast_text|text_cnn|applications/).*",
         "patch": "vit",
-        "activation": _OTHERS,
-        "normalization": "(?!vit|applications/).*",
+        "activation": "(?!linear_text|fast_text|applications/).*",
+        "normalization": "(?!vit|linear_text|fast_text|text_cnn|bert|gpt|applications/).*",
         "weights": _PUBLISHED,
         "weights_sha256": _PUBLISHED,
         "frozen_epochs": _PUBLISHED,

@@ -25,14 +25,15 @@ def gather(evidence: Evidence) -> dict:
     weak = evidence.per_class[tested & (evidence.per_class["recall"] < 1)]
     absent = [about["class"] for about in clean["uneven"] if about["split"] == "validation" and not about["images"]]
     corrupted = evidence.robustness[evidence.robustness["corruption"] != "none"]
-    values = [modalities.get(modality).values_sentence for modality in settings.inputs.values()]
     return {
         "noun": evidence.noun,
         "title": settings.report.title,
         "intended_use": settings.report.intended_use,
         **{name: evidence.train[name] for name in ("model", "parameters", "multiply_adds", "megabytes")},
-        "conversion": "; ".join(about["sentence"] for about in clean["parts"].values()),
-        "inputs": ". ".join(dict.fromkeys(values)),
+        "conversion": "; ".join(
+            about["sentence"] + modalities.get(settings.inputs[part]).range_clause
+            for part, about in clean["parts"].items()
+        ),
         "classes": list(clean["splits"]["train"]),
         "fetched": clean["images"],
         "source": settings.fetch.source.name,

@@ -183,8 +183,8 @@ def findings(evidence: Evidence) -> dict:
 
 
 def _describe_copies(borders: Mapping[str, float], inputs: Mapping[str, str]) -> str:
-    """Say from which similarity on samples are copies, a sentence for each part."""
-    return " ".join(modalities.get(inputs[part]).copies_sentence.format(score=score) for part, score in borders.items())
+    """Say how alike near-duplicates are, part by part: their "fine structure correlates by 0.65 or more"."""
+    return ", ".join(modalities.get(inputs[part]).copies_clause.format(score=score) for part, score in borders.items())
 
 
 def _spell(reason: str) -> str:
@@ -253,7 +253,11 @@ def metrics(evidence: Evidence) -> dict:
     for name, (title, better) in SPLIT_METRICS.items():
         if name not in test:
             continue
-        row = [f"{title}, {better} is better", *(float(scores[split][name]) for split in SPLITS), _ends(test, name)]
+        row = [
+            f"{title.format(noun=evidence.noun)}, {better} is better",
+            *(float(scores[split][name]) for split in SPLITS),
+            _ends(test, name),
+        ]
         if "test_flipped" in scores:
             flipped = scores["test_flipped"]
             row.append(f"{number(flipped[name])}: {_ends(flipped, name)}")

@@ -2,14 +2,16 @@
 
 import itertools
 import json
+import string
 from collections.abc import Sequence
 
 Pieces = Sequence[Sequence]  # of (piece of text, weight from -1 to 1)
 
 CLAMP = 500  # characters in full view; a new line counts as a line's
 LINE = 50
-LEVELS = (0.15, 0.4, 0.7)  # weights from which a word is marked: thin, thicker, thickest
+LEVELS = (0.25, 0.5, 0.75)  # weights from which a word is marked: thin, thicker, thickest
 STRONGEST = 4
+_AROUND = string.whitespace + string.punctuation
 
 
 def level(weight: float) -> int:
@@ -36,10 +38,9 @@ def clamp(pieces: Pieces) -> tuple[Pieces, Pieces]:
 
 def list_strongest(pieces: Pieces) -> list[tuple[str, Pieces]]:
     """List the marked words of the largest weights for the prediction and against it, strongest first."""
-    seen = sorted(
-        {(piece.strip(), weight) for piece, weight in pieces if level(weight)}, key=lambda one: (-abs(one[1]), one)
-    )
-    sides = {"for it": [one for one in seen if one[1] > 0], "against it": [one for one in seen if one[1] < 0]}
+    seen = {(piece.strip(_AROUND) or piece, weight) for piece, weight in pieces if level(weight)}
+    ranked = sorted(seen, key=lambda one: (-abs(one[1]), one))
+    sides = {"for it": [one for one in ranked if one[1] > 0], "against it": [one for one in ranked if one[1] < 0]}
     return [(side, words[:STRONGEST]) for side, words in sides.items() if words]
 
 

@@ -69,7 +69,8 @@ _REMEDIES = {
         ["gzip", "bzip2", "xz"], "compressed, but not a tar archive: unpack it, and give the folder of the samples"
     ),
     "text": "text: for a table of paths and labels set fetch.source.name to manifest, fetch.path to the folder that "
-    "holds it, and fetch.source.manifest to its name",
+    "holds it, and fetch.source.manifest to its name; for a table of the texts themselves set fetch.source.name to "
+    "table",
     "JSON": "JSON, as servers send in place of a file: look into it, and download the file again",
     "empty file": "an empty file: download or copy it again",
 }

@@ -1,6 +1,8 @@
 """Which columns of a table are read, and what a row's label, split and group are."""
 
+import difflib
 import itertools
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
@@ -8,8 +10,9 @@ import pyarrow as pa
 
 from kiln import params
 from kiln.core.errors import UserError
+from kiln.modalities.base import FileKinds
 from kiln.sources.names import SPLIT_NAMES, split_words, tidy
-from kiln.sources.rows import listed, shown
+from kiln.sources.rows import TOLD, listed, shown
 
 DEFAULT_COLUMNS = {"split": "split", "group": "group"}
 # Columns of yes and no that give a split, as in fastai's tables.
@@ -36,17 +39,19 @@ BYTES = Kind(
     (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view), "bytes, or a struct with a field bytes"
 )
 
+CELL = Kind((*TEXT.checks, *BYTES.checks), "text or bytes")
+
 
 class Columns(NamedTuple):
     """Names of the columns that are read.
 
     Attributes:
-        contents: part -> the column of its content, or of the path to it.
+        contents: part -> the columns of its content, or the one of the path to it.
         labels: the column of the label; several are one-hot: a column for each class.
         split, group: None where there is none.
     """
 
-    contents: Mapping[str, str]
+    contents: Mapping[str, tuple[str, ...]]
     labels: tuple[str, ...]
     split: str | None
     group: str | None
@@ -55,11 +60,14 @@ class Columns(NamedTuple):
         """Names of the columns of label, split and group."""
         return [name for name in (*self.labels, self.split, self.group) if name]
 
-    def kinds(self, content: Kind) -> dict[str, Kind]:
-        """Name -> what the column may hold."""
-        kinds = dict.fromkeys(self.contents.values(), content) | dict.fromkeys(
-            self.labels, _NAME if len(self.labels) == 1 else _NUMBER
-        )
+    def of_contents(self) -> list[str]:
+        """Names of the columns of all parts, each once."""
+        return list(dict.fromkeys(itertools.chain.from_iterable(self.contents.values())))
+
+    def kinds(self, contents: Mapping[str, Kind]) -> dict[str, Kind]:
+        """Name -> what the column may hold; ``contents`` says it by part."""
+        kinds = {name: contents[part] for part, names in self.contents.items() for name in names}
+        kinds |= dict.fromkeys(self.labels, _NAME if len(self.labels) == 1 else _NUMBER)
         kinds |= {self.split: _NAME if self.split in FLAGS else TEXT} if self.split else {}
         return kinds | ({self.group: _NAME} if self.group else {})
 
@@ -70,9 +78,25 @@ def label_columns(settings: params.Fetch) -> tuple[str, ...]:
     return (label,) if isinstance(label, str) else tuple(label)
 
 
-def asked_column(settings: params.Fetch, part: str) -> str:
-    """Give fetch.<part>.column: the name of a part's column, or auto."""
-    return settings.parts[part].column
+def asked_columns(settings: params.Fetch, part: str) -> tuple[str, ...]:
+    """Give fetch.<part>.column as a tuple of names, () for auto."""
+    asked = settings.parts[part].column
+    return () if asked == "auto" else (asked,) if isinstance(asked, str) else tuple(asked)
+
+
+def usual_columns(parts: Mapping[str, FileKinds]) -> dict[str, tuple[str, ...]]:
+    """Give the usual names of the columns that hold contents: that of the part, and of the only one of its modality."""
+    kinds = Counter(modality.name for modality in parts.values())
+    return {
+        part: tuple(dict.fromkeys((part, *(modality.columns if kinds[modality.name] == 1 else ()))))
+        for part, modality in parts.items()
+    }
+
+
+def known_names(settings: params.Fetch, candidates: Mapping[str, tuple[str, ...]]) -> set[str]:
+    """Give all names that columns may have which are read."""
+    known = {*label_columns(settings), settings.source.split_column, settings.source.group_column}
+    return known.union(*(asked_columns(settings, part) or names for part, names in candidates.items()))
 
 
 def find_columns(
@@ -99,10 +123,9 @@ def find_columns(
     names = list(names)
     contents, wanted = {}, []
     for part, usual in candidates.items():
-        asked = asked_column(settings, part)
-        usual = usual if asked == "auto" else (asked,)
-        contents[part] = next((name for name in usual if name in names), None)
-        wanted.append((f"fetch.{part}.column", contents[part] or " or ".join(usual)))
+        there = [name for name in usual if name in names]
+        contents[part] = asked_columns(settings, part) or tuple(there[:1] or [" or ".join(usual)])
+        wanted += [(f"fetch.{part}.column", name) for name in contents[part]]
     labels = label_columns(settings)
     split, group = (
         _unless_default(key, getattr(settings.source, f"{key}_column"), names) for key in ("split", "group")
@@ -119,7 +142,10 @@ def find_columns(
             raise UserError(f"{where} has several columns {shown(name)}: give each a different name")
         if name and name not in names:
             help_ = hint(names) if number < hinted else ""
-            raise UserError(f"{where} has no column {name}, but {listed(names)}: name it by {key}{help_}")
+            # Of very many, the nearest are told.
+            near = difflib.get_close_matches(name, names, cutoff=0.5) if len(names) > TOLD else []
+            there = listed([*near, *(other for other in names if other not in near)])
+            raise UserError(f"{where} has no column {name}, but {there}: name it by {key}{help_}")
     return found
 
 

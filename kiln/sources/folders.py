@@ -1,4 +1,4 @@
-"""Images in folders: ``<class>/...`` or ``<split>/<class>/...``, as ``layouts`` reads them."""
+"""Files in folders: ``<class>/...`` or ``<split>/<class>/...``, as ``layouts`` reads them."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from kiln.sources.classnames import FolderClasses
 from kiln.sources.listing import Container
 from kiln.sources.names import folded, is_hidden
 from kiln.sources.records import Content, Place, Record, Source, Surprises, Tally
-from kiln.sources.selection import DOCUMENTS, MOST, Losses, Selector, advise, describe_skipped, steps_of
+from kiln.sources.selection import DOCUMENTS, MOST, Losses, Selector, advise, describe_skipped, has_remedy, steps_of
 from kiln.sources.shelf import Shelf
 
 # Tables that a manifest may be, and what such a table is not called.
@@ -93,7 +93,7 @@ def layout(container: Container, modality: FileKinds, surprises: Surprises, sour
     try:
         found = layouts.read(folders, source)
     except UserError as error:
-        table = _table(container) if isinstance(error, NoClasses) else ""
+        table = _table(container, modality) if isinstance(error, NoClasses) else ""
         raise UserError(f"{error}{table}{''.join(f'; {links}' for links in _links(container))}") from None
     _refuse_links(container, found, source)
     places, ids, classes, losses = Shelf(), Shelf(), FolderClasses(source), Losses(source, modality)
@@ -122,7 +122,7 @@ def layout(container: Container, modality: FileKinds, surprises: Surprises, sour
     if labels:
         losses.check(classes.spots)
     if len(labels) < 2:
-        raise _nothing(source, labels, surprises.skipped, modality, _table(container))
+        raise _nothing(source, labels, surprises.skipped, modality, _table(container, modality))
     for spot in sorted(beside - classes.spots, key=str):
         surprises.notes.add("folder without a sample, which is not a class", "/".join(filter(None, spot)))
     for reason, name in (*found.notes, *classes.notes()):
@@ -157,13 +157,15 @@ def _refuse_links(container: Container, found: layouts.Layout, source: Path) -> 
         raise UserError(f"{source}: {_about_links(sorted(links))}")
 
 
-def _table(container: Container) -> str:
-    """Say which tables may list the samples, if there are any."""
+def _table(container: Container, modality: FileKinds) -> str:
+    """Say which tables may list the samples, or hold them, if there are any."""
     names = (name for name in container.names if name.lower().endswith(_LISTS) and not is_hidden(steps_of(name)))
     tables = dict.fromkeys(name.rsplit("/", 1)[-1][-60:] for name in names if _NO_LIST not in name.lower())
     if not tables:
         return ""
     named = " or ".join([*tables][:2])
+    if modality.separator is not None:
+        return f"; if {named} holds the {modality.noun}s, set fetch.source.name to table"
     return f"; if {named} lists them, set fetch.source.name to manifest and fetch.source.manifest to its name"
 
 
@@ -172,7 +174,11 @@ def _nothing(source: Path, labels: list[str], skipped: Tally, modality: FileKind
     why = f" (skipped: {describe_skipped(skipped)})" if skipped.counts else ""
     ends = ("(text)", _BARE)
     beside = ("hidden", "outside of a class folder", "second file of one name", *DOCUMENTS)
-    unread = [reason for reason in skipped.counts if not reason.startswith(beside) and not reason.endswith(ends)]
+    unread = [
+        reason
+        for reason in skipped.counts
+        if has_remedy(reason, modality) or not (reason.startswith(beside) or reason.endswith(ends))
+    ]
     remedy = f"{advise(unread, modality)}; else " if unread else ""
     return UserError(
         f"{source} holds {found}{why}: {remedy}arrange files as <class>/<file> or <split>/<class>/<file>, two "

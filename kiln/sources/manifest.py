@@ -6,7 +6,6 @@ import posixpath
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from kiln import params
 from kiln.core.errors import UserError
@@ -15,91 +14,26 @@ from kiln.sources import locating
 from kiln.sources.classnames import TableClasses
 from kiln.sources.columns import (
     PATH,
-    asked_column,
+    TEXT,
+    asked_columns,
     check_types,
     find_columns,
     find_one_hot,
     hint_one_hot,
+    known_names,
     label_columns,
     none_labelled,
     read_meaning,
+    usual_columns,
 )
+from kiln.sources.entries import Row, Samples
 from kiln.sources.listing import Container
 from kiln.sources.names import is_hidden, split_of
 from kiln.sources.parquet import is_number, open_table
-from kiln.sources.records import Content, Groups, Place, Record, Source, Surprises
-from kiln.sources.rows import PARQUET, SUFFIXES, listed, open_text, shown
+from kiln.sources.records import Content, Place, Record, Source, Surprises
+from kiln.sources.rows import PARQUET, SUFFIXES, content_of, listed, open_text, refuse_surrogates, shown
 
 _COMPLETED = "path that was completed, or matched but for case or Unicode form"
-
-
-class _Row(NamedTuple):
-    """A row of a manifest, with the path of each part."""
-
-    table: str
-    line: int
-    paths: tuple[str, ...]
-    label: str | None
-    split: str | None
-    group: str | None
-
-
-class _Samples:
-    """The samples that rows list, by id: the path of the only part's file, or those of all parts, with `` + `` between.
-
-    Args:
-        path: of the container, for errors.
-        surprises: filled with what is listed twice.
-    """
-
-    def __init__(self, path: Path, surprises: Surprises):
-        self._path, self._surprises = path, surprises
-        self.places: dict[str, Place] = {}
-        self.unlabelled: set[str] = set()
-        self._lines: dict[str, tuple[str, int]] = {}
-        self._files: dict[str, tuple[str, ...]] = {}  # only of samples of several parts
-
-    def add(self, row: _Row, files: tuple[str, ...]) -> None:
-        """Add what a row lists.
-
-        Raises:
-            UserError: another row says something else of the same files.
-        """
-        if row.label is None:
-            self.unlabelled.update(files)
-            return
-        identity = " + ".join(files)
-        place = Place(identity, row.label, row.split, row.group)
-        if identity not in self.places:
-            self.places[identity], self._lines[identity] = place, (row.table, row.line)
-            if len(files) > 1:
-                self._files[identity] = files
-        elif self.places[identity] == place:
-            self._surprises.skipped.add("listed twice", row.paths[0])
-        else:
-            raise UserError(
-                f"{self._path}: {row.table} line {row.line}: {shown(row.paths[0])} was listed before with another "
-                "label, split or group"
-            )
-
-    def files(self, identity: str) -> tuple[str, ...]:
-        """Give the files of a sample, one per part."""
-        return self._files.get(identity, (identity,))
-
-    def split_by_folders(self) -> None:
-        """Take the splits from the folders of the first part where those of all name one, and not all the same."""
-        splits = {identity: locating.split_by_folders(self.files(identity)[0]) for identity in self.places}
-        if None in splits.values() or len(set(splits.values())) < 2:
-            return
-        for identity, split in splits.items():
-            self._surprises.notes.add("split read from the file's folder", identity)
-            self.places[identity] = self.places[identity]._replace(split=split)
-
-    def check_groups(self) -> None:
-        """Refuse a group in two splits."""
-        groups = Groups()
-        for identity, place in self.places.items():
-            groups.add(place, "{}: {} line {}".format(self._path, *self._lines[identity]))
 
 
 def open_manifest(
@@ -108,7 +42,8 @@ def open_manifest(
     """Read the samples that a table, or several, in a folder or archive list.
 
     Tables are CSV (separated by comma, semicolon, tab or bar, as the header
-    shows), JSON lines or Parquet, with a column of paths for each part. Paths are
+    shows), JSON lines or Parquet, with a column of paths for each part; a text beside
+    other parts stands in its column itself. Paths are
     relative to the table, or to a folder around it, and stay within the container;
     one that lacks the extension or folders is completed where exactly one file
     fits. Where there is no split column, several tables are splits if their names
@@ -126,8 +61,9 @@ def open_manifest(
     Raises:
         UserError: the table or a file is missing, or a row contradicts another.
     """
+    _check_parts(parts, settings)
     splits = _tables(container, settings.source.manifest, path)
-    samples = _Samples(path, surprises)
+    samples = Samples(path, surprises)
     pending, number = [], 0
     for row, files in _labelled_rows(container, settings, parts, splits, surprises, path):
         number += 1
@@ -135,7 +71,7 @@ def open_manifest(
             pending.append((row, files))
         else:
             samples.add(row, files)
-    for row, files in _completed(pending, container, parts, splits, path):
+    for row, files in _completed(pending, container, _with_files(parts), splits, path):
         if row.label:
             for written, file in zip(row.paths, files, strict=True):
                 if locating.at(posixpath.dirname(row.table), written, container.names) != file:
@@ -152,7 +88,36 @@ def open_manifest(
     for name in container.names:
         if not (name in samples.places or name in used or name in samples.unlabelled or name in splits):
             surprises.skipped.add("not in the table", name)
-    return _single(container, samples.places, *parts) if len(parts) == 1 else _paired(container, samples, list(parts))
+    return _single(container, samples.places, *parts) if len(parts) == 1 else _paired(container, samples, parts)
+
+
+def _check_parts(parts: Mapping[str, FileKinds], settings: params.Fetch) -> None:
+    """Refuse parts without a file, and several columns for the path of one.
+
+    Raises:
+        UserError: there are such.
+    """
+    files = _with_files(parts)
+    if not files:
+        raise UserError(
+            f"fetch.source.name manifest lists files, but the parts {listed(parts)} are texts, which stand in the rows "
+            "themselves: set fetch.source.name to table"
+        )
+    for part in files:
+        if len(asked_columns(settings, part)) > 1:
+            raise UserError(
+                f"fetch.{part}.column names several columns, but fetch.source.name manifest reads one, of paths: name "
+                f"that{_hint_table(parts)}"
+            )
+
+
+def _hint_table(parts: Mapping[str, FileKinds]) -> str:
+    alone = next(iter(parts.values()))
+    return (
+        f"; for a table of the {alone.noun}s themselves set fetch.source.name to table"
+        if len(parts) == 1 and alone.separator is not None
+        else ""
+    )
 
 
 def _single(container: Container, places: Mapping[str, Place], part: str) -> Source:
@@ -165,12 +130,14 @@ def _single(container: Container, places: Mapping[str, Place], part: str) -> Sou
     return Source(lambda: (places[name] for name in container.names if name in places), records)
 
 
-def _paired(container: Container, samples: _Samples, parts: list[str]) -> Source:
+def _paired(container: Container, samples: Samples, parts: Mapping[str, FileKinds]) -> Source:
     """Read samples of several parts, in the order of the rows.
 
     Their files lie anywhere in the container, which may not seek: they are copied to a
     temporary file first, which takes their size on disk.
     """
+    with_files = _with_files(parts)
+    in_rows = [part for part in parts if part not in with_files]
 
     def records(wanted):
         chosen = [identity for identity in samples.places if wanted is None or identity in wanted]
@@ -187,8 +154,10 @@ def _paired(container: Container, samples: _Samples, parts: list[str]) -> Source
                 return Content(spool.read(size), posixpath.basename(name))
 
             for identity in chosen:
-                contents = map(read, samples.files(identity))
-                yield Record(*samples.places[identity], dict(zip(parts, contents, strict=True)))
+                contents = dict(zip(with_files, map(read, samples.files(identity)), strict=True))
+                texts = zip(in_rows, samples.texts.get(identity) or (), strict=True)
+                contents |= {part: Content(content_of(text, "strict")) for part, text in texts}
+                yield Record(*samples.places[identity], contents)
 
     return Source(lambda: iter(samples.places.values()), records)
 
@@ -200,7 +169,7 @@ def _labelled_rows(
     splits: Mapping[str, str | None],
     surprises: Surprises,
     path: Path,
-) -> Iterator[tuple[_Row, tuple[str | None, ...]]]:
+) -> Iterator[tuple[Row, tuple[str | None, ...]]]:
     """Yield the rows of all tables with the file of each part, None where a path names none as it stands.
 
     Raises:
@@ -213,7 +182,7 @@ def _labelled_rows(
             where = f"{path}: {table} line {row.line}"
             row = row._replace(label=classes.read(row.label))
             files = []
-            for (part, modality), written in zip(parts.items(), row.paths, strict=True):
+            for (part, modality), written in zip(_with_files(parts).items(), row.paths, strict=True):
                 if not written:
                     lacks = "a path" if len(parts) == 1 else f"the path of its {part}"
                     raise UserError(f"{where}: lacks {lacks}: write that of the {modality.noun}, or take the line out")
@@ -272,16 +241,15 @@ def _rows(
     parts: Mapping[str, FileKinds],
     split: str | None,
     where: str,
-) -> Iterator[_Row]:
+) -> Iterator[Row]:
     """Yield the rows of one table; ``split`` is what its name gives."""
-    candidates = {part: _usual_columns(part, alone=len(parts) == 1) for part in parts}
+    files = _with_files(parts)
+    candidates = usual_columns(parts) | {part: _usual_columns(part, alone=len(parts) == 1) for part in files}
     schema = None
     if table.lower().endswith(PARQUET) or content.startswith(b"PAR1"):
         opened, schema = open_table(content, where)
     else:
-        known = {*label_columns(settings), settings.source.split_column, settings.source.group_column}
-        known.update(name for part, names in candidates.items() for name in (*names, asked_column(settings, part)))
-        opened = open_text(content, table, known, where)
+        opened = open_text(content, table, known_names(settings, candidates), where)
 
     def hint(names: Collection[str]) -> str:
         words = {word: name for name in names for word in (name, *name.split()[:1])}
@@ -291,17 +259,30 @@ def _rows(
             return f"; its first line looks like data: put a line of column names above it{blanks}"
         alone = [name for name in names if names.count(name) == 1 and (schema is None or is_number(schema, name))]
         try:
-            return hint_one_hot(find_one_hot(row for _, row in opened.rows(alone)))
+            return _hint_table(parts) or hint_one_hot(find_one_hot(row for _, row in opened.rows(alone)))
         except UserError:
             return ""  # What is wrong with a row is not what is to be said first.
 
     columns = find_columns(opened.columns, settings, candidates, where, hint)
     if schema:
-        check_types(schema, columns.kinds(PATH), where)
-    for line, row in opened.rows(list(dict.fromkeys([*columns.contents.values(), *columns.besides_contents()]))):
+        check_types(schema, columns.kinds({part: PATH if part in files else TEXT for part in parts}), where)
+    refused = [*columns.besides_contents(), *(name for part in files for name in columns.contents[part])]
+    for line, row in opened.rows(list(dict.fromkeys([*columns.of_contents(), *columns.besides_contents()]))):
+        for column in refused:
+            refuse_surrogates(row[column], f"{where} line {line}: the column {shown(column)}")
         label, own, group = read_meaning(row, columns, f"{where} line {line}")
-        paths = tuple(row[column].strip() for column in columns.contents.values())
-        yield _Row(table, line, paths, label, own if columns.split else split, group)
+        paths = tuple(row[columns.contents[part][0]].strip() for part in files)
+        texts = tuple(
+            parts[part].separator.join(row[column] for column in names)
+            for part, names in columns.contents.items()
+            if part not in files
+        )
+        yield Row(table, line, paths, texts, label, own if columns.split else split, group)
+
+
+def _with_files(parts: Mapping[str, FileKinds]) -> dict[str, FileKinds]:
+    """Give the parts that rows give the paths of; texts beside others stand in the rows themselves."""
+    return {part: modality for part, modality in parts.items() if len(parts) == 1 or modality.separator is None}
 
 
 def _usual_columns(part: str, alone: bool) -> tuple[str, ...]:
@@ -310,12 +291,12 @@ def _usual_columns(part: str, alone: bool) -> tuple[str, ...]:
 
 
 def _completed(
-    pending: list[tuple[_Row, tuple[str | None, ...]]],
+    pending: list[tuple[Row, tuple[str | None, ...]]],
     container: Container,
     parts: Mapping[str, FileKinds],
     splits: Mapping[str, str | None],
     path: Path,
-) -> Iterator[tuple[_Row, tuple[str, ...]]]:
+) -> Iterator[tuple[Row, tuple[str, ...]]]:
     """Find the files of rows whose paths are not quite right.
 
     Raises:
@@ -341,11 +322,12 @@ def _completed(
         raise UserError(
             f"{path}: {row.table} lists {len(lost)} files that {path} does not hold, {shown(row.paths[place])} first; "
             + _remedy(row.table, row.paths[place], container, extensions[place])
+            + _hint_table(parts)
         )
 
 
 def _fitting(
-    search: locating.Search, row: _Row, written: str, splits: Mapping[str, str | None], path: Path
+    search: locating.Search, row: Row, written: str, splits: Mapping[str, str | None], path: Path
 ) -> str | None:
     """Give the one file that a path fits, None where there is none, or several and no label.
 

@@ -1,7 +1,6 @@
 """Parquet: tables of paths for a manifest, and files that hold the samples themselves."""
 
 import json
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,29 +13,31 @@ from kiln import params
 from kiln.core.errors import UserError
 from kiln.core.formats import HEAD, sniff
 from kiln.modalities.base import FileKinds
-from kiln.sources.classnames import TableClasses, tidied
+from kiln.sources import held
 from kiln.sources.columns import (
     BYTES,
+    CELL,
     SAMPLE,
+    TEXT,
     Columns,
     check_types,
     find_columns,
     find_one_hot,
     hint_one_hot,
-    label_columns,
-    none_labelled,
     read_meaning,
+    usual_columns,
 )
+from kiln.sources.encoded import Held
 from kiln.sources.names import is_hidden, split_of
-from kiln.sources.records import POINTERS, Content, Groups, Place, Record, Source, Surprises
-from kiln.sources.rows import Table, listed, shown, text_of
+from kiln.sources.records import POINTERS, Content, Place, Source, Surprises
+from kiln.sources.rows import Table, text_of
 
 # As many as an archive may have members; few bytes of Parquet can claim any number of rows.
 MAX_ROWS = 10_000_000
 _ROWS = 256
 
 
-def open_table(content: bytes, where: str) -> tuple[Table, pa.Schema]:
+def open_table(content: Held, where: str) -> tuple[Table, pa.Schema]:
     """Open Parquet of text, as ``rows.open_text`` does CSV, with its schema; lines are counted from 1."""
     with _parquet(content, where) as file:
         schema, number = file.schema_arrow, file.metadata.num_rows
@@ -65,7 +66,7 @@ def is_number(schema: pa.Schema, name: str) -> bool:
 
 
 @contextmanager
-def _parquet(source: Path | bytes, where: str) -> Iterator[pq.ParquetFile]:
+def _parquet(source: Held, where: str) -> Iterator[pq.ParquetFile]:
     try:
         with pq.ParquetFile(source if isinstance(source, Path) else pa.BufferReader(source)) as file:
             yield file
@@ -93,8 +94,8 @@ def _no_parquet(head: bytes) -> str:
 def open_parquet(path: Path, settings: params.Fetch, parts: Mapping[str, FileKinds], surprises: Surprises) -> Source:
     """Read Parquet that holds the samples, as the datasets of Hugging Face do.
 
-    The column of each part holds bytes, or a struct of bytes and path; integer labels
-    get their names from the schema's metadata. The split comes from the split
+    The column of each part holds bytes, or a struct of bytes and path, or text; integer
+    labels get their names from the schema's metadata. The split comes from the split
     column, else from a word of the file's name, or of the nearest folder that has
     one (``train-00000-of-00002.parquet``, ``mnist_test.parquet``, ``test/0.parquet``).
     All rows but for the contents are read at once, so that what is wrong is said
@@ -118,134 +119,74 @@ def open_parquet(path: Path, settings: params.Fetch, parts: Mapping[str, FileKin
     names = {file: file.relative_to(path).as_posix() if path.is_dir() else file.name for file in files}
     telling = next((name for name in names.values() if split_of(name)), None)
 
-    def rows(with_contents: bool) -> Iterator[tuple[Place, dict[str, object]]]:
+    def rows(with_contents: bool) -> Iterator[held.Row]:
         for file, name in names.items():
-            yield from _rows(file, name, telling, settings, parts, with_contents)
+            yield from read_rows(file, name, telling, settings, parts, with_contents, str(file))
 
-    def places() -> Iterator[Place]:
-        for place, _ in rows(with_contents=False):
-            if label := tidied(place.label):
-                yield place._replace(label=label)
-
-    groups, classes, number = Groups(), TableClasses(surprises.notes, path), 0
-    found: set[str] = set()
-    for place, _ in rows(with_contents=False):
-        number += 1
-        if label := classes.read(place.label):
-            found.add(label)
-            groups.add(place, f"{path}: row {place.id}")
-    if not number:
-        raise UserError(f"{path}: its Parquet holds no row: write or download it again")
-    if not found:
-        raise none_labelled(number, label_columns(settings), path)
-
-    def records(wanted):
-        missing = _Missing(path)
-        for place, values in rows(with_contents=True):
-            if wanted is not None and place.id not in wanted:
-                continue
-            label = tidied(place.label)
-            if not label:
-                surprises.skipped.add("row without a label", place.id)
-                continue
-            contents = {part: _content(value) for part, value in values.items()}
-            if reason := missing.look(place.id, label, contents):
-                surprises.skipped.add(reason, place.id)
-            else:
-                yield Record(place.id, label, place.split, place.group, contents)
-        # Of a few that were drawn, those without a content say nothing of the others.
-        missing.check(complete=wanted is None)
-
-    return Source(places, records)
+    return held.open_rows(rows, settings, surprises, path, ": its Parquet holds no row: write or download it again")
 
 
-def _content(value: bytes | Mapping[str, object] | None) -> Content:
-    """Read a value of a column of contents; only its bytes may be read, only its path may be there, or neither."""
-    if value is None or isinstance(value, bytes):
-        return Content(value)
-    return Content(value.get("bytes"), value.get("path"))
-
-
-class _Missing:
-    """Rows that lack the content of a part, by what they lack, and the classes that they are of."""
-
-    def __init__(self, path: Path):
-        self._path = path
-        self._reasons: Counter = Counter()
-        self._examples: dict[str, str] = {}
-        self._held: set[str] = set()
-
-    def look(self, identity: str, label: str, contents: dict[str, Content]) -> str | None:
-        """Note a row: return why it cannot be used, or None; paths are dropped, since no file lies there."""
-        for part, content in contents.items():
-            if content.bytes is None:
-                path = content.path
-                reason = f"row without its {part}" if path is None else f"row with only the path of its {part}"
-                self._reasons[reason] += 1
-                self._examples.setdefault(label, identity if path is None else str(path))
-                return reason
-            contents[part] = Content(content.bytes)
-        self._held.add(label)
-        return None
-
-    def check(self, complete: bool) -> None:
-        """Refuse to lose a class.
-
-        Args:
-            complete: all rows were read, not some that were drawn.
-
-        Raises:
-            UserError: all rows of a class lack a content.
-        """
-        lost = sorted(self._examples.keys() - self._held)
-        if not lost or not (complete or not self._held):
-            return
-        reasons = " and ".join(f"{count:,} of the kind '{reason}'" for reason, count in sorted(self._reasons.items()))
-        if all(reason.startswith("row with only") for reason in self._reasons):
-            reasons = f"{self._reasons.total():,} rows hold only a path, not the content"
-        raise UserError(
-            f"{self._path}: {reasons} (such as {shown(self._examples[lost[0]])}), and nothing is left of "
-            f"{listed(lost)}: write the Parquet with the files' bytes in it, or, where the files are at hand, set "
-            "fetch.source.name to manifest with a table of their paths"
-        )
-
-
-def _rows(
-    file: Path,
+def read_rows(
+    source: Held,
     name: str,
     telling: str | None,
     settings: params.Fetch,
     parts: Mapping[str, FileKinds],
     with_contents: bool,
-) -> Iterator[tuple[Place, dict[str, object]]]:
-    """Yield the rows of a file: place (the label as it stands there, "" for none), and the values of the parts.
+    where: str,
+) -> Iterator[held.Row]:
+    """Yield the rows of a Parquet file.
 
-    ``telling`` is a file of the source whose name gives a split, if there is one.
+    Args:
+        source: the file.
+        name: of it below the source.
+        telling: as in ``held.split_of_table``.
+        settings: the fetch section: the columns.
+        parts: name -> modality.
+        with_contents: read the contents as well.
+        where: for errors.
     """
-    with _parquet(file, str(file)) as parquet:
-        columns = _find_columns(parquet, settings, parts, str(file))
+    with _parquet(source, where) as parquet:
+        columns = _find_columns(parquet, settings, parts, where)
         schema = parquet.schema_arrow
         classes = _class_names(schema, columns.labels[0]) if len(columns.labels) == 1 else None
-        of_file = None if columns.split else split_of(name, str(file))
-        if telling and not (columns.split or of_file):
-            raise UserError(
-                f"{file}: its name names no split, while that of {telling} does: put train, validation or test into "
-                "each name or none, or give the tables a split column"
-            )
+        of_file = held.split_of_table(name, telling, bool(columns.split), where)
         texts = columns.besides_contents()
-        contents = [*dict.fromkeys(columns.contents.values())] if with_contents else []
+        contents = columns.of_contents() if with_contents else []
         number = 0
-        for batch in parquet.iter_batches(_ROWS, columns=[*texts, *contents]):
-            for row in batch.to_pylist():
-                where = f"{file}: row {number}"
-                values = {part: row.get(column) for part, column in columns.contents.items()}
+        for batch in parquet.iter_batches(_ROWS, columns=list(dict.fromkeys([*texts, *contents]))):
+            cells = {column: _contents(batch[column]) for column in contents}
+            for place, row in enumerate(batch.select(texts).to_pylist()):
+                at = f"{where}: row {number}"
                 if classes is not None:
-                    row[columns.labels[0]] = _class_name(row[columns.labels[0]], classes, where)
-                text = {column: text_of(row[column], where) for column in texts}
-                label, split, group = read_meaning(text, columns, where)
+                    row[columns.labels[0]] = _class_name(row[columns.labels[0]], classes, at)
+                text = {column: text_of(row[column], at) for column in texts}
+                label, split, group = read_meaning(text, columns, at)
+                values = {
+                    part: _joined([cells[column][place] for column in names], parts[part].separator)
+                    for part, names in columns.contents.items()
+                    if with_contents
+                }
                 identity = f"{name.removesuffix('.parquet')}/{number}"
                 yield Place(identity, label, split if columns.split else of_file, group), values
                 number += 1
+
+
+def _contents(column: pa.Array) -> list[bytes | Mapping[str, object] | None]:
+    """Give the values of a column of contents; texts as bytes, which need not be UTF-8."""
+    column = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+    is_text = any(check(column.type) for check in TEXT.checks)
+    return (column.cast(pa.large_binary()) if is_text else column).to_pylist()
+
+
+def _joined(values: list[bytes | Mapping[str, object] | None], separator: str | None) -> Content:
+    """Make the content of a part from the values of its columns: several texts are joined, and one may be missing."""
+    if separator is not None:
+        return Content(separator.encode().join(value or b"" for value in values))
+    (value,) = values
+    if value is None or isinstance(value, bytes):
+        return Content(value)
+    return Content(value.get("bytes"), value.get("path"))
 
 
 def _find_columns(
@@ -260,12 +201,9 @@ def _find_columns(
         rows = batch.to_pylist() if batch else ()
         return hint_one_hot(find_one_hot({name: text_of(row[name], where) for name in row} for row in rows))
 
-    alone = len(parts) == 1
-    usual = {part: (part, *modality.columns) if alone else (part,) for part, modality in parts.items()}
-    columns = find_columns(
-        schema.names, settings, {part: tuple(dict.fromkeys(names)) for part, names in usual.items()}, where, hint
-    )
-    check_types(schema, columns.kinds(BYTES), where)
+    columns = find_columns(schema.names, settings, usual_columns(parts), where, hint)
+    kinds = {part: BYTES if modality.separator is None else CELL for part, modality in parts.items()}
+    check_types(schema, columns.kinds(kinds), where)
     return columns
 
 

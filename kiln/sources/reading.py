@@ -4,7 +4,7 @@ To add a source, write a function that returns a ``records.Source`` and name it
 in ``open_source``.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,14 +13,16 @@ from kiln.core import download, formats
 from kiln.core.errors import UserError
 from kiln.modalities import registry
 from kiln.modalities.base import FileKinds
-from kiln.sources import cifar, containers, folders, manifest, parquet, rows
+from kiln.sources import cifar, containers, folders, manifest, parquet, rows, tables
 from kiln.sources.records import POINTERS, Content, Place, Record, Source, Surprises, choose
 
 DEFAULT_FOLDER = Path("data/source")
 BATCH_RECORDS = 1024
 BATCH_BYTES = 16 * 2**20
-TABLES = ("manifest", "parquet")
-PIXELS = ("digits", *cifar.ARCHIVE)
+TABLES = ("manifest", "table", "parquet")
+# What a source gives, where it gives one modality alone, and where to find samples of another.
+GIVES = {**dict.fromkeys(["digits", "images", *cifar.ARCHIVE], "image"), "texts": "text", "table": "text"}
+_ELSEWHERE = {"image": "images, manifest or parquet", "text": "texts, table or parquet"}
 _OWN = {"README.md", ".gitignore", ".DS_Store"}
 
 
@@ -39,38 +41,46 @@ def read(settings: params.Fetch, inputs: Mapping[str, str], seed: int, surprises
     check_inputs(settings.source.name, inputs)
     source = open_source(settings, inputs, locate(settings), surprises)
     wanted = choose(source.places(), settings.limit, seed) if settings.limit else None
-    return refuse_pointers(source.records(wanted))
+    in_rows = [part for part, modality in inputs.items() if registry.get(modality).separator is not None]
+    return refuse_pointers(source.records(wanted), in_rows)
 
 
 def check_inputs(source: str, inputs: Mapping[str, str]) -> None:
     """Refuse parts that a source cannot give.
 
     Raises:
-        UserError: there are several, or the only one is not an image where the source holds images.
+        UserError: there are several, or one is of another modality.
     """
     if len(inputs) > 1 and source not in TABLES:
         raise UserError(
             f"inputs has the parts {', '.join(inputs)}, but fetch.source.name {source} gives one: set it "
-            f"to {' or '.join(TABLES)}, where each part has a column"
+            f"to {', '.join(TABLES[:-1])} or {TABLES[-1]}, where each part has a column"
         )
-    part, modality = next(iter(inputs.items()))
-    if source in PIXELS and modality != "image":
-        raise UserError(
-            f"fetch.source.name {source} gives images, but inputs says that {part} is {modality}: set inputs to "
-            "{image: image}, or fetch.source.name to where yours lie"
-        )
+    gives = GIVES.get(source)
+    for part, modality in inputs.items():
+        if gives and modality != gives:
+            where = "manifest or parquet" if len(inputs) > 1 else _ELSEWHERE.get(modality, "where yours lie")
+            raise UserError(
+                f"fetch.source.name {source} gives {gives}s, but inputs says that {part} is {modality}: set inputs to "
+                f"{{{gives}: {gives}}}, or fetch.source.name to {where}"
+            )
 
 
-def refuse_pointers(records: Iterable[Record]) -> Iterator[Record]:
+def refuse_pointers(records: Iterable[Record], in_rows: Collection[str] = ()) -> Iterator[Record]:
     """Pass records on, as long as their contents are there themselves.
+
+    Args:
+        records: of the source.
+        in_rows: parts whose contents are themselves where they come from no file.
 
     Raises:
         UserError: one is a pointer, as a clone without Git LFS holds in place of each file.
     """
     for record in records:
-        for content, _ in record.contents.values():
+        for part, (content, path) in record.contents.items():
             # All pointers are short, and few files are.
-            if len(content) < 1024 and (kind := formats.sniff(content[: formats.HEAD])) in POINTERS:
+            is_file = path is not None or part not in in_rows
+            if is_file and len(content) < 1024 and (kind := formats.sniff(content[: formats.HEAD])) in POINTERS:
                 raise UserError(
                     f"{record.id} is not the file itself but a {kind}, and others may be the same: {POINTERS[kind]}"
                 )
@@ -153,6 +163,8 @@ def open_source(settings: params.Fetch, inputs: Mapping[str, str], path: Path, s
             f"fetch.path {path} is the table itself: set fetch.path to the folder that holds it and the files, so "
             f"that new files are seen, and fetch.source.manifest to {path.name}"
         )
+    if kind == "table":
+        return tables.open_tables(path, settings, parts, surprises)
     container = containers.open_container(path, surprises.skipped)
     surprises.notes.merge(container.notes)
     if kind == "manifest":

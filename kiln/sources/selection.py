@@ -69,10 +69,8 @@ class Selector:
         if verdict := self._by_name(name):
             return verdict
         kind, is_read = self._kinds.get(name) or (None, False)
-        refused = self._modality.refused.get(_extension(name))
-        if is_read and not refused:
+        if is_read:
             return Verdict(None)
-        kind = refused or kind
         suffixes = _SUFFIX.findall(name.rsplit("/", 1)[-1])
         reason = f".{suffixes[-1].lower()}" if suffixes else "without extension"
         reason += f" ({kind})" if kind else ""
@@ -89,6 +87,8 @@ class Selector:
         suffix = _extension(name)
         if suffix in self._modality.extensions:
             return Verdict(None)
+        if kind := self._modality.refused.get(suffix):
+            return Verdict(f"{suffix} ({kind})")
         if suffix in DOCUMENTS:
             return Verdict(suffix, matters=False, may_be_sample=False)
         return Verdict(suffix, may_be_sample=False) if suffix in _HOLDERS else None
@@ -143,6 +143,7 @@ def describe_skipped(skipped: Tally) -> str:
 
 def advise(reasons: Iterable[str], modality: FileKinds) -> str:
     """Say what to do about files that are not read."""
+    reasons = list(reasons)
     text = " ".join(reasons)
     for pointer, remedy in POINTERS.items():
         if pointer in text:
@@ -158,11 +159,20 @@ def advise(reasons: Iterable[str], modality: FileKinds) -> str:
     if any(reason in _VIDEOS for reason in reasons):
         return f"take {modality.noun}s out of the videos, as {modality.usual_formats} files"
     for kind, remedy in modality.remedies.items():
-        if f"({kind})" in text:
+        if any(_is_of(reason, kind) for reason in reasons):
             return remedy
     if "unprintable" in text:
         return "rename them"
     return f"convert them to {modality.usual_formats}, or move their folder elsewhere"
+
+
+def has_remedy(reason: str, modality: FileKinds) -> bool:
+    """Check whether the modality knows what to do about files of a kind or extension that are not read."""
+    return any(_is_of(reason, kind) for kind in modality.remedies)
+
+
+def _is_of(reason: str, kind: str) -> bool:
+    return reason == kind or f"({kind})" in reason
 
 
 def steps_of(name: str) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ def epoch_batches(
         start: number of batches to skip, as already trained on.
 
     Yields:
-        part -> values [N, ...], float32 [N, classes], float32 [N].
+        part -> encoded values [N, ...], float32 [N, classes], float32 [N].
     """
     balanced = settings.class_weight == "balanced"
     class_weights = balance_classes(feed.counts()) if balanced else np.ones(feed.classes, np.float32)
@@ -40,7 +40,7 @@ def epoch_batches(
         if settings.mixup or settings.cutmix:
             keys = randomness.key(settings.seed, "mix", epoch, batch.keys)
             values, targets = mixing.mix(feed.parts, values, targets, settings.mixup, settings.cutmix, keys)
-        return values, smooth(targets, settings.label_smoothing), targets @ class_weights
+        return feed.encode(values), smooth(targets, settings.label_smoothing), targets @ class_weights
 
     shuffled = itertools.islice(feed.shuffled(settings.seed, epoch, settings.batch_size), start, None)
     return parallel.ordered_map(prepare, shuffled, workers=1)

@@ -10,6 +10,11 @@ def say(sentence: str) -> None:
     print(f"train: {sentence}", file=sys.stderr, flush=True)
 
 
+def describe(network, model: str, rows: int, precision: str) -> str:
+    """Describe what is trained, on how many samples, in one line."""
+    return f"train: {model} of {network.count_params():,} parameters on {rows:,} samples, {precision}"
+
+
 def epoch_printer(epochs: int) -> Callable[[dict], None]:
     """Return a function that prints an epoch's row and the time left."""
     start, done = time.monotonic(), 0

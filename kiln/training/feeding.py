@@ -5,13 +5,15 @@ same params give the same batches everywhere.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
 from kiln.core import parallel, randomness
 from kiln.core.errors import UserError
+from kiln.networks.registry import Encoders, encode
 from kiln.store import dataset
 
 
@@ -64,13 +66,17 @@ class Feed:
         memory: GiB that the values may take. Larger sets are streamed: row groups
             in random order, a window of them at a time, shuffled within the window.
             Two windows are read ahead, so each takes at most a third of this.
+        encoders: from ``registry.make_encoders``.
 
     Raises:
         UserError: the splits differ in classes or parts.
     """
 
-    def __init__(self, splits: Sequence[tuple[dataset.Dataset, str]], memory: float):
+    def __init__(
+        self, splits: Sequence[tuple[dataset.Dataset, str]], memory: float, encoders: Encoders = MappingProxyType({})
+    ):
         first = splits[0][0]
+        self.encoders = encoders
         self.parts, self.classes = first.parts, len(first.classes)
         self.groups = [group for data, split in splits for group in data.row_groups(split)]
         for data, _ in splits[1:]:
@@ -81,6 +87,10 @@ class Feed:
         fits = self.rows * size <= memory * 2**30
         self.whole = self._read(self.groups, np.arange(self.rows)) if fits else None
         self.window = max(1, int(memory * 2**30 / 3 / size))
+
+    def encode(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Turn raw values into what the networks take: part -> array [N, ...]."""
+        return encode(self.encoders, values)
 
     def counts(self) -> np.ndarray:
         """Count the samples per class: int64 [classes]."""

@@ -1,7 +1,7 @@
 """The training loop: epochs of steps, validation after each epoch, and the choice of the weights to keep."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 
 import numpy as np
@@ -58,6 +58,8 @@ class Run:
             with lifetime.uninterrupted():
                 if self.epoch in (0, settings.model.frozen_epochs):
                     self._compile(frozen=self.epoch < settings.model.frozen_epochs)
+                    if self._lengths_differ:
+                        self._trace([keras.ops.convert_to_numpy(variable) for variable in self._variables()])
                 adjusting.reseed(self.classifier, settings.seed, "dropout", self.epoch)
         label = f"epoch {self.epoch + 1}/{settings.epochs}"
         prepared = batches.epoch_batches(self.train, self.plan, settings, self.epoch, self.step)
@@ -148,7 +150,7 @@ class Run:
         if settings.precise_norm:
             # Shuffled, since the shards may be sorted by class; in the order of the epoch after the last.
             shuffled = self.train.shuffled(settings.seed, settings.epochs, settings.batch_size)
-            parts = (batch.parts for batch in shuffled)
+            parts = (self.train.encode(batch.parts) for batch in shuffled)
             adjusting.renormalize(self.classifier, progress.track(parts, "statistics", self.steps, "batches"))
 
     def amend(self, metrics: dict[str, float]) -> None:
@@ -177,19 +179,34 @@ class Run:
             setattr(self, name, state[name])
         self.rate.state, self.average.steps = state["rate"], state["average_steps"]
         self._compile(self.frozen)
-        # A step on blank values, undone below. TensorFlow traces one graph for the shape of
-        # the first batch and a more general one for other shapes, and their last bits may
-        # differ; the first batch after resuming may be one of the epoch's smaller ones.
-        rows = self.sizes[0]
-        blank = {name: part.storage.stack([None] * rows) for name, part in self.train.parts.items()}
-        self.trainee.train_on_batch(blank, np.ones((rows, self.train.classes), np.float32), np.ones(rows, np.float32))
         groups = {}
         for name, array in arrays.items():  # numbered, and written in order
             groups.setdefault(name.split("/")[0], []).append(array)
-        for variable, value in zip(self._variables(), groups["variable"], strict=True):
-            variable.assign(value)
+        self._trace(groups["variable"])
         self.average.means = [keras.ops.convert_to_tensor(array) for array in groups.get("mean", [])]
         self.best_weights = groups.get("best", [])
+
+    def _trace(self, variables: Iterable[np.ndarray]) -> None:
+        """Train on blank samples, then set all variables: a run traces the same graphs wherever it begins.
+
+        TensorFlow traces one graph for the shape of the first batch and a more general one for other shapes, and
+        their last bits may differ; the first batch after resuming may be one of the epoch's smaller ones. Where
+        samples differ in length, so do the shapes of batches: then only the general graph is to be used.
+        """
+        for rows, extra in self._blank_shapes():
+            blank = {name: part.storage.stack([None] * rows) for name, part in self.train.parts.items()}
+            blank = {name: _lengthen(array, extra) for name, array in self.train.encode(blank).items()}
+            targets = np.ones((rows, self.train.classes), np.float32)
+            self.trainee.train_on_batch(blank, targets, np.ones(rows, np.float32))
+        for variable, value in zip(self._variables(), variables, strict=True):
+            variable.assign(value)
+
+    def _blank_shapes(self) -> list[tuple[int, int]]:
+        return [(self.sizes[0] + 1, 1), (self.sizes[0] + 2, 2)] if self._lengths_differ else [(self.sizes[0], 0)]
+
+    @property
+    def _lengths_differ(self) -> bool:
+        return any(None in tensor.shape[1:] for tensor in self.classifier.inputs)
 
     _STATE = ("epoch", "step", "sums", "rows", "best", "kept", "frozen")
 
@@ -205,11 +222,15 @@ class Run:
         return {f"{group}/{number}": array for group, some in groups.items() for number, array in enumerate(some)}
 
 
+def _lengthen(array: np.ndarray, extra: int) -> np.ndarray:
+    return np.pad(array, [(0, 0), (0, extra)]) if extra else array
+
+
 def validate(classifier: keras.Model, feed: Feed, loss: str) -> dict[str, float]:
     """Score a split: loss, accuracy, and precision, recall and f1 (means over classes)."""
     losses, counts = [], np.zeros((3, feed.classes), np.int64)
     for batch in feed.in_order(prediction.batch_size(classifier)):
-        predicted = prediction.outputs(classifier, batch.parts)
+        predicted = prediction.outputs(classifier, batch.parts, feed.encode)
         losses.append(scores.LOSSES[loss](predicted, batch.labels))
         counts += scores.counts(batch.labels, predicted.argmax(axis=1), feed.classes)
     metrics = {"loss": np.concatenate(losses).mean(), **scores.overall(counts)}

@@ -14,7 +14,8 @@ from makers.settings import settings
 from PIL import Image, ImageOps
 
 from kiln.core.errors import UserError
-from kiln.deployment import predictor
+from kiln.deployment import inputs, predictor
+from kiln.deployment.inputs import Input
 from kiln.networks import artifact, registry
 
 STANDARD = {"method": "standard", "offset": [127.0], "scale": [64.0]}
@@ -30,6 +31,10 @@ def digits(small, tmp_path_factory):
         paths.append(folder / f"{row['id']}.png")
         paths[-1].write_bytes(row["image"]["bytes"])
     return paths
+
+
+def of_file(path) -> Input:
+    return Input("path", str(path), Path(path))
 
 
 def read_predictions(project):
@@ -136,18 +141,18 @@ def test_of_a_folder_the_image_files_are_listed(tmp_path):
     (tmp_path / "b/link.gif").symlink_to(tmp_path / "gone.gif")
     os.mkfifo(tmp_path / "a.png")
     (tmp_path / "notes.txt").touch()
-    listed = predictor.list_files(
+    listed = inputs.list_files(
         [str(tmp_path), "-", "x", str(tmp_path / "c")], [b"\xef\xbb\xbfy\n", b"-\n", b"\xff z\r\n"], PHOTO.modality
     )
-    assert list(predictor.list_files(["-"], [b"BMW/y\n"], PHOTO.modality)) == [Path("BMW/y")]
+    assert list(inputs.list_files(["-"], [b"BMW/y\n"], PHOTO.modality)) == [of_file("BMW/y")]
     names = ("10.jpg", "2.jpg", "link.gif")
     inside = [tmp_path / name for name in (*(f"b/{name}" for name in names), "b.png", *(f"d/{name}" for name in names))]
-    assert [str(path) for path in listed] == [*map(str, inside), "y", "-", "\udcff z", "x", str(tmp_path / "c")]
+    assert [one.name for one in listed] == [*map(str, inside), "y", "-", "\udcff z", "x", str(tmp_path / "c")]
 
 
 @pytest.mark.parametrize("first", [b"P6\0\n", png(0)[:6], b"\xff\xd8\xff\xe0\0\n"])
 def test_an_image_on_standard_input_is_one_complaint(first):
-    listed = list(predictor.list_files(["-"], [first, *[b"\0\xff\n"] * 100], PHOTO.modality))
+    listed = list(inputs.list_files(["-"], [first, *[b"\0\xff\n"] * 100], PHOTO.modality))
     assert len(listed) == 1
     with pytest.raises(UserError, match=r"it is not a path: .* or /dev/stdin for an image on standard input"):
         predictor.read(listed[0], PHOTO)
@@ -155,7 +160,7 @@ def test_an_image_on_standard_input_is_one_complaint(first):
 
 def test_what_the_system_refuses_is_a_sentence(tmp_path):
     with pytest.raises(UserError, match=r"cannot be read .File name too long.: check the path and its permissions"):
-        predictor.read(tmp_path / ("x" * 999), PHOTO)
+        predictor.read(of_file(tmp_path / ("x" * 999)), PHOTO)
 
 
 @pytest.fixture(scope="module")
@@ -175,13 +180,13 @@ def test_files_are_read_as_they_are_needed_and_come_in_order(classifier, tmp_pat
             path = tmp_path / f"{number}.png"
             if number % 5:
                 path.write_bytes(png(number))
-            asked.append(path)
-            yield path
+            asked.append(of_file(path))
+            yield asked[-1]
 
     results = predictor.classify(classifier, paths())
     head = [next(results) for _ in range(10)]
     assert len(asked) < 200
-    assert [path for path, _ in head] == asked[:10]
+    assert [one for one, _ in head] == asked[:10]
     assert [isinstance(outcome, UserError) for _, outcome in head] == [number % 5 == 0 for number in range(10)]
     alone = classifier.predict({"photo": np.stack([noise(number) for number in range(10)])})
     for number, (_, outcome) in enumerate(head):
@@ -200,7 +205,7 @@ def test_large_images_make_small_batches(classifier, monkeypatch, tmp_path):
     for limit, expected in ((64 * 2**20, [9]), (4 * 64, [4, 4, 1]), (1, [1] * 9)):
         monkeypatch.setattr(predictor, "BATCH_BYTES", limit)
         sizes.clear()
-        assert len(list(predictor.classify(classifier, [tmp_path / "a.png"] * 9))) == 9
+        assert len(list(predictor.classify(classifier, [of_file(tmp_path / "a.png")] * 9))) == 9
         assert sizes == expected
 
 
@@ -208,16 +213,16 @@ def test_views_are_averaged_where_asked(classifier, tmp_path):
     (tmp_path / "a.png").write_bytes(png(0))
     pixels = noise(0)[None]
     expected = (classifier.predict({"photo": pixels}) + classifier.predict({"photo": pixels[:, :, ::-1]})) / 2
-    ((_, row),) = predictor.classify(classifier, [tmp_path / "a.png"], average_views=True)
+    ((_, row),) = predictor.classify(classifier, [of_file(tmp_path / "a.png")], average_views=True)
     assert row == pytest.approx(expected[0], abs=1e-6)
-    ((_, alone),) = predictor.classify(classifier, [tmp_path / "a.png"])
+    ((_, alone),) = predictor.classify(classifier, [of_file(tmp_path / "a.png")])
     assert row != pytest.approx(alone, abs=1e-4)
 
 
 def test_a_model_of_several_parts_is_refused_in_a_sentence(tmp_path):
     several = artifact.Classifier(None, list("abc"), {"left": PHOTO, "right": PHOTO})
     with pytest.raises(UserError) as caught:
-        list(predictor.classify(several, [tmp_path / "a.png"]))
+        list(predictor.classify(several, [of_file(tmp_path / "a.png")]))
     assert str(caught.value) == (
         "the model takes samples of several parts (left, right), but `kiln predict` supports only one part so far"
     )
@@ -228,7 +233,7 @@ NAMES = ["a\nb", "a\r\nb", "a\x1b[2Jb", "a\u2028b", "a\x85b", "a\u202eb", "a\x0b
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_name_of_a_file_or_class_breaks_a_line(capsys, name):
-    results = [(Path(f"{name}.png"), np.array([0.2, 0.8], np.float32)), (Path(name), UserError("no"))]
+    results = [(of_file(f"{name}.png"), np.array([0.2, 0.8], np.float32)), (of_file(name), UserError("no"))]
     assert predictor.print_results(results, [name, "x"], in_json=False) == 1
     assert capsys.readouterr() == (
         f"{f'{name}.png'!a}: x 80.0%, {name!a} 20.0%\n",

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from makers import texttables as texts
 from makers.datasets import image_table, write_images
 from makers.effort import fuzz
 from makers.images import noise, png
@@ -26,12 +27,12 @@ from makers.tiffs import tiff
 from PIL import Image, ImageCms
 
 from kiln import params
-from kiln.core import formats
+from kiln.core import encodings, formats
 from kiln.core.errors import UserError
 from kiln.modalities import base
 from kiln.modalities.image import colors, decoding
 from kiln.modalities.image.conversion import Conversion
-from kiln.sources import cifar, containers, folders, listing, manifest, parquet, records, shelf
+from kiln.sources import cifar, containers, folders, listing, manifest, parquet, records, shelf, tables
 from kiln.sources import names as naming
 from kiln.store import dataset
 
@@ -405,7 +406,8 @@ CELLS = st.sampled_from([*WORDS.split(" "), "", " ", '"', "\ud800", "\0", '"a\nb
 
 
 def separated(separator: str, rows: list[list[str]], encoding: str) -> bytes:
-    return "\n".join(separator.join(row) for row in rows).encode(encoding, "surrogatepass")
+    errors = "surrogatepass" if encoding.startswith("utf") else "replace"
+    return "\n".join(separator.join(row) for row in rows).encode(encoding, errors)
 
 
 @pytest.fixture(scope="module")
@@ -447,6 +449,70 @@ def test_lists(listed, name, content, columns):
     except UserError as error:
         one_sentence(error)
         str(error).encode()
+
+
+TABLES = [
+    'text,label,split,group\n"hello, ""you""",a,train,1\n"two\nlines",b,test,2\n',
+    'sentence\tlabel\n"open\tx\nfine\ty\n',
+    '{"text": "a\\ud83d", "label": "a"}\n{"text": null, "label": 1, "split": "dev"}\n',
+    "label;text\nx;Gr\u00f6\u00dfe\ny;\u00c4rger\n",
+]
+TEXT_WORDS = st.sampled_from(["text", "label", "split", "a", "", " ", '"', '"a\nb"', "\0", "\xe9", "x" * 3000])
+
+
+def written_texts() -> bytes:
+    buffer = io.BytesIO()
+    table = {"text": ["a", None, "c\x1e"], "label": ["x", "y", "x"], "split": ["train", "test", None]}
+    pq.write_table(pa.table(table), buffer)
+    return buffer.getvalue()
+
+
+@fuzz
+@given(
+    name=st.sampled_from(["x.csv", "x.tsv", "x.txt", "x.jsonl", "x.parquet"]),
+    content=hostile(
+        [text.encode(form, "replace") for text in TABLES for form in ("utf-8", "utf-16", "cp1252", "gb18030")]
+        + [written_texts()]
+    )
+    | st.builds(
+        separated,
+        st.sampled_from(",;\t|"),
+        st.lists(st.lists(CELLS | TEXT_WORDS, min_size=1, max_size=4), max_size=6),
+        st.sampled_from(["utf-8", "utf-16", "cp1252"]),
+    )
+    | st.lists(JSON | st.dictionaries(CELLS | TEXT_WORDS, CELLS | JSON, max_size=4), max_size=4).map(
+        lambda rows: "\n".join(map(json.dumps, rows)).encode()
+    ),
+    column=st.sampled_from(["auto", "label", ["text", "label"]]),
+)
+def test_tables_of_texts(place, name, content, column):
+    """Ids are unique, and every text has bytes."""
+    path = place / name
+    path.write_bytes(content)
+    surprises = records.Surprises()
+    try:
+        source = tables.open_tables(path, texts.fetch_settings(column), texts.PARTS, surprises)
+        found = list(source.records(None))
+        assert len({record.id for record in found}) == len(found)
+        for record in found:
+            assert record.label == record.label.strip() != ""
+            assert isinstance(record.contents["text"].bytes, bytes)
+            json.dumps(record[:4]).encode()
+    except UserError as error:
+        one_sentence(error)
+        str(error).encode()
+
+
+@fuzz
+@given(head=st.binary(max_size=200) | hostile([text.encode() for text in TABLES]))
+def test_heads_of_texts(head):
+    assert texts.TEXT.reads(head[: formats.HEAD]) in (True, False)
+
+
+@fuzz
+@given(sample=st.binary(min_size=1, max_size=300))
+def test_guesses_of_encodings(sample):
+    assert encodings.guess(sample) in (None, *encodings.CANDIDATES)
 
 
 BATCH = {b"labels": [1], b"data": np.full((1, 3072), ord("x"), np.uint8)}

@@ -1,6 +1,10 @@
 """What the tests of HTML pages look for."""
 
+import html
+import re
 from html.parser import HTMLParser
+
+from kiln.reporting import rendering
 
 
 class Tags(HTMLParser):
@@ -26,3 +30,14 @@ class Tags(HTMLParser):
 
 
 EVIL = "<img src=x onerror=alert(1)>"
+
+
+def read(html_: str) -> str:
+    """The text of a piece of HTML."""
+    return " ".join(html.unescape(re.sub("<[^>]+>", " ", html_)).split())
+
+
+def fill_macro(name: str, *arguments) -> str:
+    """Call a macro of macros.html."""
+    template = '{% import "macros.html" as macros %}{{ macros[name](*arguments) }}'
+    return rendering._HTML.from_string(template).render(name=name, arguments=arguments)

@@ -1,10 +1,13 @@
-"""Seeded texts."""
+"""A few texts, seeded ones, and what is fitted to them."""
 
 import numpy as np
 
 from kiln.modalities.base import Part
+from kiln.modalities.text import normalizer
 from kiln.modalities.text.conversion import Conversion
+from kiln.params.text import Normalize
 
+TEXTS = ("the cat sat on the mat", "the dog sat", "a cat and a dog", "The mat, the cat!", "北京的天气", "北京的猫")
 _VOCABULARY = (
     "able back call dark each fact game hand idea just keep land main name only part quite rain said take under very "
     "want year zone about below cause drive eight force given house issue joint known large money never order place"
@@ -29,3 +32,9 @@ def text_parts(**fields) -> dict[str, Part]:
     from kiln.modalities.text.modality import Text
 
     return {"text": Part("text", Text(), Conversion(**{"bytes": 100, **fields}))}
+
+
+def fitted(values=TEXTS, **changes) -> dict:
+    """The normaliser of some texts."""
+    settings = Normalize(**{"vocabulary": 512, "min_texts": 1, "max_tokens": 32, **changes})
+    return normalizer.fit(normalizer.count(np.array(values, object)), settings)

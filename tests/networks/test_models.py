@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from makers.datasets import image_parts
 from makers.effort import full
 from makers.images import noise
 from makers.networks import NONE, PLAIN, classifier, join, predict, save, smallest, standard
@@ -16,11 +17,12 @@ from kiln.core.errors import UserError
 from kiln.networks import adjusting, applications, artifact, costs, fast, prediction, registry
 from kiln.networks.backend import keras
 
-LEFT = sorted({*registry.ZOO} - {"article_cnn", "fast_cnn", "vit"})
+OF_IMAGES = sorted(name for name in registry.ZOO if registry.form_of(name) == "pixels")
+LEFT = sorted({*OF_IMAGES} - {"article_cnn", "fast_cnn", "vit"})
 SMALL = {"width": 0.25}
 
 
-@pytest.mark.parametrize("name", sorted(registry.ZOO))
+@pytest.mark.parametrize("name", OF_IMAGES)
 @pytest.mark.parametrize(
     ("shape", "classes"),
     [((17, 40, 3), 3), *full(((8, 8, 1), 2), ((32, 32, 3), 10), ((64, 64, 1), 100), ((224, 224, 3), 1000))],
@@ -116,12 +118,12 @@ def test_width_scales_and_dropout_drops():
 )
 def test_what_a_model_cannot_have_is_refused(changes, says):
     with pytest.raises(UserError, match=says):
-        registry.architecture(settings(**changes), (8, 8, 1), PLAIN)
+        registry.architecture(settings(**changes), image_parts()["image"], PLAIN)
 
 
 def test_decoding_too_small_for_a_model_are_refused_with_the_size_it_takes():
     with pytest.raises(UserError, match=r"vgg needs images of at least 8x8 pixels, not 4x9"):
-        registry.architecture(settings(model="vgg"), (4, 9, 1), PLAIN)
+        registry.architecture(settings(model="vgg"), image_parts((4, 9, 1))["image"], PLAIN)
     with pytest.raises(UserError, match=r"applications/VGG16 needs images of at least 32x32 pixels, not 8x8"):
         classifier("applications/VGG16", normalizer={"method": "none", "offset": [0.0], "scale": [1.0]})
 
@@ -289,9 +291,7 @@ def test_no_layer_epoch_or_step_draws_what_another_drew():
     assert len(seen) == 2 * 10 * len(made.outputs)
 
 
-@pytest.mark.parametrize(
-    "name", [*sorted(registry.ZOO), *full("applications/EfficientNetB0", "applications/ConvNeXtTiny")]
-)
+@pytest.mark.parametrize("name", [*OF_IMAGES, *full("applications/EfficientNetB0", "applications/ConvNeXtTiny")])
 def test_every_network_draws_from_streams_that_a_checkpoint_holds(name):
     if "/" in name:
         made, shape = classifier(name, (32, 32, 3), 4, NONE), (32, 32, 3)

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from makers.comparisons import hostile
 from makers.projects import ROOT
+from makers.text_reports import fill_sections, text_evidence
 
 from kiln.core import files
-from kiln.reporting import publication, verdict
+from kiln.reporting import publication, rendering, verdict
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 AXE = ROOT / ".axe/axe.min.js"
@@ -46,13 +47,14 @@ def pages(trained):
     return {
         "report": (trained.folder / "metrics/report.html").read_text(),
         "comparison": verdict.side_by_side(hostile()),
+        "texts": rendering.make_page("Texts", fill_sections(text_evidence())),
     }
 
 
 LOADED = "told(performance.getEntriesByType('resource').map(e => e.name).filter(n => !n.startsWith('data:')));"
 
 
-@pytest.mark.parametrize("name", ["report", "comparison"])
+@pytest.mark.parametrize("name", ["report", "comparison", "texts"])
 def test_a_page_asks_the_network_for_nothing(pages, name, tmp_path):
     assert asked(pages[name], LOADED, tmp_path) == []
 
@@ -63,7 +65,7 @@ def test_a_request_would_be_seen(pages, tmp_path):
     assert asked(page, script, tmp_path) == ["http://127.0.0.1:9/x.png"]
 
 
-@pytest.mark.parametrize("name", ["report", "comparison"])
+@pytest.mark.parametrize("name", ["report", "comparison", "texts"])
 def test_a_page_fits_a_telephone(pages, name, tmp_path):
     script = "told([document.documentElement.scrollWidth, document.documentElement.clientWidth]);"
     wide, window = asked(pages[name], script, tmp_path, width=500)  # Chromium's windows are not narrower
@@ -105,7 +107,7 @@ def test_the_page_of_dvc_plots_runs_nothing_from_class_names(trained, tmp_path):
 
 @pytest.mark.skipif(not AXE.is_file(), reason="no .axe/axe.min.js: .ci/run gets it where npm is")
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("name", ["report", "comparison"])
+@pytest.mark.parametrize("name", ["report", "comparison", "texts"])
 def test_axe_finds_nothing_serious(pages, name, dark, tmp_path):
     script = f"{AXE.read_text()}\naxe.run().then(r => told(r.violations.map(v => [v.impact, v.id, v.nodes[0].html])));"
     found = asked(pages[name], script.replace("</script", "<\\/script"), tmp_path, dark=dark)

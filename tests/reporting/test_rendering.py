@@ -1,15 +1,19 @@
 """What the templates make of hostile names, missing facts and unknown exhibits."""
 
+import json
 import re
 from html import unescape
 
 import jinja2
 import pytest
-from makers.pages import EVIL, Tags
+from makers.pages import EVIL, Tags, fill_macro
 
 from kiln.core import markdown
 from kiln.reporting import charts, rendering
 
+TEXT = {"kind": "text", "content": EVIL.encode()}
+MARKED = {"kind": "marked", "content": json.dumps([[EVIL, 0.9], [EVIL, 0], [EVIL, -0.5]]).encode()}
+TEXTS = {"kind": "texts", "content": json.dumps([[EVIL] * 9]).encode()}
 PICTURE = {"kind": "picture", "content": b""}
 NAMES = [
     "bird's nest",
@@ -23,12 +27,6 @@ NAMES = [
     "[h](i) ![j](k)",
 ]
 NAMES += ["l\nm\r\n\tn\u2028o", "# p", "- q", "1. r", "+", "---", "> s", "$t$ {u}", "日本語", "-0.5", "1.5"]
-
-
-def fill_macro(name: str, *arguments) -> str:
-    """Call a macro of macros.html."""
-    template = '{% import "macros.html" as macros %}{{ macros[name](*arguments) }}'
-    return rendering._HTML.from_string(template).render(name=name, arguments=arguments)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -54,23 +52,25 @@ def test_a_name_comes_out_of_markdown_and_html_as_it_is(name):
 
 def test_everything_from_data_is_escaped():
     row = {"id": EVIL, "label": EVIL, "split": EVIL, "suggestion": EVIL, "what": EVIL, "set_aside": True}
-    other = {"other": EVIL, "other_label": EVIL, "other_split": EVIL, "shown": [PICTURE], "other_shown": [PICTURE]}
-    counts = {"counts": [(EVIL, 1, 1)], "leaks": 1, "leaks_kept": 0, "corrected": 1, "copies_score": 0.5}
-    near = [{"id": EVIL, "label": EVIL, "cosine": 0.5, "shown": [PICTURE]}]
+    other = {"other": EVIL, "other_label": EVIL, "other_split": EVIL, "shown": [PICTURE], "other_shown": [TEXT]}
+    counts = {"counts": [(EVIL, 1, 1)], "leaks": 1, "leaks_kept": 0, "corrected": 1, "copies": "", "noun": "image"}
+    near = [{"id": EVIL, "label": EVIL, "cosine": 0.5, "shown": [PICTURE, TEXT]}]
     seen = {"id": EVIL, "label": EVIL, "prediction": EVIL, "probability": 0.9, "neighbours": near}
-    shown = [{**PICTURE, "alt": EVIL}]
+    shown = [{**one, "alt": EVIL} for one in (PICTURE, TEXT, MARKED)]
     parts = [
         rendering.make_page(EVIL, ""),
         fill_macro("headline", [(EVIL, EVIL, EVIL)]),
         fill_macro("table", [EVIL], [[EVIL]]),
         fill_macro("figure", PICTURE, EVIL),
         fill_macro("sheet", PICTURE, [EVIL], EVIL),
+        *(fill_macro("figure", exhibit, EVIL) for exhibit in (TEXT, MARKED, TEXTS)),
+        fill_macro("sheet", TEXTS, [EVIL], EVIL),
         fill_macro("bars", [(EVIL, 0.5, EVIL)]),
         fill_macro("matrix", [EVIL], [[1]]),
         fill_macro("chart", charts.draw_reliability([0.5], [0.4], EVIL)),
         fill_macro("chart", charts.draw_curves([1, 2], {EVIL: [1.0, 2.0]}, f"{EVIL} $x^")),
         rendering.fill_html("findings", {**counts, "unreadable": [[EVIL]], "worst": {EVIL: [{**row, **other}]}}),
-        rendering.fill_html("successes", {"explained": [{**seen, "shown": shown}]}),
+        rendering.fill_html("successes", {"explained": [{**seen, "shown": shown}], "noun": EVIL}),
         rendering.fill_html("provenance", {"digests": [(EVIL, EVIL)], "versions": [(EVIL, EVIL)], "params": EVIL}),
     ]
     for part in parts:

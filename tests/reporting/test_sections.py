@@ -2,109 +2,18 @@
 
 import html
 import re
-import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
-from makers.datasets import image_parts
-from makers.evidence import UNEVEN, some_evidence
-from makers.pages import EVIL
-from makers.projects import ROOT
+from makers import evidence as made_up
+from makers.evidence import UNEVEN, make_evidence, show, some_evidence
+from makers.pages import EVIL, read
 
-from kiln import params
-from kiln.evaluation import calibration, curves, metrics, scoring, slices
-from kiln.quality import findings
+from kiln.evaluation import scoring
 from kiln.reporting import card, charts, rendering, sections
 from kiln.reporting.evidence import Evidence
-
-CLASSES = ["a", "b", "c"]
-
-
-def show(*titles: str, part: str = "image") -> list[dict]:
-    """Exhibits of a part, empty pictures."""
-    return [{"part": part, "title": title, "kind": "picture", "content": b""} for title in titles]
-
-
-def make_evidence(labels, predictions, units=None, confidence: float = 0.9, **changes) -> Evidence:
-    """Evidence of a test split of these labels and predictions; ``changes`` replace parts of it."""
-    labels, predictions = np.array(labels), np.array(predictions)
-    count, classes = len(labels), len(CLASSES)
-    probabilities = np.full((count, classes), (1 - confidence) / (classes - 1), np.float32)
-    probabilities[np.arange(count), predictions] = confidence
-    units = np.arange(count) if units is None else np.array(units)
-    test, table = scoring.score(labels, probabilities, CLASSES, 200, 0, units)
-    seen = {"labels": labels, "units": units, "probabilities": probabilities}
-    seen["logits"] = calibration.logarithms(probabilities)
-    right = predictions == labels
-    measures = slices.list_measures(image_parts())
-    facts = pd.DataFrame({**dict.fromkeys(measures, np.full(count, 3024.0)), "label doubted": np.arange(count) < 1})
-    reasons = dict.fromkeys(findings.list_reasons(image_parts()), 0)
-    shown = [
-        {"id": str(row), "label": CLASSES[labels[row]], "prediction": CLASSES[predictions[row]], "probability": 0.99999}
-        | {"shown": show("sample", "occlusion"), "neighbours": []}
-        for row in np.flatnonzero(~right)
-    ]
-    columns = ["id", "label", "prediction", "probability", "shown", "neighbours"]
-    train = {name: test[name] for name in ("images", *metrics.SPLIT_METRICS) if name in test}
-    robust = [("none", "none", *([right.mean()] * 3)), ("noise", "medium", *([right.mean()] * 3))]
-    parts = {
-        "settings": params.load(ROOT / "params.yaml"),
-        "params_text": "",
-        "fetch": {"images": 1, "skipped": {}, "notes": {}},
-        "clean": {
-            "images": count,
-            "kept": count,
-            "corrected": 1,
-            "leaks": 3,
-            "leaks_kept": 0,
-            "near_duplicate_score": {"image": 0.65},
-            "uneven": [],
-            "split_makers": dict.fromkeys(("train", "validation", "test"), "given by the source"),
-            "effective": dict.fromkeys(("train", "validation", "test"), 1.0),
-            "set_aside": reasons,
-            "flagged": {**reasons, "label_error": 1},
-            "parts": {"image": {"sentence": "8 x 8 pixels, gray"}},
-            "splits": {split: dict.fromkeys(CLASSES, 1) for split in ("train", "validation", "test")},
-            "sampled": [],
-        },
-        "set_aside": pd.DataFrame({"reason": []}),
-        "evidence": pd.DataFrame({"reason": []}),
-        "samples": {},
-        "augment": {"active": True, "mode": "offline", "views": 1},
-        "views": {},
-        "normalize": {"parts": {}},
-        "train": {
-            "model": "m", "parameters": 1, "multiply_adds": 1, "megabytes": 1.0,
-            "epochs": 1, "images": 1, "epoch_kept": 1, "seed": 0,
-        },
-        "history": pd.DataFrame(
-            {name: [0.5] for name in ("epoch", "loss", "accuracy", "validation_loss", "validation_accuracy")}
-        ),
-        "scores": {
-            "train": train,
-            "validation": train,
-            "test": test,
-            "test_calibrated": scoring.score_calibrated(seen, seen),
-            "robustness": {"images": count, "none": right.mean(), "mean": right.mean()},
-        },
-        "per_class": table.astype(object).where(table.notna(), ""),
-        "confusion": scoring.confusion_table(labels, predictions, CLASSES),
-        "exhibits": pd.DataFrame(shown, columns=columns),
-        "reliability": curves.reliability(labels, probabilities),
-        "slices": slices.table(facts, measures, right, units),
-        "robustness": pd.DataFrame(robust, columns=["corruption", "strength", "accuracy", "low", "high"]),
-        "digests": {},
-    }  # fmt: skip
-    for name in ("support", "precision", "recall", "f1"):
-        parts["per_class"][name] = table[name]
-    return Evidence(**{**parts, **changes})
-
-
-def read(html_: str) -> str:
-    """The text of a piece of HTML."""
-    return " ".join(html.unescape(re.sub("<[^>]+>", " ", html_)).split())
 
 
 def write(name: str, evidence: Evidence) -> str:
@@ -144,7 +53,7 @@ def test_nothing_is_said_in_a_wrong_number_or_with_a_range_of_no_width(evidence)
 
 def test_names_of_classes_come_out_of_every_section_and_of_the_card_as_they_are(monkeypatch):
     names = ['bird\'s nest & "co"', "<img src=x onerror=alert(1)>", "a|b_*`c`"]
-    monkeypatch.setattr(sys.modules[__name__], "CLASSES", names)
+    monkeypatch.setattr(made_up, "CLASSES", names)
     evidence = make_evidence([0, 1, 2] * 4, [1, 2, 0] * 4)
     page_ = "".join(rendering.fill_html(name, getattr(sections, name)(evidence)) for name in NAMES)
     card_ = rendering.fill_markdown("card", card.gather(evidence))
@@ -321,6 +230,7 @@ def describe_mistakes(*exhibits: dict, inputs=("image",)) -> str:
         exhibits=pd.DataFrame([wrong]),
         scores={"test": {"images": 9, "accuracy": 0.9}},
         settings=SimpleNamespace(inputs=dict.fromkeys(inputs, "image")),
+        noun="image",
     )
     return rendering.fill_html("mistakes", sections.mistakes(evidence))
 

@@ -1,5 +1,6 @@
 import json
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -7,13 +8,15 @@ import pyarrow.parquet as pq
 import pytest
 from makers.images import png
 from makers.projects import STAGES
-from makers.records import record
+from makers.records import IMAGE, record
 from makers.tables import IMAGES, LIST, face, folder, laid, manifest, told
+from makers.texttables import TEXT, fetch_settings
 
 from kiln.core.errors import UserError
 from kiln.modalities.image.pictures import encode_png
+from kiln.sources import containers, records
+from kiln.sources import manifest as manifests
 from kiln.sources import parquet as parquets
-from kiln.sources import records
 
 EXPECTED = [
     record("img/1.png", "NA", "train", "p1", png(1), "1.png"),
@@ -359,3 +362,65 @@ def test_hugging_faces_imagefolder_from_a_raw_zip_to_the_report(project):
     }
     report = (project.folder / "metrics/report.html").read_text()
     assert "night" in report and "day" in report
+
+
+def captions(folder: Path, rows: str, **changes) -> tuple[list[records.Record], records.Surprises]:
+    """Read a manifest of images with texts beside their paths."""
+    surprises = records.Surprises()
+    settings = fetch_settings(inputs={"image": "image", "text": "text"}, name="manifest", **changes)
+    container = containers.open_container(laid(folder, {**IMAGES, "manifest.csv": rows}), surprises.skipped)
+    parts = {"image": IMAGE, "text": TEXT}
+    source = manifests.open_manifest(container, settings, parts, surprises, folder)
+    found = list(source.records(None))
+    assert [one[:4] for one in found] == list(source.places())
+    assert list(source.records({found[0].id})) == found[:1]
+    return found, surprises
+
+
+def test_texts_stand_in_the_rows_of_images(tmp_path):
+    found, _ = captions(tmp_path, 'image,text,label\nimages/a.png,"two\nlines",x\nb,,y\n')
+    assert [one[:2] for one in found] == [("images/a.png", "x"), ("images/b.png", "y")]
+    assert found[0].contents == {"image": records.Content(png(0), "a.png"), "text": records.Content(b"two\nlines")}
+    assert found[1].contents["text"] == records.Content(b"")
+
+
+def test_an_image_with_several_texts_is_several_samples(tmp_path):
+    rows = "image,caption,label\n" + "".join(
+        f"images/a.png,{text},{label}\n" for text, label in [("one", "x"), ("two", "y"), ("two", "y"), ("one", "x")]
+    )
+    found, surprises = captions(tmp_path, rows, column="caption")
+    assert [(one.id, one.label, one.contents["text"].bytes) for one in found] == [
+        ("images/a.png", "x", b"one"),
+        ("images/a.png (manifest.csv:3)", "y", b"two"),
+    ]
+    assert all(one.contents["image"] == records.Content(png(0), "a.png") for one in found)
+    assert surprises.skipped.counts == {"listed twice": 2, "not in the table": 2}
+    with pytest.raises(UserError, match=r"line 6: images/a\.png was listed before with another label"):
+        captions(tmp_path, f"{rows}images/a.png,two,x\n", column="caption")
+
+
+def test_several_columns_of_text_beside_an_image(tmp_path):
+    found, _ = captions(tmp_path, "image,q,a,label\nimages/a.png,Q,A,x\nimages/b.png,,B,y\n", column=["q", "a"])
+    assert [one.contents["text"].bytes for one in found] == [b"Q\x1eA", b"\x1eB"]
+
+
+def test_a_manifest_of_texts_alone_lists_files(tmp_path):
+    surprises = records.Surprises()
+    files = {"t/a.txt": "one", "t/b.txt": b"caf\xe9", "manifest.csv": "path,label\nt/a.txt,x\nt/b,y\n"}
+    container = containers.open_container(laid(tmp_path, files), surprises.skipped)
+
+    def opened(parts=None, **changes):
+        parts = parts or {"text": TEXT}
+        settings = fetch_settings(inputs=dict.fromkeys(parts, "text"), name="manifest", **changes)
+        return manifests.open_manifest(container, settings, parts, surprises, tmp_path)
+
+    assert [(one.id, one.contents["text"].bytes) for one in opened().records(None)] == [
+        ("t/a.txt", b"one"),
+        ("t/b.txt", b"caf\xe9"),
+    ]
+    with pytest.raises(UserError, match=r"no column none, .*; for a table of the texts themselves set fetch\.source"):
+        opened(column="none")
+    with pytest.raises(UserError, match=r"fetch\.text\.column names several columns, but .* manifest reads one, of"):
+        opened(column=["path", "label"])
+    with pytest.raises(UserError, match=r"the parts q, a are texts, which stand in the rows themselves: set .* table"):
+        opened({"q": TEXT, "a": TEXT})

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from makers.images import png
+from makers.records import IMAGE
 from makers.settings import change
 
 from kiln import params
@@ -134,7 +135,7 @@ class Notes:
     name, noun = "note", "note"
     extensions = frozenset([".txt"])
     refused, remedies = {}, {}
-    usual_formats, columns = "UTF-8 text", ("text",)
+    usual_formats, columns, separator = "UTF-8 text", ("text",), None
 
     def reads(self, head: bytes) -> bool:
         return head.startswith(b"note")
@@ -145,7 +146,7 @@ TWO_PARTS = {"photo": "image", "title": "note"}
 
 @pytest.fixture
 def notes(monkeypatch):
-    monkeypatch.setattr(registry, "get", {"image": registry.get("image"), "note": Notes()}.__getitem__)
+    monkeypatch.setattr(registry, "get", {"image": IMAGE, "note": Notes(), "text": Notes()}.__getitem__)
     monkeypatch.setitem(MODALITIES, "note", {"fetch": image.Fetch})
 
 
@@ -228,6 +229,9 @@ def test_parquet_gives_several_parts_and_reports_rows_that_lack_one(tmp_path, no
             {"title": "note"},
             r"fetch\.source\.name cifar10 gives images, but inputs says that title is note: set",
         ),
+        ("images", {"t": "text"}, r"images gives images, but .* t is text: .* fetch\.source\.name to texts, table or"),
+        ("texts", {"image": "image"}, r"texts gives texts, but .* image is image: .* to images, manifest or parquet"),
+        ("table", {"photo": "image", "t": "text"}, r"table gives texts, but .* photo is image: .* manifest or parquet"),
     ],
 )
 def test_parts_that_a_source_cannot_give_are_refused(notes, source, inputs, says):
@@ -242,7 +246,7 @@ def test_folders_of_another_modality_are_read_by_its_extensions_and_first_bytes(
             (tmp_path / label / name).write_bytes(content)
     surprises = records.Surprises()
     found = list(
-        reading.read(settings({"title": "note"}, name="images", path=str(tmp_path)), {"title": "note"}, 0, surprises)
+        reading.read(settings({"title": "text"}, name="texts", path=str(tmp_path)), {"title": "text"}, 0, surprises)
     )
     assert [one.id for one in found] == ["a/1.txt", "a/2", "b/1.txt", "b/2"]
     assert found[0].contents == {"title": records.Content(b"x", "1.txt")}

@@ -31,6 +31,7 @@ class ImageFiles:
     refused = dict.fromkeys(_RAW, "camera raw")
     usual_formats = "JPEG or PNG"
     columns = ("image", "img")
+    separator = None
     remedies = _REMEDIES
 
     def reads(self, head: bytes) -> bool:

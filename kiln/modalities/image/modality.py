@@ -3,13 +3,13 @@
 faiss and SciPy are imported where they are used: only clean needs them, and every stage starts sooner.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from kiln.modalities.base import Copies, Decoded, Exhibit, Explained
+from kiln.modalities.base import Copies, Decoded, Exhibit, Explained, Tensor
 from kiln.modalities.image import (
     augmentation,
     checks,
@@ -33,6 +33,7 @@ from kiln.params.image import Augment, Clean, Evaluate, Normalize
 class Image(ImageFiles):
     """The modality ``image``; values are pixels, uint8 [N, H, W, C], C 1 (gray) or 3 (RGB)."""
 
+    forms = ("pixels",)
     facts = ("short_side", "aspect")
     notes_reason = "metadata"
     slices, checks = checks.SLICES, checks.CHECKS  # in one line: after it, ``checks`` hides the module
@@ -40,9 +41,10 @@ class Image(ImageFiles):
     finding_sentences = wording.FINDINGS
     repeated_sentence = wording.REPEATED
     values_sentence = wording.VALUES
+    range_clause = wording.RANGE
     explanations = wording.EXPLANATIONS
     described = ("mean", "std", "median", "shift")
-    copies_sentence = wording.COPIES
+    copies_clause = wording.COPIES
     can_mix = True
 
     def settle(self, contents: Iterable[Sequence[bytes]], settings: Clean) -> Conversion:
@@ -118,7 +120,15 @@ class Image(ImageFiles):
         """Name the channels."""
         return wording.name_channels(count)
 
-    def layer(self, inputs: Any, fitted: Mapping) -> Any:
+    def tensor(self, conversion: Conversion, form: str, fitted: Mapping) -> Tensor:
+        """Raw pixels."""
+        return Tensor(conversion.image_shape, "uint8")
+
+    def make_encoder(self, form: str, fitted: Mapping) -> Callable[[np.ndarray], np.ndarray]:
+        """Networks take pixels as they are."""
+        return lambda pixels: pixels
+
+    def layer(self, inputs: Any, form: str, fitted: Mapping) -> Any:
         """Apply the normaliser to raw pixels, a Keras tensor of uint8."""
         return layers.normalize(inputs, fitted)
 

@@ -2,9 +2,9 @@
 
 from kiln.modalities.base import Explanation
 
-VALUES = "Pixel values from 0 to 255"  # the networks' inputs
+VALUES, RANGE = "Pixel values from 0 to 255", ", 0 to 255"
 REPEATED = "with these pixels: a placeholder for photos that were not found?"
-COPIES = "Near-duplicates' fine structure correlates by {score:.2f} or more."
+COPIES = "fine structure correlates by {score:.2f} or more"
 FINDINGS = {
     "near_duplicate": "Copies: correlation {score:.3f}",
     "metadata": "Whole pixels, but {detail}",

@@ -40,14 +40,14 @@ def crop(text: str, share: float, draw: Draw) -> str:
     start = int(place * (gone + 1))
     kept = np.zeros(len(words), bool)
     kept[start : start + len(words) - gone] = True
-    return pieces.join(words, gaps, kept)
+    return pieces.join(words, gaps, kept.tolist())
 
 
 def truncate(text: str, share: float, draw: Draw) -> str:
     """Cut off the share of the words at the end."""
     words, gaps = pieces.split(text)
     kept = np.arange(len(words)) < max(1, len(words) - round(share * len(words)))
-    return pieces.join(words, gaps, kept)
+    return pieces.join(words, gaps, kept.tolist())
 
 
 def drop_words(text: str, share: float, draw: Draw) -> str:
@@ -58,7 +58,7 @@ def drop_words(text: str, share: float, draw: Draw) -> str:
     draws = draw(len(words))
     kept = draws >= share
     kept[draws.argmax()] = True
-    return pieces.join(words, gaps, kept)
+    return pieces.join(words, gaps, kept.tolist())
 
 
 def swap_words(text: str, share: float, draw: Draw) -> str:

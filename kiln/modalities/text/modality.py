@@ -3,7 +3,7 @@
 What only clean needs is imported where it is used, so that every other stage starts sooner.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,9 +38,10 @@ class Text(TextFiles):
     finding_sentences = wording.FINDINGS
     repeated_sentence = wording.REPEATED
     values_sentence = wording.VALUES
+    range_clause = wording.RANGE
     explanations = wording.EXPLANATIONS
     described = ("mean", "std", "median", "unknown", "shift")
-    copies_sentence = wording.COPIES
+    copies_clause = wording.COPIES
     can_mix = False
 
     def settle(self, contents: Iterable[Sequence[bytes]], settings: Clean) -> Conversion:
@@ -115,15 +116,17 @@ class Text(TextFiles):
 
     def tensor(self, conversion: Conversion, form: str, fitted: Mapping) -> Tensor:
         """Numbers of tokens or n-grams, as many as the longest text of a batch has."""
-        return Tensor((None,), "int32")
+        return Tensor((None,), "int32", normalizer.count_kinds(form, fitted))
 
-    def encode(self, values: np.ndarray, form: str, fitted: Mapping) -> np.ndarray:
-        """Turn texts into numbers: int32 [N, L], padded with 0; see ``normalizer.encode``."""
-        return normalizer.encode(values, form, fitted)
+    def make_encoder(self, form: str, fitted: Mapping) -> Callable[[np.ndarray], np.ndarray]:
+        """Turn texts into numbers: int32 [N, L], padded with 0; see ``normalizer.make_encoder``."""
+        return normalizer.make_encoder(form, fitted)
 
-    def layer(self, inputs: Any, fitted: Mapping) -> Any:
-        """Texts are encoded before the network."""
-        return inputs
+    def layer(self, inputs: Any, form: str, fitted: Mapping) -> Any:
+        """Weigh n-grams by how rare they are; tokens stay as they are."""
+        from kiln.modalities.text import layers
+
+        return layers.weigh(inputs, fitted) if form == normalizer.NGRAMS else inputs
 
     def wants_test_views(self, settings: Any) -> bool:
         """A text has no views at test time."""

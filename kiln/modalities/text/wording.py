@@ -2,9 +2,10 @@
 
 from kiln.modalities.base import Explanation
 
-VALUES = "Unicode text"  # the networks' inputs
+VALUES = "Words per text, and the share of words that train does not have (unknown)"
+RANGE = ""
 REPEATED = "with this text: a template, or a placeholder for texts that are missing?"
-COPIES = "Near-duplicates share {score:.0%} or more of their runs of five characters."
+COPIES = "runs of five characters agree by {score:.0%} or more"
 FINDINGS = {
     "near_duplicate": "Copies: {score:.0%} of their runs of five characters in common",
     "encoding": "Readable, but {detail}",

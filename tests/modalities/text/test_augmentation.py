@@ -96,6 +96,14 @@ def test_words_are_left_out_and_swapped_as_often_as_asked():
     assert max(abs(place - int(word[1:])) for place, word in enumerate(swapped.split())) == 1
 
 
+def test_words_stay_in_their_column():
+    columns = [["a", "b", "c"], ["x", "y"]]
+    text = SEPARATOR.join(map(" ".join, columns))
+    for number in range(30):
+        (changed,) = view(np.array([text], object), KEYS[:1], number, swap_words=0.5, swap_chars=0.5)
+        assert [sorted(column.split()) for column in changed.split(SEPARATOR)] == columns
+
+
 def test_a_crop_is_a_run_of_words():
     words = [str(number) for number in range(100)]
     texts = np.array([" ".join(words)] * 300, object)

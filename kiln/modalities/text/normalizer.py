@@ -1,0 +1,253 @@
+"""The tokenizer and the n-grams, both fitted on train alone, and how texts become numbers by them.
+
+Tokens are those of byte-level BPE (Sennrich et al., "Neural machine translation of rare words
+with subword units", ACL 2016, on bytes as in GPT-2): no text is unknown to it, in any script.
+N-grams are runs of words and of characters, hashed into buckets; those that too few training
+texts have are left out.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+
+import numpy as np
+
+from kiln.modalities.text.formats import SEPARATOR
+from kiln.params.text import Normalize
+
+TOKENS, NGRAMS = "tokens", "ngrams"
+FORMS = (NGRAMS, TOKENS)
+# The first tokens: padding has the number 0, which networks mask.
+SPECIAL = ("<pad>", "<cls>", "<sep>", "<mask>", "<end>")
+PAD, CLS, SEP, MASK, END = range(len(SPECIAL))
+BUCKETS = 2**20
+WORDS, CHARACTERS = (1, 3), (1, 5)  # lengths of the n-grams
+MULTIPLE = 16  # batches are padded to a multiple of this length, so that few shapes occur
+REMEMBERED = 2**26  # numbers of texts that an encoder keeps at most, of 4 bytes each
+_WORD = re.compile(r"\w+|[^\w\s]")
+_CHUNK = re.compile(r"\s*\S+")
+_REPEATS = 10_000
+
+
+@dataclass
+class Statistics:
+    """What is counted of texts; sums over batches.
+
+    Attributes:
+        chunks: word with the blanks before it -> how often it occurs, in any case.
+        words: number of words -> texts of that length.
+        buckets: int64 [BUCKETS]: texts in which n-grams of a bucket occur.
+    """
+
+    chunks: Counter = field(default_factory=Counter)
+    words: Counter = field(default_factory=Counter)
+    buckets: np.ndarray = field(default_factory=lambda: np.zeros(BUCKETS, np.int64))
+
+    def __add__(self, other: "Statistics") -> "Statistics":
+        self.chunks.update(other.chunks)
+        self.words.update(other.words)
+        self.buckets += other.buckets
+        return self
+
+    @property
+    def texts(self) -> int:
+        """How many there are."""
+        return self.words.total()
+
+
+def count(values: np.ndarray) -> Statistics:
+    """Count words, lengths and n-grams of texts."""
+    chunks, words = Counter(), Counter()
+    for text in values:
+        chunks.update(_CHUNK.findall(text))
+        words[len(_WORD.findall(text))] += 1
+    return Statistics(chunks, words, np.bincount(_hash_ngrams(values).indices, minlength=BUCKETS))
+
+
+def fit(statistics: Statistics, settings: Normalize) -> dict:
+    """Fit tokenizer and n-grams.
+
+    Args:
+        statistics: of the training texts.
+        settings: the part's normalize section.
+
+    Returns:
+        JSON: method, max_tokens (of a text, those of its ends included), the tokenizer as the library
+        ``tokenizers`` writes it, texts (of train), and buckets and texts_with of the n-grams that are kept, those
+        of words (as many as ``words`` says) before those of characters; the most frequent, if there are too many.
+    """
+    counts = statistics.buckets
+    kept = np.flatnonzero(counts >= settings.min_texts)
+    if len(kept) > settings.max_ngrams:
+        kept = np.sort(kept[np.argsort(-counts[kept], kind="stable")[: settings.max_ngrams]])
+    return {
+        "method": "byte-level BPE",
+        "max_tokens": -(-settings.max_tokens // MULTIPLE) * MULTIPLE,
+        # Without those that are recognised in texts: somebody may write <pad>.
+        "tokenizer": {**json.loads(_train_tokenizer(statistics.chunks, settings).to_str()), "added_tokens": []},
+        "texts": statistics.texts,
+        "words": int((kept < BUCKETS // 2).sum()),
+        "buckets": kept.tolist(),
+        "texts_with": counts[kept].tolist(),
+    }
+
+
+def _train_tokenizer(chunks: Counter, settings: Normalize):
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    if settings.lowercase:
+        tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=max(settings.vocabulary, len(SPECIAL) + 256),
+        min_frequency=2,
+        special_tokens=list(SPECIAL),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_repeat(chunks), trainer)
+    return tokenizer
+
+
+def _repeat(chunks: Counter) -> Iterator[str]:
+    # The trainer takes texts, not counts. Sorted, since the order in which words came must not matter.
+    for chunk, number in sorted(chunks.items()):
+        while number > 0:
+            yield chunk * min(number, _REPEATS)
+            number -= _REPEATS
+
+
+def describe(statistics: Statistics, train: Statistics) -> dict:
+    """Describe a split's lengths and vocabulary against train's.
+
+    Returns:
+        mean, std, median (words of a text), unknown (share of its words that train does not have) and shift
+        (distance of the mean from train's, in train's standard deviations), each a list of one number.
+    """
+    mean, std = _moments(statistics.words)
+    center, spread = _moments(train.words)
+    known = {chunk.strip().lower() for chunk in train.chunks}
+    total = statistics.chunks.total()
+    unknown = sum(number for chunk, number in statistics.chunks.items() if chunk.strip().lower() not in known)
+    return {
+        "mean": [mean],
+        "std": [std],
+        "median": [_median(statistics.words)],
+        "unknown": [unknown / total if total else 0.0],
+        "shift": [(mean - center) / spread if spread else 0.0],
+    }
+
+
+def _moments(lengths: Counter) -> tuple[float, float]:
+    total = lengths.total()
+    if not total:
+        return 0.0, 0.0
+    mean = sum(length * number for length, number in lengths.items()) / total
+    return mean, (sum(number * (length - mean) ** 2 for length, number in lengths.items()) / total) ** 0.5
+
+
+def _median(lengths: Counter) -> float:
+    ordered = sorted(lengths.items())
+    return float(np.repeat(*np.array(ordered or [(0, 1)]).T)[(lengths.total() or 1) // 2])
+
+
+def count_kinds(form: str, fitted: dict) -> int:
+    """Return how many different tokens or n-grams there are, padding included."""
+    if form == NGRAMS:
+        return len(fitted["buckets"]) + 1
+    return len(fitted["tokenizer"]["model"]["vocab"])
+
+
+def make_encoder(form: str, fitted: dict) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function from texts to numbers, int32 [N, L], each row padded with 0 at its end.
+
+    Tokens: <cls>, the text's (of two texts with <sep> between), <end>; longer texts lose their middle.
+    N-grams: the different ones of a text, in the order of their numbers.
+    """
+    number = _number_ngrams(fitted) if form == NGRAMS else _number_tokens(fitted)
+    known: dict[str, np.ndarray] = {}
+    kept = 0
+
+    def encode(values: np.ndarray) -> np.ndarray:
+        nonlocal kept
+        # Every epoch asks for the same texts, and a batch of n-grams takes longer to number than to train on.
+        new = [value for value in dict.fromkeys(values) if value not in known]
+        numbered = dict(zip(new, number(new), strict=True)) if new else {}
+        kept += sum(map(len, numbered.values()))
+        if kept <= REMEMBERED:
+            known.update(numbered)
+        return _pad([numbered[value] if value in numbered else known[value] for value in values])
+
+    return encode
+
+
+def _number_tokens(fitted: dict) -> Callable[[list[str]], list[np.ndarray]]:
+    tokenizer, most = load_tokenizer(fitted), fitted["max_tokens"]
+
+    def number(values: list[str]) -> list[np.ndarray]:
+        texts = [value.split(SEPARATOR) for value in values]
+        ids = (encoding.ids for encoding in tokenizer.encode_batch_fast([part for text in texts for part in text]))
+        rows = (list(chain.from_iterable([SEP, *next(ids)] for _ in text))[1:] for text in texts)
+        return [np.array([CLS, *_shorten(row, most - 2), END], np.int32) for row in rows]
+
+    return number
+
+
+def load_tokenizer(fitted: dict):
+    """Build the tokenizer that ``fit`` returned.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_str(json.dumps(fitted["tokenizer"]))
+    except Exception as error:  # the library raises no narrower one
+        raise ValueError("the tokenizer is damaged") from error
+
+
+def _shorten(ids: list[int], most: int) -> list[int]:
+    # Titles and verdicts stand at the beginning and at the end.
+    if len(ids) <= most:
+        return ids
+    return ids[: most - most // 4] + ids[len(ids) - most // 4 :]
+
+
+def _number_ngrams(fitted: dict) -> Callable[[list[str]], list[np.ndarray]]:
+    numbers = np.zeros(BUCKETS, np.int32)
+    numbers[fitted["buckets"]] = np.arange(1, len(fitted["buckets"]) + 1)
+
+    def number(values: list[str]) -> list[np.ndarray]:
+        table = _hash_ngrams(values)
+        rows = (numbers[row] for row in np.split(table.indices, table.indptr[1:-1]))
+        return [np.sort(row[row > 0]) for row in rows]
+
+    return number
+
+
+def _pad(rows: list) -> np.ndarray:
+    longest = max(map(len, rows), default=0)
+    padded = np.zeros((len(rows), max(1, -(-longest // MULTIPLE)) * MULTIPLE), np.int32)
+    for number, row in enumerate(rows):
+        padded[number, : len(row)] = row
+    return padded
+
+
+def _hash_ngrams(values: np.ndarray):
+    """Hash the n-grams of texts: a sparse matrix [N, BUCKETS], 1 where a text has one of a bucket."""
+    from scipy.sparse import csr_array, hstack
+    from sklearn.feature_extraction.text import HashingVectorizer
+
+    options = {"n_features": BUCKETS // 2, "alternate_sign": False, "norm": None, "binary": True, "dtype": np.float32}
+    words = HashingVectorizer(ngram_range=WORDS, token_pattern=_WORD.pattern, **options)
+    characters = HashingVectorizer(ngram_range=CHARACTERS, analyzer="char", **options)
+    # Each in a half of its own, so that frequent letters do not share buckets with rare words.
+    table = csr_array(hstack([words.transform(values), characters.transform(values)], format="csr"))
+    table.sort_indices()
+    return table
