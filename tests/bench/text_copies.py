@@ -59,7 +59,8 @@ def measure(count: int, with_features: bool) -> str:
         values = storage.open_spool(path, count)
         before, start = memory.peak(), time.process_time()
         pairs = copies.find(values, rows, 0, Clean()).pairs
-        line = f"{count:>10,} texts: copies {time.process_time() - start:7.1f} s of a core, {memory.peak() - before:6,.0f} MB; "
+        seconds = time.process_time() - start
+        line = f"{count:>10,} texts: copies {seconds:7.1f} s of a core, {memory.peak() - before:6,.0f} MB; "
         crowd = components(count, pairs["first"].to_numpy(), pairs["second"].to_numpy())
         planted = rows[rows % BATCH % EVERY == 1]
         line += f"{(crowd[planted] == crowd[planted - 1]).mean():.2%} of {len(planted):,} found, {len(pairs):,} pairs"
