@@ -122,24 +122,32 @@ def find(
         raise UserError(f"{where}: not readable as CSV: {problem}")
     dialect = max(headers, key=lambda one: (len(set(headers[one]) & set(known)), len(headers[one])))
     columns = headers[dialect]
+    dialect = dialect._replace(blanks=dialect.blanks and _has_blanks(source, encoding, dialect, where))
     if may_be_bare and _is_bare(source, encoding, dialect, len(columns), where):
         dialect = dialect._replace(quoted=False)
     return dialect, columns
 
 
 def _find_blanks(rows: Iterator[str], separators: Collection[str]) -> set[str]:
-    """Find the separators that blanks and a quotation mark follow.
-
-    Elsewhere blanks are kept, so that blanks around a label are reported.
-    """
-    marks = re.escape("".join(separators))
-    # Within a text in quotation marks, its own are doubled; but an empty field looks so, too.
-    pattern = re.compile(rf'([{marks}]) +"(?!"[^{marks}\r\n])')
+    """Find the separators that blanks and a quotation mark follow, be it within a text."""
+    pattern = re.compile(f'([{re.escape("".join(separators))}]) +"')
     found: set[str] = set()
     for line in rows:
         if '"' in line:
             found.update(pattern.findall(line))
     return found
+
+
+def _has_blanks(source: Held, encoding: Encoding, dialect: Dialect, where: str) -> bool:
+    """Check whether fields begin with blanks and a quotation mark, if blanks are read as part of them.
+
+    Elsewhere they are kept, so that blanks around a label are reported.
+    """
+    try:
+        rows = read(source, encoding, dialect._replace(blanks=False), where)
+        return any(cell.startswith(" ") and cell.lstrip(" ").startswith('"') for _, row in rows for cell in row)
+    except (csv.Error, UserError):
+        return True
 
 
 def fits(row: list[str], columns: int) -> bool:

@@ -23,8 +23,8 @@ def test_excels_line_and_empty_columns_at_the_end(tmp_path):
 def test_blanks_before_quotation_marks(tmp_path):
     assert texts(tmp_path, 'label, text\nx, "a, b"\ny, "c"\n') == ["a, b", "c"]
     # Within a text they mean nothing.
-    assert texts(tmp_path, 'text,label\n"He said, ""well"", and left",x\n  b,y\n') == [
-        'He said, "well", and left',
+    assert texts(tmp_path, 'text,label\n"He said, ""well"", and, """,x\n  b,y\n') == [
+        'He said, "well", and, "',
         "  b",
     ]
 

@@ -1,5 +1,7 @@
 """Which encoding a table of texts is read in."""
 
+import itertools
+
 import pytest
 from makers.texttables import read_table, write
 
@@ -33,6 +35,8 @@ def test_german_in_some_encodings(tmp_path, encoding, note):
 @pytest.mark.parametrize(
     ("encoding", "text"),
     [
+        ("cp1252", "L’été était très chaud où ça, naïve élève à la fenêtre. Garçon, leçon."),
+        ("cp1250", "Příliš žluťoučký kůň úpěl ďábelské ódy"),
         ("cp1251", "Привет, это хороший фильм, мне понравился"),
         ("koi8_r", "Привет, это хороший фильм, мне понравился"),
         ("gb18030", "酒店环境很好,服务态度也不错,下次还会来住"),
@@ -80,9 +84,9 @@ def test_bytes_that_are_none_of_the_guess_are_replaced_and_noted(tmp_path):
 def test_single_zeros_are_kept_and_many_refused(tmp_path):
     found = read_table(write(tmp_path / "x.csv", table("a\0b", "a text of some length")))
     assert found[0][3] == b"a\0b"
-    for encoding in ("utf-16-le", "utf-16-be"):
+    for encoding, text in itertools.product(("utf-16-le", "utf-16-be"), (GERMAN, "ascii")):
         with pytest.raises(UserError, match="holds zero bytes, as UTF-16 without its mark does"):
-            read_table(write(tmp_path / "x.csv", table(GERMAN, "b").encode(encoding)))
+            read_table(write(tmp_path / "x.csv", table(text, "b").encode(encoding)))
 
 
 def test_a_damaged_mark_and_nonsense_are_refused(tmp_path):

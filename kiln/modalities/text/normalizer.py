@@ -24,8 +24,9 @@ FORMS = (NGRAMS, TOKENS)
 SPECIAL = ("<pad>", "<cls>", "<sep>", "<mask>", "<end>")
 PAD, CLS, SEP, MASK, END = range(len(SPECIAL))
 BUCKETS = 2**20
-WORDS, CHARACTERS = (1, 2), (1, 5)  # lengths of the n-grams: of words, and of characters within a word and its blanks
+WORDS, CHARACTERS = (1, 3), (1, 5)  # lengths of the n-grams
 MULTIPLE = 16  # batches are padded to a multiple of this length, so that few shapes occur
+REMEMBERED = 2**26  # numbers of texts that an encoder keeps at most, of 4 bytes each
 _WORD = re.compile(r"\w+|[^\w\s]")
 _CHUNK = re.compile(r"\s*\S+")
 _REPEATS = 10_000
@@ -75,8 +76,8 @@ def fit(statistics: Statistics, settings: Normalize) -> dict:
 
     Returns:
         JSON: method, max_tokens (of a text, those of its ends included), the tokenizer as the library
-        ``tokenizers`` writes it, texts (of train), and buckets and texts_with of the n-grams that are kept,
-        the most frequent first where there are more than ``max_ngrams``.
+        ``tokenizers`` writes it, texts (of train), and buckets and texts_with of the n-grams that are kept, those
+        of words (as many as ``words`` says) before those of characters; the most frequent, if there are too many.
     """
     counts = statistics.buckets
     kept = np.flatnonzero(counts >= settings.min_texts)
@@ -88,6 +89,7 @@ def fit(statistics: Statistics, settings: Normalize) -> dict:
         # Without those that are recognised in texts: somebody may write <pad>.
         "tokenizer": {**json.loads(_train_tokenizer(statistics.chunks, settings).to_str()), "added_tokens": []},
         "texts": statistics.texts,
+        "words": int((kept < BUCKETS // 2).sum()),
         "buckets": kept.tolist(),
         "texts_with": counts[kept].tolist(),
     }
@@ -167,19 +169,33 @@ def make_encoder(form: str, fitted: dict) -> Callable[[np.ndarray], np.ndarray]:
     Tokens: <cls>, the text's (of two texts with <sep> between), <end>; longer texts lose their middle.
     N-grams: the different ones of a text, in the order of their numbers.
     """
-    return _make_ngram_encoder(fitted) if form == NGRAMS else _make_token_encoder(fitted)
-
-
-def _make_token_encoder(fitted: dict) -> Callable[[np.ndarray], np.ndarray]:
-    tokenizer, most = load_tokenizer(fitted), fitted["max_tokens"]
+    number = _number_ngrams(fitted) if form == NGRAMS else _number_tokens(fitted)
+    known: dict[str, np.ndarray] = {}
+    kept = 0
 
     def encode(values: np.ndarray) -> np.ndarray:
+        nonlocal kept
+        # Every epoch asks for the same texts, and a batch of n-grams takes longer to number than to train on.
+        new = [value for value in dict.fromkeys(values) if value not in known]
+        numbered = dict(zip(new, number(new), strict=True)) if new else {}
+        kept += sum(map(len, numbered.values()))
+        if kept <= REMEMBERED:
+            known.update(numbered)
+        return _pad([numbered[value] if value in numbered else known[value] for value in values])
+
+    return encode
+
+
+def _number_tokens(fitted: dict) -> Callable[[list[str]], list[np.ndarray]]:
+    tokenizer, most = load_tokenizer(fitted), fitted["max_tokens"]
+
+    def number(values: list[str]) -> list[np.ndarray]:
         texts = [value.split(SEPARATOR) for value in values]
         ids = (encoding.ids for encoding in tokenizer.encode_batch_fast([part for text in texts for part in text]))
         rows = (list(chain.from_iterable([SEP, *next(ids)] for _ in text))[1:] for text in texts)
-        return _pad([[CLS, *_shorten(row, most - 2), END] for row in rows])
+        return [np.array([CLS, *_shorten(row, most - 2), END], np.int32) for row in rows]
 
-    return encode
+    return number
 
 
 def load_tokenizer(fitted: dict):
@@ -203,16 +219,16 @@ def _shorten(ids: list[int], most: int) -> list[int]:
     return ids[: most - most // 4] + ids[len(ids) - most // 4 :]
 
 
-def _make_ngram_encoder(fitted: dict) -> Callable[[np.ndarray], np.ndarray]:
+def _number_ngrams(fitted: dict) -> Callable[[list[str]], list[np.ndarray]]:
     numbers = np.zeros(BUCKETS, np.int32)
     numbers[fitted["buckets"]] = np.arange(1, len(fitted["buckets"]) + 1)
 
-    def encode(values: np.ndarray) -> np.ndarray:
+    def number(values: list[str]) -> list[np.ndarray]:
         table = _hash_ngrams(values)
         rows = (numbers[row] for row in np.split(table.indices, table.indptr[1:-1]))
-        return _pad([np.sort(row[row > 0]) for row in rows])
+        return [np.sort(row[row > 0]) for row in rows]
 
-    return encode
+    return number
 
 
 def _pad(rows: list) -> np.ndarray:
@@ -230,7 +246,7 @@ def _hash_ngrams(values: np.ndarray):
 
     options = {"n_features": BUCKETS // 2, "alternate_sign": False, "norm": None, "binary": True, "dtype": np.float32}
     words = HashingVectorizer(ngram_range=WORDS, token_pattern=_WORD.pattern, **options)
-    characters = HashingVectorizer(ngram_range=CHARACTERS, analyzer="char_wb", **options)
+    characters = HashingVectorizer(ngram_range=CHARACTERS, analyzer="char", **options)
     # Each in a half of its own, so that frequent letters do not share buckets with rare words.
     table = csr_array(hstack([words.transform(values), characters.transform(values)], format="csr"))
     table.sort_indices()

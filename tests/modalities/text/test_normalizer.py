@@ -59,7 +59,7 @@ def test_only_texts_of_train_make_tokens_and_rare_ngrams_are_left_out():
     left_out = set(all_["buckets"]) - set(cut["buckets"])
     counts = dict(zip(all_["buckets"], all_["texts_with"], strict=True))
     assert len(cut["buckets"]) == 100 and max(counts[name] for name in left_out) <= min(cut["texts_with"])
-    assert (normalizer.make_encoder("ngrams", few)(texts("ξψ")) > 0).sum() == 1  # the blank around a word
+    assert not normalizer.make_encoder("ngrams", few)(texts("ξψ")).any()
 
 
 def test_ngrams_are_those_of_a_text_whatever_its_neighbours():
