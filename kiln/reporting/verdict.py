@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from kiln.core import markdown, phrases
 from kiln.evaluation import comparison, metrics
 from kiln.evaluation.revisions import CONFUSION, HISTORY, Comparison, State
+from kiln.modalities import registry as modalities
 from kiln.reporting import charts, rendering, sections
 
 LISTED = 40
@@ -48,7 +49,15 @@ def _verdict(found: Comparison) -> str:
     return "**May be merged:** every floor and largest drop of `compare` in params.yaml is kept."
 
 
+def _noun(found: Comparison) -> str:
+    """The noun for a sample, by the params as they are now, which may be anything; an earlier Kiln had images alone."""
+    inputs = found.now.params.get("inputs", {"image": "image"})
+    kinds = list(inputs.values()) if isinstance(inputs, dict) else []
+    return modalities.get(kinds[0]).noun if len(kinds) == 1 and kinds[0] in modalities.known() else "sample"
+
+
 def _accuracy(found: Comparison) -> str:
+    noun = _noun(found)
     change = next(change for change in found.listed if change.key == "test.accuracy")
     verdict = {True: ", beyond test-sample noise", False: ", within test-sample noise", None: ""}[change.beyond]
     moved = f"is {phrases.percent(change.now, 2)} as before"
@@ -57,28 +66,30 @@ def _accuracy(found: Comparison) -> str:
     if found.test:
         test = "McNemar's exact test"
         if found.test.units:
-            tested = phrases.grouped(found.test.units, int(found.now.metrics["test.images"]))
-            test = f"the exact sign-flip test over {tested}, which for single images is McNemar's"
+            tested = phrases.grouped(found.test.units, int(found.now.metrics["test.images"]), noun)
+            test = f"the exact sign-flip test over {tested}, which for single {noun}s is McNemar's"
         how = (
-            f"the same test images were predicted by both: {found.test.lost:,} that the base got right "
+            f"the same test {noun}s were predicted by both: {found.test.lost:,} that the base got right "
             f"{'is' if found.test.lost == 1 else 'are'} wrong now, {found.test.won:,} the other way round "
             f"({test}, p = {found.test.p:.3g})"
         )
     elif change.beyond is None:
         how = "no test was made, since the base has no interval that can be compared"
     else:
-        how = "by the two intervals, since the predictions of both on the same test images are not at hand"
-    return f"Test accuracy {moved}{verdict}: {how}. {_resampled(found)}Noise of the training seed is not measured."
+        how = f"by the two intervals, since the predictions of both on the same test {noun}s are not at hand"
+    return (
+        f"Test accuracy {moved}{verdict}: {how}. {_resampled(found, noun)}Noise of the training seed is not measured."
+    )
 
 
-def _resampled(found: Comparison) -> str:
-    """Say what the intervals resample, in a sentence with a space at its end; nothing where each image is a unit."""
+def _resampled(found: Comparison, noun: str) -> str:
+    """Say what the intervals resample, in a sentence with a space at its end; nothing where each sample is a unit."""
     units, images = (int(found.now.metrics[f"test.{name}"]) for name in ("units", "images"))
     parts = []
     if units < images:
-        parts.append(f"The intervals resample {phrases.grouped(units, images)}.")
+        parts.append(f"The intervals resample {phrases.grouped(units, images, noun)}.")
     if "test.units" not in found.base.metrics:
-        parts.append("Those of the base are of an earlier Kiln: they take each image for independent.")
+        parts.append(f"Those of the base are of an earlier Kiln: they take each {noun} for independent.")
     return "".join(f"{part} " for part in parts)
 
 

@@ -419,6 +419,18 @@ def test_groups_are_said_with_the_test_that_knows_them():
     assert "The intervals resample 20 groups" in verdict.side_by_side(grouped())
 
 
+@pytest.mark.parametrize(
+    ("inputs", "noun"),
+    [({"t": "text"}, "text"), ({"a": "image", "b": "text"}, "sample"), ({"a": "smell"}, "sample"), ([1], "sample")],
+)
+def test_samples_are_called_by_their_modality(inputs, noun):
+    found = grouped(test=comparison.McNemar(1, 30, 0.5, units=20))
+    found.now.params["inputs"] = inputs
+    text = verdict.describe(found)
+    assert f"20 groups of 600 {noun}s" in text and f"the same test {noun}s were" in text
+    assert "image" not in text.partition("### Params")[0]
+
+
 def test_intervals_of_an_earlier_base_are_said_to_be_others():
     found = grouped()
     del found.base.metrics["test.units"]

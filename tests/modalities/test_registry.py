@@ -1,6 +1,9 @@
 import inspect
+import subprocess
+import sys
 
 import pytest
+from makers.projects import ROOT
 from makers.samples import parts_of
 
 from kiln.modalities import base, registry
@@ -60,3 +63,19 @@ def test_parts_survive_the_manifest():
     parts = parts_of("right", "left", shape=(4, 6, 3))
     listed = {name: part.to_json() for name, part in parts.items()}
     assert registry.read_parts(listed) == parts and list(registry.read_parts(listed)) == ["right", "left"]
+
+
+OF_TEXTS = ("ftfy", "py3langid", "rensa", "tokenizers", "kiln.modalities.text.modality")
+LOAD_IMAGES = f"""
+import sys
+from stages import fetch, clean, augment, normalize, report
+from kiln.modalities import registry
+registry.get("image")
+loaded = [name for name in {OF_TEXTS} if name in sys.modules]
+sys.exit(f"loaded: {{loaded}}" if loaded else 0)
+"""
+
+
+def test_images_load_nothing_that_only_texts_need():
+    done = subprocess.run([sys.executable, "-c", LOAD_IMAGES], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -114,7 +114,7 @@ class _Search:
 
     def __init__(self, values, rows: np.ndarray, places: np.ndarray, sketches: _Sketches, border: float):
         self.values, self.rows, self.places, self.border = values, rows[places], places, border
-        self.signatures, self.lengths = sketches.signatures[places], sketches.lengths[places]
+        self.signatures, self.lengths = sketches.signatures, sketches.lengths[places]
         self.crowd, self.compared = np.arange(len(places)), np.empty(0, np.int64)
         self.copies = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]
 
@@ -123,9 +123,9 @@ class _Search:
         bands = self.signatures.view(np.uint32)
         for band in range(bands.shape[1]):
             # Within a band by the next one, so that neighbours are most alike.
-            key = bands[:, band].astype(np.uint64) << np.uint64(32) | bands[:, (band + 1) % bands.shape[1]]
-            order = np.argsort(key, kind="stable")
-            own = bands[order, band]
+            own, following = (bands[self.places, number % bands.shape[1]] for number in (band, band + 1))
+            order = np.argsort(own.astype(np.uint64) << np.uint64(32) | following, kind="stable")
+            own = own[order]
             for step in range(1, _WINDOW + 1):
                 near = np.flatnonzero(own[:-step] == own[step:])
                 if not len(near):
@@ -155,7 +155,7 @@ class _Search:
 
     def _estimate(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Estimate the Jaccard index of pairs by their signatures: float [P]."""
-        estimates = np.empty(len(first))
+        first, second, estimates = self.places[first], self.places[second], np.empty(len(first))
         for start in range(0, len(first), _ESTIMATED):
             part = slice(start, start + _ESTIMATED)
             estimates[part] = (self.signatures[first[part]] == self.signatures[second[part]]).mean(axis=1)

@@ -11,6 +11,7 @@ import numpy as np
 
 from kiln.modalities.base import Exhibit, Explained
 from kiln.modalities.text import pieces, showing
+from kiln.modalities.text.formats import SEPARATOR
 
 MOST = 100  # predictions per text; in longer ones, runs of words are hidden together
 SPACELESS_RUN = 2  # characters hidden together in scripts without spaces, where a word has about so many
@@ -82,10 +83,11 @@ def _log_odds(probabilities: np.ndarray) -> np.ndarray:
 def mark(text: str, weights: Sequence[float]) -> Exhibit:
     """Mark the words of a text's beginning by their weights, scaled by the largest to -1 to 1."""
     words, gaps = pieces.split(text[: showing.SHOWN])
-    scaled = np.asarray(weights) / max(FAINT, np.abs(weights).max(initial=0))
+    together = np.diff(weights, append=np.nan) == 0  # with the next word: hidden in one run
+    scaled = np.round(np.asarray(weights) / max(FAINT, np.abs(weights).max(initial=0)), 2) + 0.0  # no -0.0
     marked = [[gaps[0], 0.0]]
-    for word, gap, weight in zip(words, gaps[1:], np.round(scaled, 2).tolist(), strict=True):
-        marked += [[word, weight + 0.0], [gap, 0.0]]  # + 0.0: no -0.0
+    for word, gap, weight, joined in zip(words, gaps[1:], scaled.tolist(), together.tolist(), strict=True):
+        marked += [[word, weight], [gap, weight if joined and SEPARATOR not in gap else 0.0]]
     marked.append([showing.describe_rest(text), 0.0])
     seen = [[showing.make_visible(piece), weight] for piece, weight in _merge(marked)]
     return Exhibit("marked", json.dumps(seen, ensure_ascii=False).encode())

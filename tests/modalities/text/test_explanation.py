@@ -54,6 +54,11 @@ def test_long_texts_need_no_more_predictions(text):
     assert "".join(piece for piece, _ in pieces) == text[: showing.SHOWN] + showing.describe_rest(text)
 
 
+def test_words_that_were_hidden_together_are_marked_as_one():
+    pieces = marked(Keyword({"good": 1}), "very good " + "film " * 150 + "good\x1egood")
+    assert pieces[0] == ["very good", 0.5] and pieces[-3:] == [["good", 1.0], [" | ", 0.0], ["good", 1.0]]
+
+
 @pytest.mark.parametrize("words", [1, 2, 3, 99, 100, 101, 500, 4000])
 @pytest.mark.parametrize("size", [1, 2])
 def test_runs_cover_every_word(words, size):
