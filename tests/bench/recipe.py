@@ -114,7 +114,7 @@ def flat(params: dict) -> dict[str, object]:
     """
     before = {new: old for old, new in RENAMED.items() if "plateau" not in old}
     values = {}
-    for key, field in knobs().items():
+    for key, field in knobs(params["inputs"]).items():
         value = params
         for step in key.split("."):
             value = value.get(step, {}) if isinstance(value, dict) else value
@@ -137,6 +137,8 @@ def digest(params: dict) -> str:
     del deciding["fetch"]["path"], deciding["train"]["seed"]
     if not deciding["train"]["precise_norm"]:
         del deciding["train"]["precise_norm"]
+    if deciding["fetch"]["source.encoding"] == "auto":
+        del deciding["fetch"]["source.encoding"]
     clean = deciding["clean"]
     for key, nothing in (("near_duplicate_score", "auto"), ("range", "auto"), ("metadata", "flag")):
         if clean[key] == nothing:

@@ -66,9 +66,9 @@ def test_maps_are_computed_no_more_at_a_time_than_memory_allows(monkeypatch):
     whole = grad_cam(network, pixels, [0, 1])
     sizes, compute = [], prediction.outputs
 
-    def count(model, inputs):
+    def count(model, inputs, *encode):
         sizes.append(len(keras.tree.flatten(inputs)[0]))
-        return compute(model, inputs)
+        return compute(model, inputs, *encode)
 
     monkeypatch.setattr(prediction, "batch_size", lambda _: 7)
     monkeypatch.setattr(prediction, "outputs", count)

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import zipfile
 
+import numpy as np
+import pandas as pd
 import pytest
 from makers.images import encoded, noise
 from makers.projects import ROOT
@@ -43,7 +45,10 @@ SMALLEST = {
     "startup": ("MODULES = 'kiln.cli', 'stages.train', 'tensorflow'", ["1"]),
     "stream": ("", ["0.01", "8"]),
     "target": ("", ["{zip}"]),
+    "text_copies": ("", ["--texts", "200"]),
+    "text_labels": ("", ["{texts}", "--planted", "0.1"]),
 }
+FILES = {"zip": "images.zip", "csv": "labels.csv", "texts": "texts.parquet"}
 RUN = """
 import importlib, pathlib, sys
 name, changes, bench = sys.argv.pop(1), sys.argv.pop(1), sys.argv.pop(1)
@@ -58,7 +63,7 @@ script.main()
 
 @pytest.fixture(scope="module")
 def cifar(tmp_path_factory):
-    """A zip of random images in CIFAR-10's layout, and a table of labels, every fifth of which is wrong."""
+    """A zip of random images in CIFAR-10's layout, a table of labels, every fifth of which is wrong, and texts."""
     folder = tmp_path_factory.mktemp("cifar")
     names = [
         f"{split}/{label}/{number:04}.jpg"
@@ -75,7 +80,10 @@ def cifar(tmp_path_factory):
         for number, name in enumerate(names):
             label = int(name.split("/")[1])
             table.writerow([name, label, label if number % 5 else 9 - label])
-    return {"zip": str(folder / "images.zip"), "csv": str(folder / "labels.csv")}
+    words = np.random.default_rng(0).choice([f"word{number}" for number in range(300)], (200, 8))
+    texts = pd.DataFrame({"text": [" ".join(row) for row in words], "label": ["a", "b"] * 100})
+    texts.to_parquet(folder / "texts.parquet")
+    return {name: str(folder / file) for name, file in FILES.items()}
 
 
 @pytest.mark.full

@@ -224,7 +224,7 @@ def test_a_training_copy_of_one_part_of_a_test_sample_is_a_leak(monkeypatch):
     parts = parts_of("left", "right", shape=(32, 32, 3))
     result = examination.examine(facts, parts, pixels, NO_VERDICTS, settings, 0)
     assert result.facts.index[~result.kept].tolist() == [20] and result.leaks == 1
-    assert result.findings["detail"].tolist() == ["copy of a test image"]
+    assert result.findings["detail"].tolist() == ["copy of a test sample"]
 
 
 def test_policies_and_thresholds_are_of_a_part():

@@ -19,7 +19,7 @@ _OTHERS = frozenset(["PDF", "PostScript", "SVG", "internet shortcut", "Git LFS p
 _OTHERS |= {"DVC pointer", "empty file"}
 _BLANKS = b"\t\n\v\f\r\x1b\x85"
 # Typed texts may hold some, such as backspaces; of arbitrary bytes one in ten is one.
-_BYTES_PER_CONTROL = 32
+_BYTES_PER_CONTROL = 24
 _CONTROLS = bytes(code for code in (*range(32), 127) if code not in _BLANKS)
 
 
