@@ -64,7 +64,7 @@ def count(values: np.ndarray) -> Statistics:
     for text in values:
         chunks.update(_CHUNK.findall(text))
         words[len(_WORD.findall(text))] += 1
-    return Statistics(chunks, words, np.bincount(_hash_ngrams(values).indices, minlength=BUCKETS))
+    return Statistics(chunks, words, np.bincount(hash_ngrams(values).indices, minlength=BUCKETS))
 
 
 def fit(statistics: Statistics, settings: Normalize) -> dict:
@@ -224,7 +224,7 @@ def _number_ngrams(fitted: dict) -> Callable[[list[str]], list[np.ndarray]]:
     numbers[fitted["buckets"]] = np.arange(1, len(fitted["buckets"]) + 1)
 
     def number(values: list[str]) -> list[np.ndarray]:
-        table = _hash_ngrams(values)
+        table = hash_ngrams(values)
         rows = (numbers[row] for row in np.split(table.indices, table.indptr[1:-1]))
         return [np.sort(row[row > 0]) for row in rows]
 
@@ -239,7 +239,7 @@ def _pad(rows: list) -> np.ndarray:
     return padded
 
 
-def _hash_ngrams(values: np.ndarray):
+def hash_ngrams(values: np.ndarray):
     """Hash the n-grams of texts: a sparse matrix [N, BUCKETS], 1 where a text has one of a bucket."""
     from scipy.sparse import csr_array, hstack
     from sklearn.feature_extraction.text import HashingVectorizer
