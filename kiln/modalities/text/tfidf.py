@@ -1,6 +1,6 @@
 """TF-IDF of texts (Salton and Buckley, "Term-weighting approaches in automatic text retrieval", 1988), as sparse rows.
 
-The terms are the hashed n-grams of ``normalizer``, and weigh what they weigh in its networks.
+The terms are the n-grams of ``ngrams``, and weigh what they weigh in networks (see ``layers``).
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 
 from kiln.core import parallel
 from kiln.modalities.text import shingles
-from kiln.modalities.text.normalizer import BUCKETS, hash_ngrams
+from kiln.modalities.text.ngrams import BUCKETS, HALF, hash_ngrams
 
 # N-grams of fewer texts are left out: they say nothing about other texts.
 MIN_TEXTS = 2
@@ -46,7 +46,7 @@ class TfIdf:
         column = np.full(BUCKETS, -1, np.int32)
         column[kept] = np.arange(len(kept))
         idf = np.log((1 + len(rows)) / (1 + texts_with[kept])) + 1
-        return cls(column, idf.astype(np.float32), int((kept < BUCKETS // 2).sum()))
+        return cls(column, idf.astype(np.float32), int((kept < HALF).sum()))
 
     def weigh(self, texts: list[str]) -> csr_array:
         """Weigh the n-grams of texts: float32 [len(texts), columns], words and characters of length 1 each."""
