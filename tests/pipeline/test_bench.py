@@ -45,6 +45,7 @@ SMALLEST = {
     "startup": ("MODULES = 'kiln.cli', 'stages.train', 'tensorflow'", ["1"]),
     "stream": ("", ["0.01", "8"]),
     "target": ("", ["{zip}"]),
+    "text_clean": ("", ["--texts", "200", "300"]),
     "text_copies": ("", ["--texts", "200"]),
     "text_labels": ("", ["{texts}", "--planted", "0.1"]),
 }
