@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from kiln.core import download, files
+from kiln.core import download, files, trained
 from kiln.core.errors import UserError
 from kiln.params.train import Model
 
@@ -13,11 +13,14 @@ _KEYS = download.Keys(
 
 
 def find_weights(settings: Model) -> Path | None:
-    """Find the file of pretrained weights: a path, or a URL that is downloaded once; verify its sha256.
+    """Find the file of pretrained weights: of a package, a path, or a URL that is downloaded once; verify its sha256.
 
     Raises:
-        UserError: the file does not exist or has another sha256.
+        UserError: the package or the file does not exist, or has another sha256.
     """
+    if settings.name == "minilm":
+        trained.find(trained.MINILM, "config.json")  # which is read beside them
+        return trained.find(trained.MINILM, "model.safetensors")
     if not settings.weights:
         return None
     if "://" in settings.weights:
