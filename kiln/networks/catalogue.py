@@ -9,7 +9,7 @@ from kiln.networks.backend import keras
 from kiln.networks.parts import Architecture
 
 PLAIN = {"method": "none", "offset": [0.0], "scale": [1.0]}
-TOKENS, LENGTH = 8192, 128  # different ones, and of a text
+TOKENS, LENGTH = 8192, costs.LENGTH  # different ones, and of a text
 NGRAMS, OF_A_TEXT = 50_000, 300
 
 
