@@ -365,6 +365,23 @@ class Explained(Protocol):
     def compute_maps(self) -> FeatureMaps | None:
         """Compute the last feature maps of all samples; None if the network has no informative ones."""
 
+    @property
+    def encoder(self) -> Callable[[np.ndarray], np.ndarray] | None:
+        """What turns values into what the network takes; None if it takes them as they are."""
+
+    def compute_slopes(self, row: int, groups: np.ndarray, index: int) -> np.ndarray | None:
+        """Measure how the log-odds of a class grow with the vectors of a sample's tokens.
+
+        Args:
+            row: of the sample.
+            groups: bool [M, L], tokens whose vectors are multiplied by one factor.
+            index: of the class.
+
+        Returns:
+            float64 [M]: the derivative by that factor, at 1; None if the network does not begin with a vector for
+            each token.
+        """
+
 
 @dataclass(frozen=True)
 class Part:

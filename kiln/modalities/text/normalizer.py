@@ -173,27 +173,45 @@ def count_kinds(form: str, fitted: dict) -> int:
     return len(fitted["tokenizer"]["model"]["vocab"])
 
 
-def make_encoder(form: str, fitted: dict) -> Callable[[np.ndarray], np.ndarray]:
+def make_encoder(form: str, fitted: dict) -> "Encoder":
     """Return the function from texts to numbers, int32 [N, L], each row padded with 0 at its end.
 
     Tokens: <cls>, the text's (of two texts with <sep> between), <end>; longer texts lose their middle.
     N-grams: the different ones of a text, in the order of their numbers.
     """
-    number = _number_ngrams(fitted) if form == NGRAMS else _number_tokens(fitted)
-    known: dict[str, np.ndarray] = {}
-    kept = 0
+    return Encoder(fitted, _number_ngrams(fitted) if form == NGRAMS else _number_tokens(fitted))
 
-    def encode(values: np.ndarray) -> np.ndarray:
-        nonlocal kept
+
+class Encoder:
+    """From texts to numbers, which it remembers.
+
+    Args:
+        fitted: as ``fit`` returns it.
+        number: texts -> the numbers of each, int32 [L].
+    """
+
+    def __init__(self, fitted: dict, number: Callable[[list[str]], list[np.ndarray]]):
+        self.fitted, self.number = fitted, number
+        self.known: dict[str, np.ndarray] = {}
+        self.kept = 0
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Return int32 [N, L]."""
         # Every epoch asks for the same texts, and a batch of n-grams takes longer to number than to train on.
-        new = [value for value in dict.fromkeys(values) if value not in known]
-        numbered = dict(zip(new, number(new), strict=True)) if new else {}
-        kept += sum(map(len, numbered.values()))
-        if kept <= REMEMBERED:
-            known.update(numbered)
-        return _pad([numbered[value] if value in numbered else known[value] for value in values])
+        new = [value for value in dict.fromkeys(values) if value not in self.known]
+        numbered = dict(zip(new, self.number(new), strict=True)) if new else {}
+        self.kept += sum(map(len, numbered.values()))
+        if self.kept <= REMEMBERED:
+            self.known.update(numbered)
+        return _pad([numbered[value] if value in numbered else self.known[value] for value in values])
 
-    return encode
+    def locate(self, text: str) -> np.ndarray:
+        """Find the characters of each token of a text: begin and end, int [L, 2]; both -1 for marks between texts."""
+        tokenizer, spans, start = load_tokenizer(self.fitted), [], 0
+        for part in text.split(SEPARATOR):
+            spans += [(-1, -1), *((start + begin, start + end) for begin, end in tokenizer.encode(part).offsets)]
+            start += len(part) + 1
+        return np.array([(-1, -1), *_shorten(spans[1:], self.fitted["max_tokens"] - 2), (-1, -1)])
 
 
 def _number_tokens(fitted: dict) -> Callable[[list[str]], list[np.ndarray]]:
@@ -227,7 +245,7 @@ def load_tokenizer(fitted: dict):
         raise ValueError("the tokenizer is damaged") from error
 
 
-def _shorten(ids: list[int], most: int) -> list[int]:
+def _shorten(ids: list, most: int) -> list:
     # Titles and verdicts stand at the beginning and at the end.
     if len(ids) <= most:
         return ids
