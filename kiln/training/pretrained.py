@@ -1,9 +1,11 @@
 """The file of pretrained weights that training starts from."""
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from kiln.core import download, files, trained
 from kiln.core.errors import UserError
+from kiln.networks import encoders
 from kiln.params.train import Model
 
 DEADLINE = 3600  # seconds for a download
@@ -35,3 +37,21 @@ def find_weights(settings: Model) -> Path | None:
             "use the right file, or set train.model.weights_sha256 to this digest"
         )
     return path
+
+
+def describe_origin(settings: Model) -> dict[str, str] | None:
+    """Describe the trained weights of an encoder, for the model card.
+
+    Returns:
+        name, licence and sha256; None for other networks.
+    """
+    if settings.name not in encoders.NAMES:
+        return None
+    if settings.name == "minilm":
+        package = trained.MINILM
+        name = f"{package.origin}, from the package {package.name} {package.version}"
+        return {"name": name, "licence": package.licence, "sha256": package.digests["model.safetensors"]}
+    address = settings.weights
+    # Of a local file the name alone: where it lies differs from machine to machine.
+    name = download.shown(address) if urlsplit(address).netloc else Path(address).name
+    return {"name": name, "licence": "that of whoever published them", "sha256": settings.weights_sha256}
