@@ -54,6 +54,7 @@ def gather(evidence: Evidence) -> dict:
         "untested": evidence.per_class["class"][~tested].tolist(),
         "weakest": _tabulate_weakest(weak),
         **{name: evidence.train[name] for name in ("epochs", "samples", "seed")},
+        "weights": evidence.train.get("weights"),
         "digests": list(evidence.digests.items()),
     }
 

@@ -7,6 +7,7 @@ import pandas as pd
 from kiln import params
 from kiln.networks import artifact, costs
 from kiln.networks.backend import keras
+from kiln.training import pretrained
 
 
 def summarize(
@@ -16,8 +17,10 @@ def summarize(
 
     Returns:
         model, parameters, multiply_adds (per sample), megabytes (10^6 bytes; weights
-        and description in ``folder``), samples (trained on), epochs, epoch_kept, seed.
+        and description in ``folder``), samples (trained on), epochs, epoch_kept, seed; weights of
+        an encoder, as ``pretrained.describe_origin`` does.
     """
+    origin = pretrained.describe_origin(settings.model)
     model_files = (folder / artifact.WEIGHTS, folder / artifact.DESCRIPTION)
     return {
         "model": settings.model.name,
@@ -28,4 +31,5 @@ def summarize(
         "epochs": len(history),
         "epoch_kept": kept,
         "seed": settings.seed,
+        **({"weights": origin} if origin else {}),
     }
