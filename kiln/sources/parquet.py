@@ -31,7 +31,7 @@ from kiln.sources.columns import (
 from kiln.sources.encoded import Held
 from kiln.sources.names import is_hidden, split_of
 from kiln.sources.records import POINTERS, Content, Place, Source, Surprises
-from kiln.sources.rows import Table, text_of
+from kiln.sources.rows import Table, shown, text_of
 
 # As many as an archive may have members; few bytes of Parquet can claim any number of rows.
 MAX_ROWS = 10_000_000
@@ -236,6 +236,24 @@ def read_rows(
                 identity = f"{name.removesuffix('.parquet')}/{number}"
                 yield Place(identity, label, split if columns.split else of_file, group), values
                 number += 1
+
+
+def read_texts(source: Held, columns: list[str], separator: str, where: str) -> Iterator[tuple[int, bytes]]:
+    """Yield the number of each row, from 1, and the text that some columns hold together, "" where there is none.
+
+    Raises:
+        UserError: the file is damaged, or a column is there several times, or holds something else.
+    """
+    with _parquet(source, where) as parquet:
+        schema = parquet.schema_arrow
+        if several := [name for name in columns if schema.names.count(name) > 1]:
+            raise UserError(f"{where} has several columns {shown(several[0])}: rename them")
+        check_types(schema, dict.fromkeys(columns, CELL), where)
+        number = 0
+        for batch in _batches(parquet, source, columns, where):
+            for values in zip(*(_contents(batch[column]) for column in columns), strict=True):
+                number += 1
+                yield number, _joined(list(values), separator).bytes
 
 
 def _contents(column: pa.Array) -> list[bytes | Mapping[str, object] | None]:

@@ -3,7 +3,7 @@
 import zipfile
 
 import pytest
-from makers.texttables import read_folder, write
+from makers.text_sources import read_folder, write
 
 from kiln.core.errors import UserError
 from kiln.sources import records
