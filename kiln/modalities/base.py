@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from scipy.sparse import csr_array
 
 
 class Undecodable(Exception):
@@ -104,6 +105,19 @@ class Copies(NamedTuple):
 
     pairs: pd.DataFrame
     border: float
+
+
+class Terms(Protocol):
+    """Sparse features of samples, for linear models; computed when they are asked for.
+
+    Attributes:
+        learned: samples that their weights are learned from, and models are to be fitted on: integers, sorted.
+    """
+
+    learned: np.ndarray
+
+    def weigh(self, rows: np.ndarray) -> csr_array:
+        """Compute the terms of samples: float32 [len(rows), terms]."""
 
 
 class Corruption(NamedTuple):
@@ -265,6 +279,16 @@ class Modality(FileKinds, Protocol):
         self, values: np.ndarray, rows: np.ndarray, fit_on: np.ndarray, generator: np.random.Generator
     ) -> np.ndarray:
         """Compute features of unit length, fitted on the rows ``fit_on`` alone: float16 [len(rows), D]."""
+
+    def find_terms(self, values: np.ndarray, rows: np.ndarray, order: np.ndarray, most: int) -> Terms | None:
+        """Find the terms of samples; None where labels are to be judged by ``compute_features``.
+
+        Args:
+            values: of the part.
+            rows: the samples.
+            order: places in ``rows`` to learn weights from, the most useful first.
+            most: terms at most.
+        """
 
     # Augmentation
 

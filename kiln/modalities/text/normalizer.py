@@ -17,6 +17,7 @@ import numpy as np
 
 from kiln.modalities.text import vocabulary
 from kiln.modalities.text.formats import SEPARATOR
+from kiln.modalities.text.ngrams import BUCKETS, HALF, WORD, hash_ngrams
 from kiln.params.text import Normalize
 
 TOKENS, NGRAMS = "tokens", "ngrams"
@@ -24,11 +25,8 @@ FORMS = (NGRAMS, TOKENS)
 # The first tokens: padding has the number 0, which networks mask.
 SPECIAL = ("<pad>", "<cls>", "<sep>", "<mask>", "<end>")
 PAD, CLS, SEP, MASK, END = range(len(SPECIAL))
-BUCKETS = 2**20
-WORDS, CHARACTERS = (1, 3), (1, 5)  # lengths of the n-grams
 MULTIPLE = 16  # batches are padded to a multiple of this length, so that few shapes occur
 REMEMBERED = 2**26  # numbers of texts that an encoder keeps at most, of 4 bytes each
-_WORD = re.compile(r"\w+|[^\w\s]")
 _CHUNK = re.compile(r"\s*\S+")
 _REPEATS = 10_000
 
@@ -64,8 +62,8 @@ def count(values: np.ndarray) -> Statistics:
     chunks, words = Counter(), Counter()
     for text in values:
         chunks.update(_CHUNK.findall(text))
-        words[len(_WORD.findall(text))] += 1
-    return Statistics(chunks, words, np.bincount(_hash_ngrams(values).indices, minlength=BUCKETS))
+        words[len(WORD.findall(text))] += 1
+    return Statistics(chunks, words, np.bincount(hash_ngrams(values).indices, minlength=BUCKETS))
 
 
 def fit(statistics: Statistics, settings: Normalize) -> dict:
@@ -93,7 +91,7 @@ def fit(statistics: Statistics, settings: Normalize) -> dict:
         **(_fit_tokenizer(statistics.chunks, settings) if is_fitted else vocabulary.load(settings)),
         "max_tokens": -(-settings.max_tokens // MULTIPLE) * MULTIPLE,
         "texts": statistics.texts,
-        "words": int((kept < BUCKETS // 2).sum()),
+        "words": int((kept < HALF).sum()),
         "buckets": kept.tolist(),
         "texts_with": counts[kept].tolist(),
     }
@@ -257,7 +255,7 @@ def _number_ngrams(fitted: dict) -> Callable[[list[str]], list[np.ndarray]]:
     numbers[fitted["buckets"]] = np.arange(1, len(fitted["buckets"]) + 1)
 
     def number(values: list[str]) -> list[np.ndarray]:
-        table = _hash_ngrams(values)
+        table = hash_ngrams(values)
         rows = (numbers[row] for row in np.split(table.indices, table.indptr[1:-1]))
         return [np.sort(row[row > 0]) for row in rows]
 
@@ -270,17 +268,3 @@ def _pad(rows: list) -> np.ndarray:
     for number, row in enumerate(rows):
         padded[number, : len(row)] = row
     return padded
-
-
-def _hash_ngrams(values: np.ndarray):
-    """Hash the n-grams of texts: a sparse matrix [N, BUCKETS], 1 where a text has one of a bucket."""
-    from scipy.sparse import csr_array, hstack
-    from sklearn.feature_extraction.text import HashingVectorizer
-
-    options = {"n_features": BUCKETS // 2, "alternate_sign": False, "norm": None, "binary": True, "dtype": np.float32}
-    words = HashingVectorizer(ngram_range=WORDS, token_pattern=_WORD.pattern, **options)
-    characters = HashingVectorizer(ngram_range=CHARACTERS, analyzer="char", **options)
-    # Each in a half of its own, so that frequent letters do not share buckets with rare words.
-    table = csr_array(hstack([words.transform(values), characters.transform(values)], format="csr"))
-    table.sort_indices()
-    return table
