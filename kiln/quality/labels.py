@@ -68,10 +68,10 @@ def judge(
     A label is modelled as drawn from the softmax of the scaled scores or, by
     chance, from the classes' shares (as Lawrence and Schölkopf model wrong labels,
     "Estimating a kernel Fisher discriminant in the presence of label noise", ICML
-    2001). The unknowns maximise the likelihood of the labels out of fold. So the
-    threshold of a class is its share: a label is suspect if it is less probable
-    than by chance and another class is probable. Uninformative features make none
-    suspect, whatever the number of classes.
+    2001), or from all classes alike where all models are linear. The unknowns
+    maximise the likelihood of the labels out of fold. A label is suspect if it is
+    less probable than by chance and another class is probable. Uninformative
+    features make none suspect, whatever the number of classes.
 
     Args:
         judges: models, whose scores are added.
@@ -96,12 +96,13 @@ def judge(
     # Never all scores at once: with many classes they take far more memory than the samples.
     most = max(1, _SCORES // classes)
     drawn = np.sort(generator.permutation(used[known[used]])[: min(_CALIBRATED, max(most, _CALIBRATED // 20))])
-    mixture = _calibrate(scores(drawn), labels[drawn], share)
+    even = all(isinstance(model, Linear) for model in judges)
+    mixture = _calibrate(scores(drawn), labels[drawn], share, np.full_like(share, 1 / classes) if even else share)
     judged = np.flatnonzero(known)
     for rows in batches(judged[np.argsort(folds[judged], kind="stable")], min(_BATCH, most)):
         right = mixture.right(scores(rows))
         given = np.arange(len(rows)), labels[rows]
-        chance = mixture.noise * share[labels[rows]]
+        chance = mixture.noise * mixture.chance[labels[rows]]
         wrong = chance / (chance + (1 - mixture.noise) * right[given] + np.finfo(np.float32).tiny)
         quality[rows] = 1 - wrong
         right[given] = -1
@@ -148,32 +149,34 @@ class _Mixture:
     Attributes:
         scale: of the scores.
         prior: exponent of the classes' shares.
-        noise: fraction of labels by chance, where the probability of a class is its share.
+        noise: fraction of labels by chance.
         share: of each class, float32 [classes], above 0.
+        chance: probability of each class where the label is by chance, float32 [classes].
     """
 
     scale: float
     prior: float
     noise: float
     share: np.ndarray
+    chance: np.ndarray
 
     def right(self, scores: np.ndarray) -> np.ndarray:
         """Compute the probability of each class where the label is right: float32 [N, classes]."""
         return softmax(np.float32(self.scale) * scores + np.float32(self.prior) * np.log(self.share), axis=1)
 
 
-def _calibrate(scores: np.ndarray, labels: np.ndarray, share: np.ndarray) -> _Mixture:
+def _calibrate(scores: np.ndarray, labels: np.ndarray, share: np.ndarray, chance: np.ndarray) -> _Mixture:
     """Find the mixture that maximises the likelihood of the labels."""
-    given, chance = (np.arange(len(labels)), labels), share[labels]
+    given, blind = (np.arange(len(labels)), labels), chance[labels]
 
     def fit(scale: float, prior: float) -> tuple[float, _Mixture]:
-        right = _Mixture(scale, prior, 0, share).right(scores)[given]
+        right = _Mixture(scale, prior, 0, share, chance).right(scores)[given]
 
         def loss(noise: float) -> float:
-            return -np.log((1 - noise) * right + noise * chance).mean()
+            return -np.log((1 - noise) * right + noise * blind).mean()
 
         best = minimize_scalar(loss, bounds=(0, _MOST_NOISE), method="bounded")
-        return best.fun + _SHRINK * prior**2 / len(labels), _Mixture(scale, prior, best.x, share)
+        return best.fun + _SHRINK * prior**2 / len(labels), _Mixture(scale, prior, best.x, share, chance)
 
     start = min((fit(np.exp(x), prior)[0], x, prior) for x in _LOG_SCALES for prior in _PRIORS)[1:]
     bounds = [(start[0] - 1, start[0] + 1), (_PRIORS[0], _PRIORS[-1])]
