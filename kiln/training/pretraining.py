@@ -165,7 +165,7 @@ def fit(
             again should it be interrupted later.
 
     Returns:
-        JSON: task, epochs, texts (how many), losses (of each epoch), and written (texts, where the task is next).
+        JSON: task, epochs, samples (how many), losses (of each epoch), and written (texts, where the task is next).
 
     Raises:
         UserError: the loss is not finite.
@@ -190,4 +190,4 @@ def fit(
     if keeper:
         keeper.save(*run.capture())
     losses = [row["loss"] for row in run.rows]
-    return {"task": run.task, "epochs": run.epochs, "texts": texts.rows, "losses": losses, "written": written}
+    return {"task": run.task, "epochs": run.epochs, "samples": texts.rows, "losses": losses, "written": written}

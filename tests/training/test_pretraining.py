@@ -51,7 +51,7 @@ def same(one: keras.Model, other: keras.Model) -> bool:
 def test_the_loss_falls_far_below_that_of_guessing(name, tmp_path):
     _, about = learn(tmp_path / "texts", name, pretrain_epochs=25)
     losses = about["losses"]
-    assert len(losses) == 25 and about["texts"] == len(few.TEXTS)
+    assert len(losses) == 25 and about["samples"] == len(few.TEXTS)
     assert losses[0] > 3 and losses[-1] < 0.6 * losses[0]
     assert about["task"] == {"bert": "masked", "gpt": "next"}[name]
     assert bool(about["written"]) == (name == "gpt")
@@ -84,9 +84,7 @@ def test_padding_changes_neither_scores_nor_loss(name, tmp_path):
         encoded=np.pad(asked.encoded, [(0, 0), (0, 16)]),
         **{name: np.pad(getattr(asked, name), [(0, 0), (0, 3)]) for name in ("places", "answers", "weights")},
     )
-    scored = [
-        np.asarray(run.scorer({"text": one.encoded, unlabelled.PLACES: one.places})) for one in (asked, longer)
-    ]
+    scored = [np.asarray(run.scorer({"text": one.encoded, unlabelled.PLACES: one.places})) for one in (asked, longer)]
     assert scored[1][:, : asked.places.shape[1]] == pytest.approx(scored[0], abs=1e-6)
     losses = [
         run.scorer.test_on_batch({"text": one.encoded, unlabelled.PLACES: one.places}, one.answers, one.weights)
