@@ -37,14 +37,14 @@ def load_inputs() -> tuple[dataset.Dataset, dataset.Dataset, views.Plan, dict]:
 
 
 def build(
-    settings: params.Train, data: dataset.Dataset, fitted: dict, precision: str
+    settings: params.Train, data: dataset.Dataset, fitted: dict, weights: Path | None, precision: str
 ) -> tuple[artifact.Classifier, dict[str, Architecture]]:
     """Build the network with new weights; also return how each part's is built.
 
     Raises:
         UserError: the settings do not fit the data or the network.
     """
-    how = registry.settle(settings, data.parts, fitted)
+    how = registry.settle(settings, data.parts, fitted, weights)
     network = registry.build(how, data.parts, len(data.classes), fitted, precision)
     for warning in checks.list_warnings(settings, network, precision):
         console.say(warning)
@@ -81,7 +81,7 @@ def main() -> None:
     checks.check_pretraining(settings, clean.parts)
     weights, precision = pretrained.find_weights(settings.model), backend.precision(settings.precision)
     keras.utils.set_random_seed(settings.seed)
-    classifier, how = build(settings, clean, fitted, precision)
+    classifier, how = build(settings, clean, fitted, weights, precision)
     network = classifier.model
     train = Feed([(clean, "train"), (augmented, "train")], settings.memory, classifier.encoders)
     validation = Feed([(clean, "validation")], settings.memory, classifier.encoders)

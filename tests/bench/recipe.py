@@ -139,6 +139,9 @@ def digest(params: dict) -> str:
         del deciding["train"]["precise_norm"]
     if deciding["fetch"]["source.encoding"] == "auto":
         del deciding["fetch"]["source.encoding"]
+    for key, nothing in (("text.tokenizer", "fitted"), ("text.tokenizer_sha256", "")):
+        if deciding["normalize"].get(key) == nothing:
+            del deciding["normalize"][key]
     if not deciding["train"].get("pretrain_epochs"):
         deciding["train"].pop("pretrain_epochs", None)
     clean = deciding["clean"]
