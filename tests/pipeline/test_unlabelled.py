@@ -52,7 +52,7 @@ def test_they_reach_pretraining_and_the_report_but_no_copy_of_test_does(texts):
     for stage in STAGES:
         texts.call(stage)
     assert summary(texts, "raw")["unlabelled"]["samples"] == 41
-    assert summary(texts, "raw")["images"] == 80
+    assert summary(texts, "raw")["samples"] == 80
     clean = summary(texts, "clean")
     assert clean["unlabelled"] == {"samples": 41, "kept": 40, "set_aside": {"copy_of_held_out": 1}}
     gone = pq.read_table(texts.folder / "data/clean/unlabelled_set_aside.parquet").to_pylist()
