@@ -5,6 +5,7 @@ from kiln.networks.parts import Architecture, activate, drop, head, layers, mode
 
 ops = keras.ops
 _BIGRAMS = 2**16
+TOKENS, STATES = "tokens", "norm"  # layers of bert and gpt: what embeds tokens, and what is known at each
 
 
 class WeightedSum(layers.Layer):
@@ -180,7 +181,7 @@ def text_cnn(inputs, classes: int, how: Architecture):
 def _transform(inputs, how: Architecture, causal: bool):
     """Apply pre-norm transformer blocks to tokens: floats [N, L, D], and their mask."""
     size, mask = 64 * max(1, round(2 * how.width)), Mask(name="mask")(inputs)
-    x = AddPositions(how.length, name="positions")(embed(inputs, how.vocabulary, size, "tokens"))
+    x = AddPositions(how.length, name="positions")(embed(inputs, how.vocabulary, size, TOKENS))
     x = drop(x, how, "drop")
     seen = layers.Reshape((1, -1), name="seen")(mask)
     for number in range(1, how.depth + 1):
@@ -192,7 +193,7 @@ def _transform(inputs, how: Architecture, causal: bool):
         y = layers.Dense(4 * size, activation=how.activation, name=f"{name}_dense1")(y)
         y = drop(layers.Dense(size, name=f"{name}_dense2")(y), how, f"{name}_drop")
         x = layers.Add(name=f"{name}_add2")([x, y])
-    return layers.LayerNormalization(epsilon=1e-6, name="norm")(x), mask
+    return layers.LayerNormalization(epsilon=1e-6, name=STATES)(x), mask
 
 
 @model(
@@ -202,6 +203,7 @@ def _transform(inputs, how: Architecture, causal: bool):
     dropout=0.1,
     depths=(4, 1, 2, 3, 6, 8, 12),
     form="tokens",
+    task="masked",
 )
 def bert(inputs, classes: int, how: Architecture):
     """Transformer encoder of ``depth`` blocks, size 128, that sees the whole text; mean over its tokens.
@@ -220,6 +222,7 @@ def bert(inputs, classes: int, how: Architecture):
     dropout=0.1,
     depths=(4, 1, 2, 3, 6, 8, 12),
     form="tokens",
+    task="next",
 )
 def gpt(inputs, classes: int, how: Architecture):
     """Transformer decoder of ``depth`` blocks, size 128, in which no token sees a later one; its last token decides.

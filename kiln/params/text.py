@@ -90,4 +90,15 @@ class Normalize(Section):
         return self
 
 
-KNOBS: types.Knobs = {"fetch": Fetch, "clean": Clean, "augment": Augment, "normalize": Normalize}
+class Train(Section):
+    """What comes before the labelled epochs; stands among the general knobs, where a part is a text."""
+
+    pretrain_epochs: int = knob(
+        0,
+        "passes over texts without labels first: bert learns hidden tokens, gpt the next one; 0: none",
+        ge=0,
+        le=100_000,
+    )
+
+
+KNOBS: types.Knobs = {"fetch": Fetch, "clean": Clean, "augment": Augment, "normalize": Normalize, "train": Train}

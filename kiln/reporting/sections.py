@@ -111,6 +111,7 @@ def data(evidence: Evidence) -> dict:
             (about["split"], about["class"], about["samples"], f"{about['expected']:,.1f}") for about in clean["uneven"]
         ],
         "difference": _compare_splits(evidence),
+        "unlabelled": clean.get("unlabelled"),
         **{
             kind: [(reason, about["files"], ", ".join(about["examples"])) for reason, about in files.items()]
             for kind, files in ((kind, evidence.fetch[kind]) for kind in ("skipped", "notes"))
@@ -237,10 +238,11 @@ def normalization(evidence: Evidence) -> dict:
 
 
 def learning(evidence: Evidence) -> dict:
-    """The learning curves."""
+    """The learning curves, and what was learnt before them without labels."""
     names = ("epochs", "samples", "epoch_kept")
     return {
         "noun": evidence.noun,
+        "pretraining": evidence.train.get("pretraining"),
         **{name: evidence.train[name] for name in names},
         "charts": charts.draw_history(evidence.history),
     }

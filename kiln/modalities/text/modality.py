@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 
 from kiln.modalities.base import Copies, Decoded, Exhibit, Explained, Tensor, Terms
+from kiln.modalities.selftaught import Questions, Scores
 from kiln.modalities.text import (
+    asking,
     augmentation,
     checks,
     corruptions,
@@ -20,6 +22,7 @@ from kiln.modalities.text import (
     settling,
     showing,
     wording,
+    writing,
 )
 from kiln.modalities.text.conversion import Conversion
 from kiln.modalities.text.formats import TextFiles
@@ -133,6 +136,14 @@ class Text(TextFiles):
         from kiln.modalities.text import layers
 
         return layers.weigh(inputs, fitted) if form == normalizer.NGRAMS else inputs
+
+    def ask(self, task: str, encoded: np.ndarray, keys: np.ndarray, fitted: Mapping) -> Questions:
+        """Ask for tokens; see ``asking``."""
+        return asking.ask(task, encoded, keys, fitted)
+
+    def write(self, score: Scores, seed: int, fitted: Mapping) -> list[str]:
+        """Write a few texts; see ``writing``."""
+        return writing.write(score, seed, fitted)
 
     def wants_test_views(self, settings: Any) -> bool:
         """A text has no views at test time."""
