@@ -39,7 +39,7 @@ def main() -> None:
     registry.check(settings.model.name)
     clean, augmented, plan, fitted = load_inputs()
     checks.check_mixing(settings, clean.parts)
-    how, weights = registry.settle(settings, clean.parts, fitted), pretrained.find_weights(settings.model)
+    how = registry.settle(settings, clean.parts, fitted, weights := pretrained.find_weights(settings.model))
     keras.utils.set_random_seed(settings.seed)
     precision = backend.precision(settings.precision)
     classifier = registry.build(how, clean.parts, len(clean.classes), fitted, precision)

@@ -27,5 +27,5 @@ def direction(key: str) -> str | None:
     if section in ("train", "validation", "test", "test_flipped", "test_calibrated"):
         return SPLIT_METRICS[name][1] if name in SPLIT_METRICS else None
     if section == "robustness":
-        return None if name == "images" else "higher"
+        return None if name == "samples" else "higher"
     return "lower" if section == "model" and name in _COSTS else None

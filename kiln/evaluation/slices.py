@@ -1,4 +1,4 @@
-"""Accuracy on slices of a split: dark or bright images, blurry or sharp ones, suspect labels, ..."""
+"""Accuracy on slices of a split: by what modalities measure, such as dark or bright images, by findings, ..."""
 
 from collections.abc import Mapping
 
@@ -73,7 +73,7 @@ def table(
         units: int [N], the same for samples that belong together.
 
     Returns:
-        about, slice, images, accuracy, low, high (95 % interval, of ``proportions.share``); empty slices are
+        about, slice, samples, accuracy, low, high (95 % interval, of ``proportions.share``); empty slices are
         left out.
     """
     parts = []
@@ -86,10 +86,10 @@ def table(
             parts += [(name, "yes", inside), (name, "no", ~inside)]
     rows = []
     for about, part, chosen in parts:
-        images = int(chosen.sum())
-        if images:
-            rows.append((about, part, images, right[chosen].mean(), *proportions.share(right[chosen], units[chosen])))
-    return pd.DataFrame(rows, columns=["about", "slice", "images", "accuracy", "low", "high"])
+        samples = int(chosen.sum())
+        if samples:
+            rows.append((about, part, samples, right[chosen].mean(), *proportions.share(right[chosen], units[chosen])))
+    return pd.DataFrame(rows, columns=["about", "slice", "samples", "accuracy", "low", "high"])
 
 
 def gather_facts(ids: np.ndarray, measured: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from scipy.sparse import csr_array
 
 from kiln.modalities.baseline import Baseline
 
@@ -106,6 +107,19 @@ class Copies(NamedTuple):
 
     pairs: pd.DataFrame
     border: float
+
+
+class Terms(Protocol):
+    """Sparse features of samples, for linear models; computed when they are asked for.
+
+    Attributes:
+        learned: samples that their weights are learned from, and models are to be fitted on: integers, sorted.
+    """
+
+    learned: np.ndarray
+
+    def weigh(self, rows: np.ndarray) -> csr_array:
+        """Compute the terms of samples: float32 [len(rows), terms]."""
 
 
 class Corruption(NamedTuple):
@@ -270,6 +284,16 @@ class Modality(FileKinds, Protocol):
     ) -> np.ndarray:
         """Compute features of unit length, fitted on the rows ``fit_on`` alone: float16 [len(rows), D]."""
 
+    def find_terms(self, values: np.ndarray, rows: np.ndarray, order: np.ndarray, most: int) -> Terms | None:
+        """Find the terms of samples; None where labels are to be judged by ``compute_features``.
+
+        Args:
+            values: of the part.
+            rows: the samples.
+            order: places in ``rows`` to learn weights from, the most useful first.
+            most: terms at most.
+        """
+
     # Augmentation
 
     def is_active(self, settings) -> bool:
@@ -368,6 +392,23 @@ class Explained(Protocol):
 
     def compute_maps(self) -> FeatureMaps | None:
         """Compute the last feature maps of all samples; None if the network has no informative ones."""
+
+    @property
+    def encoder(self) -> Callable[[np.ndarray], np.ndarray] | None:
+        """What turns values into what the network takes; None if it takes them as they are."""
+
+    def compute_slopes(self, row: int, groups: np.ndarray, index: int) -> np.ndarray | None:
+        """Measure how the log-odds of a class grow with the vectors of a sample's tokens.
+
+        Args:
+            row: of the sample.
+            groups: bool [M, L], tokens whose vectors are multiplied by one factor.
+            index: of the class.
+
+        Returns:
+            float64 [M]: the derivative by that factor, at 1; None if the network does not begin with a vector for
+            each token.
+        """
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from kiln.networks.backend import keras
 
 layers = keras.layers
-_OF_TEXTS = ("vocabulary", "length")
+_OF_TEXTS = ("vocabulary", "length", "sizes")
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "gelu", "silu")
 NORMALIZATIONS = ("batch", "none")
 
@@ -27,6 +27,7 @@ class Architecture:
         pretrained: whether the body starts from pretrained weights and scales pixels as they expect.
         vocabulary: number of different tokens or n-grams that the network can be given, padding included; None: pixels.
         length: largest number of tokens of a sample; None unless the network takes tokens.
+        sizes: of an encoder with trained weights, from ``encoders.settle``; None for all others.
     """
 
     model: str
@@ -39,6 +40,7 @@ class Architecture:
     pretrained: bool = False
     vocabulary: int | None = None
     length: int | None = None
+    sizes: dict[str, int] | None = None
 
     def to_json(self) -> dict:
         """Return the settings as JSON; without those that only networks of texts have, where they are None."""

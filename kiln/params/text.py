@@ -1,11 +1,11 @@
 """Knobs of the modality text, section by section."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from kiln.params import types
-from kiln.params.types import Action, Fraction, Section, knob
+from kiln.params.types import Action, Address, Digest, Fraction, Section, knob
 
 Strength = Annotated[float, Field(ge=0, le=0.5)]
 
@@ -70,11 +70,24 @@ class Augment(Section):
 class Normalize(Section):
     """The tokenizer and the n-grams, fitted on train."""
 
+    tokenizer: Annotated[Address, Field(min_length=1)] = knob(
+        "fitted", "on train; minilm, or file or URL of a BERT's vocabulary or preset: for its weights"
+    )
+    tokenizer_sha256: Digest = knob("", "of that file, 64 hex digits")
     lowercase: bool = knob(True, "case makes no difference to the tokens")
     vocabulary: int = knob(8192, "tokens of byte-level BPE at most", ge=512, le=262_144)
     max_tokens: int = knob(128, "of a text; longer ones lose their middle", ge=8, le=4096)
     min_texts: int = knob(2, "training texts that have an n-gram; rarer ones are left out", ge=1)
     max_ngrams: int = knob(200_000, "n-grams at most, the most frequent", ge=100, le=1_000_000)
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.tokenizer not in ("fitted", "minilm") and not self.tokenizer_sha256:
+            raise ValueError(
+                "tokenizer should be fitted or minilm, or a file with its tokenizer_sha256, 64 hex digits as "
+                "`sha256sum` prints them"
+            )
+        return self
 
 
 KNOBS: types.Knobs = {"fetch": Fetch, "clean": Clean, "augment": Augment, "normalize": Normalize}

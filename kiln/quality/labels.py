@@ -1,26 +1,24 @@
-"""Labels that are probably wrong, and outliers of their class, by features of images."""
+"""Labels that are probably wrong, and outliers of their class."""
 
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import faiss
 import numpy as np
 import pandas as pd
-from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import softmax
 
 from kiln.core import randomness
+from kiln.quality.judges import JUDGED_ONLY, Kernel, Linear, batches
 
-LANDMARKS = 6000
 FOLDS = 5
-JUDGED_ONLY = -1
 NEIGHBOURS = 10
 _REFERENCE = 5000
 _DIMENSIONS = 128
-_WIDTH = 0.5
-_RIDGE = 5.0
 _BATCH = 4096
-# At most so many images are used to fit the mixture; at most so many scores (images x classes) are held at once.
+# At most so many samples are used to fit the mixture; at most so many scores (samples x classes) are held at once.
 _CALIBRATED = 20_000
 _SCORES = 2**20
 # More noise than this means that the features are uninformative, not that the labels are wrong.
@@ -37,14 +35,14 @@ _PRECISION = {"xatol": 0.01, "fatol": 1e-6, "maxiter": 60}
 
 @dataclass(frozen=True)
 class Judged:
-    """Judgement of labels by models that have not seen the images.
+    """Judgement of labels by models that have not seen the samples.
 
     Attributes:
         quality: float32 [N], from 0 (surely wrong) to 1: the probability, on a
-            conservative scale, that the label comes from the image's content and not
-            from chance; NaN where the model has seen no image of its class.
+            conservative scale, that the label comes from the sample's content and not
+            from chance; NaN where the model has seen no sample of its class.
         suggestion: integers [N], the most probable other class.
-        likely: float32 [N], its probability given the image's content.
+        likely: float32 [N], its probability given the sample's content.
         noise: estimated fraction of labels that come from chance.
     """
 
@@ -59,55 +57,52 @@ class Judged:
 
 
 def judge(
-    features: np.ndarray, labels: np.ndarray, folds: np.ndarray, classes: int, generator: np.random.Generator
+    judges: Sequence[Kernel | Linear],
+    labels: np.ndarray,
+    folds: np.ndarray,
+    classes: int,
+    generator: np.random.Generator,
 ) -> Judged:
-    """Judge each label by a model that has not seen the image.
+    """Judge each label by models that have not seen the sample.
 
-    Kernel ridge regression on the one-hot labels, with a Gaussian kernel and a
-    sample of images as landmarks (Williams and Seeger, "Using the Nyström method
-    to speed up kernel machines", NIPS 2000). A label is modelled as drawn from the
-    softmax of the scaled scores or, by chance, from the classes' shares (as
-    Lawrence and Schölkopf model wrong labels, "Estimating a kernel Fisher
-    discriminant in the presence of label noise", ICML 2001). The unknowns maximise
-    the likelihood of the labels out of fold. So the threshold of a class is its
-    share: a label is suspect if it is less probable than by chance and another
-    class is probable. Uninformative features make none suspect, whatever the number of classes.
+    A label is modelled as drawn from the softmax of the scaled scores or, by
+    chance, from the classes' shares (as Lawrence and Schölkopf model wrong labels,
+    "Estimating a kernel Fisher discriminant in the presence of label noise", ICML
+    2001), or from all classes alike where all models are linear. The unknowns
+    maximise the likelihood of the labels out of fold. A label is suspect if it is
+    less probable than by chance and another class is probable. Uninformative
+    features make none suspect, whatever the number of classes.
 
     Args:
-        features: float [N, D], of unit length.
+        judges: models, whose scores are added.
         labels: integers [N], below ``classes``.
-        folds: integers [N]: images of one fold are judged by a model fitted on the
+        folds: integers [N]: samples of one fold are judged by a model fitted on the
             others; those of ``JUDGED_ONLY`` by a model of all others, and used for none.
         classes: number of classes.
-        generator: draws the landmarks, and the images to fit the mixture.
+        generator: draws what the models need, and the samples to fit the mixture.
     """
-    known = _known(labels, folds, classes)
+    used = np.flatnonzero(folds != JUDGED_ONLY)
+    known = np.logical_and.reduce([_known(labels, folds, model.taught(folds), classes) for model in judges])
     quality = np.full(len(labels), np.nan, np.float32)
     suggestion, likely = np.zeros(len(labels), np.int64), np.zeros(len(labels), np.float32)
-    used = np.flatnonzero(folds != JUDGED_ONLY)
     if not known[used].any():
         return Judged(quality, suggestion, likely, 0.0)
-    landmarks = features[np.sort(generator.choice(used, min(LANDMARKS, len(used)), replace=False))].astype(np.float32)
-    kernel = _Kernel(features, landmarks, used)
     share = (np.maximum(np.bincount(labels[used], minlength=classes), 1) / len(used)).astype(np.float32)
-    weights = _fit(kernel, labels, folds, share)
+    fitted = [model.fit(labels, folds, share, generator) for model in judges]
 
     def scores(rows: np.ndarray) -> np.ndarray:
-        predicted = np.empty((len(rows), classes), np.float32)
-        for name in np.unique(folds[rows]):
-            inside = folds[rows] == name
-            predicted[inside] = kernel(rows[inside]) @ weights[name]
-        return predicted
+        return functools.reduce(np.add, (score(rows) for score in fitted))
 
-    # Never all scores at once: with many classes they take far more memory than the images.
+    # Never all scores at once: with many classes they take far more memory than the samples.
     most = max(1, _SCORES // classes)
     drawn = np.sort(generator.permutation(used[known[used]])[: min(_CALIBRATED, max(most, _CALIBRATED // 20))])
-    mixture = _calibrate(scores(drawn), labels[drawn], share)
+    even = all(isinstance(model, Linear) for model in judges)
+    mixture = _calibrate(scores(drawn), labels[drawn], share, np.full_like(share, 1 / classes) if even else share)
     judged = np.flatnonzero(known)
-    for rows in _batches(judged[np.argsort(folds[judged], kind="stable")], min(_BATCH, most)):
+    for rows in batches(judged[np.argsort(folds[judged], kind="stable")], min(_BATCH, most)):
         right = mixture.right(scores(rows))
         given = np.arange(len(rows)), labels[rows]
-        chance = mixture.noise * share[labels[rows]]
+        chance = mixture.noise * mixture.chance[labels[rows]]
         wrong = chance / (chance + (1 - mixture.noise) * right[given] + np.finfo(np.float32).tiny)
         quality[rows] = 1 - wrong
         right[given] = -1
@@ -122,113 +117,66 @@ def deal(labels: np.ndarray, units: np.ndarray, seed: int) -> np.ndarray:
 
     Args:
         labels: integers [N].
-        units: names [N]; images with one name stay in one fold.
+        units: names [N]; samples with one name stay in one fold.
         seed: of the order.
 
     Returns:
         Folds, integers [N], below ``FOLDS``.
     """
     rarity = pd.Series(labels).map(pd.Series(labels).value_counts())
-    rarest = pd.DataFrame({"unit": units, "label": labels, "images": rarity}).sort_values(["images", "label"])
+    rarest = pd.DataFrame({"unit": units, "label": labels, "samples": rarity}).sort_values(["samples", "label"])
     whole = rarest.drop_duplicates("unit").set_index("unit")["label"].sort_index()
     order = np.lexsort((randomness.key(seed, "folds", randomness.item_keys(whole.index)), whole))
     fold = pd.Series(np.arange(len(order)) % FOLDS, index=whole.index[order])
     return fold[units].to_numpy()
 
 
-def _known(labels: np.ndarray, folds: np.ndarray, classes: int) -> np.ndarray:
-    """Mark images whose class occurs in other folds: bool [N]."""
-    total = np.bincount(labels[folds != JUDGED_ONLY], minlength=classes)
+def _known(labels: np.ndarray, folds: np.ndarray, taught: np.ndarray, classes: int) -> np.ndarray:
+    """Mark samples whose class occurs in other folds, among those that the model is fitted on: bool [N]."""
+    total = np.bincount(labels[taught], minlength=classes)
     known = np.empty(len(labels), bool)
     for name in np.unique(folds):
         inside = folds == name
-        in_fold = 0 if name == JUDGED_ONLY else np.bincount(labels[inside], minlength=classes)
+        in_fold = np.bincount(labels[inside & taught], minlength=classes)
         known[inside] = (total > in_fold)[labels[inside]]
     return known
 
 
-def _fit(kernel: "_Kernel", labels: np.ndarray, folds: np.ndarray, share: np.ndarray) -> dict[int, np.ndarray]:
-    """Fit one model per fold, on the other folds: fold -> weights of the landmarks, float32 [M, classes]."""
-    grams, sides = {}, {}
-    width = len(kernel.landmarks)
-    for name in np.unique(folds[folds != JUDGED_ONLY]):
-        gram, side = np.zeros((width, width), np.float32), np.zeros((len(share), width), np.float32)
-        members = np.flatnonzero(folds == name)
-        for rows in _batches(members[np.argsort(labels[members], kind="stable")], _BATCH):
-            values = kernel(rows)
-            gram += values.T @ values
-            present, starts = np.unique(labels[rows], return_index=True)
-            side[present] += np.add.reduceat(values, starts)
-        side -= np.outer(share, side.sum(axis=0))
-        grams[name], sides[name] = gram, side
-    gram, side = sum(grams.values()), sum(sides.values())
-    weights = {}
-    for name in np.unique(folds):
-        left = gram - grams.pop(name, 0)
-        left.flat[:: width + 1] += _RIDGE
-        factor = cho_factor(left, lower=True, overwrite_a=True, check_finite=False)
-        weights[name] = cho_solve(factor, (side - sides.pop(name, 0)).T, check_finite=False)
-    return weights
-
-
-class _Kernel:
-    """Similarity to each landmark, standardised over the images used."""
-
-    def __init__(self, features: np.ndarray, landmarks: np.ndarray, used: np.ndarray):
-        self.features, self.landmarks = features, landmarks
-        self.mean, self.deviation = np.float32(0), np.float32(1)
-        total = np.zeros(len(landmarks))
-        squares = np.zeros(len(landmarks))
-        for rows in _batches(used, _BATCH):
-            values = self(rows).astype(np.float64)
-            total += values.sum(axis=0)
-            squares += np.square(values).sum(axis=0)
-        mean = total / len(used)
-        self.mean = mean.astype(np.float32)
-        self.deviation = np.sqrt(np.maximum(squares / len(used) - mean**2, 1e-12)).astype(np.float32)
-
-    def __call__(self, rows: np.ndarray) -> np.ndarray:
-        similar = self.features[rows].astype(np.float32) @ self.landmarks.T
-        return (np.exp(_WIDTH * (similar - 1)) - self.mean) / self.deviation
-
-
-def _batches(rows: np.ndarray, size: int) -> list[np.ndarray]:
-    return [rows[start : start + size] for start in range(0, len(rows), size)]
-
-
 @dataclass(frozen=True)
 class _Mixture:
-    """Model of labels given scores: by the image's content, or by chance.
+    """Model of labels given scores: by the sample's content, or by chance.
 
     Attributes:
         scale: of the scores.
         prior: exponent of the classes' shares.
-        noise: fraction of labels by chance, where the probability of a class is its share.
+        noise: fraction of labels by chance.
         share: of each class, float32 [classes], above 0.
+        chance: probability of each class where the label is by chance, float32 [classes].
     """
 
     scale: float
     prior: float
     noise: float
     share: np.ndarray
+    chance: np.ndarray
 
     def right(self, scores: np.ndarray) -> np.ndarray:
         """Compute the probability of each class where the label is right: float32 [N, classes]."""
         return softmax(np.float32(self.scale) * scores + np.float32(self.prior) * np.log(self.share), axis=1)
 
 
-def _calibrate(scores: np.ndarray, labels: np.ndarray, share: np.ndarray) -> _Mixture:
+def _calibrate(scores: np.ndarray, labels: np.ndarray, share: np.ndarray, chance: np.ndarray) -> _Mixture:
     """Find the mixture that maximises the likelihood of the labels."""
-    given, chance = (np.arange(len(labels)), labels), share[labels]
+    given, blind = (np.arange(len(labels)), labels), chance[labels]
 
     def fit(scale: float, prior: float) -> tuple[float, _Mixture]:
-        right = _Mixture(scale, prior, 0, share).right(scores)[given]
+        right = _Mixture(scale, prior, 0, share, chance).right(scores)[given]
 
         def loss(noise: float) -> float:
-            return -np.log((1 - noise) * right + noise * chance).mean()
+            return -np.log((1 - noise) * right + noise * blind).mean()
 
         best = minimize_scalar(loss, bounds=(0, _MOST_NOISE), method="bounded")
-        return best.fun + _SHRINK * prior**2 / len(labels), _Mixture(scale, prior, best.x, share)
+        return best.fun + _SHRINK * prior**2 / len(labels), _Mixture(scale, prior, best.x, share, chance)
 
     start = min((fit(np.exp(x), prior)[0], x, prior) for x in _LOG_SCALES for prior in _PRIORS)[1:]
     bounds = [(start[0] - 1, start[0] + 1), (_PRIORS[0], _PRIORS[-1])]
@@ -240,20 +188,20 @@ def _calibrate(scores: np.ndarray, labels: np.ndarray, share: np.ndarray) -> _Mi
 
 
 def isolation(features: np.ndarray, labels: np.ndarray, used: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Measure how far each image is from its class.
+    """Measure how far each sample is from its class.
 
-    The mean distance to the ten nearest of at most 5,000 images of its class,
+    The mean distance to the ten nearest of at most 5,000 samples of its class,
     as a robust z-score: less the class's median, in its median absolute
     deviations scaled to a normal distribution's standard deviation.
 
     Args:
         features: float [N, D], of unit length.
         labels: integers [N].
-        used: bool [N]: the images to compare with.
+        used: bool [N]: the samples to compare with.
         generator: draws the 5,000.
 
     Returns:
-        float [N]; NaN where the class has fewer than 2 * 10 images to compare with.
+        float [N]; NaN where the class has fewer than 2 * 10 samples to compare with.
     """
     scores = np.full(len(features), np.nan)
     for label in np.unique(labels):
@@ -264,7 +212,7 @@ def isolation(features: np.ndarray, labels: np.ndarray, used: np.ndarray, genera
         others = np.sort(generator.choice(others, min(_REFERENCE, len(others)), replace=False))
         base = np.ascontiguousarray(features[others, :_DIMENSIONS], np.float32)
         distances = np.empty(len(members))
-        for place in _batches(np.arange(len(members)), _BATCH):
+        for place in batches(np.arange(len(members)), _BATCH):
             query = np.ascontiguousarray(features[members[place], :_DIMENSIONS], np.float32)
             near, nearest = faiss.knn(query, base, NEIGHBOURS + 1)
             near = np.sqrt(np.maximum(near, 0))

@@ -9,8 +9,13 @@ from kiln.core import files, randomness
 from kiln.modalities.base import Part
 from kiln.params import Clean
 from kiln.quality import findings, labels
+from kiln.quality.judges import Kernel, Linear
 
 LEAST_OF_A_CLASS = 10
+# Samples of each class that a model is fitted on first, where it cannot be fitted on all.
+OF_EVERY_CLASS = 100
+# Of a linear model: weights at most (terms times classes, of 4 bytes, for each fold), but not fewer terms than these.
+WEIGHTS, LEAST_TERMS = 2**23, 2**13
 
 
 def find_suspects(
@@ -52,7 +57,8 @@ def find_suspects(
     number = facts["label"].map({name: place for place, name in enumerate(classes)}).to_numpy()
     folds = np.full(len(facts), labels.JUDGED_ONLY)
     folds[learn] = labels.deal(number[learn], unit[facts.index].to_numpy()[learn], seed)
-    judged = labels.judge(features, number, folds, len(classes), generator)
+    models = choose_judges(parts, values, rows, features, number, learn.to_numpy(), seed)
+    judged = labels.judge(models, number, folds, len(classes), generator)
     quality = pd.Series(judged.quality, index=rows)
     wrong = quality[judged.is_suspect(settings.min_label_quality)].sort_values(kind="stable")
     suggested = pd.Series(np.array(classes, object)[judged.suggestion], index=rows)
@@ -83,3 +89,36 @@ def compute_features(
     if len(features) == 1:
         return features[0]
     return np.concatenate(features, axis=1) / np.float16(np.sqrt(len(features)))
+
+
+def choose_judges(
+    parts: Mapping[str, Part],
+    values: Mapping[str, np.ndarray],
+    rows: np.ndarray,
+    features: np.ndarray,
+    labels: np.ndarray,
+    learn: np.ndarray,
+    seed: int,
+) -> list[Kernel | Linear]:
+    """Choose the models that judge labels: a linear one for each part that has terms, and one of features for the rest.
+
+    Args:
+        parts, values: as for ``find_suspects``.
+        rows: the samples, [N].
+        features: of all parts, as returned by ``compute_features``.
+        labels: integers [N].
+        learn: bool [N]: the samples to learn from.
+        seed: of the order in which they are used, where not all can be.
+    """
+    order = _order(labels, rows, np.flatnonzero(learn), seed)
+    most = max(LEAST_TERMS, WEIGHTS // (labels.max() + 1))
+    terms = {name: part.modality.find_terms(values[name], rows, order, most) for name, part in parts.items()}
+    linear = [Linear(found) for found in terms.values() if found is not None]
+    return linear if len(linear) == len(parts) else [Kernel(features), *linear]
+
+
+def _order(labels: np.ndarray, rows: np.ndarray, places: np.ndarray, seed: int) -> np.ndarray:
+    """Shuffle places, but so that a beginning has samples of every class."""
+    places = places[np.argsort(randomness.key(seed, "judges", rows[places].astype(np.uint64)), kind="stable")]
+    number = pd.Series(labels[places]).groupby(labels[places]).cumcount().to_numpy()
+    return places[np.argsort(number >= OF_EVERY_CLASS, kind="stable")]

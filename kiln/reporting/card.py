@@ -23,7 +23,7 @@ def gather(evidence: Evidence) -> dict:
     scores, clean, settings = evidence.scores, evidence.clean, evidence.settings
     tested = evidence.per_class["support"] > 0
     weak = evidence.per_class[tested & (evidence.per_class["recall"] < 1)]
-    absent = [about["class"] for about in clean["uneven"] if about["split"] == "validation" and not about["images"]]
+    absent = [about["class"] for about in clean["uneven"] if about["split"] == "validation" and not about["samples"]]
     corrupted = evidence.robustness[evidence.robustness["corruption"] != "none"]
     return {
         "noun": evidence.noun,
@@ -35,7 +35,7 @@ def gather(evidence: Evidence) -> dict:
             for part, about in clean["parts"].items()
         ),
         "classes": list(clean["splits"]["train"]),
-        "fetched": clean["images"],
+        "fetched": clean["samples"],
         "source": settings.fetch.source.name,
         "splits": [(split, sum(counts.values())) for split, counts in clean["splits"].items()],
         "makers": clean["split_makers"],
@@ -54,7 +54,8 @@ def gather(evidence: Evidence) -> dict:
         "not_validated": absent,
         "untested": evidence.per_class["class"][~tested].tolist(),
         "weakest": _tabulate_weakest(weak),
-        **{name: evidence.train[name] for name in ("epochs", "images", "seed")},
+        **{name: evidence.train[name] for name in ("epochs", "samples", "seed")},
+        "weights": evidence.train.get("weights"),
         "digests": list(evidence.digests.items()),
     }
 
@@ -85,7 +86,7 @@ def judge_temperature(calibrated: dict) -> dict:
 
     Returns:
         value, low, high (the interval), and whether it is bounded below and above:
-        where every image is right no temperature is too low; where chance is as
+        where every sample is right no temperature is too low; where chance is as
         good as the model, none too high.
     """
     ends = calibrated["temperature_ci95"]

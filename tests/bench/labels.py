@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from kiln.modalities.image import decoding, features
 from kiln.modalities.image.conversion import Conversion
 from kiln.quality import labels
+from kiln.quality.judges import Kernel
 
 try:
     from cleanlab.classification import CleanLearning
@@ -48,7 +49,7 @@ def kiln(pixels: np.ndarray, given: np.ndarray) -> labels.Judged:
     rows, generator = np.arange(len(pixels)), np.random.default_rng(SEED)
     made = features.fit(pixels, rows, features.LARGE, generator).transform(pixels, rows)
     folds = labels.deal(given, rows.astype(str), SEED)
-    return labels.judge(made, given, folds, given.max() + 1, generator)
+    return labels.judge([Kernel(made)], given, folds, given.max() + 1, generator)
 
 
 def cleanlab_default(pixels: np.ndarray, given: np.ndarray) -> np.ndarray:

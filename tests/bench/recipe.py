@@ -139,6 +139,9 @@ def digest(params: dict) -> str:
         del deciding["train"]["precise_norm"]
     if deciding["fetch"]["source.encoding"] == "auto":
         del deciding["fetch"]["source.encoding"]
+    for key, nothing in (("text.tokenizer", "fitted"), ("text.tokenizer_sha256", "")):
+        if deciding["normalize"].get(key) == nothing:
+            del deciding["normalize"][key]
     clean = deciding["clean"]
     for key, nothing in (("near_duplicate_score", "auto"), ("range", "auto"), ("metadata", "flag")):
         if clean[key] == nothing:

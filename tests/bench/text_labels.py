@@ -22,8 +22,9 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.svm import LinearSVC
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from kiln.modalities.text import features
-from kiln.quality import labels
+from kiln.modalities.base import Part
+from kiln.modalities.text.modality import Text
+from kiln.quality import labels, suspects
 
 try:
     from cleanlab.classification import CleanLearning
@@ -49,9 +50,9 @@ def load(path: str, planted: float) -> tuple[np.ndarray, np.ndarray, np.ndarray,
 
 def kiln(texts: np.ndarray, given: np.ndarray, folds: np.ndarray) -> labels.Judged:
     """Judge labels as clean does."""
-    rows, generator = np.arange(len(texts)), np.random.default_rng(SEED)
-    made = features.compute(texts, rows, rows, generator)
-    return labels.judge(made, given, folds, given.max() + 1, generator)
+    rows, learn, parts = np.arange(len(texts)), np.ones(len(texts), bool), {"text": Part("text", Text(), None)}
+    models = suspects.choose_judges(parts, {"text": texts}, rows, None, given, learn, SEED)
+    return labels.judge(models, given, folds, given.max() + 1, np.random.default_rng(SEED))
 
 
 def weigh(texts: np.ndarray):
@@ -90,7 +91,9 @@ def main() -> None:
     print(f"{'':<44}{'average precision':>18}{'ROC AUC':>9}{'seconds':>9}")
     start = time.perf_counter()
     judged = kiln(texts, given, folds)
-    report("Kiln: TF-IDF, SVD, kernel ridge", time.perf_counter() - start, judged.quality[ranked], wrong[ranked])
+    report(
+        "Kiln: TF-IDF, out-of-fold ridge regression", time.perf_counter() - start, judged.quality[ranked], wrong[ranked]
+    )
     peak, start = memory.peak(), time.perf_counter()
     weighed = weigh(texts)
     scores = margins(weighed, given, folds)

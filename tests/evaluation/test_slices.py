@@ -42,9 +42,9 @@ def test_known_accuracies():
     )
     assert table["about"].unique().tolist() == ["brightness", "label doubted"]
     yes, no = table[table["about"] == "label doubted"].itertuples()
-    assert (yes.images, yes.accuracy, no.images, no.accuracy) == (10, 0, 30, 1)
+    assert (yes.samples, yes.accuracy, no.samples, no.accuracy) == (10, 0, 30, 1)
     assert (no.low, no.high) == pytest.approx(proportions.wilson(30, 30))
-    assert table[table["about"] == "brightness"]["images"].sum() == 40
+    assert table[table["about"] == "brightness"]["samples"].sum() == 40
 
 
 def test_the_slices_intervals_know_units():

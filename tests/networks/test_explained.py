@@ -2,15 +2,22 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tensorflow
 from makers.effort import full
 from makers.images import noise
 from makers.networks import NONE, classifier, corner_model, join, standard, wrap
 from makers.pairs import pair_parts
 
+from kiln.modalities import registry as modalities
+from kiln.modalities.base import Part
 from kiln.modalities.image import explanation
-from kiln.networks import artifact, prediction
+from kiln.modalities.text import normalizer
+from kiln.modalities.text.conversion import Conversion
+from kiln.networks import artifact, prediction, registry
 from kiln.networks.backend import keras
 from kiln.networks.explained import PartNetwork
+from kiln.params import Train
+from kiln.params.text import Normalize
 
 
 def grad_cam(network: keras.Model, pixels: np.ndarray, classes) -> np.ndarray | None:
@@ -112,3 +119,38 @@ def test_several_networks_have_no_maps_in_common():
     network, _ = join("article_cnn", parts, {"left": standard(1), "right": standard(3)}, width=0.25)
     pixels = {name: np.zeros((1, *part.conversion.image_shape), np.uint8) for name, part in parts.items()}
     assert PartNetwork(artifact.Classifier(network, list("abcd"), parts), "left", pixels).compute_maps() is None
+
+
+def token_network(layer: str) -> PartNetwork:
+    """A network of two classes on two texts: the mean of its tokens' vectors, then a bend and a matrix."""
+    texts = np.array(["a good film", "a bad film, really"], object)
+    fitted = normalizer.fit(normalizer.count(texts), Normalize())
+    part = Part("text", modalities.get("text"), Conversion(20, True, False, None))
+    how = registry.settle(Train(model={"name": layer, "dropout": 0}), {"text": part}, {"text": fitted})
+    model = registry.build(how, {"text": part}, 2, {"text": fitted})
+    encoders = registry.make_encoders(how, {"text": part}, {"text": fitted})
+    return PartNetwork(artifact.Classifier(model, ["no", "yes"], {"text": part}, encoders), "text", {"text": texts})
+
+
+@pytest.mark.parametrize(("name", "near"), [("text_cnn", 0.1), ("bert", 0.003), ("gpt", 0.003)])
+def test_slopes_are_gradients_times_inputs(name, near):
+    network = token_network(name)
+    model, numbers = network.classifier.model, network.encoder(network.values["text"][:1])
+    embedding = model.get_layer("tokens")
+    after = keras.Model([model.inputs[0], embedding.output], model.get_layer("logits").output)
+    vectors = tensorflow.convert_to_tensor(embedding(numbers))
+    with tensorflow.GradientTape() as tape:
+        tape.watch(vectors)
+        logits = after([tensorflow.constant(numbers), vectors])
+        odds = logits[0, 1] - logits[0, 0]
+    exact = (tape.gradient(odds, vectors).numpy() * vectors.numpy())[0].sum(axis=-1)
+    slopes = network.compute_slopes(0, np.eye(5, dtype=bool), 1)
+    assert slopes == pytest.approx(exact[:5], abs=near * np.abs(exact).max()) and np.abs(exact).max() > 1e-4
+    assert network.compute_slopes(0, np.ones((1, 5), bool), 0) == pytest.approx(
+        [-exact[:5].sum()], abs=near * np.abs(exact).max()
+    )
+
+
+@pytest.mark.parametrize("name", ["linear_text", "fast_text"])
+def test_networks_that_read_tokens_otherwise_have_no_slopes(name):
+    assert token_network(name).compute_slopes(0, np.ones((1, 4), bool), 1) is None

@@ -7,7 +7,7 @@ from makers.effort import full
 from makers.projects import ROOT
 
 from kiln import params
-from kiln.quality import labels
+from kiln.quality import judges, labels
 
 PARAMS = params.load(ROOT / "params.yaml").clean
 
@@ -36,7 +36,7 @@ def planted(truth: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]
 
 def judged(points, given, folds=None, classes=None) -> labels.Judged:
     folds = np.random.default_rng(2).integers(0, labels.FOLDS, len(given)) if folds is None else folds
-    return labels.judge(points, given, folds, classes or given.max() + 1, np.random.default_rng(3))
+    return labels.judge([judges.Kernel(points)], given, folds, classes or given.max() + 1, np.random.default_rng(3))
 
 
 def flagged(result: labels.Judged) -> np.ndarray:
@@ -165,7 +165,7 @@ def test_the_order_of_images_and_classes_is_no_matter():
 
 
 def test_memory_does_not_grow_with_images_times_classes(monkeypatch):
-    monkeypatch.setattr(labels, "LANDMARKS", 50)
+    monkeypatch.setattr(judges, "LANDMARKS", 50)
     monkeypatch.setattr(labels, "_SCORES", 2**18)
     points, truth = drawn([20] * 1000, 1, width=8)
     folds = np.arange(len(truth)) % labels.FOLDS

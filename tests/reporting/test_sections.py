@@ -148,7 +148,7 @@ def test_groups_are_said_where_there_are_some():
         assert "5 groups of 60 images" in write(name, groups), name
     assert "group" not in write("summary", RIGHT) and "60 images" in write("metrics", RIGHT)
     assert "resample 5 groups of 60 images" in rendering.fill_markdown("card", card.gather(groups))
-    line = scoring.describe({"test": groups.scores["test"]})
+    line = scoring.describe({"test": groups.scores["test"]}, "image")
     assert line.endswith("by 5 groups of 60 images")
     low = [float(re.search(r"interval ([\d.]+)%", write("summary", found))[1]) for found in (groups, RIGHT)]
     assert low[0] < 60 < low[1]
@@ -228,7 +228,7 @@ def describe_mistakes(*exhibits: dict, inputs=("image",)) -> str:
     wrong = {"id": "i", "label": "a", "prediction": "b", "probability": 0.9, "shown": list(exhibits), "neighbours": []}
     evidence = SimpleNamespace(
         exhibits=pd.DataFrame([wrong]),
-        scores={"test": {"images": 9, "accuracy": 0.9}},
+        scores={"test": {"samples": 9, "accuracy": 0.9}},
         settings=SimpleNamespace(inputs=dict.fromkeys(inputs, "image")),
         noun="image",
     )

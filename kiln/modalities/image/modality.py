@@ -91,6 +91,9 @@ class Image(ImageFiles):
 
         return features.fit(values, fit_on, features.LARGE, generator).transform(values, rows)
 
+    def find_terms(self, values: np.ndarray, rows: np.ndarray, order: np.ndarray, most: int) -> None:
+        """Images have none: their labels are judged by ``compute_features``."""
+
     def is_active(self, settings: Augment) -> bool:
         """Check whether any strength is above 0."""
         return augmentation.is_active(settings)

@@ -1,6 +1,8 @@
-"""Which words a network relies on: how its answer changes when they are hidden.
+"""Which words a network relies on: how its answer changes when they are hidden, or weigh more.
 
-Li, Monroe and Jurafsky, "Understanding neural networks through representation erasure", 2016.
+Li, Monroe and Jurafsky, "Understanding neural networks through representation erasure", 2016; gradients times
+inputs as in Shrikumar, Greenside and Kundaje, "Learning important features through propagating activation
+differences", ICML 2017.
 """
 
 import json
@@ -10,7 +12,7 @@ from functools import partial
 import numpy as np
 
 from kiln.modalities.base import Exhibit, Explained
-from kiln.modalities.text import pieces, showing
+from kiln.modalities.text import personal, pieces, showing
 from kiln.modalities.text.formats import SEPARATOR
 
 MOST = 100  # predictions per text; in longer ones, runs of words are hidden together
@@ -27,10 +29,16 @@ def explain(network: Explained, texts: np.ndarray, classes: np.ndarray) -> list[
         texts: object [N] of str; of each, the beginning that ``showing.show`` shows is explained.
         classes: int [N], the class to explain for each text.
     """
-    return [
-        {"hiding": mark(text, weigh_words(partial(network.predict, row), text, index))}
-        for row, (text, index) in enumerate(zip(texts, classes, strict=True))
-    ]
+    return [_explain(network, row, text, index) for row, (text, index) in enumerate(zip(texts, classes, strict=True))]
+
+
+def _explain(network: Explained, row: int, text: str, index: int) -> dict[str, Exhibit]:
+    shown = {"hiding": mark(text, weigh_words(partial(network.predict, row), text, index))}
+    locate = getattr(network.encoder, "locate", None)
+    slopes = (
+        None if locate is None else weigh_gradients(partial(network.compute_slopes, row, index=index), locate, text)
+    )
+    return shown if slopes is None else {**shown, "gradient": mark(text, slopes)}
 
 
 def weigh_words(predict: Callable[[np.ndarray], np.ndarray], text: str, index: int) -> np.ndarray:
@@ -46,18 +54,54 @@ def weigh_words(predict: Callable[[np.ndarray], np.ndarray], text: str, index: i
         the class more likely. At most ``MOST`` texts are predicted.
     """
     words, gaps = pieces.split(text[: showing.SHOWN])
-    if not words:
+    runs = _list_runs_of(words)
+    if not runs:
         return np.zeros(0)
-    runs = list_runs(len(words), SPACELESS_RUN if pieces.is_spaceless(words) else 1)
     changed = np.empty(1 + len(runs), object)
     changed[0] = text
     for place, run in enumerate(runs, 1):
         kept = [not run.start <= number < run.stop for number in range(len(words))]
         changed[place] = pieces.join(words, gaps, kept) + text[showing.SHOWN :]
     odds = _log_odds(predict(changed)[:, index])
-    total, count = np.zeros(len(words)), np.zeros(len(words))
-    for run, fall in zip(runs, odds[0] - odds[1:], strict=True):
-        total[run] += fall
+    return _average(runs, odds[0] - odds[1:], len(words))
+
+
+def weigh_gradients(
+    compute_slopes: Callable[[np.ndarray], np.ndarray | None],
+    locate: Callable[[str], np.ndarray],
+    text: str,
+) -> np.ndarray | None:
+    """Measure how much the log-odds of a class rise with the vectors of words: their gradient times the vectors.
+
+    Args:
+        compute_slopes: see ``Explained.compute_slopes``.
+        locate: a text -> the characters of each token; see ``normalizer.Encoder.locate``.
+        text: whose first ``showing.SHOWN`` characters are explained.
+
+    Returns:
+        float [words of the beginning], 0 for words that the network is not given; None if it has no vectors.
+    """
+    words, gaps = pieces.split(text[: showing.SHOWN])
+    runs = _list_runs_of(words)
+    if not runs:
+        return np.zeros(0)
+    spans = locate(text)
+    starts = np.cumsum([len(gaps[0]), *(len(word) + len(gap) for word, gap in zip(words, gaps[1:], strict=True))])
+    ends = starts[:-1] + [len(word) for word in words]
+    groups = [(spans[:, 0] < ends[run][-1]) & (spans[:, 1] > starts[:-1][run][0]) for run in runs]
+    slopes = compute_slopes(np.array(groups))
+    return None if slopes is None else _average(runs, slopes, len(words))
+
+
+def _list_runs_of(words: Sequence[str]) -> list[slice]:
+    return list_runs(len(words), SPACELESS_RUN if pieces.is_spaceless(words) else 1) if words else []
+
+
+def _average(runs: Sequence[slice], values: np.ndarray, words: int) -> np.ndarray:
+    """Average over the runs that cover each word."""
+    total, count = np.zeros(words), np.zeros(words)
+    for run, value in zip(runs, values, strict=True):
+        total[run] += value
         count[run] += 1
     return total / count
 
@@ -81,16 +125,28 @@ def _log_odds(probabilities: np.ndarray) -> np.ndarray:
 
 
 def mark(text: str, weights: Sequence[float]) -> Exhibit:
-    """Mark the words of a text's beginning by their weights, scaled by the largest to -1 to 1."""
+    """Mark the words of a text's beginning by their weights, scaled by the largest to -1 to 1; mask personal data."""
     words, gaps = pieces.split(text[: showing.SHOWN])
     together = np.diff(weights, append=np.nan) == 0  # with the next word: hidden in one run
     scaled = np.round(np.asarray(weights) / max(FAINT, np.abs(weights).max(initial=0)), 2) + 0.0  # no -0.0
     marked = [[gaps[0], 0.0]]
     for word, gap, weight, joined in zip(words, gaps[1:], scaled.tolist(), together.tolist(), strict=True):
         marked += [[word, weight], [gap, weight if joined and SEPARATOR not in gap else 0.0]]
-    marked.append([showing.describe_rest(text), 0.0])
-    seen = [[showing.make_visible(piece), weight] for piece, weight in _merge(marked)]
+    shown = _merge([*_mask(marked, personal.locate(text)), [showing.describe_rest(text), 0.0]])
+    seen = [[showing.make_visible(piece), weight] for piece, weight in shown]
     return Exhibit("marked", json.dumps(seen, ensure_ascii=False).encode())
+
+
+def _mask(marked: Sequence[Sequence], found: Sequence[tuple[int, int, str]]) -> list[Sequence]:
+    """Put the signs of personal data in its place, each with the largest weight of what it stands for."""
+    text = "".join(piece for piece, _ in marked)
+    weights = np.repeat([weight for _, weight in marked], [len(piece) for piece, _ in marked]).tolist()
+    masked, at = [], 0
+    for start, end, sign in found:
+        if start < len(text):
+            masked += [*zip(text[at:start], weights[at:start], strict=True), (sign, max(weights[start:end], key=abs))]
+            at = end
+    return [*masked, *zip(text[at:], weights[at:], strict=True)]
 
 
 def _merge(marked: Sequence[Sequence]) -> list[list]:

@@ -21,10 +21,8 @@ from kiln.modalities.text import shingles
 
 _RUNS = (2, 3, 4, 5)
 _WORD = re.compile(r"\w+|[^\w\s]+")
-# What is beyond so many characters is not looked at.
-_LONGEST = 10_000
 # Texts from which terms and components are learned, and how many characters they have at most, whatever their number.
-_SAMPLE, _CHARACTERS, _FEWEST = 12_000, 4_000_000, 1_000
+_SAMPLE, _CHARACTERS = 12_000, 4_000_000
 # Terms of each kind, by hash, and the most frequent of these; components.
 _BUCKETS, _TERMS, _COMPONENTS = 2**20, 2**15, 384
 # Exponent by which large components are emphasised: chosen on TREC's questions with 5 % planted label errors, whose
@@ -87,7 +85,8 @@ def compute(values, rows: np.ndarray, fit_on: np.ndarray, generator: np.random.G
     Returns:
         float16 [M, at most 384]; zeros for a text without a known term.
     """
-    sample = _draw(values, fit_on, generator)
+    drawn = generator.choice(fit_on, min(_SAMPLE, len(fit_on)), replace=False)
+    sample = np.sort(drawn[shingles.afford(values, drawn, np.arange(len(drawn)), _SAMPLE, _CHARACTERS)])
     weights = _learn(values, sample)
     weighed = parallel.ordered_map(lambda batch: weights.apply(batch[1]), shingles.batches(values, sample))
     projection = _project(vstack(list(weighed), format="csr"), int(generator.integers(2**31)))
@@ -103,13 +102,6 @@ def compute(values, rows: np.ndarray, fit_on: np.ndarray, generator: np.random.G
     return features
 
 
-def _draw(values, fit_on: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Draw texts to learn from, fewer where they are long: rows, sorted."""
-    drawn = generator.choice(fit_on, min(_SAMPLE, len(fit_on)), replace=False)
-    lengths = np.array([min(len(text), _LONGEST) for _, texts in shingles.batches(values, drawn) for text in texts])
-    return np.sort(drawn[: max(_FEWEST, np.searchsorted(np.cumsum(lengths), _CHARACTERS))])
-
-
 def _learn(values, sample: np.ndarray) -> _Weights:
     """Learn which terms are frequent, and in how few texts each is."""
 
@@ -122,7 +114,7 @@ def _learn(values, sample: np.ndarray) -> _Weights:
 
 def _count(texts: Sequence[str]) -> tuple[csr_array, csr_array]:
     """Count the words and pairs of words of each text, and its runs of characters, by bucket of their hash."""
-    texts = [shingles.normalize(text[:_LONGEST]) for text in texts]
+    texts = [shingles.normalize(text[: shingles.LONGEST]) for text in texts]
     words = [_WORD.findall(text) for text in texts]
     counts = np.array([len(found) for found in words], np.int64)
     text = np.repeat(np.arange(len(texts)), counts)

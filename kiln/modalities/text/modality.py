@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kiln.modalities.base import Copies, Decoded, Exhibit, Explained, Tensor
+from kiln.modalities.base import Copies, Decoded, Exhibit, Explained, Tensor, Terms
 from kiln.modalities.text import (
     augmentation,
     checks,
@@ -85,6 +85,12 @@ class Text(TextFiles):
         from kiln.modalities.text import features
 
         return features.compute(values, rows, fit_on, generator)
+
+    def find_terms(self, values: np.ndarray, rows: np.ndarray, order: np.ndarray, most: int) -> Terms:
+        """Weigh words and runs of characters; see ``tfidf``."""
+        from kiln.modalities.text import tfidf
+
+        return tfidf.TextTerms(values, rows, order, most)
 
     def is_active(self, settings: Augment) -> bool:
         """Check whether any probability is above 0."""

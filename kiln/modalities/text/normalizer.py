@@ -15,7 +15,9 @@ from itertools import chain
 
 import numpy as np
 
+from kiln.modalities.text import vocabulary
 from kiln.modalities.text.formats import SEPARATOR
+from kiln.modalities.text.ngrams import BUCKETS, HALF, WORD, hash_ngrams
 from kiln.params.text import Normalize
 
 TOKENS, NGRAMS = "tokens", "ngrams"
@@ -23,11 +25,8 @@ FORMS = (NGRAMS, TOKENS)
 # The first tokens: padding has the number 0, which networks mask.
 SPECIAL = ("<pad>", "<cls>", "<sep>", "<mask>", "<end>")
 PAD, CLS, SEP, MASK, END = range(len(SPECIAL))
-BUCKETS = 2**20
-WORDS, CHARACTERS = (1, 3), (1, 5)  # lengths of the n-grams
 MULTIPLE = 16  # batches are padded to a multiple of this length, so that few shapes occur
 REMEMBERED = 2**26  # numbers of texts that an encoder keeps at most, of 4 bytes each
-_WORD = re.compile(r"\w+|[^\w\s]")
 _CHUNK = re.compile(r"\s*\S+")
 _REPEATS = 10_000
 
@@ -63,7 +62,7 @@ def count(values: np.ndarray) -> Statistics:
     chunks, words = Counter(), Counter()
     for text in values:
         chunks.update(_CHUNK.findall(text))
-        words[len(_WORD.findall(text))] += 1
+        words[len(WORD.findall(text))] += 1
     return Statistics(chunks, words, np.bincount(hash_ngrams(values).indices, minlength=BUCKETS))
 
 
@@ -76,23 +75,32 @@ def fit(statistics: Statistics, settings: Normalize) -> dict:
 
     Returns:
         JSON: method, max_tokens (of a text, those of its ends included), the tokenizer as the library
-        ``tokenizers`` writes it, texts (of train), and buckets and texts_with of the n-grams that are kept, those
-        of words (as many as ``words`` says) before those of characters; the most frequent, if there are too many.
+        ``tokenizers`` writes it (of trained weights: with what ``vocabulary.load`` tells), texts (of train), and
+        buckets and texts_with of the n-grams that are kept, those of words (as many as ``words`` says) before those
+        of characters; the most frequent, if there are too many.
+
+    Raises:
+        UserError: the tokenizer of trained weights is missing or another one.
     """
     counts = statistics.buckets
     kept = np.flatnonzero(counts >= settings.min_texts)
     if len(kept) > settings.max_ngrams:
         kept = np.sort(kept[np.argsort(-counts[kept], kind="stable")[: settings.max_ngrams]])
+    is_fitted = settings.tokenizer == vocabulary.FITTED
     return {
-        "method": "byte-level BPE",
+        **(_fit_tokenizer(statistics.chunks, settings) if is_fitted else vocabulary.load(settings)),
         "max_tokens": -(-settings.max_tokens // MULTIPLE) * MULTIPLE,
-        # Without those that are recognised in texts: somebody may write <pad>.
-        "tokenizer": {**json.loads(_train_tokenizer(statistics.chunks, settings).to_str()), "added_tokens": []},
         "texts": statistics.texts,
-        "words": int((kept < BUCKETS // 2).sum()),
+        "words": int((kept < HALF).sum()),
         "buckets": kept.tolist(),
         "texts_with": counts[kept].tolist(),
     }
+
+
+def _fit_tokenizer(chunks: Counter, settings: Normalize) -> dict:
+    # Without those that are recognised in texts: somebody may write <pad>.
+    tokenizer = {**json.loads(_train_tokenizer(chunks, settings).to_str()), "added_tokens": []}
+    return {"method": "byte-level BPE", "tokenizer": tokenizer}
 
 
 def _train_tokenizer(chunks: Counter, settings: Normalize):
@@ -163,39 +171,62 @@ def count_kinds(form: str, fitted: dict) -> int:
     return len(fitted["tokenizer"]["model"]["vocab"])
 
 
-def make_encoder(form: str, fitted: dict) -> Callable[[np.ndarray], np.ndarray]:
+def make_encoder(form: str, fitted: dict) -> "Encoder":
     """Return the function from texts to numbers, int32 [N, L], each row padded with 0 at its end.
 
     Tokens: <cls>, the text's (of two texts with <sep> between), <end>; longer texts lose their middle.
     N-grams: the different ones of a text, in the order of their numbers.
     """
-    number = _number_ngrams(fitted) if form == NGRAMS else _number_tokens(fitted)
-    known: dict[str, np.ndarray] = {}
-    kept = 0
+    return Encoder(fitted, _number_ngrams(fitted) if form == NGRAMS else _number_tokens(fitted))
 
-    def encode(values: np.ndarray) -> np.ndarray:
-        nonlocal kept
+
+class Encoder:
+    """From texts to numbers, which it remembers.
+
+    Args:
+        fitted: as ``fit`` returns it.
+        number: texts -> the numbers of each, int32 [L].
+    """
+
+    def __init__(self, fitted: dict, number: Callable[[list[str]], list[np.ndarray]]):
+        self.fitted, self.number = fitted, number
+        self.known: dict[str, np.ndarray] = {}
+        self.kept = 0
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Return int32 [N, L]."""
         # Every epoch asks for the same texts, and a batch of n-grams takes longer to number than to train on.
-        new = [value for value in dict.fromkeys(values) if value not in known]
-        numbered = dict(zip(new, number(new), strict=True)) if new else {}
-        kept += sum(map(len, numbered.values()))
-        if kept <= REMEMBERED:
-            known.update(numbered)
-        return _pad([numbered[value] if value in numbered else known[value] for value in values])
+        new = [value for value in dict.fromkeys(values) if value not in self.known]
+        numbered = dict(zip(new, self.number(new), strict=True)) if new else {}
+        self.kept += sum(map(len, numbered.values()))
+        if self.kept <= REMEMBERED:
+            self.known.update(numbered)
+        return _pad([numbered[value] if value in numbered else self.known[value] for value in values])
 
-    return encode
+    def locate(self, text: str) -> np.ndarray:
+        """Find the characters of each token of a text: begin and end, int [L, 2]; both -1 for marks between texts."""
+        tokenizer, spans, start = load_tokenizer(self.fitted), [], 0
+        for part in text.split(SEPARATOR):
+            spans += [(-1, -1), *((start + begin, start + end) for begin, end in tokenizer.encode(part).offsets)]
+            start += len(part) + 1
+        return np.array([(-1, -1), *_shorten(spans[1:], self.fitted["max_tokens"] - 2), (-1, -1)])
 
 
 def _number_tokens(fitted: dict) -> Callable[[list[str]], list[np.ndarray]]:
-    tokenizer, most = load_tokenizer(fitted), fitted["max_tokens"]
+    tokenizer, most, mark = load_tokenizer(fitted), fitted["max_tokens"], special(fitted)
 
     def number(values: list[str]) -> list[np.ndarray]:
         texts = [value.split(SEPARATOR) for value in values]
         ids = (encoding.ids for encoding in tokenizer.encode_batch_fast([part for text in texts for part in text]))
-        rows = (list(chain.from_iterable([SEP, *next(ids)] for _ in text))[1:] for text in texts)
-        return [np.array([CLS, *_shorten(row, most - 2), END], np.int32) for row in rows]
+        rows = (list(chain.from_iterable([mark["sep"], *next(ids)] for _ in text))[1:] for text in texts)
+        return [np.array([mark["cls"], *_shorten(row, most - 2), mark["end"]], np.int32) for row in rows]
 
     return number
+
+
+def special(fitted: dict) -> dict[str, int]:
+    """Return the numbers of the tokens that no text has: cls, sep, mask and end; padding is 0."""
+    return fitted.get("special", {"cls": CLS, "sep": SEP, "mask": MASK, "end": END})
 
 
 def load_tokenizer(fitted: dict):
@@ -212,7 +243,7 @@ def load_tokenizer(fitted: dict):
         raise ValueError("the tokenizer is damaged") from error
 
 
-def _shorten(ids: list[int], most: int) -> list[int]:
+def _shorten(ids: list, most: int) -> list:
     # Titles and verdicts stand at the beginning and at the end.
     if len(ids) <= most:
         return ids
@@ -237,17 +268,3 @@ def _pad(rows: list) -> np.ndarray:
     for number, row in enumerate(rows):
         padded[number, : len(row)] = row
     return padded
-
-
-def hash_ngrams(values: np.ndarray):
-    """Hash the n-grams of texts: a sparse matrix [N, BUCKETS], 1 where a text has one of a bucket."""
-    from scipy.sparse import csr_array, hstack
-    from sklearn.feature_extraction.text import HashingVectorizer
-
-    options = {"n_features": BUCKETS // 2, "alternate_sign": False, "norm": None, "binary": True, "dtype": np.float32}
-    words = HashingVectorizer(ngram_range=WORDS, token_pattern=_WORD.pattern, **options)
-    characters = HashingVectorizer(ngram_range=CHARACTERS, analyzer="char", **options)
-    # Each in a half of its own, so that frequent letters do not share buckets with rare words.
-    table = csr_array(hstack([words.transform(values), characters.transform(values)], format="csr"))
-    table.sort_indices()
-    return table

@@ -10,6 +10,9 @@ from kiln.core import randomness
 
 # Soft hyphens, zero-width characters, marks of direction: what the eye does not see.
 _INVISIBLE = re.compile("[\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]")
+# Of longer texts, what is beyond so many characters is not looked at, where terms and not copies are sought.
+LONGEST = 10_000
+_FEWEST = 1_000
 # Texts per batch, and about how many characters.
 _TEXTS, _CHARACTERS = 2048, 500_000
 
@@ -37,6 +40,21 @@ def hash_runs(texts: Sequence[str], length: int) -> tuple[np.ndarray, np.ndarray
     # A text has length - 1 more characters than runs.
     places = np.arange(ends[-1]) + np.repeat(np.arange(len(texts)) * (length - 1), counts)
     return randomness.key(*(points[places + step] for step in range(length))), ends
+
+
+def afford(values, rows: np.ndarray, order: np.ndarray, texts: int, characters: int) -> np.ndarray:
+    """Take as many texts as are affordable: the beginning of ``order``.
+
+    Args:
+        values: strings [N].
+        rows: integers [M].
+        order: places in ``rows``, the most useful first.
+        texts: how many at most.
+        characters: of all of them at most, unless they are very few.
+    """
+    order = order[:texts]
+    lengths = np.array([min(len(text), LONGEST) for _, part in batches(values, rows[order]) for text in part])
+    return order[: max(_FEWEST, np.searchsorted(np.cumsum(lengths), characters))]
 
 
 def batches(values, rows: np.ndarray) -> Iterator[tuple[np.ndarray, list[str]]]:

@@ -1,20 +1,22 @@
 """TF-IDF of texts (Salton and Buckley, "Term-weighting approaches in automatic text retrieval", 1988), as sparse rows.
 
-The terms are the hashed n-grams of ``normalizer``, and weigh what they weigh in its networks.
+The terms are the n-grams of ``ngrams``, and weigh what they weigh in networks (see ``layers``).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, vstack
 
 from kiln.core import parallel
 from kiln.modalities.text import shingles
-from kiln.modalities.text.normalizer import BUCKETS, hash_ngrams
+from kiln.modalities.text.ngrams import BUCKETS, HALF, hash_ngrams
 
 # N-grams of fewer texts are left out: they say nothing about other texts.
 MIN_TEXTS = 2
+# Texts to learn from for ``TextTerms``, and how many characters they have at most: some 400 MB of terms.
+_TEXTS, _CHARACTERS = 50_000, 2**24
 
 
 @dataclass(frozen=True)
@@ -42,26 +44,71 @@ class TfIdf:
         texts_with = np.zeros(BUCKETS, np.int64)
         for _, texts in shingles.batches(values, rows):
             texts_with += np.bincount(hash_ngrams(texts).indices, minlength=BUCKETS)
+        return cls.of(texts_with, len(rows), BUCKETS)
+
+    @classmethod
+    def of(cls, texts_with: np.ndarray, count: int, most: int) -> "TfIdf":
+        """Choose n-grams and weigh them.
+
+        Args:
+            texts_with: int64 [BUCKETS], in how many texts each is.
+            count: of texts.
+            most: columns at most; the most frequent n-grams are kept.
+        """
         kept = np.flatnonzero(texts_with >= MIN_TEXTS)
+        kept = np.sort(kept[np.argsort(-texts_with[kept], kind="stable")[:most]])
         column = np.full(BUCKETS, -1, np.int32)
         column[kept] = np.arange(len(kept))
-        idf = np.log((1 + len(rows)) / (1 + texts_with[kept])) + 1
-        return cls(column, idf.astype(np.float32), int((kept < BUCKETS // 2).sum()))
+        idf = np.log((1 + count) / (1 + texts_with[kept])) + 1
+        return cls(column, idf.astype(np.float32), int((kept < HALF).sum()))
 
-    def weigh(self, texts: list[str]) -> csr_array:
+    def weigh(self, texts: Sequence[str]) -> csr_array:
         """Weigh the n-grams of texts: float32 [len(texts), columns], words and characters of length 1 each."""
-        found = hash_ngrams(texts)
+        return self.apply(hash_ngrams(texts))
+
+    def apply(self, found: csr_array) -> csr_array:
+        """Weigh n-grams as ``hash_ngrams`` returns them."""
         columns = self.column[found.indices]
         used = columns >= 0
         ends = np.concatenate([[0], np.cumsum(used)])[found.indptr].astype(np.int32)
-        columns, row = columns[used], np.repeat(np.arange(len(texts)), np.diff(ends))
+        columns, row = columns[used], np.repeat(np.arange(found.shape[0]), np.diff(ends))
         weights, half = self.idf[columns], 2 * row + (columns >= self.words)
-        length = np.sqrt(np.bincount(half, weights * weights, minlength=2 * len(texts)))
-        return csr_array(
-            ((weights / length[half]).astype(np.float32), columns, ends), shape=(len(texts), len(self.idf))
-        )
+        length = np.sqrt(np.bincount(half, weights * weights, minlength=2 * found.shape[0]))
+        weights = (weights / length[half]).astype(np.float32)
+        return csr_array((weights, columns, ends), shape=(found.shape[0], len(self.idf)))
 
     def stream(self, values, rows: np.ndarray) -> Iterator[tuple[np.ndarray, csr_array]]:
         """Yield places in ``rows`` and the weighed texts there, so many at once that memory stays small."""
         batches = shingles.batches(values, rows)
         return parallel.ordered_map(lambda batch: (batch[0], self.weigh(batch[1])), batches)
+
+
+class TextTerms:
+    """Terms of texts, weighed by a sample of them that stays in memory; the others are read when they are asked for.
+
+    Args:
+        values: strings [N]; may be spooled.
+        rows: the texts, integers [M].
+        order: places in ``rows`` to learn from, the most useful first.
+        most: terms at most.
+    """
+
+    def __init__(self, values, rows: np.ndarray, order: np.ndarray, most: int):
+        self._values, self._rows = values, rows
+        self.learned = np.sort(shingles.afford(values, rows, order, _TEXTS, _CHARACTERS))
+        found = vstack([csr_array((0, BUCKETS), dtype=np.float32), *self._hash(self.learned)], format="csr")
+        texts_with = np.bincount(found.indices, minlength=BUCKETS)
+        self._tfidf = TfIdf.of(texts_with, len(self.learned), most)
+        self._sample = self._tfidf.apply(found)
+        self._place = np.full(len(rows), -1)
+        self._place[self.learned] = np.arange(len(self.learned))
+
+    def weigh(self, rows: np.ndarray) -> csr_array:
+        """Weigh texts by their places in ``rows``: float32 [len(rows), terms]."""
+        if (self._place[rows] >= 0).all():
+            return self._sample[self._place[rows]]
+        return vstack([self._tfidf.apply(found) for found in self._hash(rows)], format="csr")
+
+    def _hash(self, rows: np.ndarray) -> Iterator[csr_array]:
+        batches = shingles.batches(self._values, self._rows[rows])
+        return parallel.ordered_map(lambda batch: hash_ngrams([text[: shingles.LONGEST] for text in batch[1]]), batches)

@@ -24,4 +24,11 @@ EXPLANATIONS = {
         "thicker, the more; bold is strongest.",
         "",
     ),
+    "gradient": Explanation(
+        "how the prediction changes as words weigh more",
+        "A solid line under a word: the more its vectors weigh, the more likely the prediction (gradient times "
+        "input); a dotted line: the less likely. It looks at small changes, hiding at a large one: where both agree, "
+        "trust them more.",
+        "Gradients times inputs are shown for networks that begin with one vector for each token.",
+    ),
 }

@@ -5,14 +5,15 @@ import json
 import numpy as np
 import pytest
 
-from kiln.modalities.text import explanation, showing, wording
+from kiln.modalities.text import explanation, normalizer, showing, wording
+from kiln.params.text import Normalize
 
 
 class Keyword:
     """A network whose log-odds of class 1 are the sum of its words' weights."""
 
     def __init__(self, weights: dict[str, float]):
-        self.weights, self.predicted = weights, []
+        self.weights, self.predicted, self.encoder = weights, [], None
 
     def predict(self, row: int, texts: np.ndarray) -> np.ndarray:
         self.predicted.append(len(texts))
@@ -23,7 +24,7 @@ class Keyword:
 
 def marked(network: Keyword, text: str, index: int = 1) -> list[list]:
     (shown,) = explanation.explain(network, np.array([text], object), np.array([index]))
-    assert list(shown) == list(wording.EXPLANATIONS) and shown["hiding"].kind == "marked"
+    assert list(shown) == ["hiding"] and shown["hiding"].kind == "marked"
     return json.loads(shown["hiding"].content)
 
 
@@ -86,3 +87,62 @@ def test_texts_without_words_have_no_weights(text):
 
 def test_what_is_hidden_is_shown_by_its_code():
     assert marked(Keyword({"b": 1}), "a\u202e\x1eb") == [["a[U+202E] | ", 0.0], ["b", 1.0]]
+
+
+def test_personal_data_is_masked_and_keeps_the_largest_weight_of_its_words():
+    text = "good: a@b.example, +49 30 1234567, b"
+    shown = explanation.mark(text, [1, 2, 0, -4, 1, 0])
+    assert json.loads(shown.content) == [
+        ["good:", 0.25], [" ", 0.0], ["<email>,", 0.5], [" ", 0.0], ["<phone>", -1.0], [",", 0.25],
+        [" b", 0.0],
+    ]  # fmt: skip
+
+
+def test_personal_data_at_the_end_of_what_is_shown_is_masked_whole():
+    text = "x " * (showing.SHOWN // 2 - 2) + "anna@mail.example " + "x" * 100
+    pieces = json.loads(explanation.mark(text, [0] * len(text[: showing.SHOWN].split())).content)
+    assert pieces == [["x " * (showing.SHOWN // 2 - 2) + "<email>" + showing.describe_rest(text), 0.0]]
+
+
+class Vectors(Keyword):
+    """A network in which each token has a slope."""
+
+    def __init__(self, slopes: dict[str, float], texts: list[str]):
+        super().__init__({})
+        texts = np.array(texts, object)
+        self.encoder = normalizer.make_encoder(normalizer.TOKENS, normalizer.fit(normalizer.count(texts), Normalize()))
+        self.slopes, self.text, self.asked = slopes, texts[0], 0
+
+    def compute_slopes(self, row, groups, index):
+        self.asked += len(groups)
+        tokens = [self.text[max(0, begin) : max(0, end)].strip() for begin, end in self.encoder.locate(self.text)]
+        each = np.array([self.slopes.get(token, 0.0) for token in tokens])
+        return (groups @ each) * (1 if index else -1)
+
+
+def gradients(network: Vectors, index: int = 1) -> list[list]:
+    (shown,) = explanation.explain(network, np.array([network.text], object), np.array([index]))
+    assert list(shown) == list(wording.EXPLANATIONS)
+    return json.loads(shown["gradient"].content)
+
+
+def test_words_have_the_slopes_of_their_tokens():
+    network = Vectors({"good": 2, "bad": -1}, ["A good  film, not bad"] * 3)
+    expected = [["A ", 0.0], ["good", 1.0], ["  film, not ", 0.0], ["bad", -0.5]]
+    assert gradients(network) == expected
+    assert gradients(network, index=0) == [[piece, -weight + 0.0] for piece, weight in expected]
+
+
+def test_slopes_find_their_words_in_the_second_text_and_beyond_what_the_network_reads():
+    assert gradients(Vectors({"bad": 1}, ["good film\x1every bad"] * 3))[-1] == ["bad", 1.0]
+    network = Vectors({"end": 1}, ["word " * 300 + "end"] * 3)
+    pieces = gradients(network)
+    assert pieces[-1][0].endswith("end") and pieces[-1][1] == 1.0 and pieces[0][1] == 0.0
+    assert network.asked <= explanation.MOST
+
+
+def test_networks_without_vectors_have_no_gradients():
+    network = Vectors({}, ["a good film"] * 3)
+    network.compute_slopes = lambda row, groups, index: None
+    (shown,) = explanation.explain(network, np.array(["a good film"], object), np.array([1]))
+    assert list(shown) == ["hiding"]

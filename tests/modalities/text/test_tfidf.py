@@ -5,7 +5,7 @@ import pytest
 from scipy.sparse import vstack
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from kiln.modalities.text import normalizer, shingles
+from kiln.modalities.text import ngrams, shingles
 from kiln.modalities.text.tfidf import TfIdf
 
 TEXTS = np.array(["the cat sat", "The cat sat on the mat", "a dog", "a dog, a cat", "狗 和 猫", "", "unlike"], object)
@@ -20,8 +20,8 @@ def test_similarities_are_those_of_scikit_learn(fitted):
     rows = fitted.weigh(list(TEXTS))
     expected = 0
     for options in (
-        {"ngram_range": normalizer.WORDS, "token_pattern": r"\w+|[^\w\s]"},
-        {"ngram_range": normalizer.CHARACTERS, "analyzer": "char"},
+        {"ngram_range": (1, ngrams.WORDS), "token_pattern": r"\w+|[^\w\s]"},
+        {"ngram_range": (1, ngrams.CHARACTERS), "analyzer": "char"},
     ):
         weighed = TfidfVectorizer(min_df=2, binary=True, **options).fit_transform(TEXTS)
         expected = expected + (weighed @ weighed.T).toarray()
