@@ -12,7 +12,9 @@ from kiln.store import dataset
 METRICS = ("accuracy", "recall", "f1")  # those that need no probabilities
 
 
-def compare(data: dataset.Dataset, test: Mapping[str, np.ndarray], units: np.ndarray, resamples: int, seed: int) -> dict:
+def compare(
+    data: dataset.Dataset, test: Mapping[str, np.ndarray], units: np.ndarray, resamples: int, seed: int
+) -> dict:
     """Fit the baseline of the samples' modality and compare it with the network on test.
 
     Args:
