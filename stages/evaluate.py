@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from kiln import params
 from kiln.core import entry, files
 from kiln.core.errors import UserError
-from kiln.evaluation import curves, exhibits, predictions, robustness, scoring, slices
+from kiln.evaluation import baseline, curves, exhibits, predictions, robustness, scoring, slices
 from kiln.networks import artifact
 from kiln.store import dataset
 
@@ -76,7 +76,8 @@ def main() -> None:
     if any(part.modality.wants_test_views(settings.parts.get(name)) for name, part in data.parts.items()):
         both = predictions.predict_split(classifier, data, "test", average_views=True)["probabilities"]
         flipped, _ = scoring.score(labels, both, data.classes, settings.resamples, seed, units)
-    summary = scoring.summarize(outputs, scored, flipped)
+    compared = baseline.compare(data, test, units, settings.resamples, seed)
+    summary = scoring.summarize(outputs, scored, flipped) | compared
     used = min(settings.robustness_samples, len(labels))
     first = robustness.read_first(data, "test", used)
     corrupted = robustness.score_corrupted(classifier, first, labels[:used], units[:used], seed)

@@ -18,6 +18,8 @@ import pandas as pd
 import pyarrow as pa
 from scipy.sparse import csr_array
 
+from kiln.modalities.baseline import Baseline
+
 
 class Undecodable(Exception):
     """The bytes cannot be decoded as a complete sample; the text says why."""
@@ -233,6 +235,7 @@ class Modality(FileKinds, Protocol):
         described: which lists of ``describe`` the report shows, in order.
         copies_clause: of near-duplicates, what is how alike, with {score}.
         can_mix: whether two values can be mixed to one, by ``mix``.
+        baseline: a model without a network, or None.
     """
 
     forms: tuple[str, ...]
@@ -249,6 +252,7 @@ class Modality(FileKinds, Protocol):
     described: tuple[str, ...]
     copies_clause: str
     can_mix: bool
+    baseline: Baseline | None
 
     # Files and values
 
@@ -409,13 +413,7 @@ class Explained(Protocol):
 
 @dataclass(frozen=True)
 class Part:
-    """A part of every sample.
-
-    Attributes:
-        name: as in ``inputs``.
-        modality: of its values.
-        conversion: how its values are brought to one form.
-    """
+    """A part of every sample: its name in ``inputs``, its modality, and how its values are brought to one form."""
 
     name: str
     modality: Modality

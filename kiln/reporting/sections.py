@@ -45,6 +45,7 @@ def summary(evidence: Evidence) -> dict:
         "parameters": evidence.train["parameters"],
         "classes": len(evidence.per_class),
         "test": test,
+        "baseline": model_card.judge_baseline(evidence),
         "wrong": test["samples"] - round(test["accuracy"] * test["samples"]),
         "train_accuracy": evidence.scores["train"]["accuracy"],
         "weakest": _find_weakest_class(evidence.per_class),

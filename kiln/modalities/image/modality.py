@@ -46,6 +46,7 @@ class Image(ImageFiles):
     described = ("mean", "std", "median", "shift")
     copies_clause = wording.COPIES
     can_mix = True
+    baseline = None
 
     def settle(self, contents: Iterable[Sequence[bytes]], settings: Clean) -> Conversion:
         """Choose size, channels and range if they are ``auto``; see ``settling``."""

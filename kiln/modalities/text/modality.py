@@ -18,6 +18,7 @@ from kiln.modalities.text import (
     corruptions,
     decoding,
     explanation,
+    linear,
     normalizer,
     settling,
     showing,
@@ -46,6 +47,7 @@ class Text(TextFiles):
     described = ("mean", "std", "median", "unknown", "shift")
     copies_clause = wording.COPIES
     can_mix = False
+    baseline = linear.BASELINE
 
     def settle(self, contents: Iterable[Sequence[bytes]], settings: Clean) -> Conversion:
         """Choose what is ``auto``, from the texts; see ``settling``."""
