@@ -16,7 +16,7 @@ from kiln.evaluation.metrics import SPLIT_METRICS
 from kiln.modalities import registry as modalities
 from kiln.modalities.base import Exhibit
 from kiln.reporting import card as model_card
-from kiln.reporting import charts
+from kiln.reporting import charts, scope
 from kiln.reporting.evidence import Evidence
 from kiln.store.dataset import SPLITS
 
@@ -269,6 +269,7 @@ def metrics(evidence: Evidence) -> dict:
         "rows": rows,
         "resamples": evidence.settings.evaluate.resamples,
         "test": test,
+        "scope": scope.gather(evidence),
     }
 
 

@@ -247,3 +247,23 @@ def test_every_part_of_a_sample_is_shown_and_explanations_are_read_once():
     html_ = describe_mistakes(*left, *right, inputs=("left", "right"))
     assert html_.count("<img") == 4
     assert read(html_).count("There is no Grad-CAM") == read(html_).count("Red is where hiding a patch") == 1
+
+
+SCOPE = {"images": 30, "units": 30, "outside": 9, "auroc": 0.9, "fpr95": 0.25, "in_scope_accuracy": 0.8}
+SCOPE |= {f"{name}_ci95": {"low": 0.1, "high": 0.95} for name in ("auroc", "fpr95", "in_scope_accuracy")}
+
+
+def test_a_class_out_of_scope_is_in_report_and_card_where_it_is_named():
+    made = make_evidence([0, 1, 2] * 10, [0, 1, 2] * 10)
+    evaluate = made.settings.evaluate.model_copy(update={"out_of_scope": "c"})
+    named = make_evidence(
+        [0, 1, 2] * 10,
+        [0, 1, 2] * 10,
+        settings=made.settings.model_copy(update={"evaluate": evaluate}),
+        scores={**made.scores, "out_of_scope": SCOPE},
+    )
+    assert "class c stands for what is out of scope: 9 test images of 30, 1 in train" in write("metrics", named)
+    card_ = rendering.fill_markdown("card", card.gather(named))
+    assert "images of the class c (9)" in card_ and "95 % of the rest pass, 25.0% of them pass too (10.0% to" in card_
+    for text in (write("metrics", made), rendering.fill_markdown("card", card.gather(made))):
+        assert "scope" not in text and "should not know" not in text
