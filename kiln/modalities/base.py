@@ -219,6 +219,7 @@ class Modality(FileKinds, Protocol):
         described: which lists of ``describe`` the report shows, in order.
         copies_clause: of near-duplicates, what is how alike, with {score}.
         can_mix: whether two values can be mixed to one, by ``mix``.
+        lengths_differ: whether encoded values may differ in length, so that a batch is padded to its longest.
     """
 
     forms: tuple[str, ...]
@@ -235,6 +236,7 @@ class Modality(FileKinds, Protocol):
     described: tuple[str, ...]
     copies_clause: str
     can_mix: bool
+    lengths_differ: bool
 
     # Files and values
 
@@ -315,6 +317,9 @@ class Modality(FileKinds, Protocol):
     def make_encoder(self, form: str, fitted: Mapping) -> Callable[[np.ndarray], np.ndarray]:
         """Return the function from values to the array that a network of a form takes, as ``tensor`` says."""
 
+    def lengths(self, values: np.ndarray) -> np.ndarray:
+        """Return about how long values are once encoded, in any unit, [N]; only where ``lengths_differ`` is true."""
+
     def layer(self, inputs: Any, form: str, fitted: Mapping) -> Any:
         """Apply the network's first layers to a Keras input of encoded values."""
 
@@ -388,6 +393,12 @@ class Part:
     def to_json(self) -> dict:
         """Return modality and conversion, for a manifest."""
         return {"modality": self.modality.name, "conversion": self.conversion.to_json()}
+
+
+def lengths(parts: Mapping[str, Part], values: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    """Sum the lengths of samples over the parts that differ in it: [N]; None where none does."""
+    differing = [part.modality.lengths(values[name]) for name, part in parts.items() if part.modality.lengths_differ]
+    return sum(differing) if differing else None
 
 
 def name_samples(parts: Mapping[str, Part]) -> str:

@@ -46,6 +46,7 @@ class Image(ImageFiles):
     described = ("mean", "std", "median", "shift")
     copies_clause = wording.COPIES
     can_mix = True
+    lengths_differ = False
 
     def settle(self, contents: Iterable[Sequence[bytes]], settings: Clean) -> Conversion:
         """Choose size, channels and range if they are ``auto``; see ``settling``."""
@@ -127,6 +128,10 @@ class Image(ImageFiles):
     def make_encoder(self, form: str, fitted: Mapping) -> Callable[[np.ndarray], np.ndarray]:
         """Networks take pixels as they are."""
         return lambda pixels: pixels
+
+    def lengths(self, values: np.ndarray) -> np.ndarray:
+        """Images have one shape."""
+        raise NotImplementedError("images do not differ in length")
 
     def layer(self, inputs: Any, form: str, fitted: Mapping) -> Any:
         """Apply the normaliser to raw pixels, a Keras tensor of uint8."""

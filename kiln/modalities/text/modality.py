@@ -43,6 +43,7 @@ class Text(TextFiles):
     described = ("mean", "std", "median", "unknown", "shift")
     copies_clause = wording.COPIES
     can_mix = False
+    lengths_differ = True
 
     def settle(self, contents: Iterable[Sequence[bytes]], settings: Clean) -> Conversion:
         """Choose what is ``auto``, from the texts; see ``settling``."""
@@ -121,6 +122,10 @@ class Text(TextFiles):
     def make_encoder(self, form: str, fitted: Mapping) -> Callable[[np.ndarray], np.ndarray]:
         """Turn texts into numbers: int32 [N, L], padded with 0; see ``normalizer.make_encoder``."""
         return normalizer.make_encoder(form, fitted)
+
+    def lengths(self, values: np.ndarray) -> np.ndarray:
+        """Count characters: tokens and n-grams grow with them, and take a thousand times longer to count."""
+        return np.array([len(value) for value in values], np.int64)
 
     def layer(self, inputs: Any, form: str, fitted: Mapping) -> Any:
         """Weigh n-grams by how rare they are; tokens stay as they are."""
