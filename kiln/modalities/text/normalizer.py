@@ -15,7 +15,7 @@ from itertools import chain
 
 import numpy as np
 
-from kiln.modalities.text.formats import SEPARATOR
+from kiln.modalities.text.formats import MASKED, SEPARATOR
 from kiln.params.text import Normalize
 
 TOKENS, NGRAMS = "tokens", "ngrams"
@@ -188,12 +188,15 @@ def make_encoder(form: str, fitted: dict) -> Callable[[np.ndarray], np.ndarray]:
 
 def _number_tokens(fitted: dict) -> Callable[[list[str]], list[np.ndarray]]:
     tokenizer, most = load_tokenizer(fitted), fitted["max_tokens"]
+    # As every byte, it has a token of its own, by the sign that stands for it; no merge was learnt with it.
+    masked = tokenizer.token_to_id(chr(256 + ord(MASKED)))
 
     def number(values: list[str]) -> list[np.ndarray]:
         texts = [value.split(SEPARATOR) for value in values]
         ids = (encoding.ids for encoding in tokenizer.encode_batch_fast([part for text in texts for part in text]))
         rows = (list(chain.from_iterable([SEP, *next(ids)] for _ in text))[1:] for text in texts)
-        return [np.array([CLS, *_shorten(row, most - 2), END], np.int32) for row in rows]
+        numbers = [np.array([CLS, *_shorten(row, most - 2), END], np.int32) for row in rows]
+        return [np.where(row == masked, np.int32(MASK), row) for row in numbers]
 
     return number
 

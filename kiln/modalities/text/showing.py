@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kiln.modalities.base import Exhibit
-from kiln.modalities.text.formats import SEPARATOR
+from kiln.modalities.text.formats import MASKED, SEPARATOR
 
 SHOWN, PREVIEWED, LISTED = 4000, 240, 120  # characters
 # Control, format and surrogate characters, and separators of lines and paragraphs: what cannot be seen, and may
@@ -26,7 +26,7 @@ class _Signs(dict):
         return self[code]
 
 
-_SIGNS = _Signs({ord(SEPARATOR): " | ", ord("\r"): ""})
+_SIGNS = _Signs({ord(SEPARATOR): " | ", ord("\r"): "", ord(MASKED): "[…]"})
 
 
 def make_visible(text: str) -> str:
