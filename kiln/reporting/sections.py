@@ -208,7 +208,9 @@ def describe_finding(row: dict, inputs: Mapping[str, str]) -> str:
     for part, modality in inputs.items():
         own = modalities.get(modality).finding_sentences
         sentences |= {reason if len(inputs) == 1 else f"{part}.{reason}": text for reason, text in own.items()}
-    return sentences[row["reason"]].format(score=row["score"], detail=row["detail"])
+    score = row["score"]
+    share = percent(score, 0) if pd.notna(score) else ""
+    return sentences[row["reason"]].format(score=score, share=share, detail=row["detail"])
 
 
 def augmentation(evidence: Evidence) -> dict:

@@ -267,3 +267,16 @@ def test_a_class_out_of_scope_is_in_report_and_card_where_it_is_named():
     assert "images of the class c (9)" in card_ and "95 % of the rest pass, 25.0% of them pass too (10.0% to" in card_
     for text in (write("metrics", made), rendering.fill_markdown("card", card.gather(made))):
         assert "scope" not in text and "should not know" not in text
+
+
+@pytest.mark.parametrize(
+    ("score", "shown"), [(1.0, "Copies: 100% of"), (0.9997, "Copies: 99.97% of"), (0.9, "Copies: 90% of")]
+)
+def test_texts_are_the_same_only_where_nothing_is_rounded(score, shown):
+    row = {"reason": "near_duplicate", "score": score, "detail": ""}
+    assert sections.describe_finding(row, {"text": "text"}).startswith(shown)
+
+
+def test_a_finding_without_a_score_is_described():
+    row = {"reason": "encoding", "score": float("nan"), "detail": "1 control character removed"}
+    assert sections.describe_finding(row, {"text": "text"}) == "Readable, but 1 control character removed"
