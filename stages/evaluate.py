@@ -32,11 +32,13 @@ def load_inputs() -> tuple[dataset.Dataset, artifact.Classifier]:
     return data, classifier
 
 
-def load_facts(ids: np.ndarray) -> pd.DataFrame:
-    """Read what clean has recorded of test images, one row per image; see ``slices.gather_facts``."""
+def load_facts(ids: np.ndarray, data: dataset.Dataset) -> pd.DataFrame:
+    """Gather what clean has recorded of test images, and how they differ from train, one row per image."""
     names = ("measures", "flags", "set_aside")
     measures, *findings = (pq.read_table(CLEAN / f"{name}.parquet").to_pandas() for name in names)
-    return slices.gather_facts(ids, measures, pd.concat(findings))
+    facts = slices.gather_facts(ids, measures, pd.concat(findings), slices.list_reasons(data.parts))
+    batches = (batch.parts for batch in data.batches("test"))
+    return facts.join(slices.measure_fitted(batches, data.parts, artifact.read_normalizers(MODEL)))
 
 
 def find_outside(name: str, data: dataset.Dataset) -> int | None:
@@ -67,7 +69,9 @@ def tabulate_test(test: dict[str, np.ndarray], data: dataset.Dataset, units: np.
         "reliability": curves.reliability(labels, probabilities),
         "roc": curves.roc(labels, probabilities),
         "precision_recall": curves.precision_recall(labels, probabilities),
-        "slices": slices.table(load_facts(test["ids"]), slices.list_measures(data.parts), predicted == labels, units),
+        "slices": slices.table(
+            load_facts(test["ids"], data), slices.list_measures(data.parts), predicted == labels, units
+        ),
     }
 
 

@@ -210,8 +210,11 @@ class Modality(FileKinds, Protocol):
         notes_reason: the reason of findings about faults outside the value.
         checks: reason -> check, in order.
         slices: measure by which test samples are sliced -> (title, name of the lowest slice, of the highest).
+        fitted_slices: the same, for measures of ``measure_fitted``.
+        slice_reasons: reasons of findings; test samples that have any are a slice.
         corruptions: name -> corruption.
-        finding_sentences: reason (``notes_reason``, of ``checks``, or any) -> description, with {score} or {detail}.
+        finding_sentences: reason (``notes_reason``, of ``checks``, or any) -> description, with {score}, {share}
+            (the score as a percentage) or {detail}.
         repeated_sentence: what many samples of one value have in common, and what they might be.
         values_sentence: what ``describe`` measures, for the report.
         range_clause: what follows the form of values in the model card, such as ", 0 to 255".
@@ -227,6 +230,8 @@ class Modality(FileKinds, Protocol):
     notes_reason: str
     checks: Mapping[str, Check]
     slices: Mapping[str, tuple[str, str, str]]
+    fitted_slices: Mapping[str, tuple[str, str, str]]
+    slice_reasons: tuple[str, ...]
     corruptions: Mapping[str, Corruption]
     finding_sentences: Mapping[str, str]
     repeated_sentence: str
@@ -305,6 +310,9 @@ class Modality(FileKinds, Protocol):
         Returns:
             JSON: lists of one number per dimension, including ``shift``, the distance from train.
         """
+
+    def measure_fitted(self, values: np.ndarray, fitted: dict) -> pd.DataFrame:
+        """Measure each value against train, by what ``fit`` returned: a column for each of ``fitted_slices``."""
 
     def name_dimensions(self, count: int) -> list[str]:
         """Name the dimensions of ``describe``; a single one has no name."""

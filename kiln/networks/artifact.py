@@ -93,6 +93,11 @@ def save(folder: Path, classifier: Classifier, how: Mapping[str, Architecture], 
     files.write_json(folder / DESCRIPTION, description)
 
 
+def read_normalizers(folder: Path) -> dict[str, dict]:
+    """Read what is fitted to train: part -> JSON, as ``Modality.fit`` returned it."""
+    return {name: about["normalizer"] for name, about in files.read_json(folder / DESCRIPTION)["parts"].items()}
+
+
 def load(folder: Path) -> Classifier:
     """Build the network and load its weights.
 

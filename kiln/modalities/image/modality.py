@@ -4,6 +4,7 @@ faiss and SciPy are imported where they are used: only clean needs them, and eve
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,8 @@ class Image(ImageFiles):
     copies_clause = wording.COPIES
     can_mix = True
     lengths_differ = False
+    fitted_slices: Mapping[str, tuple[str, str, str]] = MappingProxyType({})
+    slice_reasons = ()
 
     def settle(self, contents: Iterable[Sequence[bytes]], settings: Clean) -> Conversion:
         """Choose size, channels and range if they are ``auto``; see ``settling``."""
@@ -116,6 +119,10 @@ class Image(ImageFiles):
     def describe(self, statistics: np.ndarray, train: np.ndarray) -> dict:
         """Describe a split's channels against train's; see ``normalizer.describe``."""
         return normalizer.describe(statistics, train)
+
+    def measure_fitted(self, values: np.ndarray, fitted: dict) -> pd.DataFrame:
+        """Measure nothing."""
+        return pd.DataFrame(index=range(len(values)))
 
     def name_dimensions(self, count: int) -> list[str]:
         """Name the channels."""

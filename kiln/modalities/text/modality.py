@@ -17,6 +17,7 @@ from kiln.modalities.text import (
     decoding,
     explanation,
     normalizer,
+    rarity,
     settling,
     showing,
     wording,
@@ -44,6 +45,8 @@ class Text(TextFiles):
     copies_clause = wording.COPIES
     can_mix = False
     lengths_differ = True
+    fitted_slices = rarity.SLICES
+    slice_reasons = (notes_reason, *checks)
 
     def settle(self, contents: Iterable[Sequence[bytes]], settings: Clean) -> Conversion:
         """Choose what is ``auto``, from the texts; see ``settling``."""
@@ -110,6 +113,10 @@ class Text(TextFiles):
     def describe(self, statistics: Any, train: Any) -> dict:
         """Describe a split's lengths and vocabulary against train's; see ``normalizer.describe``."""
         return normalizer.describe(statistics, train)
+
+    def measure_fitted(self, values: np.ndarray, fitted: dict) -> pd.DataFrame:
+        """Measure how rare the words are in train; see ``rarity``."""
+        return rarity.measure(values, fitted)
 
     def name_dimensions(self, count: int) -> list[str]:
         """Name what is described: the length of the texts alone."""
