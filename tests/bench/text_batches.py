@@ -71,7 +71,9 @@ def main() -> None:
     options = parser.parse_args()
     frame = pd.read_parquet(options.table)
     frame = frame.sample(min(options.texts, len(frame)), random_state=0).reset_index(drop=True)
-    settings = common.change(settings_of("text").train, model=options.model, epochs=2 * ROUNDS)
+    settings = common.change(
+        settings_of("text").train, model=options.model, optimizer="adam", lr=0.001, epochs=2 * ROUNDS
+    )
     sorted_together = feeding.SORTED
     with tempfile.TemporaryDirectory() as folder:
         run = make_run(write(Path(folder) / "texts", frame), settings, options.max_tokens)
