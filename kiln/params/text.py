@@ -65,6 +65,10 @@ class Augment(Section):
     drop_chars: Strength = knob(0, "probability of each letter to be left out")
     swap_chars: Strength = knob(0, "probability of each letter to change places with the next")
     typos: Strength = knob(0, "probability of each letter to become one beside it on the keyboard")
+    misspell: Strength = knob(
+        0, "probability of each word of Latin letters to be misspelt: a letter doubled, ei for ie"
+    )
+    mask_words: Strength = knob(0, "probability of each word to be hidden: the network sees that one is missing")
 
 
 class Normalize(Section):

@@ -12,6 +12,7 @@ from kiln.core.phrases import number, percent
 from kiln.evaluation import calibration, comparison
 from kiln.evaluation.metrics import SPLIT_METRICS
 from kiln.modalities import registry as modalities
+from kiln.reporting import scope
 from kiln.reporting.evidence import Evidence
 
 SHOWN = ("accuracy", "balanced_accuracy", "f1", "log_loss", "ece")
@@ -47,6 +48,7 @@ def gather(evidence: Evidence) -> dict:
         "test": scores["test"],
         "baseline": judge_baseline(evidence),
         "robustness": scores.get("robustness"),
+        "scope": scope.gather(evidence),
         "ways": corrupted["corruption"].nunique(),
         "strengths": corrupted["strength"].nunique(),
         "temperature": judge_temperature(scores["test_calibrated"]),

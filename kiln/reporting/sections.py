@@ -16,7 +16,7 @@ from kiln.evaluation.metrics import SPLIT_METRICS
 from kiln.modalities import registry as modalities
 from kiln.modalities.base import Exhibit
 from kiln.reporting import card as model_card
-from kiln.reporting import charts
+from kiln.reporting import charts, scope
 from kiln.reporting.evidence import Evidence
 from kiln.store.dataset import SPLITS
 
@@ -210,7 +210,9 @@ def describe_finding(row: dict, inputs: Mapping[str, str]) -> str:
     for part, modality in inputs.items():
         own = modalities.get(modality).finding_sentences
         sentences |= {reason if len(inputs) == 1 else f"{part}.{reason}": text for reason, text in own.items()}
-    return sentences[row["reason"]].format(score=row["score"], detail=row["detail"])
+    score = row["score"]
+    share = percent(score, 0) if pd.notna(score) else ""
+    return sentences[row["reason"]].format(score=score, share=share, detail=row["detail"])
 
 
 def augmentation(evidence: Evidence) -> dict:
@@ -272,6 +274,7 @@ def metrics(evidence: Evidence) -> dict:
         "rows": rows,
         "resamples": evidence.settings.evaluate.resamples,
         "test": test,
+        "scope": scope.gather(evidence),
     }
 
 

@@ -13,7 +13,7 @@ from kiln.networks import adjusting, backend, prediction
 from kiln.networks.backend import keras
 from kiln.training import averaging, batches, checkpoint, losses, optimizers, schedules
 from kiln.training.checks import check_finite
-from kiln.training.feeding import Feed, equal_sizes
+from kiln.training.feeding import SORTED, Feed, equal_sizes
 
 
 class Run:
@@ -224,8 +224,9 @@ def _lengthen(array: np.ndarray, extra: int) -> np.ndarray:
 def validate(classifier: keras.Model, feed: Feed, loss: str) -> dict[str, float]:
     """Score a split: loss, accuracy, and precision, recall and f1 (means over classes)."""
     losses, counts = [], np.zeros((3, feed.classes), np.int64)
-    for batch in feed.in_order(prediction.batch_size(classifier)):
-        predicted = prediction.outputs(classifier, batch.parts, feed.encode)
+    size = prediction.batch_size(classifier) * (SORTED if feed.lengths_differ else 1)
+    for batch in feed.in_order(size):
+        predicted = prediction.outputs(classifier, batch.parts, feed.encode, feed.lengths(batch.parts))
         losses.append(scores.LOSSES[loss](predicted, batch.labels))
         counts += scores.counts(batch.labels, predicted.argmax(axis=1), feed.classes)
     metrics = {"loss": np.concatenate(losses).mean(), **scores.overall(counts)}

@@ -276,3 +276,36 @@ def test_samples_without_labels_are_counted_with_what_was_set_aside():
     assert "1,200 images without labels came besides; 1,197 may be used for pretraining" in page
     assert "2 were set aside: copies of validation or test, which no model may see before its test" in page
     assert "1 was set aside: undecodable." in page
+
+
+SCOPE = {"samples": 30, "units": 30, "outside": 9, "auroc": 0.9, "fpr95": 0.25, "in_scope_accuracy": 0.8}
+SCOPE |= {f"{name}_ci95": {"low": 0.1, "high": 0.95} for name in ("auroc", "fpr95", "in_scope_accuracy")}
+
+
+def test_a_class_out_of_scope_is_in_report_and_card_where_it_is_named():
+    made = make_evidence([0, 1, 2] * 10, [0, 1, 2] * 10)
+    evaluate = made.settings.evaluate.model_copy(update={"out_of_scope": "c"})
+    named = make_evidence(
+        [0, 1, 2] * 10,
+        [0, 1, 2] * 10,
+        settings=made.settings.model_copy(update={"evaluate": evaluate}),
+        scores={**made.scores, "out_of_scope": SCOPE},
+    )
+    assert "class c stands for what is out of scope: 9 test images of 30, 1 in train" in write("metrics", named)
+    card_ = rendering.fill_markdown("card", card.gather(named))
+    assert "images of the class c (9)" in card_ and "95 % of the rest pass, 25.0% of them pass too (10.0% to" in card_
+    for text in (write("metrics", made), rendering.fill_markdown("card", card.gather(made))):
+        assert "scope" not in text and "should not know" not in text
+
+
+@pytest.mark.parametrize(
+    ("score", "shown"), [(1.0, "Copies: 100% of"), (0.9997, "Copies: 99.97% of"), (0.9, "Copies: 90% of")]
+)
+def test_texts_are_the_same_only_where_nothing_is_rounded(score, shown):
+    row = {"reason": "near_duplicate", "score": score, "detail": ""}
+    assert sections.describe_finding(row, {"text": "text"}).startswith(shown)
+
+
+def test_a_finding_without_a_score_is_described():
+    row = {"reason": "encoding", "score": float("nan"), "detail": "1 control character removed"}
+    assert sections.describe_finding(row, {"text": "text"}) == "Readable, but 1 control character removed"

@@ -20,6 +20,7 @@ from kiln.modalities.text import (
     explanation,
     linear,
     normalizer,
+    rarity,
     settling,
     showing,
     wording,
@@ -48,6 +49,9 @@ class Text(TextFiles):
     copies_clause = wording.COPIES
     can_mix = False
     baseline = linear.BASELINE
+    lengths_differ = True
+    fitted_slices = rarity.SLICES
+    slice_reasons = (notes_reason, *checks)
 
     def settle(self, contents: Iterable[Sequence[bytes]], settings: Clean) -> Conversion:
         """Choose what is ``auto``, from the texts; see ``settling``."""
@@ -121,6 +125,10 @@ class Text(TextFiles):
         """Describe a split's lengths and vocabulary against train's; see ``normalizer.describe``."""
         return normalizer.describe(statistics, train)
 
+    def measure_fitted(self, values: np.ndarray, fitted: dict) -> pd.DataFrame:
+        """Measure how rare the words are in train; see ``rarity``."""
+        return rarity.measure(values, fitted)
+
     def name_dimensions(self, count: int) -> list[str]:
         """Name what is described: the length of the texts alone."""
         return [""]
@@ -132,6 +140,10 @@ class Text(TextFiles):
     def make_encoder(self, form: str, fitted: Mapping) -> Callable[[np.ndarray], np.ndarray]:
         """Turn texts into numbers: int32 [N, L], padded with 0; see ``normalizer.make_encoder``."""
         return normalizer.make_encoder(form, fitted)
+
+    def lengths(self, values: np.ndarray) -> np.ndarray:
+        """Count characters: tokens and n-grams grow with them, and take a thousand times longer to count."""
+        return np.array([len(value) for value in values], np.int64)
 
     def layer(self, inputs: Any, form: str, fitted: Mapping) -> Any:
         """Weigh n-grams by how rare they are; tokens stay as they are."""
