@@ -18,7 +18,7 @@ import click
     "columns",
     metavar="NAME",
     multiple=True,
-    help="PATH is a table (CSV, JSON lines), with a text in this column of every row; repeat it for texts of several.",
+    help="PATH is a table (CSV, JSON lines, Parquet), with a text in this column of every row; repeat it for several.",
 )
 @click.option("--json", "in_json", is_flag=True, help="Print JSON: the probability of every class, or the error.")
 @click.option("--flip", is_flag=True, help="Average over each image and its mirror image.")

@@ -11,7 +11,7 @@ from pathlib import Path
 from kiln.core import lifetime, parallel
 from kiln.core.errors import UserError
 
-_LESS_MEMORY = "use smaller images or batches, or a larger machine"
+_LESS_MEMORY = "use smaller samples or batches, or a larger machine"
 _ADVICE = {
     errno.ENOSPC: "the disk is full: free some space (`dvc gc -w` drops unused cache files)",
     errno.EDQUOT: "the disk quota is used up: free some space",

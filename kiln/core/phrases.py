@@ -31,7 +31,7 @@ def number(value: float) -> str:
     return f"{value:.4g}" if float(shown) == 0 else f"{value:.7g}"
 
 
-def grouped(units: int, count: int, noun: str = "image") -> str:
+def grouped(units: int, count: int, noun: str) -> str:
     """Write what is resampled or tested: 20 groups of 600 images, or 600 images."""
     return plural(count, noun) if units == count else f"{plural(units, 'group')} of {plural(count, noun)}"
 

@@ -13,7 +13,7 @@ SECONDS_BETWEEN_LINES = 10
 
 
 def track(
-    items: Iterable[Item], what: str, total: int | None = None, unit: str = "images", size=lambda item: 1
+    items: Iterable[Item], what: str, total: int | None = None, unit: str = "samples", size=lambda item: 1
 ) -> Iterator[Item]:
     """Yield ``items`` unchanged and show the progress on standard error.
 

@@ -22,7 +22,7 @@ LOSSES = {"cross_entropy": cross_entropy, "squared_error": squared_error}
 
 
 def counts(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
-    """Count, per class, the images predicted correctly, labelled, and predicted as it: int64 [3, K].
+    """Count, per class, the samples predicted correctly, labelled, and predicted as it: int64 [3, K].
 
     Not per pair of classes, of which 10,000 classes have 10**8.
     """
@@ -45,21 +45,21 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 
 
 def overall(counted: np.ndarray) -> dict[str, float]:
-    """Accuracy, and precision, recall and F1 averaged over the classes that have images (macro).
+    """Accuracy, and precision, recall and F1 averaged over the classes that have samples (macro).
 
     Args:
-        counted: as ``counts`` returns them, or sums of such; at least one image.
+        counted: as ``counts`` returns them, or sums of such; at least one sample.
     """
     return {"accuracy": counted[0].sum() / counted[1].sum(), **macro(rates(*counted))}
 
 
 def macro(table: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Average precision, recall and F1 ([..., K], of ``rates``) over the classes that have images: [...]."""
+    """Average precision, recall and F1 ([..., K], of ``rates``) over the classes that have samples: [...]."""
     present = table["support"] > 0
     return {name: (table[name] * present).sum(axis=-1) / present.sum(axis=-1) for name in ("precision", "recall", "f1")}
 
 
 def weighted(table: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Average precision, recall and F1 ([..., K], of ``rates``) over the classes by their images: [...]."""
+    """Average precision, recall and F1 ([..., K], of ``rates``) over the classes by their samples: [...]."""
     share = table["support"] / table["support"].sum(axis=-1, keepdims=True)
     return {name: (table[name] * share).sum(axis=-1) for name in ("precision", "recall", "f1")}

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from kiln.core import formats, phrases
 from kiln.core.errors import UserError
 from kiln.modalities.base import FileKinds
-from kiln.sources import encoded, names, rows
+from kiln.sources import encoded, names, parquet, rows
 from kiln.sources.records import Tally
 
 TABLES = frozenset(rows.SUFFIXES) - {".txt"}
@@ -63,15 +63,15 @@ def list_files(arguments: Iterable[str], lines: Iterable[bytes], kinds: FileKind
 def list_rows(
     arguments: Iterable[str], lines: Iterable[bytes], columns: Sequence[str], kinds: FileKinds
 ) -> Iterator[Input]:
-    """List the rows of tables (CSV or JSON lines, in any encoding) as fetch reads them, in their order.
+    """List the rows of tables (CSV or JSON lines in any encoding, Parquet) as fetch reads them, in their order.
 
     Args:
         arguments, lines, kinds: as for ``list_files``; but each path is a table.
         columns: which hold the sample; the values of several are joined as in fetch.
 
     Yields:
-        Each row by the table's path and the line that it ends in, such as ``new.csv:17``; for a table that cannot be
-        read, or not from a row on, its path and the error.
+        Each row by the table's path and the line that it ends in, such as ``new.csv:17``, or its number in Parquet,
+        from 1; for a table that cannot be read, or not from a row on, its path and the error.
 
     Raises:
         UserError: samples of these kinds cannot stand in a cell.
@@ -90,21 +90,27 @@ def _read_rows(path: Path, columns: Sequence[str], separator: str) -> Iterator[t
     if path.exists() and not path.is_file():
         raise UserError("it is no file on disk: give the table itself, which is read more than once")
     if path.suffix.lower() in rows.PARQUET:
-        raise UserError("it is Parquet: write the table as CSV or JSON lines")
+        _check_columns(columns, parquet.open_table(path, _WHERE)[0].columns)
+        yield from parquet.read_texts(path, list(columns), separator, _WHERE)
+        return
 
     def find_encoding() -> encoded.Encoding:
         return encoded.find_encoding(path, "auto", path.name, Tally(), _WHERE)
 
     wanted = [names.tidy(column) for column in columns]
     table = rows.examine(path, path.name, wanted, _WHERE, find_encoding, may_be_bare=True, key="the path").of(path)
-    for column in wanted:
-        if column not in table.columns:
-            raise UserError(
-                f"{_WHERE} has no column {rows.shown(column)}: name one of its columns by --column: "
-                f"{rows.listed(table.columns)}"
-            )
+    _check_columns(wanted, table.columns)
     for line, row in table.rows(wanted):
         yield line, rows.content_of(separator.join(row[column] for column in wanted), table.errors)
+
+
+def _check_columns(wanted: Sequence[str], columns: Sequence[str]) -> None:
+    for column in wanted:
+        if column not in columns:
+            raise UserError(
+                f"{_WHERE} has no column {rows.shown(column)}: name one of its columns by --column: "
+                f"{rows.listed(columns)}"
+            )
 
 
 def explain(error: OSError | ValueError, path: Path, kinds: FileKinds) -> UserError:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -24,10 +25,11 @@ _VARIANCES = {
     **{name: lambda value: value for name in ("log_loss", "brier")},
 }
 OPTIONAL_IN_BASE = {"test.units"}  # an earlier Kiln did not write them
+EARLIER_COUNT, COUNT = "images", "samples"  # as an earlier Kiln named the number of samples, and its name now
 REQUIRED = [
-    *(f"{split}.{name}" for split in ("train", "validation", "test") for name in ("images", *metrics.SPLIT_METRICS)),
+    *(f"{split}.{name}" for split in ("train", "validation", "test") for name in (COUNT, *metrics.SPLIT_METRICS)),
     *(f"test.{name}_ci95.{end}" for name in metrics.SPLIT_METRICS for end in ("low", "high")),
-    *("test.units", "clean.images", "clean.kept", "model.parameters", "test_calibrated.temperature", "gap.accuracy"),
+    *("test.units", f"clean.{COUNT}", "clean.kept", "model.parameters", "test_calibrated.temperature", "gap.accuracy"),
 ]
 
 
@@ -61,6 +63,8 @@ def read_metrics(text: str, name: str, older: bool = False) -> dict[str, float]:
     if not isinstance(content, dict):
         raise UserError(f"{name} is not a JSON object: run `dvc repro` and commit it")
     values = flat(content)
+    if older:
+        values = {re.sub(rf"(?<=\.){EARLIER_COUNT}$", COUNT, key): value for key, value in values.items()}
     for key, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise UserError(f"{name}: {key} is {value!r}, not a finite number: run `dvc repro` and commit it")

@@ -18,7 +18,7 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
 
     Returns:
         One row per bin, by ascending confidence: confidence (mean probability of
-        the predicted class), accuracy, images. The absolute difference of the two,
+        the predicted class), accuracy, samples. The absolute difference of the two,
         averaged over samples, is ece.
     """
     confidence, right = probabilities.max(axis=1).astype(float), probabilities.argmax(axis=1) == labels
@@ -28,7 +28,7 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
         {
             "confidence": [confidence[rows].mean() for rows in parts],
             "accuracy": [right[rows].mean() for rows in parts],
-            "images": [len(rows) for rows in parts],
+            "samples": [len(rows) for rows in parts],
         }
     )
 

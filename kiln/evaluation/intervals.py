@@ -17,9 +17,9 @@ from kiln.evaluation.resampling import Resamples, Scores, Split
 
 def find_intervals(split: Split, point: Scores, drawn: Resamples) -> dict[str, tuple[float, float]]:
     """95 % interval of every metric of the split, which holds the metric itself: name -> low, high."""
-    images, units, rest = split.count_by_class(split.labels)
-    worth = _find_worth(split, images, units, rest)
-    present = images > 0
+    samples, units, rest = split.count_by_class(split.labels)
+    worth = _find_worth(split, samples, units, rest)
+    present = samples > 0
     spread = float((1 / units[present]).mean())
     missed = float((1 / units[present] ** 2).sum() / np.count_nonzero(present) ** 2)
     result = {}
@@ -34,7 +34,7 @@ def find_intervals(split: Split, point: Scores, drawn: Resamples) -> dict[str, t
         elif name == "ece":
             ends = _around_error(split, value, variance, drawn.whole[name])
         elif name.startswith("weighted"):
-            ends = _around_share(split, value, variance, split.images, split.apart)
+            ends = _around_share(split, value, variance, split.samples, split.apart)
         else:
             # The variance within a class is underestimated by one of its samples (entirely if it has only one).
             variance += value * (1 - value) * missed
@@ -46,23 +46,23 @@ def find_intervals(split: Split, point: Scores, drawn: Resamples) -> dict[str, t
     return result
 
 
-def _find_worth(split: Split, images: np.ndarray, units: np.ndarray, rest: np.ndarray) -> dict[str, tuple]:
-    """Effective numbers of images and units of means over classes: macro over each class, auc over both sides."""
+def _find_worth(split: Split, samples: np.ndarray, units: np.ndarray, rest: np.ndarray) -> dict[str, tuple]:
+    """Effective numbers of samples and units of means over classes: macro over each class, auc over both sides."""
     # If units have samples of several classes, there are still no more units than in the split.
     return {
-        "macro": (_even(images), min(_even(units), split.apart)),
+        "macro": (_even(samples), min(_even(units), split.apart)),
         "auc": (
-            _even(np.minimum(images, split.images - images)),
+            _even(np.minimum(samples, split.samples - samples)),
             min(_even(np.minimum(units, rest)), split.apart),
         ),
     }
 
 
-def _around_share(split: Split, value, variance, images, apart):
+def _around_share(split: Split, value, variance, samples, apart):
     """Interval of a metric between 0 and 1 that is not a proportion of samples."""
     if split.units == 1:
         variance = value * (1 - value)
-    number = effective_number(value, variance, images, apart, np.minimum(apart, split.apart))
+    number = effective_number(value, variance, samples, apart, np.minimum(apart, split.apart))
     return wilson(value * number, number)
 
 
@@ -76,7 +76,7 @@ def _around_loss(split: Split, value: float, variance: float, if_wrong: float) -
     """
     if split.units == 1:
         variance = value * if_wrong
-    pseudo = if_wrong / split.images
+    pseudo = if_wrong / split.samples
     scale = (variance + pseudo * if_wrong / split.apart) / (value + pseudo) * (Z * widening_factor(split.apart)) ** 2
     half = math.sqrt(scale * value + scale**2 / 4)
     return max(0.0, value + scale / 2 - half), value + scale / 2 + half
@@ -90,7 +90,7 @@ def _around_error(split: Split, value: float, variance: float, drawn: np.ndarray
     bias, and is widened to hold the error itself.
     """
     center = math.sqrt(max(0.0, 2 * value**2 - float(np.square(drawn).mean())))
-    half = Z * float(widening_factor(split.apart)) * math.sqrt(variance + 1 / (split.images * split.apart))
+    half = Z * float(widening_factor(split.apart)) * math.sqrt(variance + 1 / (split.samples * split.apart))
     return max(0.0, min(value, center - half)), min(1.0, max(value, center + half))
 
 
@@ -102,17 +102,17 @@ def find_class_intervals(split: Split, point: Scores, drawn: Resamples) -> dict[
         "precision": shares(right, split.predictions, split.unit, split.classes),
     }
     labelled, predicted = split.count_by_class(split.labels), split.count_by_class(split.predictions)
-    images, apart = ((one + other) / 2 for one, other in zip(labelled[:2], predicted[:2], strict=True))
+    samples, apart = ((one + other) / 2 for one, other in zip(labelled[:2], predicted[:2], strict=True))
     variance = drawn.f1_variance * split.apart / max(split.apart - 1, 1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        ends["f1"] = _around_share(split, point.classes["f1"][0], variance, images, apart)
+        ends["f1"] = _around_share(split, point.classes["f1"][0], variance, samples, apart)
     return {
         f"{name}_{end}": side for name, pair in ends.items() for end, side in zip(("low", "high"), pair, strict=True)
     }
 
 
 def _even(counts: np.ndarray) -> float:
-    """Effective number of images of a mean over classes: with that many in equal classes it would vary as much."""
+    """Effective number of samples of a mean over classes: with that many in equal classes it would vary as much."""
     counts = counts[counts > 0]
     return float(len(counts) ** 2 / (1 / counts).sum()) if len(counts) else 1.0
 
@@ -134,7 +134,7 @@ def scored(
         units: [N], as ``Split`` takes them.
 
     Returns:
-        The metrics as in metrics.json: images, accuracy, balanced_accuracy,
+        The metrics as in metrics.json: samples, accuracy, balanced_accuracy,
         precision, recall, f1 (macro), weighted_precision, weighted_recall,
         weighted_f1, log_loss, brier, top2_accuracy and top5_accuracy (if there
         are more classes), ece, auc; with intervals also units (their number) and
@@ -146,9 +146,9 @@ def scored(
     metrics = {name: float(values[0]) for name, values in point.whole.items()}
     classes = {name: values[0] for name, values in point.classes.items()}
     if not resamples:
-        return {"images": len(labels), **metrics}, classes
+        return {"samples": len(labels), **metrics}, classes
     drawn = split.resample(resamples, generator)
-    result = {"images": len(labels), "units": split.units}
+    result = {"samples": len(labels), "units": split.units}
     for name, (low, high) in find_intervals(split, point, drawn).items():
         result |= {name: metrics[name], f"{name}_ci95": {"low": low, "high": high}}
     return result, classes | find_class_intervals(split, point, drawn)

@@ -19,7 +19,7 @@ def wilson(successes, trials):
 
     Args:
         successes, trials: floats, trials above 0; numbers or arrays. SciPy's version takes one pair
-            of integers, but an effective number of images is a fraction.
+            of integers, but an effective number of samples is a fraction.
 
     Returns:
         low, high, which hold the proportion of successes; NaN without trials.
@@ -93,17 +93,17 @@ def shares(right: np.ndarray, owner: np.ndarray, unit: np.ndarray, owners: int) 
         return np.bincount(of, values, owners)
 
     size, hits = np.bincount(pair, minlength=len(pairs)), np.bincount(pair, right, len(pairs))
-    images, units = total(size), np.bincount(of, minlength=owners)
+    samples, units = total(size), np.bincount(of, minlength=owners)
     with np.errstate(divide="ignore", invalid="ignore"):
-        share, part = total(hits) / images, size / images[of]
+        share, part = total(hits) / samples, size / samples[of]
         apart = 1 / total(part**2)
-        moved = np.nan_to_num((hits - size * share[of]) / images[of] / (1 - part), posinf=0, neginf=0)
+        moved = np.nan_to_num((hits - size * share[of]) / samples[of] / (1 - part), posinf=0, neginf=0)
         squares = total(moved**2)
         variance = np.where(units > 1, (units - 1) / units * squares, share * (1 - share))
         number = effective_number(
-            share, variance, images, apart, degrees_of_freedom(squares, total(moved**4), units, apart)
+            share, variance, samples, apart, degrees_of_freedom(squares, total(moved**4), units, apart)
         )
-    number = np.clip(number, apart, images)
+    number = np.clip(number, apart, samples)
     return wilson(share * number, number)
 
 
@@ -113,13 +113,13 @@ def share(right: np.ndarray, unit: np.ndarray) -> tuple[float, float]:
     return float(low[0]), float(high[0])
 
 
-def effective_number(value, variance, images, apart, freedom):
+def effective_number(value, variance, samples, apart, freedom):
     """Effective number of samples: as many independent ones, plus one of unknown outcome, would vary as much.
 
     Args:
         value, variance: of a metric between 0 and 1.
-        images: effective number if samples were independent.
+        samples: effective number if samples were independent.
         apart: effective number if the samples of a unit were all alike.
         freedom: effective number of units that the variance is estimated from.
     """
-    return (value * (1 - value) + 1 / images) / (variance + 1 / (images * apart)) / widening_factor(freedom) ** 2
+    return (value * (1 - value) + 1 / samples) / (variance + 1 / (samples * apart)) / widening_factor(freedom) ** 2

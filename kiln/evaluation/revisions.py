@@ -19,7 +19,7 @@ HISTORY, CONFUSION = "metrics/plots/history.csv", "metrics/plots/confusion.csv"
 COLUMNS = {
     CLASSES: ["class", *(f"{name}{end}" for name in ("recall", "precision") for end in ("", "_low", "_high"))],
     HISTORY: ["epoch", "loss", "accuracy", "validation_loss", "validation_accuracy"],
-    CONFUSION: ["label", "prediction", "images"],
+    CONFUSION: ["label", "prediction", comparison.COUNT],
 }
 PREDICTIONS = "data/evaluation/predictions.parquet"
 MAIN_BRANCHES = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
@@ -103,6 +103,8 @@ def _read(text_of, name: str, older: bool = False) -> State | None:
         try:
             frame = pd.read_csv(io.StringIO(text), dtype=names, keep_default_na=False, na_values={"": []})
             numbers = frame.apply(lambda column: pd.to_numeric(column) if column.name not in names else column)
+            if older:
+                numbers = numbers.rename(columns={comparison.EARLIER_COUNT: comparison.COUNT})
             return numbers[COLUMNS[path]]
         except (KeyError, ValueError):
             raise UserError(f"{path} in {name} is damaged: run `dvc repro` and commit it") from None

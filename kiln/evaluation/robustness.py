@@ -81,14 +81,14 @@ def _count(values: Mapping[str, np.ndarray]) -> int:
 
 
 def summarize(table: pd.DataFrame, used: int) -> dict:
-    """Nest accuracies under corruption: images (samples used), none, mean, and each corruption by strength."""
+    """Nest accuracies under corruption: samples (their number), none, mean, and each corruption by strength."""
     corrupted = table.iloc[1:]
     by_name = {
         name: dict(zip(rows["strength"], rows["accuracy"], strict=True))
         for name, rows in corrupted.groupby("corruption", sort=False)
     }
     return {
-        "images": used,
+        "samples": used,
         "none": table["accuracy"][0],
         "mean": float(corrupted["accuracy"].mean()),
         **by_name,

@@ -17,7 +17,7 @@ def score(
     seed: int,
     units: np.ndarray | None = None,
 ) -> tuple[dict, pd.DataFrame]:
-    """Score test images, with intervals.
+    """Score test samples, with intervals.
 
     Returns:
         The metrics of ``intervals.scored``; and one row per class: class, support,
@@ -53,12 +53,12 @@ def score_calibrated(validation: dict[str, np.ndarray], test: dict[str, np.ndarr
 
 
 def confusion_table(labels: np.ndarray, predictions: np.ndarray, classes: list[str]) -> pd.DataFrame:
-    """One row per pair that occurs: label, prediction, images, share (of the images with that label)."""
+    """One row per pair that occurs: label, prediction, samples, share (of the samples with that label)."""
     pairs, counts = np.unique(labels.astype(np.int64) * len(classes) + predictions, return_counts=True)
     rows, columns = np.divmod(pairs, len(classes))
     names = np.array(classes, dtype=object)
     share = counts / np.bincount(labels, minlength=len(classes))[rows]
-    return pd.DataFrame({"label": names[rows], "prediction": names[columns], "images": counts, "share": share})
+    return pd.DataFrame({"label": names[rows], "prediction": names[columns], "samples": counts, "share": share})
 
 
 def summarize(outputs: dict[str, dict], test: dict, flipped: dict | None) -> dict:
@@ -79,15 +79,15 @@ def summarize(outputs: dict[str, dict], test: dict, flipped: dict | None) -> dic
     }
 
 
-def describe(summary: dict, noun: str = "image") -> str:
+def describe(summary: dict, noun: str) -> str:
     """Describe the result on test in one line; ``noun`` is that of a sample."""
     test, interval = summary["test"], summary["test"]["accuracy_ci95"]
     parts = [
-        f"test accuracy {phrases.percent(test['accuracy'], 2)} on {phrases.plural(test['images'], noun)}, "
+        f"test accuracy {phrases.percent(test['accuracy'], 2)} on {phrases.plural(test['samples'], noun)}, "
         f"95 % interval {phrases.span(interval['low'], interval['high'], 2)}"
     ]
-    if test["units"] < test["images"]:
-        parts[0] += f" by {phrases.grouped(test['units'], test['images'], noun)}"
+    if test["units"] < test["samples"]:
+        parts[0] += f" by {phrases.grouped(test['units'], test['samples'], noun)}"
     if "test_flipped" in summary:
         parts.append(f"{phrases.percent(summary['test_flipped']['accuracy'], 2)} with mirror images")
     if "robustness" in summary:

@@ -4,12 +4,12 @@ from kiln import params
 from kiln.modalities import registry as modalities
 from kiln.modalities.base import Part
 from kiln.modalities.image.conversion import Conversion
-from kiln.networks import applications, costs, registry
+from kiln.networks import applications, costs, encoders, registry
 from kiln.networks.backend import keras
 from kiln.networks.parts import Architecture
 
 PLAIN = {"method": "none", "offset": [0.0], "scale": [1.0]}
-TOKENS, LENGTH = 8192, 128  # different ones, and of a text
+TOKENS, LENGTH = 8192, costs.LENGTH  # different ones, and of a text
 NGRAMS, OF_A_TEXT = 50_000, 300
 
 
@@ -30,7 +30,8 @@ def row_of_texts(name: str, classes: int) -> tuple[str, ...]:
     entry, form = registry.ZOO[name], registry.form_of(name)
     depth = entry.depths[0] if entry.depths else None
     kinds = TOKENS if form == "tokens" else NGRAMS
-    how = Architecture(name, 1.0, depth, None, entry.activation, None, entry.dropout, False, kinds, LENGTH)
+    sizes = encoders.USUAL.get(name)
+    how = Architecture(name, 1.0, depth, None, entry.activation, None, entry.dropout, False, kinds, LENGTH, sizes)
     inputs = keras.Input((LENGTH if form == "tokens" else OF_A_TEXT,), dtype="int32")
     weights = keras.Input(inputs.shape[1:])
     given = inputs if form == "tokens" else (inputs, weights)

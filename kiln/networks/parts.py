@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from kiln.networks.backend import keras
 
 layers = keras.layers
-_OF_TEXTS = ("vocabulary", "length")
+_OF_TEXTS = ("vocabulary", "length", "sizes")
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "gelu", "silu")
 NORMALIZATIONS = ("batch", "none")
 
@@ -27,6 +27,7 @@ class Architecture:
         pretrained: whether the body starts from pretrained weights and scales pixels as they expect.
         vocabulary: number of different tokens or n-grams that the network can be given, padding included; None: pixels.
         length: largest number of tokens of a sample; None unless the network takes tokens.
+        sizes: of an encoder with trained weights, from ``encoders.settle``; None for all others.
     """
 
     model: str
@@ -39,6 +40,7 @@ class Architecture:
     pretrained: bool = False
     vocabulary: int | None = None
     length: int | None = None
+    sizes: dict[str, int] | None = None
 
     def to_json(self) -> dict:
         """Return the settings as JSON; without those that only networks of texts have, where they are None."""
@@ -61,6 +63,7 @@ class Entry:
         depths: allowed values, the default first; empty if there is only one.
         smallest: minimum height and width in pixels.
         form: in which it takes samples; see ``Modality.forms``.
+        task: what it can learn from samples without labels, as ``SelfTaught.ask`` takes it; None: nothing.
     """
 
     build: Callable
@@ -71,6 +74,7 @@ class Entry:
     depths: tuple[int, ...]
     smallest: int
     form: str
+    task: str | None
 
 
 ZOO: dict[str, Entry] = {}
@@ -84,11 +88,13 @@ def model(
     depths: tuple[int, ...] = (),
     smallest: int = 8,
     form: str = "pixels",
+    task: str | None = None,
 ) -> Callable:
     """Register a function of (inputs, classes, architecture) in the zoo under its name; see ``Entry``."""
 
     def register(function: Callable) -> Callable:
-        ZOO[function.__name__] = Entry(function, choose, activation, normalization, dropout, depths, smallest, form)
+        defaults = (activation, normalization, dropout, depths)
+        ZOO[function.__name__] = Entry(function, choose, *defaults, smallest, form, task)
         return function
 
     return register

@@ -14,7 +14,7 @@ import numpy as np
 
 from kiln.core.errors import UserError
 from kiln.modalities.base import Part
-from kiln.networks import applications, classic, fast, residual, texts, transformer
+from kiln.networks import applications, classic, encoders, fast, residual, texts, transformer
 from kiln.networks.backend import keras
 from kiln.networks.parts import ZOO, Architecture
 from kiln.params import Train
@@ -24,7 +24,7 @@ layers = keras.layers
 ADAPT_IMAGES = 5000  # training samples that a first layer may be fitted to
 Encoders = Mapping[str, Callable[[np.ndarray], np.ndarray]]  # part -> raw values to what its network takes
 _BODY = "{}_body"  # the network of a part, where there are several
-FAMILIES = (classic, residual, transformer, fast, texts)  # importing them registers their networks
+FAMILIES = (classic, residual, transformer, fast, texts, encoders)  # importing them registers their networks
 
 
 def known() -> list[str]:
@@ -32,9 +32,11 @@ def known() -> list[str]:
     return [*ZOO, *applications.names()]
 
 
-def settle(settings: Train, parts: Mapping[str, Part], fitted: Mapping[str, dict]) -> dict[str, Architecture]:
+def settle(
+    settings: Train, parts: Mapping[str, Part], fitted: Mapping[str, dict], weights: Path | None = None
+) -> dict[str, Architecture]:
     """Resolve the network of each part; see ``architecture``."""
-    return {name: architecture(settings, part, fitted[name]) for name, part in parts.items()}
+    return {name: architecture(settings, part, fitted[name], weights) for name, part in parts.items()}
 
 
 def form_of(name: str) -> str:
@@ -42,13 +44,14 @@ def form_of(name: str) -> str:
     return ZOO[name].form if name in ZOO else "pixels"
 
 
-def architecture(settings: Train, part: Part, normalizer: dict) -> Architecture:
+def architecture(settings: Train, part: Part, normalizer: dict, weights: Path | None = None) -> Architecture:
     """Resolve the automatic settings of a part's network and reject those that it does not support.
 
     Args:
         settings: the train section.
         part: that the network takes.
         normalizer: of the part, as ``Modality.fit`` returns it.
+        weights: file of trained weights, from which an encoder has its sizes.
 
     Raises:
         UserError: the model is unknown, takes no such part, does not support a setting, or needs larger images.
@@ -93,6 +96,7 @@ def architecture(settings: Train, part: Part, normalizer: dict) -> Architecture:
         entry.dropout if settings.dropout == "auto" else settings.dropout,
         vocabulary=kinds,
         length=normalizer.get("max_tokens") if form == "tokens" else None,
+        sizes=encoders.settle(name, weights, normalizer) if name in encoders.NAMES else None,
     )
 
 
@@ -249,7 +253,7 @@ def prepare(classifier: keras.Model, values: Mapping[str, np.ndarray], weights: 
         classifier: from ``build``.
         values: part -> raw values [N, ...] of a few thousand training samples, to
             which the first layer of fast_cnn is fitted.
-        weights: file of pretrained weights for a network of keras.applications, or None.
+        weights: file of pretrained weights, or None.
 
     Raises:
         UserError: the weights do not match the network.
@@ -258,4 +262,4 @@ def prepare(classifier: keras.Model, values: Mapping[str, np.ndarray], weights: 
         if any(layer.name == fast.WHITEN for layer in body.layers):
             fast.adapt(body, values[name])
         if weights:
-            applications.load_weights(body, weights)
+            (encoders if encoders.is_encoder(body) else applications).load_weights(body, weights)

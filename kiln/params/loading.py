@@ -201,4 +201,8 @@ def _sentence(error: Mapping, known: list[str]) -> str:
     allowed = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if isinstance(error["input"], Mapping) and error["type"] == "value_error":
         return f"{key}.{allowed}"
-    return f"{key} {allowed}" if key in SECRETS else f"{key} is {_shown(error['input'])}, but {allowed}"
+    return (
+        f"{key} {allowed}"
+        if key in SECRETS or key.endswith(".tokenizer")
+        else f"{key} is {_shown(error['input'])}, but {allowed}"
+    )

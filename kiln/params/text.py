@@ -1,11 +1,11 @@
 """Knobs of the modality text, section by section."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from kiln.params import types
-from kiln.params.types import Action, Fraction, Section, knob
+from kiln.params.types import Action, Address, Digest, Fraction, Section, knob
 
 Strength = Annotated[float, Field(ge=0, le=0.5)]
 
@@ -65,16 +65,44 @@ class Augment(Section):
     drop_chars: Strength = knob(0, "probability of each letter to be left out")
     swap_chars: Strength = knob(0, "probability of each letter to change places with the next")
     typos: Strength = knob(0, "probability of each letter to become one beside it on the keyboard")
+    misspell: Strength = knob(
+        0, "probability of each word of Latin letters to be misspelt: a letter doubled, ei for ie"
+    )
+    mask_words: Strength = knob(0, "probability of each word to be hidden: the network sees that one is missing")
 
 
 class Normalize(Section):
     """The tokenizer and the n-grams, fitted on train."""
 
+    tokenizer: Annotated[Address, Field(min_length=1)] = knob(
+        "fitted", "on train; minilm, or file or URL of a BERT's vocabulary or preset: for its weights"
+    )
+    tokenizer_sha256: Digest = knob("", "of that file, 64 hex digits")
     lowercase: bool = knob(True, "case makes no difference to the tokens")
     vocabulary: int = knob(8192, "tokens of byte-level BPE at most", ge=512, le=262_144)
     max_tokens: int = knob(128, "of a text; longer ones lose their middle", ge=8, le=4096)
     min_texts: int = knob(2, "training texts that have an n-gram; rarer ones are left out", ge=1)
     max_ngrams: int = knob(200_000, "n-grams at most, the most frequent", ge=100, le=1_000_000)
 
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.tokenizer not in ("fitted", "minilm") and not self.tokenizer_sha256:
+            raise ValueError(
+                "tokenizer should be fitted or minilm, or a file with its tokenizer_sha256, 64 hex digits as "
+                "`sha256sum` prints them"
+            )
+        return self
 
-KNOBS: types.Knobs = {"fetch": Fetch, "clean": Clean, "augment": Augment, "normalize": Normalize}
+
+class Train(Section):
+    """What comes before the labelled epochs; stands among the general knobs, where a part is a text."""
+
+    pretrain_epochs: int = knob(
+        0,
+        "passes over texts without labels first: bert learns hidden tokens, gpt the next one; 0: none",
+        ge=0,
+        le=100_000,
+    )
+
+
+KNOBS: types.Knobs = {"fetch": Fetch, "clean": Clean, "augment": Augment, "normalize": Normalize, "train": Train}

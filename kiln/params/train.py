@@ -6,8 +6,9 @@ from pydantic import Field, model_validator
 
 from kiln.params.types import Address, Digest, Group, Section, Seed, knob
 
-_PUBLISHED = "applications/.*"
-_OTHERS = "(?!applications/).*"  # networks of Kiln's zoo, and names that are not known
+_PUBLISHED = "applications/.*|bert_preset"
+_TRAINED = "applications/.*|bert_preset|minilm"  # minilm has its weights from a package
+_OTHERS = "(?!applications/|bert_preset|minilm).*"  # networks of Kiln's zoo, and names that are not known
 Share = Annotated[float, Field(ge=0, lt=1)]
 Auto = Literal["auto"]
 
@@ -17,14 +18,14 @@ class Model(Group):
 
     USED_BY: ClassVar = {
         "width": _OTHERS,
-        "depth": "(?!lenet5|article_cnn|alexnet|linear_text|fast_text|text_cnn|applications/).*",
+        "depth": "(?!lenet5|article_cnn|alexnet|linear_text|fast_text|text_cnn|bert_preset|minilm|applications/).*",
         "patch": "vit",
-        "activation": "(?!linear_text|fast_text|applications/).*",
-        "normalization": "(?!vit|linear_text|fast_text|text_cnn|bert|gpt|applications/).*",
+        "activation": "(?!linear_text|fast_text|bert_preset|minilm|applications/).*",
+        "normalization": "(?!vit|linear_text|fast_text|text_cnn|bert|gpt|minilm|applications/).*",
         "weights": _PUBLISHED,
         "weights_sha256": _PUBLISHED,
-        "frozen_epochs": _PUBLISHED,
-        "thaw_factor": _PUBLISHED,
+        "frozen_epochs": _TRAINED,
+        "thaw_factor": _TRAINED,
     }
     name: str = knob("article_cnn", "`kiln models` lists them")
     width: float = knob(1.0, "factor on its numbers of channels and units", gt=0, le=32)
@@ -42,7 +43,9 @@ class Model(Group):
     def _agree(self) -> Self:
         if self.weights and not self.weights_sha256:
             raise ValueError("weights needs weights_sha256: give the file's 64 hex digits, as `sha256sum` prints them")
-        if self.frozen_epochs and not self.weights:
+        if self.name == "bert_preset" and not self.weights:
+            raise ValueError("weights is empty, but bert_preset starts from them: give the file or URL of a preset")
+        if self.frozen_epochs and not self.weights and self.name != "minilm":
             raise ValueError("frozen_epochs freezes trained weights, but weights is empty: set it to 0 or give weights")
         return self
 

@@ -34,15 +34,15 @@ def describe_makers(drawn: Collection[str], noun: str) -> dict[str, str]:
 
 
 def count_effective(split: pd.Series, unit: pd.Series) -> dict[str, float]:
-    """Estimate the effective sample size of each split, as if all images of a unit were identical: a lower bound.
+    """Estimate the effective sample size of each split, as if all samples of a unit were identical: a lower bound.
 
     Kish, "Survey Sampling", 1965: n = (sum of unit sizes)^2 / (sum of squared unit sizes).
 
     Args:
-        split, unit: of each image.
+        split, unit: of each sample.
 
     Returns:
-        split -> n; the number of images where each is its own unit.
+        split -> n; the number of samples where each is its own unit.
     """
     sizes = unit.groupby([split, unit]).size()
     return {name: round(float(inside.sum() ** 2 / (inside**2).sum()), 1) for name, inside in sizes.groupby(level=0)}
@@ -52,18 +52,18 @@ def list_uneven(facts: pd.DataFrame, unit: pd.Series, fractions: Mapping[str, fl
     """List the classes that are missing from validation or test, or far off their share of it.
 
     The expected count of a class is the requested fraction where Kiln drew the
-    split, else the class's share of all images, times the size of the split.
+    split, else the class's share of all samples, times the size of the split.
     A class is far off if its count differs from that by more than a quarter of it,
-    by more than its smallest unit (at least one image) and, where the source gives
+    by more than its smallest unit (at least one sample) and, where the source gives
     the split, by more than chance (three standard deviations of a Poisson count).
 
     Args:
-        facts: label, split (final), one row per kept image.
-        unit: of each image.
+        facts: label, split (final), one row per kept sample.
+        unit: of each sample.
         fractions: of the splits that Kiln drew, as returned by ``splits.drawn``.
 
     Returns:
-        One entry per split and class: split, class, images (0: missing), expected.
+        One entry per split and class: split, class, samples (0: missing), expected.
     """
     counts = pd.crosstab(facts["label"], facts["split"]).reindex(columns=dataset.SPLITS, fill_value=0)
     finest = facts.groupby([facts["label"], unit]).size().groupby(level=0).min().clip(lower=1)
@@ -80,7 +80,7 @@ def list_uneven(facts: pd.DataFrame, unit: pd.Series, fractions: Mapping[str, fl
         chance = 0 if name in fractions else _CHANCE * np.sqrt(share)
         allowed = np.maximum(np.maximum(_FAR * share, finest), chance)
         for label in counts.index[(present == 0) | ((present - share).abs() > allowed)]:
-            about = {"images": int(present[label]), "expected": round(float(share[label]), 1)}
+            about = {"samples": int(present[label]), "expected": round(float(share[label]), 1)}
             uneven.append({"split": name, "class": label, **about})
     return uneven
 
@@ -90,11 +90,11 @@ def describe_uneven(uneven: Sequence[Mapping], noun: str, most: int = 3) -> list
     phrases = []
     for split in ("validation", "test"):
         listed = [about for about in uneven if about["split"] == split]
-        absent = [about["class"] for about in listed if not about["images"]]
+        absent = [about["class"] for about in listed if not about["samples"]]
         far = [
-            f"{about['class']} ({about['images']:,}, expected {about['expected']:,.1f})"
+            f"{about['class']} ({about['samples']:,}, expected {about['expected']:,.1f})"
             for about in listed
-            if about["images"]
+            if about["samples"]
         ]
         for what, names in ((f"no {split} {noun} of", absent), (f"far off their share of {split}:", far)):
             more = f" and {plural(len(names) - most, 'more class', 'more classes')}" if len(names) > most else ""

@@ -13,10 +13,10 @@ PATH = Path("data/corrections.csv")
 
 
 def read(path: Path = PATH) -> pd.DataFrame:
-    """Read the verdicts: id, label (empty: leave the image out; the current label: it is confirmed).
+    """Read the verdicts: id, label (empty: leave the sample out; the current label: it is confirmed).
 
     Raises:
-        UserError: the file is missing, has other columns, or gives an image two labels.
+        UserError: the file is missing, has other columns, or gives a sample two labels.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -32,7 +32,7 @@ def read(path: Path = PATH) -> pd.DataFrame:
     lines = [(number, row) for number, row in enumerate(rows[1:], start=2) if row]
     for number, row in lines:
         if len(row) != 2 or not row[0]:
-            raise UserError(f"{path} line {number}: should hold the id of an image and a label, separated by a comma")
+            raise UserError(f"{path} line {number}: should hold the id of a sample and a label, separated by a comma")
     verdicts = pd.DataFrame([row for _, row in lines], columns=["id", "label"], dtype=object).drop_duplicates()
     twice = verdicts["id"][verdicts["id"].duplicated()]
     if len(twice):
@@ -41,7 +41,7 @@ def read(path: Path = PATH) -> pd.DataFrame:
 
 
 def apply(facts: pd.DataFrame, verdicts: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray, int]:
-    """Apply the verdicts; those on images that are not in the source are ignored.
+    """Apply the verdicts; those on samples that are not in the source are ignored.
 
     Args:
         facts: id, label.

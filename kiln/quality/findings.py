@@ -2,10 +2,10 @@
 
 Findings are a frame, within each reason the worst first:
 
-    row         index of the image in the facts
+    row         index of the sample in the facts
     reason      one of ``list_reasons``
     score       what was measured, in the unit of the reason (NaN where there is none)
-    other       row of the image that it copies or contradicts, -1 where there is none
+    other       row of the sample that it copies or contradicts, -1 where there is none
     detail      a short explanation (or None)
     suggestion  the label that is probably right (or None)
 """

@@ -27,7 +27,7 @@ _BATCH = 4096
 _LINEAR_RIDGE = 1.0
 # All sums are NumPy's or SciPy's own, which are the same with any number of threads; those of BLAS are not.
 # Conjugate gradients stop when every class' residual has shrunk to this, or after so many steps.
-_TOLERANCE, _STEPS = 0.1, 50
+_TOLERANCE, _STEPS = 0.05, 50
 Scores = Callable[[np.ndarray], np.ndarray]
 
 

@@ -1,4 +1,4 @@
-"""Labels that are probably wrong, and outliers of their class, by features of images."""
+"""Labels that are probably wrong, and outliers of their class."""
 
 import functools
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ NEIGHBOURS = 10
 _REFERENCE = 5000
 _DIMENSIONS = 128
 _BATCH = 4096
-# At most so many images are used to fit the mixture; at most so many scores (images x classes) are held at once.
+# At most so many samples are used to fit the mixture; at most so many scores (samples x classes) are held at once.
 _CALIBRATED = 20_000
 _SCORES = 2**20
 # More noise than this means that the features are uninformative, not that the labels are wrong.
@@ -37,14 +37,14 @@ _PRECISION = {"xatol": 0.01, "fatol": 1e-6, "maxiter": 60}
 
 @dataclass(frozen=True)
 class Judged:
-    """Judgement of labels by models that have not seen the images.
+    """Judgement of labels by models that have not seen the samples.
 
     Attributes:
         quality: float32 [N], from 0 (surely wrong) to 1: the probability, on a
-            conservative scale, that the label comes from the image's content and not
-            from chance; NaN where the model has seen no image of its class.
+            conservative scale, that the label comes from the sample's content and not
+            from chance; NaN where the model has seen no sample of its class.
         suggestion: integers [N], the most probable other class.
-        likely: float32 [N], its probability given the image's content.
+        likely: float32 [N], its probability given the sample's content.
         noise: estimated fraction of labels that come from chance.
     """
 
@@ -119,14 +119,14 @@ def deal(labels: np.ndarray, units: np.ndarray, seed: int) -> np.ndarray:
 
     Args:
         labels: integers [N].
-        units: names [N]; images with one name stay in one fold.
+        units: names [N]; samples with one name stay in one fold.
         seed: of the order.
 
     Returns:
         Folds, integers [N], below ``FOLDS``.
     """
     rarity = pd.Series(labels).map(pd.Series(labels).value_counts())
-    rarest = pd.DataFrame({"unit": units, "label": labels, "images": rarity}).sort_values(["images", "label"])
+    rarest = pd.DataFrame({"unit": units, "label": labels, "samples": rarity}).sort_values(["samples", "label"])
     whole = rarest.drop_duplicates("unit").set_index("unit")["label"].sort_index()
     order = np.lexsort((randomness.key(seed, "folds", randomness.item_keys(whole.index)), whole))
     fold = pd.Series(np.arange(len(order)) % FOLDS, index=whole.index[order])
@@ -146,7 +146,7 @@ def _known(labels: np.ndarray, folds: np.ndarray, taught: np.ndarray, classes: i
 
 @dataclass(frozen=True)
 class _Mixture:
-    """Model of labels given scores: by the image's content, or by chance.
+    """Model of labels given scores: by the sample's content, or by chance.
 
     Attributes:
         scale: of the scores.
@@ -207,20 +207,20 @@ def _calibrate(
 
 
 def isolation(features: np.ndarray, labels: np.ndarray, used: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Measure how far each image is from its class.
+    """Measure how far each sample is from its class.
 
-    The mean distance to the ten nearest of at most 5,000 images of its class,
+    The mean distance to the ten nearest of at most 5,000 samples of its class,
     as a robust z-score: less the class's median, in its median absolute
     deviations scaled to a normal distribution's standard deviation.
 
     Args:
         features: float [N, D], of unit length.
         labels: integers [N].
-        used: bool [N]: the images to compare with.
+        used: bool [N]: the samples to compare with.
         generator: draws the 5,000.
 
     Returns:
-        float [N]; NaN where the class has fewer than 2 * 10 images to compare with.
+        float [N]; NaN where the class has fewer than 2 * 10 samples to compare with.
     """
     scores = np.full(len(features), np.nan)
     for label in np.unique(labels):

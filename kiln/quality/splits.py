@@ -21,14 +21,14 @@ _WORK = 2e8
 
 
 def units(facts: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
-    """Name the sets of images that must share a split: copies of each other, and groups of the source.
+    """Name the sets of samples that must share a split: copies of each other, and groups of the source.
 
     Args:
-        facts: id and group (or None), one row per image.
+        facts: id and group (or None), one row per sample.
         pairs: first and second, index values of ``facts``.
 
     Returns:
-        One name per row, on the index of ``facts``, independent of the order of the images.
+        One name per row, on the index of ``facts``, independent of the order of the samples.
     """
     place = pd.Series(np.arange(len(facts)), index=facts.index)
     grouped = place[facts["group"].notna()]
@@ -41,10 +41,10 @@ def units(facts: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
 
 
 def drawn(split: pd.Series, test: float, validation: float) -> dict[str, float]:
-    """List the splits that Kiln has to draw: those without an image in the source.
+    """List the splits that Kiln has to draw: those without a sample in the source.
 
     Args:
-        split: as given by the source (or None), one row per image.
+        split: as given by the source (or None), one row per sample.
         test, validation: the requested fractions.
 
     Returns:
@@ -55,21 +55,21 @@ def drawn(split: pd.Series, test: float, validation: float) -> dict[str, float]:
 
 
 def assign(facts: pd.DataFrame, unit: pd.Series, test: float, validation: float, seed: int) -> pd.Series:
-    """Assign every image to a split, stratified by the labels of all images of a unit, with no unit across splits.
+    """Assign every sample to a split, stratified by the labels of all samples of a unit, with no unit across splits.
 
     Splits given by the source are kept; the others are drawn from the units of
-    which the source has put no image into validation or test. Units are ranked by
+    which the source has put no sample into validation or test. Units are ranked by
     seed and name, so their order in the source does not matter and additional
-    images move few of them: each class fills its quotas by rank, a unit goes where
-    most of its images would, and deviations are then corrected by moving the units
+    samples move few of them: each class fills its quotas by rank, a unit goes where
+    most of its samples would, and deviations are then corrected by moving the units
     that help most (scikit-learn's StratifiedGroupKFold is as greedy, but has folds
     of one size only, and may leave a fold without a class).
 
     Args:
-        facts: label, split (or None), one row per image.
-        unit: of each image, as returned by ``units``.
-        test: fraction of all images.
-        validation: fraction of the images that test leaves.
+        facts: label, split (or None), one row per sample.
+        unit: of each sample, as returned by ``units``.
+        test: fraction of all samples.
+        validation: fraction of the samples that test leaves.
         seed: of the draw.
 
     Returns:
@@ -97,20 +97,20 @@ def _ranks(seed: int, names: Sequence[str]) -> np.ndarray:
 
 
 def _quotas(counts: csr_array, fractions: Sequence[float], ties: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Compute how many images of each class each drawn split should have.
+    """Compute how many samples of each class each drawn split should have.
 
-    Fractions of an image are carried over between classes (largest remainders,
-    classes without an image first), so that a split of many small classes has the
-    requested size. A class that leaves a unit and two images to train must have at
-    least one image in the split.
+    Fractions of a sample are carried over between classes (largest remainders,
+    classes without a sample first), so that a split of many small classes has the
+    requested size. A class that leaves a unit and two samples to train must have at
+    least one sample in the split.
 
     Args:
-        counts: images per unit (rows) and class (columns).
+        counts: samples per unit (rows) and class (columns).
         fractions: of each drawn split, of what the previous ones leave.
         ties: decides between equal remainders, one number per class.
 
     Returns:
-        Images [1 + drawn, K], and where a class must be present (bool, of the same shape); row 0 is train, from
+        Samples [1 + drawn, K], and where a class must be present (bool, of the same shape); row 0 is train, from
         which no class may vanish and which takes what is left.
     """
     left, units = counts.sum(axis=0), (counts > 0).sum(axis=0)
@@ -121,7 +121,7 @@ def _quotas(counts: csr_array, fractions: Sequence[float], ties: np.ndarray) -> 
         owed = able & (left > 2)
         quota = np.maximum(np.floor(ideal), owed)
         size = max(np.floor(fraction * left.sum() + 0.5), 1)
-        # A few more images are accepted if a class would have none otherwise.
+        # A few more samples are accepted if a class would have none otherwise.
         more = max(size - quota.sum(), min((able & (quota == 0)).sum(), np.ceil(_NEAR * size)))
         order = np.lexsort((ties, quota - ideal, quota > 0))
         order = order[(able & (quota < ideal - 1e-9))[order]]
@@ -133,10 +133,10 @@ def _quotas(counts: csr_array, fractions: Sequence[float], ties: np.ndarray) -> 
 
 
 def _by_rank(counts: csr_array, quotas: np.ndarray) -> np.ndarray:
-    """Let each class fill its quotas by the rank of its images; a unit goes where most of its images would.
+    """Let each class fill its quotas by the rank of its samples; a unit goes where most of its samples would.
 
     Args:
-        counts: images per unit (rows, by rank) and class (columns).
+        counts: samples per unit (rows, by rank) and class (columns).
         quotas: as returned by ``_quotas``.
 
     Returns:
@@ -155,7 +155,7 @@ def _by_rank(counts: csr_array, quotas: np.ndarray) -> np.ndarray:
 
 
 def _smallest(counts: csr_array) -> np.ndarray:
-    """Smallest number of images of each class in a unit that has any: [K]."""
+    """Smallest number of samples of each class in a unit that has any: [K]."""
     by_class = counts.tocsc()
     return np.minimum.reduceat(by_class.data, by_class.indptr[:-1])
 
@@ -165,31 +165,31 @@ class _Search:
 
     It minimises, first, the number of classes that are missing where they must be
     present (train before test before validation) and, second, the squared relative
-    deviations of every class and of all images from their quotas.
+    deviations of every class and of all samples from their quotas.
 
     Args:
-        counts: images per unit (rows) and class (columns).
+        counts: samples per unit (rows) and class (columns).
         place: the split of each unit to start from.
         quotas, needed: as returned by ``_quotas``.
     """
 
     def __init__(self, counts: csr_array, place: np.ndarray, quotas: np.ndarray, needed: np.ndarray):
         self.has = (counts > 0).astype(float)
-        # All images are one more class.
-        self.images = csr_array(hstack([counts, counts.sum(axis=1)[:, None]]))
+        # All samples are one more class.
+        self.samples = csr_array(hstack([counts, counts.sum(axis=1)[:, None]]))
         self.quotas = np.hstack([quotas, quotas.sum(axis=1, keepdims=True)])
         self.weight = 1 / np.maximum(self.quotas, 1) ** 2
         self.weight[0] = 0
         # Whole numbers: a class that is missing from train outweighs all others.
         self.owed = needed * np.array([[10.0 * counts.shape[1]], [3], [2]])[: len(quotas)]
-        self.own = self.images.multiply(self.images) @ self.weight.T
+        self.own = self.samples.multiply(self.samples) @ self.weight.T
         self.start = np.arange(len(place)) * len(quotas)
         self.place = place.copy()
-        share = self.images @ np.sqrt(self.weight[1:]).mean(axis=0)
+        share = self.samples @ np.sqrt(self.weight[1:]).mean(axis=0)
         self.away = (np.arange(len(quotas)) != place[:, None]) * np.minimum(_STAY, 5 * _STAY * share)[:, None]
         member = csr_array((np.ones(len(place)), (place, np.arange(len(place)))), shape=(len(quotas), len(place)))
-        self.total, self.units = (member @ self.images).toarray(), (member @ self.has).toarray()
-        # The resolution that can be guaranteed for a class: one image, or half of its smallest unit.
+        self.total, self.units = (member @ self.samples).toarray(), (member @ self.has).toarray()
+        # The resolution that can be guaranteed for a class: one sample, or half of its smallest unit.
         self.finest = np.maximum(_smallest(counts) / 2, 1)
         self.work = _WORK
 
@@ -230,8 +230,8 @@ class _Search:
 
     def _changes(self) -> tuple[np.ndarray, np.ndarray]:
         """Compute the change of cost for each unit and split: missing classes and deviation, float64 [N, S] each."""
-        self.work -= self.images.nnz + 20_000
-        slope = 2 * (self.images @ (self.weight * (self.total - self.quotas)).T)
+        self.work -= self.samples.nnz + 20_000
+        slope = 2 * (self.samples @ (self.weight * (self.total - self.quotas)).T)
         gained = self.has @ (self.owed * (self.units == 0)).T
         lost = self.has @ (self.owed * (self.units == 1)).T
         here = self.start + self.place
@@ -242,7 +242,7 @@ class _Search:
         return absent, deviation
 
     def _move(self, row: int, split: int) -> None:
-        for table, totals in ((self.images, self.total), (self.has, self.units)):
+        for table, totals in ((self.samples, self.total), (self.has, self.units)):
             entries = slice(table.indptr[row], table.indptr[row + 1])
             totals[self.place[row], table.indices[entries]] -= table.data[entries]
             totals[split, table.indices[entries]] += table.data[entries]

@@ -32,7 +32,7 @@ def summarize(examined: Examined, counts: pd.DataFrame, parts: Mapping[str, Part
         sampled: the classes on the sample sheets.
 
     Returns:
-        images (samples of the source), kept, corrected, leaks, leaks_kept,
+        samples (of the source), kept, corrected, leaks, leaks_kept,
         near_duplicate_score (part -> lowest score of a near-duplicate);
         set_aside and flagged (reason -> samples, every reason); by_class (the same
         two, reason -> class -> samples); parts (name -> modality, conversion, its description
@@ -46,7 +46,7 @@ def summarize(examined: Examined, counts: pd.DataFrame, parts: Mapping[str, Part
     dropped = findings.counts(listed[listed["action"] == findings.DROP], examined.facts, classes, reasons)
     flagged = findings.counts(listed[listed["action"] == findings.FLAG], examined.facts, classes, reasons)
     return {
-        "images": len(examined.facts),
+        "samples": len(examined.facts),
         "kept": int(examined.kept.sum()),
         "corrected": examined.corrected,
         "leaks": examined.leaks,
@@ -90,7 +90,7 @@ def describe(summary: dict) -> str:
         corrected += f"; {kept:,} {stay} in the splits below them"
     uneven = "".join(f"; {phrase}" for phrase in balance.describe_uneven(summary["uneven"], noun))
     return (
-        f"{summary['kept']:,} of {plural(summary['images'], noun)} as {form}: {sizes}{uneven}{corrected}; "
+        f"{summary['kept']:,} of {plural(summary['samples'], noun)} as {form}: {sizes}{uneven}{corrected}; "
         f"set aside: {gone or 'none'}; flagged: {flags or 'none'}"
     )
 

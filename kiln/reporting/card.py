@@ -9,9 +9,10 @@ import math
 import pandas as pd
 
 from kiln.core.phrases import number, percent
-from kiln.evaluation import calibration
+from kiln.evaluation import calibration, comparison
 from kiln.evaluation.metrics import SPLIT_METRICS
 from kiln.modalities import registry as modalities
+from kiln.reporting import scope
 from kiln.reporting.evidence import Evidence
 
 SHOWN = ("accuracy", "balanced_accuracy", "f1", "log_loss", "ece")
@@ -23,7 +24,7 @@ def gather(evidence: Evidence) -> dict:
     scores, clean, settings = evidence.scores, evidence.clean, evidence.settings
     tested = evidence.per_class["support"] > 0
     weak = evidence.per_class[tested & (evidence.per_class["recall"] < 1)]
-    absent = [about["class"] for about in clean["uneven"] if about["split"] == "validation" and not about["images"]]
+    absent = [about["class"] for about in clean["uneven"] if about["split"] == "validation" and not about["samples"]]
     corrupted = evidence.robustness[evidence.robustness["corruption"] != "none"]
     return {
         "noun": evidence.noun,
@@ -35,7 +36,7 @@ def gather(evidence: Evidence) -> dict:
             for part, about in clean["parts"].items()
         ),
         "classes": list(clean["splits"]["train"]),
-        "fetched": clean["images"],
+        "fetched": clean["samples"],
         "source": settings.fetch.source.name,
         "splits": [(split, sum(counts.values())) for split, counts in clean["splits"].items()],
         "makers": clean["split_makers"],
@@ -45,7 +46,9 @@ def gather(evidence: Evidence) -> dict:
         },
         "metrics": [_tabulate_metric(name, scores) for name in SHOWN],
         "test": scores["test"],
+        "baseline": judge_baseline(evidence),
         "robustness": scores.get("robustness"),
+        "scope": scope.gather(evidence),
         "ways": corrupted["corruption"].nunique(),
         "strengths": corrupted["strength"].nunique(),
         "temperature": judge_temperature(scores["test_calibrated"]),
@@ -53,7 +56,8 @@ def gather(evidence: Evidence) -> dict:
         "not_validated": absent,
         "untested": evidence.per_class["class"][~tested].tolist(),
         "weakest": _tabulate_weakest(weak),
-        **{name: evidence.train[name] for name in ("epochs", "images", "seed")},
+        **{name: evidence.train[name] for name in ("epochs", "samples", "seed")},
+        "weights": evidence.train.get("weights"),
         "digests": list(evidence.digests.items()),
     }
 
@@ -84,7 +88,7 @@ def judge_temperature(calibrated: dict) -> dict:
 
     Returns:
         value, low, high (the interval), and whether it is bounded below and above:
-        where every image is right no temperature is too low; where chance is as
+        where every sample is right no temperature is too low; where chance is as
         good as the model, none too high.
     """
     ends = calibrated["temperature_ci95"]
@@ -94,3 +98,23 @@ def judge_temperature(calibrated: dict) -> dict:
         "bounded_below": not math.isclose(ends["low"], calibration.LOWEST, rel_tol=1e-3),
         "bounded_above": not math.isclose(ends["high"], calibration.HIGHEST, rel_tol=1e-3),
     }
+
+
+def judge_baseline(evidence: Evidence) -> dict | None:
+    """Judge whether the model is better than its modality's simple one.
+
+    Returns:
+        name and method of the baseline, of (the training samples), a verdict, and what evaluate has measured of it;
+        None where there is no baseline.
+    """
+    if "baseline" not in evidence.scores:
+        return None
+    measured = evidence.scores["baseline"]
+    (modality,) = evidence.settings.inputs.values()
+    about = modalities.get(modality).baseline
+    if measured["p"] >= comparison.SIGNIFICANT:
+        verdict = "a difference that may be chance"
+    else:
+        verdict = f"{'better' if measured['won'] > measured['lost'] else 'worse'} beyond chance"
+    of = sum(evidence.clean["splits"]["train"].values())
+    return {"name": about.name, "method": about.method, "of": of, "verdict": verdict, **measured}

@@ -19,11 +19,11 @@ def gather_metrics(evidence: Evidence) -> dict:
         (parameters, multiply_adds, megabytes, epochs).
     """
     clean, train = evidence.clean, evidence.train
-    uneven = Counter((about["split"], about["images"] > 0) for about in clean["uneven"])
+    uneven = Counter((about["split"], about["samples"] > 0) for about in clean["uneven"])
     return {
         **evidence.scores,
         "clean": {
-            **{name: clean[name] for name in ("images", "kept", "corrected", "leaks", "leaks_kept")},
+            **{name: clean[name] for name in ("samples", "kept", "corrected", "leaks", "leaks_kept")},
             **{name: clean[name] for name in ("set_aside", "flagged")},
             "classes_absent": {split: uneven[split, False] for split in ("validation", "test")},
             "classes_off_share": {split: uneven[split, True] for split in ("validation", "test")},
@@ -45,9 +45,9 @@ def prepare_plot_table(table: pd.DataFrame) -> pd.DataFrame:
     table = table.apply(lambda column: column.str.replace("<", "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}"))
     if "prediction" not in table:
         return table
-    images = table["images"].astype(int)
+    samples = table["samples"].astype(int)
     sizes = table.map(lambda value: len(value.encode()) + len(",''")).sum(axis=1)
-    order = images.sort_values(ascending=False, kind="stable").index
+    order = samples.sort_values(ascending=False, kind="stable").index
     beyond = sizes[order].cumsum() >= MOST
     # All of a count or none, else some labels would look better than others.
-    return table[images > images[order][beyond].max()] if beyond.any() else table
+    return table[samples > samples[order][beyond].max()] if beyond.any() else table

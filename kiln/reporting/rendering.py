@@ -21,7 +21,7 @@ FILTERS = {
     **texts.FILTERS,
     "base64": lambda content: base64.b64encode(content).decode(),
     "cell": lambda value: _trust(markdown.plain(value)),
-    "grouped": lambda test, noun: phrases.grouped(test["units"], test["images"], noun),
+    "grouped": lambda test, noun: phrases.grouped(test["units"], test["samples"], noun),
     "joined": phrases.joined,
     "markdown_table": lambda header, rows: _trust(markdown.table(header, rows)),
     "number": phrases.number,

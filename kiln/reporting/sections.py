@@ -16,7 +16,7 @@ from kiln.evaluation.metrics import SPLIT_METRICS
 from kiln.modalities import registry as modalities
 from kiln.modalities.base import Exhibit
 from kiln.reporting import card as model_card
-from kiln.reporting import charts
+from kiln.reporting import charts, scope
 from kiln.reporting.evidence import Evidence
 from kiln.store.dataset import SPLITS
 
@@ -45,28 +45,29 @@ def summary(evidence: Evidence) -> dict:
         "parameters": evidence.train["parameters"],
         "classes": len(evidence.per_class),
         "test": test,
-        "wrong": test["images"] - round(test["accuracy"] * test["images"]),
+        "baseline": model_card.judge_baseline(evidence),
+        "wrong": test["samples"] - round(test["accuracy"] * test["samples"]),
         "train_accuracy": evidence.scores["train"]["accuracy"],
         "weakest": _find_weakest_class(evidence.per_class),
         "worst_slice": _find_worst_slice(evidence.slices, test["accuracy"]),
         "worst_corruption": _find_worst_corruption(evidence.robustness),
         "leaks_kept": clean["leaks_kept"],
         "near_duplicate": evidence.settings.clean.near_duplicate,
-        "fetched": clean["images"],
-        "set_aside": clean["images"] - clean["kept"],
+        "fetched": clean["samples"],
+        "set_aside": clean["samples"] - clean["kept"],
         "findings": sum(clean["flagged"].values()),
         "suspect_labels": clean["flagged"]["label_error"],
     }
 
 
 def _find_weakest_class(per_class: pd.DataFrame) -> dict:
-    """Find the class of the lowest recall, how many have the same, and how many have test images or none."""
+    """Find the class of the lowest recall, how many have the same, and how many have test samples or none."""
     tested = per_class[per_class["support"] > 0]
     lowest = tested[tested["recall"] == tested["recall"].min()]
     return {
         "name": lowest["class"].iloc[0],
         "recall": float(lowest["recall"].iloc[0]),
-        "images": int(lowest["support"].iloc[0]),
+        "samples": int(lowest["support"].iloc[0]),
         "classes": len(lowest),
         "tested": len(tested),
         "untested": len(per_class) - len(tested),
@@ -74,7 +75,7 @@ def _find_weakest_class(per_class: pd.DataFrame) -> dict:
 
 
 def _find_worst_slice(slices_: pd.DataFrame, accuracy: float) -> dict | None:
-    """Find the slice of the lowest accuracy among those that are worse than all images beyond chance."""
+    """Find the slice of the lowest accuracy among those that are worse than all samples beyond chance."""
     worse = slices_[slices_["high"] < accuracy].sort_values("accuracy", kind="stable")
     return worse.iloc[0].to_dict() if len(worse) else None
 
@@ -92,12 +93,12 @@ def _find_worst_corruption(robustness_: pd.DataFrame) -> dict | None:
 
 
 def data(evidence: Evidence) -> dict:
-    """The images: counts per class and split, samples, where splits differ, what fetch skipped."""
+    """The data: counts per class and split, some samples, where splits differ, what fetch skipped."""
     clean, splits = evidence.clean, evidence.clean["splits"]
     names = list(splits["train"])
     return {
         "noun": evidence.noun,
-        "fetched": evidence.fetch["images"],
+        "fetched": evidence.fetch["samples"],
         "conversion": describe_parts(clean["parts"]),
         "splits": list(SPLITS),
         "classes": len(names),
@@ -108,9 +109,10 @@ def data(evidence: Evidence) -> dict:
         "sampled": clean["sampled"],
         "makers": clean["split_makers"],
         "uneven": [
-            (about["split"], about["class"], about["images"], f"{about['expected']:,.1f}") for about in clean["uneven"]
+            (about["split"], about["class"], about["samples"], f"{about['expected']:,.1f}") for about in clean["uneven"]
         ],
         "difference": _compare_splits(evidence),
+        "unlabelled": clean.get("unlabelled"),
         **{
             kind: [(reason, about["files"], ", ".join(about["examples"])) for reason, about in files.items()]
             for kind, files in ((kind, evidence.fetch[kind]) for kind in ("skipped", "notes"))
@@ -149,7 +151,7 @@ def compare_shares(first: tuple[float, float], second: tuple[float, float]) -> f
 def _compare_splits(evidence: Evidence) -> dict | None:
     """Compare accuracy on validation and test; None where chance explains the difference."""
     clean, pair = evidence.clean, ("validation", "test")
-    # Images of a group are not independent, so the effective number of images counts.
+    # Samples of a group are not independent, so the effective number of samples counts.
     sides = [(evidence.scores[split]["accuracy"], clean["effective"][split]) for split in pair]
     p = compare_shares(*sides)
     if p >= CHANCE:
@@ -208,7 +210,9 @@ def describe_finding(row: dict, inputs: Mapping[str, str]) -> str:
     for part, modality in inputs.items():
         own = modalities.get(modality).finding_sentences
         sentences |= {reason if len(inputs) == 1 else f"{part}.{reason}": text for reason, text in own.items()}
-    return sentences[row["reason"]].format(score=row["score"], detail=row["detail"])
+    score = row["score"]
+    share = percent(score, 0) if pd.notna(score) else ""
+    return sentences[row["reason"]].format(score=score, share=share, detail=row["detail"])
 
 
 def augmentation(evidence: Evidence) -> dict:
@@ -237,10 +241,11 @@ def normalization(evidence: Evidence) -> dict:
 
 
 def learning(evidence: Evidence) -> dict:
-    """The learning curves."""
-    names = ("epochs", "images", "epoch_kept")
+    """The learning curves, and what was learnt before them without labels."""
+    names = ("epochs", "samples", "epoch_kept")
     return {
         "noun": evidence.noun,
+        "pretraining": evidence.train.get("pretraining"),
         **{name: evidence.train[name] for name in names},
         "charts": charts.draw_history(evidence.history),
     }
@@ -269,6 +274,7 @@ def metrics(evidence: Evidence) -> dict:
         "rows": rows,
         "resamples": evidence.settings.evaluate.resamples,
         "test": test,
+        "scope": scope.gather(evidence),
     }
 
 
@@ -295,20 +301,20 @@ def confusion(evidence: Evidence) -> dict:
     """The confusion matrix of the test split, unless it would be too large, and the most frequent mistakes."""
     names, table = evidence.per_class["class"].tolist(), evidence.confusion
     pairs = table[table["label"] != table["prediction"]]
-    worst = pairs.sort_values("images", ascending=False, kind="stable").head(10)
+    worst = pairs.sort_values("samples", ascending=False, kind="stable").head(10)
     return {
         "noun": evidence.noun,
-        "images": evidence.scores["test"]["images"],
+        "samples": evidence.scores["test"]["samples"],
         "kinds": len(pairs),
-        "worst": [(row.label, row.prediction, row.images, percent(row.share)) for row in worst.itertuples()],
+        "worst": [(row.label, row.prediction, row.samples, percent(row.share)) for row in worst.itertuples()],
         "names": names,
         "matrix": count_pairs(table, names) if len(names) <= MATRIX_CLASSES else None,
     }
 
 
 def count_pairs(table: pd.DataFrame, names: list[str]) -> list[list[int]]:
-    """Lay out counts of (label, prediction, images) as a matrix, one row per label, in the order of ``names``."""
-    counts = table.pivot_table(index="label", columns="prediction", values="images", fill_value=0, aggfunc="sum")
+    """Lay out counts of (label, prediction, samples) as a matrix, one row per label, in the order of ``names``."""
+    counts = table.pivot_table(index="label", columns="prediction", values="samples", fill_value=0, aggfunc="sum")
     return counts.reindex(index=names, columns=names, fill_value=0).astype(int).to_numpy().tolist()
 
 
@@ -339,14 +345,14 @@ def slices(evidence: Evidence) -> dict:
     return {
         "noun": evidence.noun,
         "rows": [
-            (row.about, row.slice, row.images, percent(row.accuracy), span(row.low, row.high))
+            (row.about, row.slice, row.samples, percent(row.accuracy), span(row.low, row.high))
             for row in evidence.slices.itertuples()
         ],
     }
 
 
 def robustness(evidence: Evidence) -> dict:
-    """Accuracy on corrupted test images."""
+    """Accuracy on corrupted test samples."""
     frame = evidence.robustness
     if not len(frame):
         return {"noun": evidence.noun, "measured": False}
@@ -363,20 +369,20 @@ def robustness(evidence: Evidence) -> dict:
 
 
 def mistakes(evidence: Evidence) -> dict:
-    """The wrong predictions that the model is surest of, with explanations and the nearest training images."""
+    """The wrong predictions that the model is surest of, with explanations and the nearest training samples."""
     shown = evidence.exhibits
     test = evidence.scores["test"]
     return {
         "noun": evidence.noun,
         "explained": _show_predictions(shown[shown["label"] != shown["prediction"]], evidence.settings.inputs),
         "reading": _read_explanations(shown, evidence.settings.inputs),
-        "images": test["images"],
+        "samples": test["samples"],
         "all_right": test["accuracy"] == 1,
     }
 
 
 def successes(evidence: Evidence) -> dict:
-    """A few images that the model is rightly sure of, shown in the same way."""
+    """A few samples that the model is rightly sure of, shown in the same way."""
     shown = evidence.exhibits
     right = shown[shown["label"] == shown["prediction"]]
     return {"noun": evidence.noun, "explained": _show_predictions(right, evidence.settings.inputs)}

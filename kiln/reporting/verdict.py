@@ -66,7 +66,7 @@ def _accuracy(found: Comparison) -> str:
     if found.test:
         test = "McNemar's exact test"
         if found.test.units:
-            tested = phrases.grouped(found.test.units, int(found.now.metrics["test.images"]), noun)
+            tested = phrases.grouped(found.test.units, int(found.now.metrics["test.samples"]), noun)
             test = f"the exact sign-flip test over {tested}, which for single {noun}s is McNemar's"
         how = (
             f"the same test {noun}s were predicted by both: {found.test.lost:,} that the base got right "
@@ -84,10 +84,10 @@ def _accuracy(found: Comparison) -> str:
 
 def _resampled(found: Comparison, noun: str) -> str:
     """Say what the intervals resample, in a sentence with a space at its end; nothing where each sample is a unit."""
-    units, images = (int(found.now.metrics[f"test.{name}"]) for name in ("units", "images"))
+    units, samples = (int(found.now.metrics[f"test.{name}"]) for name in ("units", "samples"))
     parts = []
-    if units < images:
-        parts.append(f"The intervals resample {phrases.grouped(units, images, noun)}.")
+    if units < samples:
+        parts.append(f"The intervals resample {phrases.grouped(units, samples, noun)}.")
     if "test.units" not in found.base.metrics:
         parts.append(f"Those of the base are of an earlier Kiln: they take each {noun} for independent.")
     return "".join(f"{part} " for part in parts)
@@ -107,7 +107,9 @@ def describe(found: Comparison) -> str:
     shown = [(key, *("absent" if value is None else value for value in values)) for key, *values in changed]
     parts += [markdown.table(("key", "base", "now"), shown) if shown else "None changed.", ""]
     moved = [change for change in found.listed if change.base != change.now]
-    data = [change for change in moved if change.key.startswith("clean.") or change.key.endswith((".images", ".units"))]
+    data = [
+        change for change in moved if change.key.startswith("clean.") or change.key.endswith((".samples", ".units"))
+    ]
     parts += ["### Data", ""]
     rows = [(change.key, change.base, change.now, _signed(change)) for change in data]
     parts += [markdown.table(("count", "base", "now", "difference"), rows) if rows else "No count changed.", ""]

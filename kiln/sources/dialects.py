@@ -74,7 +74,7 @@ def read(source: Held, encoding: Encoding, dialect: Dialect, where: str) -> Iter
             rows, delimiter=dialect.separator, skipinitialspace=dialect.blanks, quoting=quoting, strict=True
         )
         while (row := _next(reader)) is not None:
-            if any(cell.strip() for cell in row):
+            if any(map(str.strip, row)):
                 yield rows.number + dialect.skipped, row
             rows.left = MAX_ROW
 
@@ -133,7 +133,7 @@ def _find_blanks(rows: Iterator[str], separators: Collection[str]) -> set[str]:
     pattern = re.compile(f'([{re.escape("".join(separators))}]) +"')
     found: set[str] = set()
     for line in rows:
-        if '"' in line:
+        if ' "' in line:
             found.update(pattern.findall(line))
     return found
 
@@ -152,7 +152,7 @@ def _has_blanks(source: Held, encoding: Encoding, dialect: Dialect, where: str) 
 
 def fits(row: list[str], columns: int) -> bool:
     """Check whether a row has as many fields as there are columns; spreadsheets add empty ones."""
-    return len(row) >= columns and not any(cell.strip() for cell in row[columns:])
+    return len(row) == columns or (len(row) > columns and not any(map(str.strip, row[columns:])))
 
 
 def _is_bare(source: Held, encoding: Encoding, dialect: Dialect, columns: int, where: str) -> bool:
@@ -180,4 +180,6 @@ def _is_readable(source: Held, encoding: Encoding, dialect: Dialect, columns: in
 
 def _is_unclosed(field: str) -> bool:
     field = field.strip(" ")
-    return field.startswith('"') and re.fullmatch(r'"(?:[^"]|"")*"', field) is None
+    if not field.startswith('"'):
+        return False
+    return len(field) == 1 or not field.endswith('"') or '"' in field[1:-1].replace('""', "")

@@ -10,7 +10,7 @@ from kiln.sources import layouts
 from kiln.sources.ambiguities import NoClasses
 from kiln.sources.classnames import FolderClasses
 from kiln.sources.listing import Container
-from kiln.sources.names import folded, is_hidden
+from kiln.sources.names import folded, is_certainly_unlabelled, is_hidden
 from kiln.sources.records import Content, Place, Record, Source, Surprises, Tally
 from kiln.sources.selection import DOCUMENTS, MOST, Losses, Selector, advise, describe_skipped, has_remedy, steps_of
 from kiln.sources.shelf import Shelf
@@ -18,6 +18,7 @@ from kiln.sources.shelf import Shelf
 # Tables that a manifest may be, and what such a table is not called.
 _LISTS, _NO_LIST = (".csv", ".tsv", ".jsonl"), "submission"
 _BARE = ", which has no class folders"
+_UNLABELLED = "without a label: to learn from such texts, set fetch.unlabelled"
 
 
 def open_source(container: Container, part: str, modality: FileKinds, surprises: Surprises, path: Path) -> Source:
@@ -109,6 +110,8 @@ def layout(container: Container, modality: FileKinds, surprises: Surprises, sour
                 beside.add(spot[:2])
         elif spot is None:
             surprises.skipped.add(_outside(found, steps), name)
+        elif modality.separator is not None and is_certainly_unlabelled(spot.label):
+            surprises.skipped.add(f"in {spot.label[:60]}, so {_UNLABELLED}", name)
         elif not ids.add(identity := "/".join(steps[len(found.prefix) :])):
             surprises.skipped.add("second file of one name", name)
         else:

@@ -24,6 +24,8 @@ SPLIT_NAMES = {
 UNLABELLED = frozenset(
     ["inference", "pred", "preds", "predict", "prediction", "predictions", "unlabeled", "unlabelled", "unsup"]
 )
+# Those that can hardly be a class.
+_CERTAINLY_UNLABELLED = frozenset(["unlabeled", "unlabelled", "unsup"])
 _FILLERS = frozenset(
     ["data", "files", "folder", "image", "images", "img", "imgs", "photos", "pictures", "set", "split"]
 )
@@ -90,6 +92,12 @@ def is_plain(name: str) -> bool:
 def is_unlabelled(name: str) -> bool:
     """Tell whether a name has a word for samples without labels, such as ``pred``."""
     return not UNLABELLED.isdisjoint(words(name))
+
+
+def is_certainly_unlabelled(name: str) -> bool:
+    """Tell whether a name says that samples have no labels, such as ``unsup``, and nothing else."""
+    found = words(name)
+    return bool(found) and _CERTAINLY_UNLABELLED.issuperset(found)
 
 
 def words(name: str) -> list[str]:

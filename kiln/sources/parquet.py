@@ -14,6 +14,7 @@ from kiln.core.errors import UserError
 from kiln.core.formats import HEAD, sniff
 from kiln.modalities.base import FileKinds
 from kiln.sources import held
+from kiln.sources.archives import FLOOR, MAX_RATIO
 from kiln.sources.columns import (
     BYTES,
     CELL,
@@ -30,31 +31,35 @@ from kiln.sources.columns import (
 from kiln.sources.encoded import Held
 from kiln.sources.names import is_hidden, split_of
 from kiln.sources.records import POINTERS, Content, Place, Source, Surprises
-from kiln.sources.rows import Table, text_of
+from kiln.sources.rows import Table, shown, text_of
 
 # As many as an archive may have members; few bytes of Parquet can claim any number of rows.
 MAX_ROWS = 10_000_000
-_ROWS = 256
+# Rows are read in batches of so many rows and bytes at most.
+_ROWS, _BATCH = 256, 2**26
+# What a column of a row group may expand to if that is far more than it takes in the file.
+_MAX_CHUNK = 2**29
+# Columns that are compressed less than this hold no values that stand for gigabytes.
+_DENSE = 8
 
 
 def open_table(content: Held, where: str) -> tuple[Table, pa.Schema]:
     """Open Parquet of text, as ``rows.open_text`` does CSV, with its schema; lines are counted from 1."""
     with _parquet(content, where) as file:
-        schema, number = file.schema_arrow, file.metadata.num_rows
+        schema = file.schema_arrow
 
     def rows(wanted: Collection[str]) -> Iterator[tuple[int, dict[str, str]]]:
-        if number > MAX_ROWS:
-            raise UserError(f"{where} has more than {MAX_ROWS:,} rows: split it into several sources")
+        line = 0
         with _parquet(content, where) as file:
-            table = file.read(columns=list(wanted))
-            texts = {name: _texts(table[name]) for name in wanted}
-        for line, row in enumerate(zip(*texts.values(), strict=True), start=1):
-            yield line, {name: value or "" for name, value in zip(texts, row, strict=True)}
+            for batch in _batches(file, content, list(wanted), where):
+                for row in zip(*(_texts(batch[name]) for name in wanted), strict=True):
+                    line += 1
+                    yield line, {name: value or "" for name, value in zip(wanted, row, strict=True)}
 
     return Table(schema.names, rows), schema
 
 
-def _texts(column: pa.ChunkedArray) -> list[str | None]:
+def _texts(column: pa.Array) -> list[str | None]:
     column = pc.struct_field(column, "path") if pa.types.is_struct(column.type) else column
     return column.cast(pa.string()).to_pylist()
 
@@ -79,6 +84,67 @@ def _parquet(source: Held, where: str) -> Iterator[pq.ParquetFile]:
         else:
             head = source[:HEAD]
         raise UserError(f"{where} {_no_parquet(head)}") from None
+
+
+def _batches(parquet: pq.ParquetFile, source: Held, columns: list[str], where: str) -> Iterator[pa.RecordBatch]:
+    """Read some columns in batches, within bounds of memory and of what the file may hold in all.
+
+    Raises:
+        UserError: it expands to far more than it is, as bombs do.
+    """
+    about = parquet.metadata
+    if about.num_rows > MAX_ROWS:
+        raise UserError(f"{where} has more than {MAX_ROWS:,} rows: split it into several sources")
+    chunks = [
+        (group, chunk)
+        for group in range(about.num_row_groups)
+        for chunk in map(about.row_group(group).column, range(about.num_columns))
+        if any(f"{chunk.path_in_schema}.".startswith(f"{name}.") for name in columns)
+    ]
+    for _, chunk in chunks:
+        if chunk.total_uncompressed_size > max(_MAX_CHUNK, MAX_RATIO * chunk.total_compressed_size):
+            raise _bomb(where)
+    rows = min((_rows_at_once(source, *chunk) for chunk in chunks), default=_ROWS)
+    size = source.stat().st_size if isinstance(source, Path) else len(source)
+    left = max(FLOOR, MAX_RATIO * size)
+    for batch in parquet.iter_batches(rows, columns=columns):
+        decoded = {
+            name: column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+            for name, column in zip(batch.schema.names, batch.columns, strict=True)
+        }
+        batch = pa.RecordBatch.from_pydict(decoded)
+        left -= batch.nbytes
+        if left < 0:
+            raise _bomb(where)
+        yield batch
+
+
+def _rows_at_once(source: Held, group: int, chunk: pq.ColumnChunkMetaData) -> int:
+    """Choose how many rows of a column to read at a time: few where its dictionary holds long values.
+
+    A dictionary holds each value once, while every row that has it gets a copy.
+    """
+    dense = chunk.total_uncompressed_size <= _DENSE * chunk.total_compressed_size
+    if not chunk.has_dictionary_page or dense or _ROWS * chunk.total_uncompressed_size <= _BATCH:
+        return _ROWS
+    path = chunk.path_in_schema
+    with pq.ParquetFile(
+        source if isinstance(source, Path) else pa.BufferReader(source), read_dictionary=[path]
+    ) as file:
+        column = next(file.iter_batches(1, row_groups=[group], columns=[path]))[0]
+    while pa.types.is_struct(column.type):
+        column = column.field(0)
+    if not pa.types.is_dictionary(column.type):
+        return _ROWS
+    longest = pc.max(pc.binary_length(column.dictionary)).as_py() or 1
+    return min(_ROWS, max(1, _BATCH // longest))
+
+
+def _bomb(where: str) -> UserError:
+    return UserError(
+        f"{where} looks like a decompression bomb (far more data than its size): if you trust its source, write it "
+        "anew without compression and dictionaries"
+    )
 
 
 def _no_parquet(head: bytes) -> str:
@@ -154,7 +220,7 @@ def read_rows(
         texts = columns.besides_contents()
         contents = columns.of_contents() if with_contents else []
         number = 0
-        for batch in parquet.iter_batches(_ROWS, columns=list(dict.fromkeys([*texts, *contents]))):
+        for batch in _batches(parquet, source, list(dict.fromkeys([*texts, *contents])), where):
             cells = {column: _contents(batch[column]) for column in contents}
             for place, row in enumerate(batch.select(texts).to_pylist()):
                 at = f"{where}: row {number}"
@@ -172,9 +238,26 @@ def read_rows(
                 number += 1
 
 
+def read_texts(source: Held, columns: list[str], separator: str, where: str) -> Iterator[tuple[int, bytes]]:
+    """Yield the number of each row, from 1, and the text that some columns hold together, "" where there is none.
+
+    Raises:
+        UserError: the file is damaged, or a column is there several times, or holds something else.
+    """
+    with _parquet(source, where) as parquet:
+        schema = parquet.schema_arrow
+        if several := [name for name in columns if schema.names.count(name) > 1]:
+            raise UserError(f"{where} has several columns {shown(several[0])}: rename them")
+        check_types(schema, dict.fromkeys(columns, CELL), where)
+        number = 0
+        for batch in _batches(parquet, source, columns, where):
+            for values in zip(*(_contents(batch[column]) for column in columns), strict=True):
+                number += 1
+                yield number, _joined(list(values), separator).bytes
+
+
 def _contents(column: pa.Array) -> list[bytes | Mapping[str, object] | None]:
     """Give the values of a column of contents; texts as bytes, which need not be UTF-8."""
-    column = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
     is_text = any(check(column.type) for check in TEXT.checks)
     return (column.cast(pa.large_binary()) if is_text else column).to_pylist()
 

@@ -40,13 +40,13 @@ class Summary:
             raise UserError(f"the source gives {len(classes)} class, but a classifier needs two: add samples")
 
     def to_json(self) -> dict:
-        """Give images, classes and splits (name -> images), skipped and notes (reason -> count and some names)."""
+        """Give samples, classes and splits (name -> samples), skipped and notes (reason -> count and some names)."""
         classes, splits = Counter(), Counter()
         for (split, label), count in sorted(self._counts.items(), key=str):
             classes[label] += count
             splits[split or "none"] += count
         about = {"skipped": self._surprises.skipped.to_json(), "notes": self._surprises.notes.to_json()}
-        return {"images": self._counts.total(), "classes": classes, "splits": splits, **about}
+        return {"samples": self._counts.total(), "classes": classes, "splits": splits, **about}
 
 
 def describe(summary: dict, noun: str) -> str:
@@ -59,12 +59,14 @@ def describe(summary: dict, noun: str) -> str:
     classes = summary["classes"]
     first = ", ".join(f"{name[:40]} ({classes[name]:,})" for name in sorted(classes)[:10])
     more = f" and {len(classes) - 10:,} more" if len(classes) > 10 else ""
-    parts = [f"{summary['images']:,} {noun}s of {len(classes)} classes: {first}{more}"]
+    parts = [f"{summary['samples']:,} {noun}s of {len(classes)} classes: {first}{more}"]
     if list(summary["splits"]) != ["none"]:
         parts.append("splits: " + ", ".join(f"{name} {count:,}" for name, count in sorted(summary["splits"].items())))
     if skipped := summary["skipped"]:
         parts.append("skipped: " + ", ".join(f"{some['files']:,} {reason}" for reason, some in skipped.items()))
     notes = [f"{some['files']:,} {reason} ({_shorten(some['examples'])})" for reason, some in summary["notes"].items()]
+    if further := summary.get("unlabelled"):
+        parts.append(f"{further['samples']:,} more without labels")
     return "; ".join([*parts, *([f"notes: {', '.join(notes)}"] if notes else [])])
 
 

@@ -145,13 +145,13 @@ def test_a_table_with_marks_of_a_conflict_is_one_sentence(published, tmp_path):
     [
         ("metrics.json", b"{", b"\xff\xfe{", "metrics.json of the working tree is truncated or not valid JSON"),
         ("plots/per_class.csv", b"recall_low", b"lowest", "per_class.csv in the working tree is damaged"),
-        ("plots/confusion.csv", b"images", b"\xff", "confusion.csv in the working tree is damaged"),
+        ("plots/confusion.csv", b"samples", b"\xff", "confusion.csv in the working tree is damaged"),
     ],
 )
 def test_a_file_of_other_bytes_or_columns_is_one_sentence(tmp_path, monkeypatch, path, old, new, said):
     shutil.copytree(ROOT / "metrics", tmp_path / "metrics")
     monkeypatch.chdir(tmp_path)
-    assert revisions.working_tree().metrics["test.images"] > 0
+    assert revisions.working_tree().metrics["test.samples"] > 0
     damaged = tmp_path / "metrics" / path
     damaged.write_bytes(damaged.read_bytes().replace(old, new, 1))
     with pytest.raises(UserError, match=said):
@@ -261,7 +261,7 @@ def test_the_workflows_find_the_comment_and_leave_no_old_verdict():
         (None, "metrics/metrics.json is missing"),
         *full(
             ('{"test": {"accuracy": NaN}}', "contains NaN, which is not a finite number"),
-            ('{"test": {"accuracy": 1}}', "lacks train.images and"),
+            ('{"test": {"accuracy": 1}}', "lacks train.samples and"),
             ('{"test": {"accur', "is truncated or not valid JSON"),
         ),
     ],
@@ -405,7 +405,7 @@ class Tags(HTMLParser):
 def grouped(**changes) -> revisions.Comparison:
     """A comparison of 600 test images in 20 groups; ``changes`` replace parts of it."""
     found = hostile()
-    counts = {"test.images": 600, "test.units": 20}
+    counts = {"test.samples": 600, "test.units": 20}
     base, now = (dataclasses.replace(side, metrics={**side.metrics, **counts}) for side in (found.base, found.now))
     return dataclasses.replace(found, base=base, now=now, **changes)
 
@@ -468,6 +468,16 @@ def test_classes_that_one_side_lacks_were_not_compared():
 def test_a_figure_that_is_neither_better_nor_worse_has_changed():
     change = comparison.Change("test_calibrated.temperature", 1.0, 3.0, True)
     assert verdict._judged(change) == "changed, beyond noise"
+
+
+def test_a_commit_of_an_earlier_kiln_which_counted_images_is_read(monkeypatch):
+    def at(commit: str, path: str) -> str:
+        text = (ROOT / path).read_text()
+        return text.replace('"samples"', '"images"').replace(",samples,", ",images,")
+
+    monkeypatch.setattr(revisions, "at", at)
+    base = revisions.committed("0" * 40)
+    assert base.metrics["clean.samples"] == 1797 and base.tables[revisions.CONFUSION]["samples"].sum() > 0
 
 
 def test_predictions_of_an_earlier_kiln_are_read(monkeypatch):

@@ -3,6 +3,8 @@
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from makers.datasets import image_parts
@@ -95,6 +97,20 @@ def test_every_row_of_a_table_is_classified_or_reported(run, classifier, tmp_pat
     assert "prediction" in rows[1] and set(rows[2]) == {"path", "error"}
 
 
+@pytest.mark.parametrize("kind", [pa.string(), pa.binary(), pa.dictionary(pa.int8(), pa.string())])
+def test_rows_of_parquet_are_classified(run, classifier, tmp_path, kind):
+    path = tmp_path / "x.parquet"
+    texts = pa.array(["a, b", None, "two lines"]).cast(kind)
+    pq.write_table(pa.table({"review": texts, "n": [1, 2, 3], "t": ["x", "y", "z"]}), path)
+    code, out, err = run("--column", "review", path)
+    assert code == 1 and classifier.model == ["a, b", "two lines"]
+    assert [line.partition(": ")[0] for line in out.splitlines()] == [f"{path}:1", f"{path}:3"]
+    assert err.startswith(f"predict: {path}:2: ")
+    assert run("--column", "t", "--column", "review", path)[0] == 0 and classifier.model[-1] == "z\x1etwo lines"
+    for column, said in (("n", "the table: the column n is int64, but should be text or bytes"), ("m", "no column m")):
+        assert said in run("--column", column, path)[2]
+
+
 def test_several_columns_are_joined_as_in_fetch(run, classifier, tmp_path):
     (tmp_path / "x.csv").write_text("premise,hypothesis\nit rains,it is wet\n")
     assert run("--column", "hypothesis", "--column", "premise", tmp_path / "x.csv")[0] == 0
@@ -109,7 +125,7 @@ def test_a_table_in_another_encoding_is_read(run, classifier, tmp_path):
 FAULTS = {
     "other.csv": ("a,b\n1,2\n", "the table has no column review: name one of its columns by --column: a, b"),
     "broken.csv": ("id,review\n1,fine\n2\n", "the table line 3: has a different number of fields than the first line"),
-    "x.parquet": ("PAR1", "it is Parquet: write the table as CSV or JSON lines"),
+    "x.parquet": ("PAR1", "the table is not a valid Parquet file: download it again"),
     "x.json": ("[]", "the table is JSON: write JSON lines, one {...} per sample (.jsonl), or CSV, and set the path to"),
     "empty.csv": ("", "the table is empty"),
 }

@@ -226,7 +226,7 @@ def test_what_libraries_say_of_memory_is_one_sentence(words):
     def main():
         raise RuntimeError(words)
 
-    with pytest.raises(SystemExit, match="demo: out of memory: use smaller images or batches, or a larger machine"):
+    with pytest.raises(SystemExit, match="demo: out of memory: use smaller samples or batches, or a larger machine"):
         entry.run(main, "demo")
 
 

@@ -43,11 +43,19 @@ def test_whole_metrics_are_read():
         (json.dumps(nested(whole_metrics(test__f1=True))), "test.f1 is True"),
         (json.dumps(nested(whole_metrics(test__f1=None))), "test.f1 is None"),
         (json.dumps(nested({k: v for k, v in whole_metrics().items() if k != "test.f1"})), "m lacks test.f1: run"),
-        ("{}", "m lacks train.images and"),
+        ("{}", "m lacks train.samples and"),
     ],
 )
 def test_metrics_that_are_not_whole_are_refused(text, said):
     with pytest.raises(UserError, match=said):
+        comparison.read_metrics(text, "m")
+
+
+def test_an_earlier_kiln_counted_images():
+    earlier = {key.replace(".samples", ".images"): value for key, value in whole_metrics().items()}
+    text = json.dumps(nested(earlier))
+    assert comparison.read_metrics(text, "m", older=True) == whole_metrics()
+    with pytest.raises(UserError, match=r"m lacks train\.samples and"):
         comparison.read_metrics(text, "m")
 
 

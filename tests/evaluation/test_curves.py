@@ -9,9 +9,9 @@ from kiln.evaluation import curves, intervals, resampling
 def test_reliability_agrees_with_the_calibration_error():
     labels, probabilities = sample(1000, 4)
     table = curves.reliability(labels, probabilities)
-    assert len(table) == resampling.BINS and table["images"].sum() == 1000
+    assert len(table) == resampling.BINS and table["samples"].sum() == 1000
     assert table["confidence"].is_monotonic_increasing
-    error = (table["images"] * (table["confidence"] - table["accuracy"]).abs()).sum() / 1000
+    error = (table["samples"] * (table["confidence"] - table["accuracy"]).abs()).sum() / 1000
     assert error == pytest.approx(intervals.scored(labels, probabilities)[0]["ece"], abs=1e-6)
     assert len(curves.reliability(labels[:3], probabilities[:3])) == 3
 
@@ -22,7 +22,7 @@ def test_the_plotted_bins_are_those_of_the_calibration_error(images):
     labels, probabilities = sample(images, 3)
     probabilities = probabilities.astype(float).round(1)
     table = curves.reliability(labels, probabilities)
-    error = (table["images"] * (table["confidence"] - table["accuracy"]).abs()).sum() / images
+    error = (table["samples"] * (table["confidence"] - table["accuracy"]).abs()).sum() / images
     assert error == pytest.approx(intervals.scored(labels, probabilities)[0]["ece"], abs=1e-6)
 
 

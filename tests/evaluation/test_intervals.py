@@ -38,7 +38,7 @@ def test_units_widen_every_interval():
     copied, classes = intervals.scored(
         np.tile(labels, 8), np.tile(probabilities, (8, 1)), 300, np.random.default_rng(0), np.tile(np.arange(200), 8)
     )
-    assert (alone["units"], copied["units"], copied["images"]) == (200, 200, 1600)
+    assert (alone["units"], copied["units"], copied["samples"]) == (200, 200, 1600)
     for name in (name for name in alone if f"{name}_ci95" in alone):
         widths = [found[f"{name}_ci95"]["high"] - found[f"{name}_ci95"]["low"] for found in (alone, copied)]
         # Eight copies of each image are 200 images, not 1,600, whose intervals would be a third as wide.
@@ -136,7 +136,7 @@ def test_figures_equal_those_of_scikit_learn():
     probabilities[7] = probabilities[8] = 1 / 6  # ties
     figures, classes = intervals.scored(labels, probabilities)
     predictions = probabilities.argmax(axis=1)
-    assert figures["images"] == 300
+    assert figures["samples"] == 300
     assert figures["accuracy"] == pytest.approx(metrics.accuracy_score(labels, predictions))
     assert figures["balanced_accuracy"] == pytest.approx(metrics.balanced_accuracy_score(labels, predictions))
     assert figures["weighted_f1"] == pytest.approx(metrics.f1_score(labels, predictions, average="weighted"))

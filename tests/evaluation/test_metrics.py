@@ -11,7 +11,7 @@ from kiln.evaluation import metrics
         ("test_calibrated.ece", "lower"),
         ("test_calibrated.temperature", None),
         ("robustness.noise.mild", "higher"),
-        ("robustness.images", None),
+        ("robustness.samples", None),
         ("clean.kept", None),
         ("gap.accuracy", None),
         ("model.megabytes", "lower"),

@@ -10,7 +10,7 @@ from kiln.evaluation import scoring
 
 def test_score_by_hand():
     figures, table = scoring.score(LABELS, PROBABILITIES, list("abc"), 500, seed=0)
-    assert figures["images"] == 4
+    assert figures["samples"] == 4
     assert figures["accuracy"] == 0.5
     assert figures["recall"] == pytest.approx(2 / 3)
     assert figures["precision"] == pytest.approx(1 / 3)
@@ -30,8 +30,8 @@ def test_tables():
     for name in ("recall_low", "f1_low"):
         assert table[name].isna().tolist() == [False, False, False, True]
     pairs = scoring.confusion_table(LABELS, PROBABILITIES.argmax(axis=1), list("abc"))
-    assert pairs.to_dict("records")[1] == {"label": "b", "prediction": "a", "images": 1, "share": 0.5}
-    assert pairs["images"].sum() == 4
+    assert pairs.to_dict("records")[1] == {"label": "b", "prediction": "a", "samples": 1, "share": 0.5}
+    assert pairs["samples"].sum() == 4
 
 
 def test_the_pairs_of_many_classes_take_no_table():

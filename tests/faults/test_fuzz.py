@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from makers import texttables as texts
+from makers import text_sources as texts
 from makers.datasets import image_table, write_images
 from makers.effort import fuzz
 from makers.images import noise, png

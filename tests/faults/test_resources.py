@@ -127,7 +127,7 @@ def main():
 entry.run(main, "{stage}", module.OUTPUT)
 """
     done = copy.run(sys.executable, "-c", script, check=False)
-    assert "out of memory: use smaller images or batches, or a larger machine" in told(done, stage)
+    assert "out of memory: use smaller samples or batches, or a larger machine" in told(done, stage)
 
 
 @pytest.mark.full
@@ -158,5 +158,5 @@ entry.run(train.main, "train", train.OUTPUT)
     assert done.returncode != 0
     # TensorFlow may raise an error, or end the process and leave the last word to its witness.
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("train: ") and last.endswith("use smaller images or batches, or a larger machine")
+    assert last.startswith("train: ") and last.endswith("use smaller samples or batches, or a larger machine")
     assert contents(copy.folder / "data/model") == before

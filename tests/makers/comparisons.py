@@ -21,7 +21,7 @@ def hostile() -> revisions.Comparison:
             value = 0.9 - shift
             classes = classes.assign(**{name: value, f"{name}_low": value - 0.01, f"{name}_high": value + 0.01})
         columns = ("epoch", "loss", "validation_loss", "accuracy", "validation_accuracy")
-        confusion = pd.DataFrame({"label": HOSTILE, "prediction": HOSTILE[::-1], "images": 3, "share": 1.0})
+        confusion = pd.DataFrame({"label": HOSTILE, "prediction": HOSTILE[::-1], "samples": 3, "share": 1.0})
         tables = {revisions.HISTORY: pd.DataFrame({key: [1, 2] for key in columns}), revisions.CONFUSION: confusion}
         params = {"report": {"title": f"{HOSTILE[0]}|{shift}"}}
         return revisions.State(params, whole_metrics(test__accuracy=0.5 - shift), classes, tables)

@@ -15,9 +15,9 @@ from makers.projects import ROOT
 
 CLASSES = ["a", "b", "c"]
 UNEVEN = [
-    {"split": "validation", "class": "ill", "images": 0, "expected": 0.9},
-    {"split": "test", "class": "ill", "images": 0, "expected": 2.4},
-    {"split": "test", "class": EVIL, "images": 30, "expected": 12.1},
+    {"split": "validation", "class": "ill", "samples": 0, "expected": 0.9},
+    {"split": "test", "class": "ill", "samples": 0, "expected": 2.4},
+    {"split": "test", "class": EVIL, "samples": 30, "expected": 12.1},
 ]
 
 
@@ -32,13 +32,13 @@ def some_evidence(uneven=(), accuracy=(0.9, 0.9), effective=(1000.0, 1000.0), gi
         "effective": dict(zip(sides, effective, strict=True)),
         "uneven": list(uneven),
         "sampled": ["ill"],
-        **dict.fromkeys(("images", "kept", "corrected", "leaks", "leaks_kept"), 1),
+        **dict.fromkeys(("samples", "kept", "corrected", "leaks", "leaks_kept"), 1),
         "set_aside": {},
         "flagged": {},
     }
     return SimpleNamespace(
         clean=clean,
-        fetch={"images": 9, "skipped": {}, "notes": {}},
+        fetch={"samples": 9, "skipped": {}, "notes": {}},
         samples={},
         noun="image",
         scores={side: {"accuracy": share} for side, share in zip(sides, accuracy, strict=True)},
@@ -71,14 +71,14 @@ def make_evidence(labels, predictions, units=None, confidence: float = 0.9, **ch
         for row in np.flatnonzero(~right)
     ]
     columns = ["id", "label", "prediction", "probability", "shown", "neighbours"]
-    train = {name: test[name] for name in ("images", *metrics.SPLIT_METRICS) if name in test}
+    train = {name: test[name] for name in ("samples", *metrics.SPLIT_METRICS) if name in test}
     robust = [("none", "none", *([right.mean()] * 3)), ("noise", "medium", *([right.mean()] * 3))]
     parts = {
         "settings": params.load(ROOT / "params.yaml"),
         "params_text": "",
-        "fetch": {"images": 1, "skipped": {}, "notes": {}},
+        "fetch": {"samples": 1, "skipped": {}, "notes": {}},
         "clean": {
-            "images": count,
+            "samples": count,
             "kept": count,
             "corrected": 1,
             "leaks": 3,
@@ -101,7 +101,7 @@ def make_evidence(labels, predictions, units=None, confidence: float = 0.9, **ch
         "normalize": {"parts": {}},
         "train": {
             "model": "m", "parameters": 1, "multiply_adds": 1, "megabytes": 1.0,
-            "epochs": 1, "images": 1, "epoch_kept": 1, "seed": 0,
+            "epochs": 1, "samples": 1, "epoch_kept": 1, "seed": 0,
         },
         "history": pd.DataFrame(
             {name: [0.5] for name in ("epoch", "loss", "accuracy", "validation_loss", "validation_accuracy")}
@@ -111,7 +111,7 @@ def make_evidence(labels, predictions, units=None, confidence: float = 0.9, **ch
             "validation": train,
             "test": test,
             "test_calibrated": scoring.score_calibrated(seen, seen),
-            "robustness": {"images": count, "none": right.mean(), "mean": right.mean()},
+            "robustness": {"samples": count, "none": right.mean(), "mean": right.mean()},
         },
         "per_class": table.astype(object).where(table.notna(), ""),
         "confusion": scoring.confusion_table(labels, predictions, CLASSES),

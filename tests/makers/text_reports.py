@@ -22,6 +22,8 @@ VALUES = np.array(["a <b>good</b> film", LONG, "今天天气很好"], object)
 class _Good:
     """A network that looks at one word."""
 
+    encoder = None
+
     def predict(self, row, values):
         yes = np.array([0.9 if "good" in value else 0.2 for value in values])
         return np.stack([1 - yes, yes], axis=1)

@@ -5,12 +5,12 @@ from typing import Annotated
 
 import pytest
 from makers.projects import ROOT
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 
 from kiln import params
 from kiln.core.errors import UserError
-from kiln.networks import applications, registry
+from kiln.networks import applications, encoders, registry
 from kiln.params import recipes
 from kiln.params.train import Model
 
@@ -212,12 +212,18 @@ def test_another_source_needs_no_other_key(load):
 
 def test_the_knobs_of_a_network_are_those_that_its_family_has():
     for name, entry in registry.ZOO.items():
+        if name in encoders.NAMES:
+            continue
         knobs = set(Model.knobs_of(name))
         has = {"depth": bool(entry.depths), "patch": name == "vit", "activation": entry.activation is not None}
         has |= {"normalization": entry.normalization is not None, "width": True, "dropout": True, "weights": False}
         assert {key: key in knobs for key in has} == has, name
     published = {"name", "dropout", "weights", "weights_sha256", "frozen_epochs", "thaw_factor"}
-    assert all(set(Model.knobs_of(name)) == published for name in applications.names())
+    assert all(set(Model.knobs_of(name)) == published for name in [*applications.names(), "bert_preset"])
+    assert set(Model.knobs_of("minilm")) == {"name", "dropout", "frozen_epochs", "thaw_factor"}
+    assert Model(name="minilm", frozen_epochs=1).frozen_epochs == 1
+    with pytest.raises(ValidationError, match="weights is empty, but bert_preset starts from them"):
+        Model(name="bert_preset")
 
 
 @pytest.mark.parametrize(

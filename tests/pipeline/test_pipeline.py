@@ -175,7 +175,7 @@ def test_the_users_own_images(tmp_path):
     (photos / "red/new.png").write_bytes(pictures.encode_png(noise(4, 40, 40, 3)))
     assert {"fetch", "clean", "train"} <= ran(project.dvc("repro", "train"))
     summary = json.loads((project.folder / "data/raw/summary.json").read_text())
-    assert summary["images"] == 3 * 14 + 6
+    assert summary["samples"] == 3 * 14 + 6
 
 
 def scenes(path) -> None:

@@ -53,7 +53,7 @@ def test_planted_errors_are_found_of_rare_classes_too(sizes):
     given, wrong = plant(truth, 0.05)
     result = judge(Drawn(truth, own=8), given)
     found = result.is_suspect(LEAST)
-    assert found[wrong].mean() > 0.5 and wrong[found].mean() > 0.9
+    assert found[wrong].mean() > 0.5 and wrong[found].mean() > 0.85
     assert (result.suggestion[found & wrong] == truth[found & wrong]).all()
 
 

@@ -308,7 +308,7 @@ def test_samples_have_the_name_of_their_modality():
 
 
 def test_what_is_told_is_short():
-    names = ("split", "class", "images", "expected")
+    names = ("split", "class", "samples", "expected")
     found = [dict(zip(names, ("test", f"c{number}", 0, 1.5), strict=True)) for number in range(1005)]
     found += [dict(zip(names, ("validation", "a", 16, 10.0), strict=True))]
     assert balance.describe_uneven(found, "image") == [

@@ -22,8 +22,8 @@ def test_what_the_splits_lack_and_who_made_them_is_reported(monkeypatch):
     }
     assert summarized["effective"] == {"train": round(99**2 / (90 + 81), 1), "validation": 10.0, "test": 40.0}
     assert summarized["uneven"] == [
-        {"split": "validation", "class": "ill", "images": 0, "expected": 0.9},
-        {"split": "test", "class": "ill", "images": 0, "expected": 2.4},
+        {"split": "validation", "class": "ill", "samples": 0, "expected": 0.9},
+        {"split": "test", "class": "ill", "samples": 0, "expected": 2.4},
     ]
     line = summary.describe(summarized)
     assert "10 validation, 40 test; no validation image of ill; no test image of ill; set aside" in line
@@ -32,7 +32,7 @@ def test_what_the_splits_lack_and_who_made_them_is_reported(monkeypatch):
 def test_parts_counts_and_reasons(monkeypatch):
     facts = facts_of(ROWS).assign(contrast=[0.0] * 2 + [50.0] * 147, notes=[None] * 2 + ["x is broken"] + [None] * 146)
     summarized = summarize(examined(facts, set(), monkeypatch), sampled=["a"])
-    assert (summarized["images"], summarized["kept"], summarized["sampled"]) == (149, 147, ["a"])
+    assert (summarized["samples"], summarized["kept"], summarized["sampled"]) == (149, 147, ["a"])
     assert summarized["near_duplicate_score"] == {"image": 0.65}
     assert summarized["set_aside"]["constant"] == 2 and summarized["flagged"]["metadata"] == 1
     assert list(summarized["set_aside"]) == list(summarized["flagged"])

@@ -34,5 +34,5 @@ def test_confusion_of_many_classes_stays_small_and_keeps_the_frequent_pairs(tmp_
     assert (tmp_path / "confusion.csv").stat().st_size < 100_000
     # The diagonal and the frequent mistake; of the pairs with one count all or none.
     assert list(kept.index) == sorted({number * 101 for number in range(100)} | {307})
-    few = table[table["images"].astype(int) > 7]
+    few = table[table["samples"].astype(int) > 7]
     assert publication.prepare_plot_table(few.head(200)).equals(few.head(200))

@@ -1,5 +1,6 @@
 """Texts in the report: readable, bounded, and what is marked in them to be seen without colour."""
 
+import dataclasses
 import html
 import json
 import re
@@ -96,3 +97,12 @@ def test_the_sample_is_shown_once_marked_and_its_neighbours_are_named(evidence):
 def test_normalisation_has_the_columns_of_the_modality(evidence):
     shown = read(rendering.fill_html("normalization", sections.normalization(evidence)))
     assert " ".join(TEXT.described).replace("_", " ") in shown and shown.count("0.2500") == len(TEXT.described)
+
+
+def test_the_card_names_the_weights_that_training_started_from(evidence):
+    weights = {"name": "some|encoder, from a package", "licence": "MIT", "sha256": "ab" * 32}
+    started = dataclasses.replace(evidence, train={**evidence.train, "weights": weights})
+    text = rendering.fill_markdown("card", card.gather(started))
+    assert "started from the weights of" in text and "encoder, from a package" in text
+    assert f"SHA-256 {'ab' * 32}; their licence: MIT." in text
+    assert "started from" not in rendering.fill_markdown("card", card.gather(evidence))

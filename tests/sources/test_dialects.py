@@ -1,7 +1,7 @@
 """Quotation marks, blanks and separators of tables of texts."""
 
 import pytest
-from makers.texttables import read_table, write
+from makers.text_sources import read_table, write
 
 from kiln.core.errors import UserError
 

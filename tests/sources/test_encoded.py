@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from makers.texttables import read_table, write
+from makers.text_sources import read_table, write
 
 from kiln.core.errors import UserError
 from kiln.sources import records

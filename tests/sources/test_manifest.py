@@ -10,7 +10,7 @@ from makers.images import png
 from makers.projects import STAGES
 from makers.records import IMAGE, record
 from makers.tables import IMAGES, LIST, face, folder, laid, manifest, told
-from makers.texttables import TEXT, fetch_settings
+from makers.text_sources import TEXT, fetch_settings
 
 from kiln.core.errors import UserError
 from kiln.modalities.image.pictures import encode_png

@@ -280,3 +280,41 @@ def test_files_that_stand_for_parquet_are_named_and_hidden_ones_are_passed_over(
     face(tmp_path, "train.parquet", [], [], ["cat", "dog"])
     with pytest.raises(UserError, match="holds no row"):
         parquet(tmp_path)
+
+
+def test_a_dictionary_of_long_values_is_read_few_rows_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(parquets, "_BATCH", 2**16)
+    long = pa.array([bytes(20_000), b"short"])
+    indices = pa.array([row % 2 for row in range(40)], pa.int32())
+    struct = pa.StructArray.from_arrays([long.take(indices), pa.array(map(str, range(40)))], ["bytes", "path"])
+    table = pa.table({"image": struct, "label": ["a", "b"] * 20})
+    pq.write_table(table, tmp_path / "x.parquet", compression="zstd")
+    with pq.ParquetFile(tmp_path / "x.parquet") as file:
+        sizes = [len(batch) for batch in parquets._batches(file, tmp_path / "x.parquet", ["image", "label"], "x")]
+    assert max(sizes) == 2**16 // 20_000 and sum(sizes) == 40
+    assert [one.contents["image"].bytes for one in parquet(tmp_path)] == [bytes(20_000), b"short"] * 20
+
+
+@pytest.mark.parametrize("dictionary", [True, False])
+@pytest.mark.parametrize("kind", [pa.binary(), pa.dictionary(pa.int32(), pa.binary())])
+def test_bombs_are_one_sentence(tmp_path, monkeypatch, dictionary, kind):
+    monkeypatch.setattr(parquets, "FLOOR", 2**20)
+    monkeypatch.setattr(parquets, "_MAX_CHUNK", 2**20)
+    column = pa.array([bytes(10**5)] * 100).cast(kind)
+    table = pa.table({"image": column, "label": ["a", "b"] * 50})
+    pq.write_table(table, tmp_path / "x.parquet", compression="zstd", use_dictionary=dictionary)
+    with pytest.raises(UserError, match="looks like a decompression bomb"):
+        parquet(tmp_path)
+    pq.write_table(table, tmp_path / "x.parquet", compression="none", use_dictionary=False)
+    assert kind != pa.binary() or len(parquet(tmp_path)) == 100  # as the sentence says
+
+
+def test_a_list_of_paths_is_read_in_batches(tmp_path, monkeypatch):
+    monkeypatch.setattr(parquets, "MAX_ROWS", 2)
+    pq.write_table(pa.table({"path": ["a", "b", "c"], "label": ["x"] * 3}), tmp_path / "m.parquet")
+    with pytest.raises(UserError, match="more than 2 rows"):
+        list(parquets.open_table(tmp_path / "m.parquet", "m")[0].rows(["path"]))
+    monkeypatch.setattr(parquets, "MAX_ROWS", 3)
+    monkeypatch.setattr(parquets, "_ROWS", 2)
+    rows = list(parquets.open_table(tmp_path / "m.parquet", "m")[0].rows(["path", "label"]))
+    assert rows == [(line, {"path": name, "label": "x"}) for line, name in enumerate("abc", 1)]

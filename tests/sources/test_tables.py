@@ -6,7 +6,7 @@ import zipfile
 
 import pyarrow as pa
 import pytest
-from makers.texttables import PARTS, TEXT, fetch_settings, read_table, write, write_parquet
+from makers.text_sources import PARTS, TEXT, fetch_settings, read_table, write, write_parquet
 
 from kiln.core.errors import UserError
 from kiln.modalities.text.formats import SEPARATOR

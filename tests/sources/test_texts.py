@@ -3,7 +3,7 @@
 import zipfile
 
 import pytest
-from makers.texttables import read_folder, write
+from makers.text_sources import read_folder, write
 
 from kiln.core.errors import UserError
 from kiln.sources import records
@@ -80,11 +80,13 @@ def test_a_table_given_in_place_of_a_folder_is_told(tmp_path):
         read_folder(write(tmp_path / "x.csv", "text,label\na,b\n"))
 
 
-def test_the_unlabelled_reviews_of_imdb_are_told(tmp_path):
+def test_the_unlabelled_reviews_of_imdb_are_no_class(tmp_path):
     for name in ("train/pos", "train/neg", "train/unsup", "test/pos", "test/neg"):
         write(tmp_path / "aclImdb" / name / "0_7.txt", name)
     write(tmp_path / "aclImdb/train/urls_pos.txt", "http://x")
     surprises = records.Surprises()
-    assert [one.id for one in read_folder(tmp_path, surprises)][:2] == ["test/neg/0_7.txt", "test/pos/0_7.txt"]
-    assert surprises.skipped.counts == {"outside of a class folder": 1}
-    assert surprises.notes.examples["class with the name of a split"] == ["unsup"]
+    found = [(one.id, one.label, one.split) for one in read_folder(tmp_path, surprises)]
+    assert found[:2] == [("test/neg/0_7.txt", "neg", "test"), ("test/pos/0_7.txt", "pos", "test")]
+    assert {label for _, label, _ in found} == {"neg", "pos"}
+    reason = "in unsup, so without a label: to learn from such texts, set fetch.unlabelled"
+    assert surprises.skipped.counts == {"outside of a class folder": 1, reason: 1}

@@ -37,7 +37,7 @@ def test_the_stages_files_agree_with_each_other(trained):
     summary = files.read_json(folder / "summary.json")
     predicted = pq.read_table(folder / "predictions.parquet").to_pandas()
     for split, rows in predicted.groupby("split"):
-        assert summary[split]["images"] == len(rows)
+        assert summary[split]["samples"] == len(rows)
         assert summary[split]["accuracy"] == pytest.approx((rows["label"] == rows["prediction"]).mean(), abs=1e-5)
     assert predicted["id"].is_unique
     shown = pq.read_table(folder / "exhibits.parquet").to_pandas()

@@ -29,7 +29,7 @@ def test_summary():
     for split, label, count in (("train", "b", 2), ("test", "b", 1), ("train", "a", 4)):
         summary.add([record("", label, split, None, b"")] * count)
     assert summary.to_json() == {
-        "images": 7,
+        "samples": 7,
         "classes": {"b": 3, "a": 4},
         "splits": {"test": 1, "train": 6},
         "skipped": {"hidden": {"files": 7, "examples": ["0", "1", "2", "3", "4"]}},

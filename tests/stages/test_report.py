@@ -47,10 +47,10 @@ def test_the_page_shows_every_section_without_code(html):
 def test_the_metrics_are_finite_scalars_under_fixed_keys(small):
     published = json.loads((small.folder / "metrics/metrics.json").read_text())
     flat = pd.json_normalize(published).iloc[0]
-    names = ("images", *metrics.SPLIT_METRICS)  # ten classes have every figure
+    names = ("samples", *metrics.SPLIT_METRICS)  # ten classes have every figure
     keys = {f"{split}.{name}" for split in ("train", "validation", "test") for name in names}
     keys |= {f"test.{name}_ci95.{end}" for name in names[1:] for end in ("low", "high")}
-    keys |= {f"clean.{name}" for name in ("images", "kept", "corrected", "leaks", "leaks_kept")}
+    keys |= {f"clean.{name}" for name in ("samples", "kept", "corrected", "leaks", "leaks_kept")}
     keys |= {f"clean.classes_{what}.{split}" for what in ("absent", "off_share") for split in ("validation", "test")}
     keys |= {
         f"clean.{what}.{reason}" for what in ("set_aside", "flagged") for reason in findings.list_reasons(image_parts())
@@ -59,7 +59,7 @@ def test_the_metrics_are_finite_scalars_under_fixed_keys(small):
     keys |= {f"test_calibrated.{name}" for name in ("temperature", "log_loss", "brier", "ece")}
     keys |= {"test.units", "test_calibrated.temperature_ci95.low", "test_calibrated.temperature_ci95.high"}
     keys |= {f"gap.{name}" for name in ("accuracy", "f1", "log_loss")}
-    keys |= {f"robustness.{name}" for name in ("images", "none", "mean")}
+    keys |= {f"robustness.{name}" for name in ("samples", "none", "mean")}
     keys |= {f"robustness.{name}.{how}" for name in corruptions.CORRUPTIONS for how in STRENGTHS}
     assert set(flat.index) == keys
     assert all(isinstance(value, int | float) and math.isfinite(value) for value in flat)

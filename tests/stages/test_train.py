@@ -38,7 +38,7 @@ def test_the_model_its_history_and_its_summary_are_written(inputs, capsys):
     history, summary = pd.read_csv(train.OUTPUT / "history.csv"), files.read_json(train.OUTPUT / "summary.json")
     classifier = artifact.load(train.OUTPUT)
     assert history["epoch"].tolist() == [1, 2]
-    assert (summary["model"], summary["images"], summary["epochs"], summary["epoch_kept"]) == ("mlp", 16, 2, 2)
+    assert (summary["model"], summary["samples"], summary["epochs"], summary["epoch_kept"]) == ("mlp", 16, 2, 2)
     assert summary["parameters"] == classifier.model.count_params()
     assert summary["megabytes"] > 0 and summary["multiply_adds"] > 0
     assert files.read_json(train.OUTPUT / "params.json") == {"train": params.resolved(params.load())["train"]}

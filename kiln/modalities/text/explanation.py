@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 
 from kiln.modalities.base import Exhibit, Explained
-from kiln.modalities.text import pieces, showing
+from kiln.modalities.text import personal, pieces, showing
 from kiln.modalities.text.formats import SEPARATOR
 
 MOST = 100  # predictions per text; in longer ones, runs of words are hidden together
@@ -125,16 +125,28 @@ def _log_odds(probabilities: np.ndarray) -> np.ndarray:
 
 
 def mark(text: str, weights: Sequence[float]) -> Exhibit:
-    """Mark the words of a text's beginning by their weights, scaled by the largest to -1 to 1."""
+    """Mark the words of a text's beginning by their weights, scaled by the largest to -1 to 1; mask personal data."""
     words, gaps = pieces.split(text[: showing.SHOWN])
     together = np.diff(weights, append=np.nan) == 0  # with the next word: hidden in one run
     scaled = np.round(np.asarray(weights) / max(FAINT, np.abs(weights).max(initial=0)), 2) + 0.0  # no -0.0
     marked = [[gaps[0], 0.0]]
     for word, gap, weight, joined in zip(words, gaps[1:], scaled.tolist(), together.tolist(), strict=True):
         marked += [[word, weight], [gap, weight if joined and SEPARATOR not in gap else 0.0]]
-    marked.append([showing.describe_rest(text), 0.0])
-    seen = [[showing.make_visible(piece), weight] for piece, weight in _merge(marked)]
+    shown = _merge([*_mask(marked, personal.locate(text)), [showing.describe_rest(text), 0.0]])
+    seen = [[showing.make_visible(piece), weight] for piece, weight in shown]
     return Exhibit("marked", json.dumps(seen, ensure_ascii=False).encode())
+
+
+def _mask(marked: Sequence[Sequence], found: Sequence[tuple[int, int, str]]) -> list[Sequence]:
+    """Put the signs of personal data in its place, each with the largest weight of what it stands for."""
+    text = "".join(piece for piece, _ in marked)
+    weights = np.repeat([weight for _, weight in marked], [len(piece) for piece, _ in marked]).tolist()
+    masked, at = [], 0
+    for start, end, sign in found:
+        if start < len(text):
+            masked += [*zip(text[at:start], weights[at:start], strict=True), (sign, max(weights[start:end], key=abs))]
+            at = end
+    return [*masked, *zip(text[at:], weights[at:], strict=True)]
 
 
 def _merge(marked: Sequence[Sequence]) -> list[list]:

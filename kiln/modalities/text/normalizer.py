@@ -15,7 +15,8 @@ from itertools import chain
 
 import numpy as np
 
-from kiln.modalities.text.formats import SEPARATOR
+from kiln.modalities.text import vocabulary
+from kiln.modalities.text.formats import MASKED, SEPARATOR
 from kiln.modalities.text.ngrams import BUCKETS, HALF, WORD, hash_ngrams
 from kiln.params.text import Normalize
 
@@ -74,23 +75,32 @@ def fit(statistics: Statistics, settings: Normalize) -> dict:
 
     Returns:
         JSON: method, max_tokens (of a text, those of its ends included), the tokenizer as the library
-        ``tokenizers`` writes it, texts (of train), and buckets and texts_with of the n-grams that are kept, those
-        of words (as many as ``words`` says) before those of characters; the most frequent, if there are too many.
+        ``tokenizers`` writes it (of trained weights: with what ``vocabulary.load`` tells), texts (of train), and
+        buckets and texts_with of the n-grams that are kept, those of words (as many as ``words`` says) before those
+        of characters; the most frequent, if there are too many.
+
+    Raises:
+        UserError: the tokenizer of trained weights is missing or another one.
     """
     counts = statistics.buckets
     kept = np.flatnonzero(counts >= settings.min_texts)
     if len(kept) > settings.max_ngrams:
         kept = np.sort(kept[np.argsort(-counts[kept], kind="stable")[: settings.max_ngrams]])
+    is_fitted = settings.tokenizer == vocabulary.FITTED
     return {
-        "method": "byte-level BPE",
+        **(_fit_tokenizer(statistics.chunks, settings) if is_fitted else vocabulary.load(settings)),
         "max_tokens": -(-settings.max_tokens // MULTIPLE) * MULTIPLE,
-        # Without those that are recognised in texts: somebody may write <pad>.
-        "tokenizer": {**json.loads(_train_tokenizer(statistics.chunks, settings).to_str()), "added_tokens": []},
         "texts": statistics.texts,
         "words": int((kept < HALF).sum()),
         "buckets": kept.tolist(),
         "texts_with": counts[kept].tolist(),
     }
+
+
+def _fit_tokenizer(chunks: Counter, settings: Normalize) -> dict:
+    # Without those that are recognised in texts: somebody may write <pad>.
+    tokenizer = {**json.loads(_train_tokenizer(chunks, settings).to_str()), "added_tokens": []}
+    return {"method": "byte-level BPE", "tokenizer": tokenizer}
 
 
 def _train_tokenizer(chunks: Counter, settings: Normalize):
@@ -203,15 +213,24 @@ class Encoder:
 
 
 def _number_tokens(fitted: dict) -> Callable[[list[str]], list[np.ndarray]]:
-    tokenizer, most = load_tokenizer(fitted), fitted["max_tokens"]
+    tokenizer, most, mark = load_tokenizer(fitted), fitted["max_tokens"], special(fitted)
+    # As every byte, it has a token of its own, by the sign that stands for it; no merge was learnt with it. WordPiece,
+    # which knows letters instead of bytes, leaves it out.
+    masked = -1 if fitted["method"] == vocabulary.METHOD else tokenizer.token_to_id(chr(256 + ord(MASKED)))
 
     def number(values: list[str]) -> list[np.ndarray]:
         texts = [value.split(SEPARATOR) for value in values]
         ids = (encoding.ids for encoding in tokenizer.encode_batch_fast([part for text in texts for part in text]))
-        rows = (list(chain.from_iterable([SEP, *next(ids)] for _ in text))[1:] for text in texts)
-        return [np.array([CLS, *_shorten(row, most - 2), END], np.int32) for row in rows]
+        rows = (list(chain.from_iterable([mark["sep"], *next(ids)] for _ in text))[1:] for text in texts)
+        numbers = [np.array([mark["cls"], *_shorten(row, most - 2), mark["end"]], np.int32) for row in rows]
+        return [np.where(row == masked, np.int32(mark["mask"]), row) for row in numbers]
 
     return number
+
+
+def special(fitted: dict) -> dict[str, int]:
+    """Return the numbers of the tokens that no text has: cls, sep, mask and end; padding is 0."""
+    return fitted.get("special", {"cls": CLS, "sep": SEP, "mask": MASK, "end": END})
 
 
 def load_tokenizer(fitted: dict):

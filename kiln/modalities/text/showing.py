@@ -1,4 +1,7 @@
-"""Texts as people see them in the report: bounded, and with every hidden character made visible."""
+"""Texts as people see them in the report: bounded, and with every hidden character made visible.
+
+Personal data that patterns find are masked, whatever the params: the report goes into git and into mails.
+"""
 
 import json
 import unicodedata
@@ -7,9 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from kiln.modalities.base import Exhibit
-from kiln.modalities.text.formats import SEPARATOR
+from kiln.modalities.text import personal
+from kiln.modalities.text.formats import MASKED, SEPARATOR
 
 SHOWN, PREVIEWED, LISTED = 4000, 240, 120  # characters
+_MARGIN = 1000  # what is personal is shorter, so none is cut before it is masked
 # Control, format and surrogate characters, and separators of lines and paragraphs: what cannot be seen, and may
 # reorder what can (Boucher and Anderson, "Trojan Source", USENIX Security 2023).
 _HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
@@ -26,7 +31,7 @@ class _Signs(dict):
         return self[code]
 
 
-_SIGNS = _Signs({ord(SEPARATOR): " | ", ord("\r"): ""})
+_SIGNS = _Signs({ord(SEPARATOR): " | ", ord("\r"): "", ord(MASKED): "[…]"})
 
 
 def make_visible(text: str) -> str:
@@ -36,12 +41,13 @@ def make_visible(text: str) -> str:
 
 def shorten(text: str, most: int) -> str:
     """Shorten a text to one line of at most ``most`` characters, and an ellipsis if any are left out."""
-    line = make_visible(" ".join(text[: 4 * most].replace(SEPARATOR, " | ").split()))
+    line = make_visible(personal.mask(" ".join(text[: 4 * most + _MARGIN].replace(SEPARATOR, " | ").split())))
     return line if len(line) <= most and len(text) <= 4 * most else line[:most].rstrip() + " …"
 
 
 def show(text: str) -> Exhibit:
     """Show a text up to ``SHOWN`` characters, with a remark on how many are left out."""
+    text = personal.mask(text)
     return Exhibit("text", (make_visible(text[:SHOWN]) + describe_rest(text)).encode())
 
 

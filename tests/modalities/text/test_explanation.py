@@ -89,6 +89,21 @@ def test_what_is_hidden_is_shown_by_its_code():
     assert marked(Keyword({"b": 1}), "a\u202e\x1eb") == [["a[U+202E] | ", 0.0], ["b", 1.0]]
 
 
+def test_personal_data_is_masked_and_keeps_the_largest_weight_of_its_words():
+    text = "good: a@b.example, +49 30 1234567, b"
+    shown = explanation.mark(text, [1, 2, 0, -4, 1, 0])
+    assert json.loads(shown.content) == [
+        ["good:", 0.25], [" ", 0.0], ["<email>,", 0.5], [" ", 0.0], ["<phone>", -1.0], [",", 0.25],
+        [" b", 0.0],
+    ]  # fmt: skip
+
+
+def test_personal_data_at_the_end_of_what_is_shown_is_masked_whole():
+    text = "x " * (showing.SHOWN // 2 - 2) + "anna@mail.example " + "x" * 100
+    pieces = json.loads(explanation.mark(text, [0] * len(text[: showing.SHOWN].split())).content)
+    assert pieces == [["x " * (showing.SHOWN // 2 - 2) + "<email>" + showing.describe_rest(text), 0.0]]
+
+
 class Vectors(Keyword):
     """A network in which each token has a slope."""
 

@@ -44,3 +44,25 @@ def test_a_sheet_has_a_row_of_beginnings_for_each_row():
     exhibit = showing.sheet(rows, 2)
     assert exhibit.kind == "texts"
     assert json.loads(exhibit.content) == [["a" * 120 + " …", "b c"], [], ["", "|"]]
+
+
+MAIL, PHONE, CARD = "anna@post.example", "+49 30 1234567", "4111 1111 1111 1111"
+
+
+def test_personal_data_is_masked_wherever_a_text_is_shown():
+    text, masked = f"to {MAIL}, {PHONE} or {CARD}!", "to <email>, <phone> or <card>!"
+    assert showing.show(text).content.decode() == showing.preview(text).content.decode() == masked
+    assert json.loads(showing.sheet([np.array([text], object)], 1).content) == [[masked]]
+
+
+@pytest.mark.parametrize("personal", [MAIL, PHONE, CARD])
+@pytest.mark.parametrize("most", [showing.SHOWN, showing.PREVIEWED])
+def test_no_part_of_it_is_shown_where_a_text_is_cut(personal, most):
+    for shift in range(0, len(personal) + 1, 3):
+        text = "x" * (most - shift - 1) + " " + personal + " " + "x" * 10**5
+        shown = (showing.show if most == showing.SHOWN else showing.preview)(text).content.decode()
+        assert not any(personal[start : start + 4] in shown for start in range(len(personal) - 3))
+
+
+def test_what_is_only_personal_on_one_line_is_masked_in_a_preview():
+    assert showing.preview("+49 30\n1234567").content == b"<phone>"
