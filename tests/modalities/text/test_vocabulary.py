@@ -82,7 +82,13 @@ def test_case_counts_where_the_knob_says_so(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "lines", [VOCABULARY[1:], [*VOCABULARY, "cat"], [word for word in VOCABULARY if word != "[MASK]"]]
+    "lines",
+    [
+        VOCABULARY[1:],
+        [*VOCABULARY[1:], "[PAD]"],
+        [*VOCABULARY, "cat"],
+        [word for word in VOCABULARY if word != "[MASK]"],
+    ],
 )
 def test_another_file_is_refused(tmp_path, lines):
     path = tmp_path / "words.txt"
