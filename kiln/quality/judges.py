@@ -1,6 +1,6 @@
 """Models that score the classes of samples that they have not seen: one per fold, fitted on the others.
 
-Each is a regression on the one-hot labels (of the kernel, less the classes' shares). It has two functions:
+Each is a regression on the one-hot labels, less the classes' shares. It has two functions:
 
     taught(folds)                            which samples it is fitted on: bool [N]
     fit(labels, folds, share, generator)     the function from rows to scores, float32 [len(rows), classes]
@@ -105,7 +105,7 @@ def _regress(weighed: csr_array, labels: np.ndarray, used: np.ndarray, share: np
     # Of two classes, one has the other's weights, with the other sign.
     solved = _conjugate(weighed, mean, used[:, None], chosen[:, :1] if len(share) == 2 else chosen)
     weights = np.concatenate([solved, -solved], axis=1) if len(share) == 2 else solved
-    return np.concatenate([weights, (share - np.einsum("i,ij->j", mean, weights))[None]])
+    return np.concatenate([weights, -np.einsum("i,ij->j", mean, weights)[None]])
 
 
 def _conjugate(weighed: csr_array, mean: np.ndarray, used: np.ndarray, residual: np.ndarray) -> np.ndarray:
