@@ -16,6 +16,7 @@ pytest.register_assert_rewrite("makers")
 pytest_plugins = ["tiers", "budget"]
 
 from makers.projects import Project  # noqa: E402
+from makers.texts import write_reviews  # noqa: E402
 
 # The make that runs the tests hands its options on, by which one that a test runs would tell its folders, too.
 for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
@@ -48,6 +49,23 @@ def small(tmp_path_factory):
         project.commit("small")
 
     return make_once(tmp_path_factory, "small", reproduce)
+
+
+@pytest.fixture(scope="session")
+def small_texts(tmp_path_factory):
+    """The same of texts, with a small BERT; not to be changed either."""
+
+    def reproduce(project: Project) -> None:
+        write_reviews(project.folder / "data/source/reviews.csv")
+        project.kiln("recipe", "text", "--force")
+        project.set(fetch__path="data/source", normalize__text__vocabulary=512, normalize__text__max_tokens=32)
+        project.set(train__model={"name": "bert", "width": 0.25, "depth": 1}, train__optimizer={"name": "adam"})
+        project.set(train__lr=0.003, train__batch_size=16, train__epochs=1)
+        project.set(evaluate__resamples=100, evaluate__mistakes=4, evaluate__robustness_samples=20)
+        project.dvc("repro")
+        project.commit("small")
+
+    return make_once(tmp_path_factory, "small_texts", reproduce)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,11 @@ import pytest
 
 EXAMPLES = 20  # of a property test of the quick tier, in a hundred
 TIERS = ("test", "full", "all")
-MADE_ONCE = {"small", "trained"}  # fixtures that one worker makes (conftest.py), while those who need it wait
+MADE_ONCE = {
+    "small",
+    "small_texts",
+    "trained",
+}  # fixtures that one worker makes (conftest.py), while those who need it wait
 
 
 def pytest_addoption(parser):

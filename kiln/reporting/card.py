@@ -57,7 +57,7 @@ def gather(evidence: Evidence) -> dict:
         "untested": evidence.per_class["class"][~tested].tolist(),
         "weakest": _tabulate_weakest(weak),
         **{name: evidence.train[name] for name in ("epochs", "samples", "seed")},
-        "weights": evidence.train.get("weights"),
+        **{name: evidence.train.get(name) for name in ("weights", "pretraining")},
         "digests": list(evidence.digests.items()),
     }
 

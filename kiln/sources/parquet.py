@@ -37,9 +37,9 @@ from kiln.sources.rows import Table, shown, text_of
 MAX_ROWS = 10_000_000
 # Rows are read in batches of so many rows and bytes at most.
 _ROWS, _BATCH = 256, 2**26
-# What a column of a row group may expand to if that is far more than it takes in the file.
-_MAX_CHUNK = 2**29
-# Columns that are compressed less than this hold no values that stand for gigabytes.
+# What a row group may expand to if that is far more than the file takes.
+_MAX_GROUP = 2**29
+# Files that are compressed less than this hold few values that stand for gigabytes.
 _DENSE = 8
 
 
@@ -95,18 +95,15 @@ def _batches(parquet: pq.ParquetFile, source: Held, columns: list[str], where: s
     about = parquet.metadata
     if about.num_rows > MAX_ROWS:
         raise UserError(f"{where} has more than {MAX_ROWS:,} rows: split it into several sources")
-    chunks = [
-        (group, chunk)
-        for group in range(about.num_row_groups)
-        for chunk in map(about.row_group(group).column, range(about.num_columns))
-        if any(f"{chunk.path_in_schema}.".startswith(f"{name}.") for name in columns)
-    ]
-    for _, chunk in chunks:
-        if chunk.total_uncompressed_size > max(_MAX_CHUNK, MAX_RATIO * chunk.total_compressed_size):
-            raise _bomb(where)
-    rows = min((_rows_at_once(source, *chunk) for chunk in chunks), default=_ROWS)
     size = source.stat().st_size if isinstance(source, Path) else len(source)
-    left = max(FLOOR, MAX_RATIO * size)
+    # Of columns, pyarrow's metadata is not read: where it is damaged, that ends the process.
+    groups = [about.row_group(group).total_byte_size for group in range(about.num_row_groups)]
+    if max(groups, default=0) > max(_MAX_GROUP, MAX_RATIO * size):
+        raise _bomb(where)
+    rows, left = _ROWS, max(FLOOR, MAX_RATIO * size)
+    if sum(groups) > _DENSE * size:
+        sparse = [group for group, expanded in enumerate(groups) if _ROWS * expanded > _BATCH]
+        rows = min((_rows_at_once(source, group, columns, parquet.schema_arrow) for group in sparse), default=_ROWS)
     for batch in parquet.iter_batches(rows, columns=columns):
         decoded = {
             name: column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
@@ -119,25 +116,30 @@ def _batches(parquet: pq.ParquetFile, source: Held, columns: list[str], where: s
         yield batch
 
 
-def _rows_at_once(source: Held, group: int, chunk: pq.ColumnChunkMetaData) -> int:
-    """Choose how many rows of a column to read at a time: few where its dictionary holds long values.
+def _rows_at_once(source: Held, group: int, columns: list[str], schema: pa.Schema) -> int:
+    """Choose how many rows of a group to read at a time: few where a dictionary holds long values.
 
     A dictionary holds each value once, while every row that has it gets a copy.
     """
-    dense = chunk.total_uncompressed_size <= _DENSE * chunk.total_compressed_size
-    if not chunk.has_dictionary_page or dense or _ROWS * chunk.total_uncompressed_size <= _BATCH:
-        return _ROWS
-    path = chunk.path_in_schema
-    with pq.ParquetFile(
-        source if isinstance(source, Path) else pa.BufferReader(source), read_dictionary=[path]
-    ) as file:
-        column = next(file.iter_batches(1, row_groups=[group], columns=[path]))[0]
-    while pa.types.is_struct(column.type):
-        column = column.field(0)
-    if not pa.types.is_dictionary(column.type):
-        return _ROWS
-    longest = pc.max(pc.binary_length(column.dictionary)).as_py() or 1
-    return min(_ROWS, max(1, _BATCH // longest))
+    paths = [path for name in columns for path in _leaves(schema.field(name))]
+    with pq.ParquetFile(source if isinstance(source, Path) else pa.BufferReader(source), read_dictionary=paths) as file:
+        batch = next(file.iter_batches(1, row_groups=[group], columns=paths), None)
+    rows, found = _ROWS, [] if batch is None else [*batch.columns]
+    while found:
+        column = found.pop()
+        if pa.types.is_struct(column.type):
+            found += column.flatten()
+        elif pa.types.is_dictionary(column.type) and any(check(column.type.value_type) for check in CELL.checks):
+            longest = pc.max(pc.binary_length(column.dictionary)).as_py() or 1
+            rows = min(rows, max(1, _BATCH // longest))
+    return rows
+
+
+def _leaves(field: pa.Field) -> list[str]:
+    """Give the paths of a column, or of the fields of a struct."""
+    if not pa.types.is_struct(field.type):
+        return [field.name]
+    return [f"{field.name}.{leaf}" for inner in field.type for leaf in _leaves(inner)]
 
 
 def _bomb(where: str) -> UserError:

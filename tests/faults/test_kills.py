@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from makers.effort import ALL
+from makers.effort import ALL, full
 from makers.processes import alive, broken_cache_files, contents, kill, stages_in, start, wait_for
 from makers.projects import STAGES
 
@@ -18,16 +18,20 @@ from kiln.training import checkpoint
 OUTPUTS = dict(zip(STAGES, ("raw", "clean", "augmented", "normalized", "model", "evaluation"), strict=False))
 
 
-@pytest.fixture
-def reproduced(small, tmp_path):
-    """A copy of the reproduced project, cache and all."""
-    return small.copy(tmp_path / "copy")
+# Fixture of a reproduced project -> epochs of a training that takes seconds.
+KINDS = {"small": 300, "small_texts": 100}
 
 
-@pytest.fixture(scope="module")
-def long_once(small, tmp_path_factory):
-    project = small.copy(tmp_path_factory.mktemp("long") / "project")
-    project.set(train__epochs=300)
+@pytest.fixture(params=["small", *full("small_texts")])
+def reproduced(request, tmp_path):
+    """A copy of the reproduced project, of images or of texts, cache and all."""
+    return request.getfixturevalue(request.param).copy(tmp_path / "copy")
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def long_once(request, tmp_path_factory):
+    project = request.getfixturevalue(request.param).copy(tmp_path_factory.mktemp("long") / "project")
+    project.set(train__epochs=KINDS[request.param])
     project.dvc("repro", "train")
     return project
 

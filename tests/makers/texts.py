@@ -1,5 +1,8 @@
 """A few texts, seeded ones, and what is fitted to them."""
 
+import csv
+from pathlib import Path
+
 import numpy as np
 
 from kiln.modalities.base import Part
@@ -13,11 +16,23 @@ _VOCABULARY = (
     "want year zone about below cause drive eight force given house issue joint known large money never order place"
 )
 WORDS = _VOCABULARY.split()
+PERSONAL = ("anna.berg@post.example", "+49 30 9017 2231", "4111 1111 1111 1111")  # each found by a pattern
 
 
 def prose(seed: int, words: int = 20) -> str:
     """Seeded words."""
     return " ".join(np.random.default_rng(seed).choice(WORDS, words))
+
+
+def write_reviews(path: Path, count: int = 90) -> None:
+    """Write a table of seeded texts of two classes, each with personal data."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(("text", "label"))
+        for number in range(count):
+            word, label = (("good", "praise"), ("bad", "blame"))[number % 2]
+            rows.writerow((f"{prose(number, 8)} {word} {prose(number + count, 8)} {PERSONAL[number % 3]}", label))
 
 
 def as_array(texts) -> np.ndarray:

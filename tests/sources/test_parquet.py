@@ -299,7 +299,7 @@ def test_a_dictionary_of_long_values_is_read_few_rows_at_a_time(tmp_path, monkey
 @pytest.mark.parametrize("kind", [pa.binary(), pa.dictionary(pa.int32(), pa.binary())])
 def test_bombs_are_one_sentence(tmp_path, monkeypatch, dictionary, kind):
     monkeypatch.setattr(parquets, "FLOOR", 2**20)
-    monkeypatch.setattr(parquets, "_MAX_CHUNK", 2**20)
+    monkeypatch.setattr(parquets, "_MAX_GROUP", 2**20)
     column = pa.array([bytes(10**5)] * 100).cast(kind)
     table = pa.table({"image": column, "label": ["a", "b"] * 50})
     pq.write_table(table, tmp_path / "x.parquet", compression="zstd", use_dictionary=dictionary)

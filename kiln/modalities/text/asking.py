@@ -6,7 +6,7 @@ import numpy as np
 
 from kiln.core import randomness
 from kiln.modalities.selftaught import Questions
-from kiln.modalities.text.normalizer import MASK, PAD, SPECIAL, TOKENS, count_kinds
+from kiln.modalities.text.normalizer import PAD, SPECIAL, TOKENS, count_kinds, special
 
 # Devlin et al., "BERT", NAACL 2019, section 3.1: of the tokens 15 % are asked for. Of these 80 % are hidden, 10 %
 # replaced by any other and 10 % left, so that the network must judge every token.
@@ -22,7 +22,9 @@ def ask(task: str, numbers: np.ndarray, keys: np.ndarray, fitted: Mapping) -> Qu
         keys: uint64 [N].
         fitted: as ``normalizer.fit`` returns it.
     """
-    return ask_hidden(numbers, keys, count_kinds(TOKENS, fitted)) if task == "masked" else ask_next(numbers)
+    if task == "next":
+        return ask_next(numbers)
+    return ask_hidden(numbers, keys, count_kinds(TOKENS, fitted), special(fitted))
 
 
 def ask_next(numbers: np.ndarray) -> Questions:
@@ -34,25 +36,26 @@ def ask_next(numbers: np.ndarray) -> Questions:
     return Questions(numbers, places, numbers[:, 1:], (numbers[:, 1:] != PAD).astype(np.float32))
 
 
-def ask_hidden(numbers: np.ndarray, keys: np.ndarray, kinds: int) -> Questions:
+def ask_hidden(numbers: np.ndarray, keys: np.ndarray, kinds: int, marks: Mapping[str, int]) -> Questions:
     """Hide some tokens of each text, at least one, and ask for them.
 
     Args:
         numbers: int32 [N, L].
         keys: uint64 [N].
         kinds: how many different tokens there are.
+        marks: of the tokens that no text has, as ``normalizer.special`` returns them.
     """
     order, chance, other = (
         randomness.uniform(randomness.key(keys, name), numbers.shape[1]) for name in ("place", "how", "other")
     )
-    own = numbers >= len(SPECIAL)
+    own = ~np.isin(numbers, [PAD, *marks.values()])
     counts = own.sum(axis=1)
     asked = np.where(counts, np.maximum(1, np.rint(ASKED * counts)), 0).astype(np.int64)
     places = np.argsort(np.where(own, order, 2.0), axis=1, kind="stable")[:, : max(1, asked.max(initial=0))]
     weights = (np.arange(places.shape[1]) < asked[:, None]).astype(np.float32)
     answers, chance, other = (np.take_along_axis(array, places, axis=1) for array in (numbers, chance, other))
     shown = np.where(chance < HIDDEN + REPLACED, len(SPECIAL) + (other * (kinds - len(SPECIAL))).astype(int), answers)
-    shown = np.where(chance < HIDDEN, MASK, shown)
+    shown = np.where(chance < HIDDEN, marks["mask"], shown)
     changed = numbers.copy()
     np.put_along_axis(changed, places, np.where(weights > 0, shown, answers).astype(np.int32), axis=1)
     return Questions(changed, places.astype(np.int32), answers, weights)

@@ -214,9 +214,7 @@ class Encoder:
 
 def _number_tokens(fitted: dict) -> Callable[[list[str]], list[np.ndarray]]:
     tokenizer, most, mark = load_tokenizer(fitted), fitted["max_tokens"], special(fitted)
-    # As every byte, it has a token of its own, by the sign that stands for it; no merge was learnt with it. WordPiece,
-    # which knows letters instead of bytes, leaves it out.
-    masked = -1 if fitted["method"] == vocabulary.METHOD else tokenizer.token_to_id(chr(256 + ord(MASKED)))
+    masked = _number_masked(tokenizer)
 
     def number(values: list[str]) -> list[np.ndarray]:
         texts = [value.split(SEPARATOR) for value in values]
@@ -226,6 +224,16 @@ def _number_tokens(fitted: dict) -> Callable[[list[str]], list[np.ndarray]]:
         return [np.where(row == masked, np.int32(mark["mask"]), row) for row in numbers]
 
     return number
+
+
+def _number_masked(tokenizer) -> int:
+    from tokenizers import AddedToken
+
+    # As every byte, it has a token of its own, by the sign that stands for it; no merge was learnt with it.
+    if (number := tokenizer.token_to_id(chr(256 + ord(MASKED)))) is not None:
+        return number
+    tokenizer.add_tokens([AddedToken(MASKED, normalized=False)])  # WordPiece, which knows letters instead of bytes
+    return tokenizer.token_to_id(MASKED)
 
 
 def special(fitted: dict) -> dict[str, int]:

@@ -30,7 +30,7 @@ def test_a_hidden_tokens_answer_is_the_token_that_was_there():
 def test_of_the_tokens_asked_for_most_are_hidden_some_replaced_and_some_left():
     numbers = np.full((400, 42), 7, np.int32)
     numbers[:, 0], numbers[:, -1] = CLS, END
-    asked = asking.ask_hidden(numbers, np.arange(400, dtype=np.uint64), 512)
+    asked = asking.ask_hidden(numbers, np.arange(400, dtype=np.uint64), 512, normalizer.special({}))
     shown = np.take_along_axis(asked.encoded, asked.places, axis=1)
     assert asked.weights.sum() == 400 * 6
     assert (shown == MASK).mean() == pytest.approx(0.8, abs=0.03)
@@ -54,7 +54,7 @@ def test_padding_is_never_asked_for():
         asked = asking.ask(task, NUMBERS, KEYS, ABOUT)
         assert (asked.answers[asked.weights > 0] != PAD).all() and (asked.weights == 0).any()
     empty = np.array([[CLS, END, PAD, PAD]], np.int32)
-    asked = asking.ask_hidden(empty, KEYS[:1], 512)
+    asked = asking.ask_hidden(empty, KEYS[:1], 512, normalizer.special({}))
     assert asked.weights.sum() == 0 and (asked.encoded == empty).all() and asked.places.shape == (1, 1)
 
 
