@@ -102,13 +102,7 @@ def judge(
     mixture = _choose(scores(drawn), labels[drawn], share, even)
     judged = np.flatnonzero(known)
     for rows in batches(judged[np.argsort(folds[judged], kind="stable")], min(_BATCH, most)):
-        right = mixture.right(scores(rows))
-        given = np.arange(len(rows)), labels[rows]
-        chance = mixture.noise * mixture.chance[labels[rows]]
-        wrong = chance / (chance + (1 - mixture.noise) * right[given] + np.finfo(np.float32).tiny)
-        quality[rows] = 1 - wrong
-        right[given] = -1
-        suggestion[rows], likely[rows] = right.argmax(axis=1), right.max(axis=1)
+        quality[rows], suggestion[rows], likely[rows] = mixture.judge(scores(rows), labels[rows])
     return Judged(quality, suggestion, likely, mixture.noise)
 
 
@@ -170,6 +164,14 @@ class _Mixture:
             np.float32(self.scale) * (scores + np.float32(self.added)) + np.float32(self.prior) * np.log(self.share),
             axis=1,
         )
+
+    def judge(self, scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Compute quality, suggestion and likely as in ``Judged``, each [N]."""
+        right, given = self.right(scores), (np.arange(len(labels)), labels)
+        chance = self.noise * self.chance[labels]
+        wrong = chance / (chance + (1 - self.noise) * right[given] + np.finfo(np.float32).tiny)
+        right[given] = -1
+        return 1 - wrong, right.argmax(axis=1), right.max(axis=1)
 
 
 def _choose(scores: np.ndarray, labels: np.ndarray, share: np.ndarray, even: bool) -> _Mixture:
