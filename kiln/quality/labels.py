@@ -67,13 +67,11 @@ def judge(
 ) -> Judged:
     """Judge each label by models that have not seen the sample.
 
-    A label is modelled as drawn from the softmax of the scaled scores or, by
-    chance, from the classes' shares (as Lawrence and Schölkopf model wrong labels,
-    "Estimating a kernel Fisher discriminant in the presence of label noise", ICML
-    2001), or, where all models are linear and this fits better, from all classes alike. The unknowns
-    maximise the likelihood of the labels out of fold. A label is suspect if it is
-    less probable than by chance and another class is probable. Uninformative
-    features make none suspect, whatever the number of classes.
+    A label is modelled as drawn from the softmax of the scaled scores or, by chance, from the classes' shares (as
+    Lawrence and Schölkopf model wrong labels, "Estimating a kernel Fisher discriminant in the presence of label
+    noise", ICML 2001) or, where all models are linear and this fits better, from all classes alike. The unknowns
+    maximise the likelihood of the labels out of fold. A label is suspect if it is less probable than by chance and
+    another class is probable. Uninformative features make none suspect, whatever the number of classes.
 
     Args:
         judges: models, whose scores are added.
@@ -98,8 +96,7 @@ def judge(
     # Never all scores at once: with many classes they take far more memory than the samples.
     most = max(1, _SCORES // classes)
     drawn = np.sort(generator.permutation(used[known[used]])[: min(_CALIBRATED, max(most, _CALIBRATED // 20))])
-    even = all(isinstance(model, Linear) for model in judges)
-    mixture = _choose(scores(drawn), labels[drawn], share, even)
+    mixture = _choose(scores(drawn), labels[drawn], share, all(isinstance(model, Linear) for model in judges))
     judged = np.flatnonzero(known)
     for rows in batches(judged[np.argsort(folds[judged], kind="stable")], min(_BATCH, most)):
         quality[rows], suggestion[rows], likely[rows] = mixture.judge(scores(rows), labels[rows])
