@@ -91,7 +91,7 @@ def _sketch(values, rows: np.ndarray, seed: int) -> _Sketches:
         places, texts = batch
         texts = [shingles.normalize(text) for text in texts]
         prints = [hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts]
-        texts = [_bare(text) for text in texts]
+        texts = [bare(text) for text in texts]
         hashes, ends = shingles.hash_runs(texts, RUN)
         matrix = RMinHash.digest_matrix_from_flat_token_hashes(hashes, ends.astype(np.uint64), _HASHES, seed)
         signatures = np.array(matrix.to_rows(), np.uint32).astype(np.uint8)
@@ -104,7 +104,7 @@ def _sketch(values, rows: np.ndarray, seed: int) -> _Sketches:
     return sketches
 
 
-def _bare(text: str) -> str:
+def bare(text: str) -> str:
     """Leave out punctuation, which short copies often differ in; of a text without a word, nothing."""
     return (" ".join(_PUNCTUATION.sub("", text).split()) or text)[:LONGEST]
 
@@ -175,7 +175,7 @@ class _Search:
 
         def verify(chunk: np.ndarray) -> np.ndarray:
             places, number = np.unique(np.concatenate([first[chunk], second[chunk]]), return_inverse=True)
-            texts = [_bare(shingles.normalize(text)) for text in self.values[self.rows[places]]]
+            texts = [bare(shingles.normalize(text)) for text in self.values[self.rows[places]]]
             return jaccard(texts, *np.split(number, 2))
 
         return np.concatenate(list(parallel.ordered_map(verify, chunks)))
