@@ -129,6 +129,6 @@ def _around(value: float, drawn: np.ndarray, unit: np.ndarray) -> tuple[float, f
     """95 % score interval of a share whose variance resamples show, as those of ``intervals``."""
     sizes = np.unique(unit, return_counts=True)[1]
     samples, apart = int(sizes.sum()), float(sizes.sum() ** 2 / np.square(sizes).sum())
-    variance = value * (1 - value) if len(sizes) == 1 else float(np.nanvar(drawn)) * apart / max(apart - 1, 1)
+    variance = float(np.nanvar(drawn)) * apart / max(apart - 1, 1)
     number = np.minimum(proportions.effective_number(value, variance, samples, apart, apart), samples)
     return proportions.wilson(value * number, number)
