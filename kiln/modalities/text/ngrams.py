@@ -8,12 +8,14 @@ from pandas.util import hash_array
 from scipy.sparse import csr_array
 
 from kiln.core import randomness
+from kiln.modalities.text import pieces
 
 BUCKETS = 2**20
 # Words in one half, characters in the other, so that frequent letters do not share buckets with rare words.
 HALF = BUCKETS // 2
 WORDS, CHARACTERS = 3, 5  # in a run at most
-WORD = re.compile(r"\w+|[^\w\s]")
+# Words, signs, and the characters of scripts without spaces, whose runs are what words are elsewhere.
+WORD = re.compile(rf"[{pieces.SPACELESS}]|[^\W{pieces.SPACELESS}]+|[^\w\s]")
 _BLANKS = re.compile(r"\s\s+")
 
 
