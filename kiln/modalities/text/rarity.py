@@ -1,12 +1,12 @@
 """How rare a text's words are in the training texts."""
 
 import re
-from collections.abc import Callable
+from itertools import chain
 
 import numpy as np
 import pandas as pd
 
-from kiln.modalities.text import normalizer, pieces
+from kiln.modalities.text import ngrams, pieces
 
 # measure -> (title, name of the lowest slice, of the highest)
 SLICES = {"rare_words": ("share of words that train hardly has", "fewest", "most")}
@@ -23,19 +23,18 @@ def measure(values: np.ndarray, fitted: dict) -> pd.DataFrame:
     Returns:
         One row per text, float32: rare_words (the fraction of its words that fewer training texts have than
         normalize.min_texts, or that are beyond max_ngrams; in scripts without spaces, of its characters; NaN
-        without any). A rare word that shares its bucket with a frequent one is not found: about one in five
-        where 100,000 n-grams are kept.
+        without any). A rare word that shares its bucket with a frequent n-gram is not found: about one in ten
+        where 50,000 n-grams of words are kept.
     """
-    kept = np.zeros(normalizer.BUCKETS, np.float32)
-    kept[fitted["buckets"]] = 1
-    words, characters = np.split(kept, 2)
-    known, total = np.zeros(len(values)), np.zeros(len(values))
-    for buckets, analyze in ((words, list_words), (characters, list_characters)):
-        table = _count(values, analyze)
-        known += table @ buckets
-        total += table.sum(axis=1)
-    with np.errstate(invalid="ignore"):
-        return pd.DataFrame({"rare_words": 1 - known / total}, dtype=np.float32)
+    kept = np.zeros(ngrams.BUCKETS, bool)
+    kept[fitted["buckets"]] = True
+    words, characters = ([lister(text) for text in values] for lister in (list_words, list_characters))
+    of_words, of_characters = _look_up(words, kept, 0), _look_up(characters, kept, 1)
+    rare = [
+        np.mean([*(not of_words[word] for word in some), *(not of_characters[one] for one in others)] or [np.nan])
+        for some, others in zip(words, characters, strict=True)
+    ]
+    return pd.DataFrame({"rare_words": rare}, dtype=np.float32)
 
 
 def list_words(text: str) -> list[str]:
@@ -54,10 +53,11 @@ def _stands_alone(piece: str) -> bool:
     return pieces.is_spaceless([piece])
 
 
-def _count(values: np.ndarray, analyze: Callable[[str], list[str]]):
-    """Count by the hash of ``normalizer``: sparse, float32 [N, BUCKETS / 2]."""
-    from scipy.sparse import csr_array
-    from sklearn.feature_extraction.text import HashingVectorizer
-
-    options = {"n_features": normalizer.BUCKETS // 2, "alternate_sign": False, "norm": None, "dtype": np.float32}
-    return csr_array(HashingVectorizer(analyzer=analyze, **options).transform(values))
+def _look_up(found: list[list[str]], kept: np.ndarray, half: int) -> dict[str, bool]:
+    """Look up whether the buckets of words (half 0) or characters (half 1) are kept."""
+    distinct = list(dict.fromkeys(chain.from_iterable(found)))
+    if not distinct:
+        return {}
+    # As a text of its own, each has a single n-gram in its half: itself.
+    buckets = ngrams.hash_ngrams(distinct).indices
+    return dict(zip(distinct, kept[buckets[buckets // ngrams.HALF == half]].tolist(), strict=True))
