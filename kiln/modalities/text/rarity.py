@@ -28,13 +28,14 @@ def measure(values: np.ndarray, fitted: dict) -> pd.DataFrame:
     """
     kept = np.zeros(ngrams.BUCKETS, bool)
     kept[fitted["buckets"]] = True
-    words, characters = ([lister(text) for text in values] for lister in (list_words, list_characters))
-    of_words, of_characters = _look_up(words, kept, 0), _look_up(characters, kept, 1)
-    rare = [
-        np.mean([*(not of_words[word] for word in some), *(not of_characters[one] for one in others)] or [np.nan])
-        for some, others in zip(words, characters, strict=True)
-    ]
-    return pd.DataFrame({"rare_words": rare}, dtype=np.float32)
+    known, total = np.zeros(len(values)), np.zeros(len(values))
+    for listed, find in ((list_words, ngrams.find_word), (list_characters, ngrams.find_character)):
+        found = [listed(text) for text in values]
+        text = np.repeat(np.arange(len(values)), [len(one) for one in found])
+        known += np.bincount(text, kept[find(list(chain.from_iterable(found)))], len(values))
+        total += np.bincount(text, minlength=len(values))
+    with np.errstate(invalid="ignore"):
+        return pd.DataFrame({"rare_words": 1 - known / total}, dtype=np.float32)
 
 
 def list_words(text: str) -> list[str]:
@@ -51,13 +52,3 @@ def list_characters(text: str) -> list[str]:
 
 def _stands_alone(piece: str) -> bool:
     return pieces.is_spaceless([piece])
-
-
-def _look_up(found: list[list[str]], kept: np.ndarray, half: int) -> dict[str, bool]:
-    """Look up whether the buckets of words (half 0) or characters (half 1) are kept."""
-    distinct = list(dict.fromkeys(chain.from_iterable(found)))
-    if not distinct:
-        return {}
-    # As a text of its own, each has a single n-gram in its half: itself.
-    buckets = ngrams.hash_ngrams(distinct).indices
-    return dict(zip(distinct, kept[buckets[buckets // ngrams.HALF == half]].tolist(), strict=True))
