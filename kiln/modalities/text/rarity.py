@@ -23,8 +23,8 @@ def measure(values: np.ndarray, fitted: dict) -> pd.DataFrame:
     Returns:
         One row per text, float32: rare_words (the fraction of its words that fewer training texts have than
         normalize.min_texts, or that are beyond max_ngrams; in scripts without spaces, of its characters; NaN
-        without any). A rare word that shares its bucket with a frequent one is not found: about one in five
-        where 100,000 n-grams are kept.
+        without any). A rare word that shares its bucket with a frequent n-gram is not found: about one in ten
+        where 50,000 n-grams of words are kept.
     """
     kept = np.zeros(ngrams.BUCKETS, bool)
     kept[fitted["buckets"]] = True
