@@ -98,10 +98,11 @@ class TextTerms:
     def __init__(self, values, rows: np.ndarray, order: np.ndarray, most: int):
         self._values, self._rows = values, rows
         self.learned = np.sort(order[: shingles.afford(values, rows[order], _TEXTS, _CHARACTERS)])
-        found = vstack([csr_array((0, BUCKETS), dtype=np.float32), *self._hash(self.learned)], format="csr")
-        texts_with = np.bincount(found.indices, minlength=BUCKETS)
+        found = [csr_array((0, BUCKETS), dtype=np.float32), *self._hash(self.learned)]
+        texts_with = sum(np.bincount(part.indices, minlength=BUCKETS) for part in found)
         self._tfidf = TfIdf.of(texts_with, len(self.learned), most)
-        self._sample = self._tfidf.apply(found)
+        # Part by part, and each part let go: together they are the largest thing in the stage's memory.
+        self._sample = vstack([self._tfidf.apply(found.pop(0)) for _ in range(len(found))], format="csr")
         self._place = np.full(len(rows), -1)
         self._place[self.learned] = np.arange(len(self.learned))
 

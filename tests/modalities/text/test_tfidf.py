@@ -5,7 +5,7 @@ import pytest
 from scipy.sparse import vstack
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from kiln.modalities.text import ngrams, shingles
+from kiln.modalities.text import ngrams, shingles, tfidf
 from kiln.modalities.text.tfidf import TfIdf
 
 TEXTS = np.array(["the cat sat", "The cat sat on the mat", "a dog", "a dog, a cat", "狗 和 猫", "", "unlike"], object)
@@ -53,3 +53,15 @@ def test_batches_give_what_one_gives(fitted, monkeypatch):
     again = TfIdf.fit(TEXTS, np.arange(len(TEXTS)))
     assert (again.idf == fitted.idf).all()
     assert (again.column == fitted.column).all()
+
+
+def test_terms_are_learned_from_what_is_affordable_and_weighed_alike_in_and_out_of_it(monkeypatch):
+    monkeypatch.setattr(tfidf, "_TEXTS", 4)
+    monkeypatch.setattr(shingles, "_TEXTS", 3)
+    rows, order = np.arange(len(TEXTS))[::-1], np.array([6, 5, 3, 4, 0, 1, 2])
+    terms = tfidf.TextTerms(TEXTS, rows, order, 50)
+    assert terms.learned.tolist() == [3, 4, 5, 6]
+    expected = TfIdf.fit(TEXTS, rows[terms.learned], most=50)
+    for places in (np.array([4, 3]), np.array([0, 4, 3])):
+        assert (terms.weigh(places) != expected.weigh(list(TEXTS[rows[places]]))).nnz == 0
+    assert terms.weigh(order).shape == (7, len(expected.idf)) and len(expected.idf) <= 50
