@@ -66,14 +66,9 @@ def save(
 
 
 def save_unlabelled(
-    folder: Path,
-    examined: Examined,
-    parts: Mapping[str, Part],
-    values: Mapping[str, np.ndarray],
-    settings: params.Clean,
-    seed: int,
+    folder: Path, examined: Examined, parts: Mapping[str, Part], values: Mapping[str, np.ndarray], *how
 ) -> dict:
-    """Write the samples without labels that may be learnt from, if there are any.
+    """Write the samples without labels that may be learnt from, if there are any; ``how`` is settings and seed.
 
     Returns:
         unlabelled: how many there are; nothing where fetch packed none.
@@ -83,7 +78,7 @@ def save_unlabelled(
         return {}
     raw, about = dataset.open_dataset(source, "raw"), {name: part.to_json() for name, part in parts.items()}
     files.need_room(folder, 3 * raw.rows() * dataset.bytes_per_sample(parts))  # spooled twice, then as shards
-    judged, own = unlabelled.clean(raw, folder, examined, parts, values, settings, seed)
+    judged, own = unlabelled.clean(raw, folder, examined, parts, values, *how)
     counts, classes = unlabelled.summarize(judged), summary.count_kept(examined).index.tolist()
     place = folder / unlabelled.NAME
     if counts["kept"]:

@@ -1,10 +1,10 @@
 """How well a classifier's probability tells what it should know from what it should not.
 
 The samples of one class stand for what is out of scope. A sample's score is the largest
-probability among the *other* classes. Where training has no sample of the class, its output is
-hardly ever above 0, and this is the maximum probability of Hendrycks and Gimpel ("A baseline for
+probability among the *other* classes. Where training has hardly a sample of the class, its output
+is hardly ever above 0, and this is the maximum probability of Hendrycks and Gimpel ("A baseline for
 detecting misclassified and out-of-distribution examples in neural networks", ICLR 2017). Where it
-has some, as in Larson et al. ("An evaluation dataset for intent classification and out-of-scope
+has many, as in Larson et al. ("An evaluation dataset for intent classification and out-of-scope
 prediction", EMNLP 2019), the score is at most 1 less the probability of the class, so it falls
 too where the network recognises what is out of scope. But 1 less that probability alone would say
 nothing without such samples, and little about kinds of them that training does not show.
@@ -129,6 +129,6 @@ def _around(value: float, drawn: np.ndarray, unit: np.ndarray) -> tuple[float, f
     """95 % score interval of a share whose variance resamples show, as those of ``intervals``."""
     sizes = np.unique(unit, return_counts=True)[1]
     samples, apart = int(sizes.sum()), float(sizes.sum() ** 2 / np.square(sizes).sum())
-    variance = value * (1 - value) if len(sizes) == 1 else float(np.nanvar(drawn)) * apart / max(apart - 1, 1)
+    variance = float(np.nanvar(drawn)) * apart / max(apart - 1, 1)
     number = np.minimum(proportions.effective_number(value, variance, samples, apart, apart), samples)
     return proportions.wilson(value * number, number)

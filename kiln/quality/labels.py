@@ -67,13 +67,11 @@ def judge(
 ) -> Judged:
     """Judge each label by models that have not seen the sample.
 
-    A label is modelled as drawn from the softmax of the scaled scores or, by
-    chance, from the classes' shares (as Lawrence and Schölkopf model wrong labels,
-    "Estimating a kernel Fisher discriminant in the presence of label noise", ICML
-    2001), or, where all models are linear and this fits better, from all classes alike. The unknowns
-    maximise the likelihood of the labels out of fold. A label is suspect if it is
-    less probable than by chance and another class is probable. Uninformative
-    features make none suspect, whatever the number of classes.
+    A label is modelled as drawn from the softmax of the scaled scores or, by chance, from the classes' shares (as
+    Lawrence and Schölkopf model wrong labels, "Estimating a kernel Fisher discriminant in the presence of label
+    noise", ICML 2001) or, where all models are linear and this fits better, from all classes alike. The unknowns
+    maximise the likelihood of the labels out of fold. A label is suspect if it is less probable than by chance and
+    another class is probable. Uninformative features make none suspect, whatever the number of classes.
 
     Args:
         judges: models, whose scores are added.
@@ -98,17 +96,10 @@ def judge(
     # Never all scores at once: with many classes they take far more memory than the samples.
     most = max(1, _SCORES // classes)
     drawn = np.sort(generator.permutation(used[known[used]])[: min(_CALIBRATED, max(most, _CALIBRATED // 20))])
-    even = all(isinstance(model, Linear) for model in judges)
-    mixture = _choose(scores(drawn), labels[drawn], share, even)
+    mixture = _choose(scores(drawn), labels[drawn], share, all(isinstance(model, Linear) for model in judges))
     judged = np.flatnonzero(known)
     for rows in batches(judged[np.argsort(folds[judged], kind="stable")], min(_BATCH, most)):
-        right = mixture.right(scores(rows))
-        given = np.arange(len(rows)), labels[rows]
-        chance = mixture.noise * mixture.chance[labels[rows]]
-        wrong = chance / (chance + (1 - mixture.noise) * right[given] + np.finfo(np.float32).tiny)
-        quality[rows] = 1 - wrong
-        right[given] = -1
-        suggestion[rows], likely[rows] = right.argmax(axis=1), right.max(axis=1)
+        quality[rows], suggestion[rows], likely[rows] = mixture.judge(scores(rows), labels[rows])
     return Judged(quality, suggestion, likely, mixture.noise)
 
 
@@ -170,6 +161,14 @@ class _Mixture:
             np.float32(self.scale) * (scores + np.float32(self.added)) + np.float32(self.prior) * np.log(self.share),
             axis=1,
         )
+
+    def judge(self, scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Compute quality, suggestion and likely as in ``Judged``, each [N]."""
+        right, given = self.right(scores), (np.arange(len(labels)), labels)
+        chance = self.noise * self.chance[labels]
+        wrong = chance / (chance + (1 - self.noise) * right[given] + np.finfo(np.float32).tiny)
+        right[given] = -1
+        return 1 - wrong, right.argmax(axis=1), right.max(axis=1)
 
 
 def _choose(scores: np.ndarray, labels: np.ndarray, share: np.ndarray, even: bool) -> _Mixture:

@@ -9,7 +9,7 @@ def gather(evidence: Evidence) -> dict | None:
     """Gather the metrics of what is out of scope; None where no class is named.
 
     Returns:
-        name (of the class), outside and images (of test), training (images of the class in train), rows (title,
+        name (of the class), outside and samples (of test), training (samples of the class in train), rows (title,
         value, 95 % interval), auroc (value, interval) and passed (fpr95, its interval) as the card words them.
     """
     scored = evidence.scores.get("out_of_scope")
@@ -19,7 +19,7 @@ def gather(evidence: Evidence) -> dict | None:
     ends = {key: scored[f"{key}_ci95"] for key in SCOPE_METRICS}
     return {
         "name": name,
-        **{key: scored[key] for key in ("outside", "images")},
+        **{key: scored[key] for key in ("outside", "samples")},
         "training": evidence.clean["splits"]["train"].get(name, 0),
         "rows": [
             (f"{title}, {better} is better", scored[key], f"{number(ends[key]['low'])} to {number(ends[key]['high'])}")

@@ -13,6 +13,9 @@ from kiln.sources.records import Tally
 
 # A line, a row and a field may have so many characters, so that a quotation mark without its partner fills no memory.
 MAX_ROW = 2**24
+# As many rows as an archive may have members, each of ten lines: more of them, such as short ones, take hours.
+MAX_ROWS = 10_000_000
+_MAX_LINES = 10 * MAX_ROWS
 _CHUNK = 2**20
 # Bytes of lines beyond ASCII by which an encoding is guessed.
 _SAMPLE = 2**16
@@ -74,14 +77,21 @@ def lines(stream: io.TextIOWrapper, where: str) -> Iterator[str]:
     """Yield the lines of a text.
 
     Raises:
-        UserError: one is longer than ``MAX_ROW``.
+        UserError: one is longer than ``MAX_ROW``, or there are too many.
     """
     number = 1
     while line := stream.readline(MAX_ROW + 1):
         if len(line) > MAX_ROW:
             raise UserError(f"{where} line {number}: has more than {MAX_ROW:,} characters: cut it, or take it out")
+        if number > _MAX_LINES:
+            raise too_many(where, MAX_ROWS)
         yield line
         number += 1
+
+
+def too_many(where: str, most: int) -> UserError:
+    """Build the error for a table of more than so many rows."""
+    return UserError(f"{where} has more than {most:,} rows: split it into several sources")
 
 
 def check_encoding(source: Held, where: str) -> Encoding:

@@ -28,13 +28,11 @@ from kiln.sources.columns import (
     read_meaning,
     usual_columns,
 )
-from kiln.sources.encoded import Held
+from kiln.sources.encoded import MAX_ROWS, Held, too_many
 from kiln.sources.names import is_hidden, split_of
 from kiln.sources.records import POINTERS, Content, Place, Source, Surprises
 from kiln.sources.rows import Table, shown, text_of
 
-# As many as an archive may have members; few bytes of Parquet can claim any number of rows.
-MAX_ROWS = 10_000_000
 # Rows are read in batches of so many rows and bytes at most.
 _ROWS, _BATCH = 256, 2**26
 # What a row group may expand to if that is far more than the file takes.
@@ -94,7 +92,7 @@ def _batches(parquet: pq.ParquetFile, source: Held, columns: list[str], where: s
     """
     about = parquet.metadata
     if about.num_rows > MAX_ROWS:
-        raise UserError(f"{where} has more than {MAX_ROWS:,} rows: split it into several sources")
+        raise too_many(where, MAX_ROWS)
     size = source.stat().st_size if isinstance(source, Path) else len(source)
     # Of columns, pyarrow's metadata is not read: where it is damaged, that ends the process.
     groups = [about.row_group(group).total_byte_size for group in range(about.num_row_groups)]

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from kiln.core.errors import UserError
 from kiln.core.formats import HEAD, sniff
 from kiln.sources import dialects
-from kiln.sources.encoded import Encoding, Held, check_encoding, lines, open_bytes, open_lines
+from kiln.sources.encoded import MAX_ROWS, Encoding, Held, check_encoding, lines, open_bytes, open_lines, too_many
 from kiln.sources.names import visible
 from kiln.sources.records import POINTERS
 
@@ -170,7 +170,9 @@ def _separated_rows(
     try:
         found = dialects.read(source, encoding, dialect, where)
         next(found, None)
-        for line, row in found:
+        for number, (line, row) in enumerate(found, start=1):
+            if number > MAX_ROWS:
+                raise too_many(where, MAX_ROWS)
             if not dialects.fits(row, len(columns)):
                 raise UserError(f"{where} line {line}: has a different number of fields than the first line")
             yield line, {name: row[place] for name, place in places.items()}
@@ -189,6 +191,8 @@ def _json_objects(encoding: Encoding, where: str, source: Held) -> Iterator[tupl
             except (ValueError, RecursionError) as error:
                 what = getattr(error, "msg", "a value is too long or too deep")
                 raise UserError(f"{where} line {number}: not readable as JSON: {what}") from None
+            if number > MAX_ROWS:
+                raise too_many(where, MAX_ROWS)
             if not isinstance(row, dict):
                 raise UserError(f"{where} line {number}: should be {{...}} with a value for each column")
             yield number, row

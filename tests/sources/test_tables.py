@@ -206,3 +206,17 @@ def test_a_text_longer_than_the_librarys_limit_is_read(tmp_path):
 def test_a_missing_path_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"fetch\.path .* does not exist: give a table, or a folder or archive of"):
         read_table(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.jsonl"])
+def test_tables_of_too_many_rows_are_refused(tmp_path, monkeypatch, name):
+    rows = {"x.csv": "text,label\na,x\nb,y\nc,y\n", "x.jsonl": '{"text": "a", "label": "x"}\n' * 3}
+    path = write(tmp_path / name, rows[name])
+    monkeypatch.setattr("kiln.sources.rows.MAX_ROWS", 3)
+    assert len(read_table(path)) == 3
+    monkeypatch.setattr("kiln.sources.rows.MAX_ROWS", 2)
+    with pytest.raises(UserError, match=r"has more than .* rows: split it into several sources"):
+        read_table(path)
+    monkeypatch.setattr("kiln.sources.encoded._MAX_LINES", 2)
+    with pytest.raises(UserError, match="split it into several sources"):
+        read_table(path)

@@ -205,7 +205,7 @@ def test_texts_of_similar_length_come_together_each_once(texts):
         # Padding would triple the work of random batches of 7, whose longest is 7/8 of 1,000 on average.
         assert sum(len(batch) * max(batch) for batch in batches) < 1.15 * 500 * 1000
         # Batches of short texts do not all come before those of long ones.
-        assert abs(np.corrcoef(np.arange(len(batches)), [max(batch) for batch in batches])[0, 1]) < 0.3
+        assert 0.4 < np.mean(np.diff([max(batch) for batch in batches]) > 0) < 0.6
 
 
 def test_the_order_of_texts_depends_on_seed_and_epoch_alone(texts):

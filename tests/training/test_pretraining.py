@@ -139,8 +139,28 @@ def test_a_training_that_is_cut_off_after_pretraining_ends_with_the_same_weights
     assert about == again and history.equals(rows) and same(whole, resumed)
 
 
-@pytest.mark.full
-def test_the_schedule_spans_the_epochs_of_pretraining(tmp_path):
+@pytest.fixture
+def uncompiled(monkeypatch):
+    """Pretraining that cannot step, and starts at once."""
+    monkeypatch.setattr(pretraining.Pretraining, "_compile", lambda self: None)
+
+
+def test_questions_depend_on_seed_epoch_and_text_alone(tmp_path, uncompiled):
+    def ask(epoch: int, **changes) -> list[bytes]:
+        chosen = settings("bert", **changes)
+        network, feed = make(tmp_path / "texts", chosen)
+        run = pretraining.Pretraining(network, feed, few.ABOUT["text"], chosen)
+        run.epoch = epoch
+        return [row[row > 0].tobytes() for asked in run.questions() for row in asked.encoded]
+
+    first = ask(0)
+    assert len(first) == len(few.TEXTS) and ask(0) == first
+    assert sorted(ask(0, batch_size=7)) == sorted(first)
+    for other in (ask(1), ask(0, seed=1)):
+        assert len(set(other) & set(first)) < len(first) / 2
+
+
+def test_the_schedule_spans_the_epochs_of_pretraining(tmp_path, uncompiled):
     chosen = settings("bert", schedule={"name": "cosine", "warmup": 30}, epochs=40, pretrain_epochs=4)
     network, feed = make(tmp_path / "texts", chosen)
     run = pretraining.Pretraining(network, feed, few.ABOUT["text"], chosen)
