@@ -8,6 +8,7 @@ pass writes the splits.
 """
 
 import argparse
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import pyarrow.parquet as pq
 from kiln import params
 from kiln.core import entry, files
 from kiln.modalities.base import Part
-from kiln.quality import budget, corrections, decoding, findings, publishing, summary
+from kiln.quality import budget, corrections, decoding, findings, publishing, summary, unlabelled
 from kiln.quality.examination import Examined, examine
 from kiln.store import dataset
 
@@ -37,9 +38,9 @@ def wants_dry_run() -> bool:
 
 
 def save(
-    folder: Path, examined: Examined, parts: Mapping[str, Part], values: Mapping[str, np.ndarray], seed: int
+    folder: Path, examined: Examined, parts: Mapping[str, Part], values: Mapping[str, np.ndarray], seed: int, more: dict
 ) -> dict:
-    """Write the dataset and the evidence; return the summary.
+    """Write the dataset and the evidence; return the summary, with what there is ``more`` to say.
 
     Raises:
         UserError: a class or a split is left without samples.
@@ -59,9 +60,34 @@ def save(
     pq.write_table(measures.replace_schema_metadata(), folder / "measures.parquet")
     evidence = findings.list_evidence(listed, facts, parts, values, EXHIBITS_PER_REASON)
     pq.write_table(evidence, folder / "evidence.parquet")
-    counted = summary.summarize(examined, counts, parts, sampled)
+    counted = summary.summarize(examined, counts, parts, sampled) | more
     files.write_json(folder / "summary.json", counted)
     return counted
+
+
+def save_unlabelled(
+    folder: Path, examined: Examined, parts: Mapping[str, Part], values: Mapping[str, np.ndarray], *how
+) -> dict:
+    """Write the samples without labels that may be learnt from, if there are any; ``how`` is settings and seed.
+
+    Returns:
+        unlabelled: how many there are; nothing where fetch packed none.
+    """
+    source = SOURCE / unlabelled.NAME
+    if not source.is_dir():
+        return {}
+    raw, about = dataset.open_dataset(source, "raw"), {name: part.to_json() for name, part in parts.items()}
+    files.need_room(folder, 3 * raw.rows() * dataset.bytes_per_sample(parts))  # spooled twice, then as shards
+    judged, own = unlabelled.clean(raw, folder, examined, parts, values, *how)
+    counts, classes = unlabelled.summarize(judged), summary.count_kept(examined).index.tolist()
+    place = folder / unlabelled.NAME
+    if counts["kept"]:
+        dataset.write(place, unlabelled.list_kept(judged, parts, own), "unlabelled", classes=classes, parts=about)
+    gone = pa.Table.from_pandas(judged[judged["reason"].notna()], preserve_index=False)
+    pq.write_table(gone.replace_schema_metadata(), folder / "unlabelled_set_aside.parquet")
+    shutil.rmtree(folder / unlabelled.SCRATCH)
+    print(f"clean: {unlabelled.describe(counts)}")
+    return {"unlabelled": counts}
 
 
 def main() -> None:
@@ -81,7 +107,8 @@ def main() -> None:
             print(summary.preview(examined, parts, settings.max_set_aside))
             return
         budget.check_budget(examined, settings.max_set_aside)
-        counted = save(folder, examined, parts, values, seed)
+        more = save_unlabelled(folder, examined, parts, values, settings, seed)
+        counted = save(folder, examined, parts, values, seed, more)
         for name in parts:
             (folder / f"{name}.spool").unlink()
     print(f"clean: {summary.describe(counted)}")

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kiln import params
-from kiln.core import entry, files
+from kiln.core import entry, files, randomness
 from kiln.core.errors import UserError
-from kiln.evaluation import curves, exhibits, predictions, robustness, scoring, slices
+from kiln.evaluation import baseline, curves, exhibits, predictions, robustness, scope, scoring, slices
 from kiln.networks import artifact
 from kiln.store import dataset
 
@@ -32,11 +32,32 @@ def load_inputs() -> tuple[dataset.Dataset, artifact.Classifier]:
     return data, classifier
 
 
-def load_facts(ids: np.ndarray) -> pd.DataFrame:
-    """Read what clean has recorded of test images, one row per image; see ``slices.gather_facts``."""
+def load_facts(ids: np.ndarray, data: dataset.Dataset) -> pd.DataFrame:
+    """Gather what clean has recorded of test images, and how they differ from train, one row per image."""
     names = ("measures", "flags", "set_aside")
     measures, *findings = (pq.read_table(CLEAN / f"{name}.parquet").to_pandas() for name in names)
-    return slices.gather_facts(ids, measures, pd.concat(findings))
+    facts = slices.gather_facts(ids, measures, pd.concat(findings), slices.list_reasons(data.parts))
+    batches = (batch.parts for batch in data.batches("test"))
+    return facts.join(slices.measure_fitted(batches, data.parts, artifact.read_normalizers(MODEL)))
+
+
+def find_outside(name: str, data: dataset.Dataset) -> int | None:
+    """Find the class that is out of scope; None if ``name`` is empty. Raises UserError if it cannot be scored."""
+    if not name:
+        return None
+    labels = [group.table(["label"])["label"].to_numpy() for group in data.row_groups("test")]
+    return scope.find_class(name, data.classes, np.concatenate(labels))
+
+
+def score_flipped(
+    classifier: artifact.Classifier, data: dataset.Dataset, settings: params.Evaluate, seed: int, units: np.ndarray
+) -> dict | None:
+    """Score the mean over the test-time views of each test sample; None where no part has any, or none are wanted."""
+    if not any(part.modality.wants_test_views(settings.parts.get(name)) for name, part in data.parts.items()):
+        return None
+    test = predictions.predict_split(classifier, data, "test", average_views=True)
+    scored = scoring.score(test["labels"], test["probabilities"], data.classes, settings.resamples, seed, units)
+    return scored[0]
 
 
 def tabulate_test(test: dict[str, np.ndarray], data: dataset.Dataset, units: np.ndarray) -> dict[str, pd.DataFrame]:
@@ -48,7 +69,9 @@ def tabulate_test(test: dict[str, np.ndarray], data: dataset.Dataset, units: np.
         "reliability": curves.reliability(labels, probabilities),
         "roc": curves.roc(labels, probabilities),
         "precision_recall": curves.precision_recall(labels, probabilities),
-        "slices": slices.table(load_facts(test["ids"]), slices.list_measures(data.parts), predicted == labels, units),
+        "slices": slices.table(
+            load_facts(test["ids"], data), slices.list_measures(data.parts), predicted == labels, units
+        ),
     }
 
 
@@ -67,16 +90,18 @@ def main() -> None:
     everything = params.load(uses="evaluate")
     settings, seed = everything.evaluate, everything.seed
     data, classifier = load_inputs()
+    outside = find_outside(settings.out_of_scope, data)
 
     outputs = predictions.predict_splits(classifier, data)
     test = outputs["test"]
     labels, units = test["labels"], predictions.number_units(test["units"])
     scored, per_class = scoring.score(labels, test["probabilities"], data.classes, settings.resamples, seed, units)
-    flipped = None
-    if any(part.modality.wants_test_views(settings.parts.get(name)) for name, part in data.parts.items()):
-        both = predictions.predict_split(classifier, data, "test", average_views=True)["probabilities"]
-        flipped, _ = scoring.score(labels, both, data.classes, settings.resamples, seed, units)
+    flipped = score_flipped(classifier, data, settings, seed, units)
     summary = scoring.summarize(outputs, scored, flipped)
+    summary |= baseline.compare(data, test, units, settings.resamples, seed)
+    if outside is not None:
+        draws = settings.resamples, randomness.generator(seed, "evaluate", "out of scope")
+        summary["out_of_scope"] = scope.score(labels, test["probabilities"], outside, *draws, units)
     used = min(settings.robustness_samples, len(labels))
     first = robustness.read_first(data, "test", used)
     corrupted = robustness.score_corrupted(classifier, first, labels[:used], units[:used], seed)

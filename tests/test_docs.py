@@ -16,7 +16,7 @@ from kiln.params import schema
 ROOT = Path(__file__).resolve().parents[1]
 README, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
 DOCS = sorted((ROOT / "docs").glob("*.md"))
-PAGES = sorted([*ROOT.glob("*.md"), *DOCS, ROOT / "data/source/README.md"])
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS, *ROOT.glob("data/*/README.md")])
 # The changelog names what was there before, too.
 PRESENT = [page for page in PAGES if page.name != "CHANGELOG.md"]
 MOST_LINES = 160

@@ -18,6 +18,12 @@ SPLIT_METRICS = {
     "ece": ("calibration error", "lower"),
 }
 MANY_CLASSES = ("top2_accuracy", "top5_accuracy")  # only if there are more than 2 or 5 classes
+# metric of out_of_scope -> as above
+SCOPE_METRICS = {
+    "auroc": ("area under the ROC curve, in scope against out of scope", "higher"),
+    "fpr95": ("out of scope, but taken for known where 95 % of those in scope are", "lower"),
+    "in_scope_accuracy": ("accuracy in scope", "higher"),
+}
 _COSTS = ("parameters", "multiply_adds", "megabytes")
 
 
@@ -26,6 +32,8 @@ def direction(key: str) -> str | None:
     section, _, name = key.partition(".")
     if section in ("train", "validation", "test", "test_flipped", "test_calibrated"):
         return SPLIT_METRICS[name][1] if name in SPLIT_METRICS else None
+    if section == "out_of_scope":
+        return SCOPE_METRICS[name][1] if name in SCOPE_METRICS else None
     if section == "robustness":
         return None if name == "samples" else "higher"
     return "lower" if section == "model" and name in _COSTS else None

@@ -41,7 +41,7 @@ def predict_logits(classifier: artifact.Classifier, data: dataset.Dataset, split
     """Compute the logits of a whole split, which stay exact where float32 probabilities are 0: float32 [N, classes]."""
     network = prediction.logits_of(classifier.model)
     batches = data.batches(split)
-    return np.concatenate([prediction.outputs(network, batch.parts, classifier.encode) for batch in batches])
+    return np.concatenate([classifier.compute(network, batch.parts) for batch in batches])
 
 
 def name_samples(parts: Mapping[str, Part]) -> str:

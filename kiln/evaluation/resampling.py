@@ -6,6 +6,7 @@ drawn), so that one function scores the split itself, with all weights 1, and
 thousands of resamples at once.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -142,14 +143,9 @@ class Split:
 
     def resample(self, resamples: int, generator: np.random.Generator) -> Resamples:
         """Score resamples of all units, drawn with replacement (Efron, 1979; with units: Field and Welsh, 2007)."""
-        at_once = max(1, _CELLS // max(self.samples, self.classes))
         whole, sums = [], np.zeros((2, self.classes))
-        for start in range(0, resamples, at_once):
-            number = min(at_once, resamples - start)
-            rows = generator.integers(0, self.units, (number, self.units))
-            rows += np.arange(number)[:, None] * self.units
-            weights = np.bincount(rows.ravel(), minlength=number * self.units).astype(np.float32)
-            drawn = self.score(weights.reshape(number, self.units)[:, self.unit])
+        for weights in draw(self.unit, resamples, generator, max(self.samples, self.classes)):
+            drawn = self.score(weights)
             whole.append(drawn.whole)
             sums += drawn.classes["f1"].sum(axis=0), np.square(drawn.classes["f1"]).sum(axis=0)
         mean, square = sums / resamples
@@ -172,6 +168,27 @@ class Split:
         samples = np.bincount(of, minlength=self.classes)
         rest = np.square(whole).sum() - 2 * both + squares
         return samples, samples**2 / np.maximum(squares, 1), (self.samples - samples) ** 2 / np.maximum(rest, 1)
+
+
+def draw(unit: np.ndarray, resamples: int, generator: np.random.Generator, width: int) -> Iterator[np.ndarray]:
+    """Draw units with replacement.
+
+    Args:
+        unit: of each sample, int [N], from 0.
+        resamples: their number.
+        generator: draws them.
+        width: numbers per resample that the caller computes at a time, which limits how many come together.
+
+    Yields:
+        How often each sample is drawn, float32 [R, N].
+    """
+    units, at_once = int(unit.max()) + 1, max(1, _CELLS // width)
+    for start in range(0, resamples, at_once):
+        number = min(at_once, resamples - start)
+        rows = generator.integers(0, units, (number, units))
+        rows += np.arange(number)[:, None] * units
+        weights = np.bincount(rows.ravel(), minlength=number * units).astype(np.float32)
+        yield weights.reshape(number, units)[:, unit]
 
 
 def bin_starts(weights: np.ndarray) -> np.ndarray:

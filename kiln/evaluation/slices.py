@@ -1,6 +1,6 @@
 """Accuracy on slices of a split: by what modalities measure, such as dark or bright images, by findings, ..."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -56,7 +56,7 @@ def list_measures(parts: Mapping[str, Part]) -> dict[str, tuple[str, str, str]]:
     return {
         qualify(parts, name, measure): (qualify(parts, name, title), *ends)
         for name, part in parts.items()
-        for measure, (title, *ends) in part.modality.slices.items()
+        for measure, (title, *ends) in {**part.modality.slices, **part.modality.fitted_slices}.items()
     }
 
 
@@ -92,21 +92,59 @@ def table(
     return pd.DataFrame(rows, columns=["about", "slice", "samples", "accuracy", "low", "high"])
 
 
-def gather_facts(ids: np.ndarray, measured: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:
+def measure_fitted(
+    batches: Iterable[Mapping[str, np.ndarray]], parts: Mapping[str, Part], fitted: Mapping[str, dict]
+) -> pd.DataFrame:
+    """Measure samples against train.
+
+    Args:
+        batches: part -> values [N, ...], of 1 sample or more.
+        parts: of the samples.
+        fitted: part -> what is fitted to train.
+
+    Returns:
+        One row per sample: the ``fitted_slices`` of each part; no rows where there are none.
+    """
+    measuring = {name: part.modality for name, part in parts.items() if part.modality.fitted_slices}
+    if not measuring:
+        return pd.DataFrame()
+
+    def measure(batch: Mapping[str, np.ndarray]) -> pd.DataFrame:
+        columns = {}
+        for name, modality in measuring.items():
+            measured = modality.measure_fitted(batch[name], fitted[name])
+            columns |= {qualify(parts, name, column): measured[column] for column in measured}
+        return pd.DataFrame(columns)
+
+    return pd.concat(map(measure, batches), ignore_index=True)
+
+
+def list_reasons(parts: Mapping[str, Part]) -> list[str]:
+    """List the reasons of findings whose test samples are a slice."""
+    return [qualify(parts, name, reason) for name, part in parts.items() for reason in part.modality.slice_reasons]
+
+
+def gather_facts(
+    ids: np.ndarray, measured: pd.DataFrame, findings: pd.DataFrame, reasons: Sequence[str] = ()
+) -> pd.DataFrame:
     """Gather clean's measures and findings of test samples, for slices.
 
     Args:
         ids: of the samples [N].
         measured: clean's table of them: id, split and the measures.
         findings: clean's tables of flagged and excluded samples: id, reason, other.
+        reasons: those that are a slice together.
 
     Returns:
         One row per sample in their order: the measures, whether the label is suspect,
-        and whether a near-duplicate was flagged or excluded.
+        whether a near-duplicate was flagged or excluded, and, where there are reasons,
+        whether it has a finding of any.
     """
     facts = measured.set_index("id").drop(columns="split").loc[ids].reset_index(drop=True)
     suspect = findings.loc[findings["reason"] == "label_error", "id"]
     pairs = findings[findings["reason"] == "near_duplicate"]
     facts["label doubted"] = np.isin(ids, suspect)
     facts["has a near-duplicate"] = np.isin(ids, pd.concat([pairs["id"], pairs["other"]]).dropna())
+    if reasons:
+        facts["flagged"] = np.isin(ids, findings.loc[findings["reason"].isin(reasons), "id"])
     return facts

@@ -18,6 +18,8 @@ import pandas as pd
 import pyarrow as pa
 from scipy.sparse import csr_array
 
+from kiln.modalities.baseline import Baseline
+
 
 class Undecodable(Exception):
     """The bytes cannot be decoded as a complete sample; the text says why."""
@@ -224,8 +226,11 @@ class Modality(FileKinds, Protocol):
         notes_reason: the reason of findings about faults outside the value.
         checks: reason -> check, in order.
         slices: measure by which test samples are sliced -> (title, name of the lowest slice, of the highest).
+        fitted_slices: the same, for measures of ``measure_fitted``.
+        slice_reasons: reasons of findings; test samples that have any are a slice.
         corruptions: name -> corruption.
-        finding_sentences: reason (``notes_reason``, of ``checks``, or any) -> description, with {score} or {detail}.
+        finding_sentences: reason (``notes_reason``, of ``checks``, or any) -> description, with {score}, {share}
+            (the score as a percentage) or {detail}.
         repeated_sentence: what many samples of one value have in common, and what they might be.
         values_sentence: what ``describe`` measures, for the report.
         range_clause: what follows the form of values in the model card, such as ", 0 to 255".
@@ -233,6 +238,8 @@ class Modality(FileKinds, Protocol):
         described: which lists of ``describe`` the report shows, in order.
         copies_clause: of near-duplicates, what is how alike, with {score}.
         can_mix: whether two values can be mixed to one, by ``mix``.
+        baseline: a model without a network, or None.
+        lengths_differ: whether encoded values may differ in length, so that a batch is padded to its longest.
     """
 
     forms: tuple[str, ...]
@@ -240,6 +247,8 @@ class Modality(FileKinds, Protocol):
     notes_reason: str
     checks: Mapping[str, Check]
     slices: Mapping[str, tuple[str, str, str]]
+    fitted_slices: Mapping[str, tuple[str, str, str]]
+    slice_reasons: tuple[str, ...]
     corruptions: Mapping[str, Corruption]
     finding_sentences: Mapping[str, str]
     repeated_sentence: str
@@ -249,6 +258,8 @@ class Modality(FileKinds, Protocol):
     described: tuple[str, ...]
     copies_clause: str
     can_mix: bool
+    baseline: Baseline | None
+    lengths_differ: bool
 
     # Files and values
 
@@ -328,6 +339,9 @@ class Modality(FileKinds, Protocol):
             JSON: lists of one number per dimension, including ``shift``, the distance from train.
         """
 
+    def measure_fitted(self, values: np.ndarray, fitted: dict) -> pd.DataFrame:
+        """Measure each value against train, by what ``fit`` returned: a column for each of ``fitted_slices``."""
+
     def name_dimensions(self, count: int) -> list[str]:
         """Name the dimensions of ``describe``; a single one has no name."""
 
@@ -338,6 +352,9 @@ class Modality(FileKinds, Protocol):
 
     def make_encoder(self, form: str, fitted: Mapping) -> Callable[[np.ndarray], np.ndarray]:
         """Return the function from values to the array that a network of a form takes, as ``tensor`` says."""
+
+    def lengths(self, values: np.ndarray) -> np.ndarray:
+        """Return about how long values are once encoded, in any unit, [N]; only where ``lengths_differ`` is true."""
 
     def layer(self, inputs: Any, form: str, fitted: Mapping) -> Any:
         """Apply the network's first layers to a Keras input of encoded values."""
@@ -409,13 +426,7 @@ class Explained(Protocol):
 
 @dataclass(frozen=True)
 class Part:
-    """A part of every sample.
-
-    Attributes:
-        name: as in ``inputs``.
-        modality: of its values.
-        conversion: how its values are brought to one form.
-    """
+    """A part of every sample: its name in ``inputs``, its modality, and how its values are brought to one form."""
 
     name: str
     modality: Modality
@@ -429,6 +440,12 @@ class Part:
     def to_json(self) -> dict:
         """Return modality and conversion, for a manifest."""
         return {"modality": self.modality.name, "conversion": self.conversion.to_json()}
+
+
+def lengths(parts: Mapping[str, Part], values: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    """Sum the lengths of samples over the parts that differ in it: [N]; None where none does."""
+    differing = [part.modality.lengths(values[name]) for name, part in parts.items() if part.modality.lengths_differ]
+    return sum(differing) if differing else None
 
 
 def name_samples(parts: Mapping[str, Part]) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 
 from kiln.core import files
 from kiln.core.errors import UserError
-from kiln.modalities.base import Part
+from kiln.modalities.base import Part, lengths
 from kiln.modalities.registry import read_parts
 from kiln.networks import prediction, registry
 from kiln.networks.backend import keras
@@ -45,6 +45,10 @@ class Classifier:
         """Turn raw values into what the network takes: part -> array [N, ...]."""
         return registry.encode(self.encoders, values)
 
+    def compute(self, network: keras.Model, values: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Compute the outputs of a network that takes what the model takes, from raw values: float32 [N, ...]."""
+        return prediction.outputs(network, values, self.encode, lengths(self.parts, values))
+
     def predict(self, values: Mapping[str, np.ndarray], average_views: bool = False) -> np.ndarray:
         """Predict class probabilities.
 
@@ -57,10 +61,10 @@ class Classifier:
             float32 [N, classes].
         """
         if not average_views:
-            return prediction.outputs(self.model, values, self.encode)
+            return self.compute(self.model, values)
         views = [part.modality.test_views(values[name]) for name, part in self.parts.items()]
         joined = (dict(zip(self.parts, view, strict=True)) for view in zip(*views, strict=True))
-        predicted = [prediction.outputs(self.model, view, self.encode) for view in joined]
+        predicted = [self.compute(self.model, view) for view in joined]
         return sum(predicted) / len(predicted)
 
 
@@ -87,6 +91,11 @@ def save(folder: Path, classifier: Classifier, how: Mapping[str, Architecture], 
         "weights": {"file": WEIGHTS, "sha256": files.sha256(folder / WEIGHTS)},
     }
     files.write_json(folder / DESCRIPTION, description)
+
+
+def read_normalizers(folder: Path) -> dict[str, dict]:
+    """Read what is fitted to train: part -> JSON, as ``Modality.fit`` returned it."""
+    return {name: about["normalizer"] for name, about in files.read_json(folder / DESCRIPTION)["parts"].items()}
 
 
 def load(folder: Path) -> Classifier:

@@ -9,6 +9,7 @@ from scipy.special import logsumexp
 from kiln.modalities.base import FeatureMaps
 from kiln.networks import artifact, costs, prediction
 from kiln.networks.backend import keras
+from kiln.networks.encoders import Segments
 from kiln.networks.texts import Mask
 
 _STEP = 0.005  # of a factor: small against what bends the logits, large against the last bits of 32-bit floats
@@ -73,17 +74,45 @@ class PartNetwork:
 
     @cached_property
     def _cut_at_vectors(self) -> tuple[keras.Model, keras.Model] | None:
-        """Split the network where its tokens have become vectors: numbers -> vectors; (numbers, vectors) -> logits."""
         model = self.classifier.model
-        (numbers,) = model.inputs
-        # Others that read the numbers would see them unchanged: what they say of the text would be missing.
-        readers = [layer for layer in model.layers[1:] if layer.input is numbers and not isinstance(layer, Mask)]
-        if len(readers) != 1 or not isinstance(readers[0], keras.layers.Embedding):
+        return cut_at_vectors(model, model.get_layer("logits").output)
+
+
+def cut_at_vectors(network: keras.Model, end) -> tuple[keras.Model, keras.Model] | None:
+    """Split a network where its tokens have become vectors, also inside a nested network.
+
+    Args:
+        network: takes numbers of tokens; a nested network must have a layer after it.
+        end: the output tensor of the second half.
+
+    Returns:
+        The network from numbers to vectors, and from (numbers, vectors) to ``end``; None if something else reads the
+        numbers: it would see them unchanged, and what it says of the text would be missing.
+    """
+    (numbers,) = network.inputs
+    readers = [
+        layer for layer in network.layers[1:] if layer.input is numbers and not isinstance(layer, (Mask, Segments))
+    ]
+    if not readers and (within := _find_nested(network)):
+        place, body = within
+        if (halves := cut_at_vectors(body, body.output)) is None:
             return None
-        vectors = readers[0].output
-        if vectors.shape[-1] == 1:  # a weight, not a vector
-            return None
-        return keras.Model(numbers, vectors), keras.Model([numbers, vectors], model.get_layer("logits").output)
+        before, after = halves
+        given = [keras.Input(tensor.shape[1:], dtype=tensor.dtype) for tensor in after.inputs]
+        rest = keras.Model(network.layers[place + 1].input, end)
+        return before, keras.Model(given, rest(after(given)))
+    if len(readers) != 1 or not isinstance(readers[0], keras.layers.Embedding):
+        return None
+    vectors = readers[0].output
+    if vectors.shape[-1] == 1:  # a weight, not a vector
+        return None
+    return keras.Model(numbers, vectors), keras.Model([numbers, vectors], end)
+
+
+def _find_nested(network: keras.Model) -> tuple[int, keras.Model] | None:
+    # Its own input tensor is not that of the network around it.
+    nested = [(place, layer) for place, layer in enumerate(network.layers) if isinstance(layer, keras.Model)]
+    return nested[0] if len(nested) == 1 else None
 
 
 def cut(network: keras.Model, end) -> tuple[keras.Model, keras.Model] | None:

@@ -63,6 +63,7 @@ class Entry:
         depths: allowed values, the default first; empty if there is only one.
         smallest: minimum height and width in pixels.
         form: in which it takes samples; see ``Modality.forms``.
+        task: what it can learn from samples without labels, as ``SelfTaught.ask`` takes it; None: nothing.
     """
 
     build: Callable
@@ -73,6 +74,7 @@ class Entry:
     depths: tuple[int, ...]
     smallest: int
     form: str
+    task: str | None
 
 
 ZOO: dict[str, Entry] = {}
@@ -86,11 +88,13 @@ def model(
     depths: tuple[int, ...] = (),
     smallest: int = 8,
     form: str = "pixels",
+    task: str | None = None,
 ) -> Callable:
     """Register a function of (inputs, classes, architecture) in the zoo under its name; see ``Entry``."""
 
     def register(function: Callable) -> Callable:
-        ZOO[function.__name__] = Entry(function, choose, activation, normalization, dropout, depths, smallest, form)
+        defaults = (activation, normalization, dropout, depths)
+        ZOO[function.__name__] = Entry(function, choose, *defaults, smallest, form, task)
         return function
 
     return register

@@ -5,6 +5,9 @@ from kiln.networks.parts import Architecture, activate, drop, head, layers, mode
 
 ops = keras.ops
 _BIGRAMS = 2**16
+TOKENS, STATES = "tokens", "norm"  # layers of bert and gpt: what embeds tokens, and what is known at each
+_FEW_CLASSES = 32  # for linear_text
+_SLOWER = 0.05**0.5
 
 
 class WeightedSum(layers.Layer):
@@ -13,15 +16,16 @@ class WeightedSum(layers.Layer):
     Args:
         kinds: rows of the table.
         units: its columns.
+        start: of the table, an initialiser.
     """
 
-    def __init__(self, kinds: int, units: int, **options):
+    def __init__(self, kinds: int, units: int, start="zeros", **options):
         super().__init__(**options)
-        self.kinds, self.units = kinds, units
+        self.kinds, self.units, self.start = kinds, units, start
 
     def build(self, shapes):
         """Create the table, [kinds, units], and the bias."""
-        self.kernel = self.add_weight(shape=(self.kinds, self.units), initializer="zeros", name="kernel")
+        self.kernel = self.add_weight(shape=(self.kinds, self.units), initializer=self.start, name="kernel")
         self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
 
     def call(self, inputs):
@@ -126,13 +130,24 @@ def embed(numbers, kinds: int, size: int, name: str):
     choose="a first run on texts, and what others have to beat: n-grams of words and characters, seconds",
     activation=None,
     normalization=None,
-    dropout=0.0,
+    dropout=0.5,
     form="ngrams",
 )
 def linear_text(inputs, classes: int, how: Architecture):
-    """A linear map of TF-IDF weights of n-grams: logistic regression, trained as the other networks are."""
+    """A linear map of TF-IDF weights of n-grams: logistic regression; with more than 32 classes, by 128 hidden units.
+
+    Hidden units gained 1.3 points of validation accuracy on 150 classes, and lost three on 10. Dropout is theirs.
+    """
     numbers, weights = inputs
-    return WeightedSum(how.vocabulary, classes, name="logits")([numbers, drop(weights, how, "drop")])
+    if classes <= _FEW_CLASSES:
+        return WeightedSum(how.vocabulary, classes, name="logits")([numbers, weights])
+    start = keras.initializers.RandomUniform(-0.1, 0.1)
+    hidden = WeightedSum(how.vocabulary, how.count(128), start, name="hidden")([numbers, weights])
+    hidden = drop(layers.Activation("relu", name="act")(hidden), how, "drop")
+    # One learning rate serves both tables: the second sees inputs that are smaller, so that it moves more slowly.
+    slower = layers.Rescaling(_SLOWER, name="slower")(hidden)
+    spread = keras.initializers.VarianceScaling(1 / _SLOWER**2, distribution="untruncated_normal")
+    return layers.Dense(classes, kernel_initializer=spread, name="logits")(slower)
 
 
 @model(
@@ -180,7 +195,7 @@ def text_cnn(inputs, classes: int, how: Architecture):
 def _transform(inputs, how: Architecture, causal: bool):
     """Apply pre-norm transformer blocks to tokens: floats [N, L, D], and their mask."""
     size, mask = 64 * max(1, round(2 * how.width)), Mask(name="mask")(inputs)
-    x = AddPositions(how.length, name="positions")(embed(inputs, how.vocabulary, size, "tokens"))
+    x = AddPositions(how.length, name="positions")(embed(inputs, how.vocabulary, size, TOKENS))
     x = drop(x, how, "drop")
     seen = layers.Reshape((1, -1), name="seen")(mask)
     for number in range(1, how.depth + 1):
@@ -192,7 +207,7 @@ def _transform(inputs, how: Architecture, causal: bool):
         y = layers.Dense(4 * size, activation=how.activation, name=f"{name}_dense1")(y)
         y = drop(layers.Dense(size, name=f"{name}_dense2")(y), how, f"{name}_drop")
         x = layers.Add(name=f"{name}_add2")([x, y])
-    return layers.LayerNormalization(epsilon=1e-6, name="norm")(x), mask
+    return layers.LayerNormalization(epsilon=1e-6, name=STATES)(x), mask
 
 
 @model(
@@ -202,6 +217,7 @@ def _transform(inputs, how: Architecture, causal: bool):
     dropout=0.1,
     depths=(4, 1, 2, 3, 6, 8, 12),
     form="tokens",
+    task="masked",
 )
 def bert(inputs, classes: int, how: Architecture):
     """Transformer encoder of ``depth`` blocks, size 128, that sees the whole text; mean over its tokens.
@@ -220,6 +236,7 @@ def bert(inputs, classes: int, how: Architecture):
     dropout=0.1,
     depths=(4, 1, 2, 3, 6, 8, 12),
     form="tokens",
+    task="next",
 )
 def gpt(inputs, classes: int, how: Architecture):
     """Transformer decoder of ``depth`` blocks, size 128, in which no token sees a later one; its last token decides.

@@ -71,6 +71,10 @@ class Fetch(Parted):
         "data/source",
         "folder, .zip or .tar[.gz|.xz|.bz2] of [<split>/]<class>/..., or a table; absolute if outside the project",
     )
+    unlabelled: SourcePath = knob(
+        "data/unlabelled",
+        "folder, .zip or .tar of further texts without labels, or a .txt with one per line, for train.pretrain_epochs",
+    )
     limit: int = knob(0, "samples per class and split, for a quick try; 0: all", ge=0)
 
     PARTS_OPTIONAL: ClassVar = True  # so that `-S fetch.source.name=manifest` is enough

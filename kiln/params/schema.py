@@ -87,7 +87,10 @@ def _model_for(inputs: tuple[tuple[str, str], ...]) -> type[Params]:
             for part, modality in inputs
             if name in MODALITIES[modality] and issubclass(section, Parted)
         }
-        fields[name] = (create_model(section.__name__, __base__=section, __doc__=section.__doc__, **parts), ...)
+        # A section without knobs below a part's name has those of its modality among its own.
+        kinds = () if issubclass(section, Parted) else dict.fromkeys(modality for _, modality in inputs)
+        bases = (*(MODALITIES[kind][name] for kind in kinds if name in MODALITIES[kind]), section)
+        fields[name] = (create_model(section.__name__, __base__=bases, __doc__=section.__doc__, **parts), ...)
     return create_model("Params", __base__=Params, **fields)
 
 

@@ -65,6 +65,10 @@ class Augment(Section):
     drop_chars: Strength = knob(0, "probability of each letter to be left out")
     swap_chars: Strength = knob(0, "probability of each letter to change places with the next")
     typos: Strength = knob(0, "probability of each letter to become one beside it on the keyboard")
+    misspell: Strength = knob(
+        0, "probability of each word of Latin letters to be misspelt: a letter doubled, ei for ie"
+    )
+    mask_words: Strength = knob(0, "probability of each word to be hidden: the network sees that one is missing")
 
 
 class Normalize(Section):
@@ -90,4 +94,15 @@ class Normalize(Section):
         return self
 
 
-KNOBS: types.Knobs = {"fetch": Fetch, "clean": Clean, "augment": Augment, "normalize": Normalize}
+class Train(Section):
+    """What comes before the labelled epochs; stands among the general knobs, where a part is a text."""
+
+    pretrain_epochs: int = knob(
+        0,
+        "passes over texts without labels first: bert learns hidden tokens, gpt the next one; 0: none",
+        ge=0,
+        le=100_000,
+    )
+
+
+KNOBS: types.Knobs = {"fetch": Fetch, "clean": Clean, "augment": Augment, "normalize": Normalize, "train": Train}

@@ -27,6 +27,8 @@ _MOST_NOISE = 0.2
 _SHRINK = 20.0
 # Real scores have heavier tails than a softmax: where labels were right, twice as many as expected lay in its last 2 %.
 _SOFTER = 0.8
+# By so much more log-likelihood must labels by chance be of all classes alike.
+_EVIDENCE = 5.0
 # Starting grid of the search for scale and prior, and its tolerances.
 _LOG_SCALES = range(-1, 8)
 _PRIORS = (-1.0, -0.5, 0.0, 0.5, 1.0)
@@ -65,13 +67,11 @@ def judge(
 ) -> Judged:
     """Judge each label by models that have not seen the sample.
 
-    A label is modelled as drawn from the softmax of the scaled scores or, by
-    chance, from the classes' shares (as Lawrence and Schölkopf model wrong labels,
-    "Estimating a kernel Fisher discriminant in the presence of label noise", ICML
-    2001). The unknowns maximise the likelihood of the labels out of fold. So the
-    threshold of a class is its share: a label is suspect if it is less probable
-    than by chance and another class is probable. Uninformative features make none
-    suspect, whatever the number of classes.
+    A label is modelled as drawn from the softmax of the scaled scores or, by chance, from the classes' shares (as
+    Lawrence and Schölkopf model wrong labels, "Estimating a kernel Fisher discriminant in the presence of label
+    noise", ICML 2001) or, where all models are linear and this fits better, from all classes alike. The unknowns
+    maximise the likelihood of the labels out of fold. A label is suspect if it is less probable than by chance and
+    another class is probable. Uninformative features make none suspect, whatever the number of classes.
 
     Args:
         judges: models, whose scores are added.
@@ -96,16 +96,10 @@ def judge(
     # Never all scores at once: with many classes they take far more memory than the samples.
     most = max(1, _SCORES // classes)
     drawn = np.sort(generator.permutation(used[known[used]])[: min(_CALIBRATED, max(most, _CALIBRATED // 20))])
-    mixture = _calibrate(scores(drawn), labels[drawn], share)
+    mixture = _choose(scores(drawn), labels[drawn], share, all(isinstance(model, Linear) for model in judges))
     judged = np.flatnonzero(known)
     for rows in batches(judged[np.argsort(folds[judged], kind="stable")], min(_BATCH, most)):
-        right = mixture.right(scores(rows))
-        given = np.arange(len(rows)), labels[rows]
-        chance = mixture.noise * share[labels[rows]]
-        wrong = chance / (chance + (1 - mixture.noise) * right[given] + np.finfo(np.float32).tiny)
-        quality[rows] = 1 - wrong
-        right[given] = -1
-        suggestion[rows], likely[rows] = right.argmax(axis=1), right.max(axis=1)
+        quality[rows], suggestion[rows], likely[rows] = mixture.judge(scores(rows), labels[rows])
     return Judged(quality, suggestion, likely, mixture.noise)
 
 
@@ -148,40 +142,67 @@ class _Mixture:
     Attributes:
         scale: of the scores.
         prior: exponent of the classes' shares.
-        noise: fraction of labels by chance, where the probability of a class is its share.
+        noise: fraction of labels by chance.
         share: of each class, float32 [classes], above 0.
+        chance: probability of each class where the label is by chance, float32 [classes].
+        added: to the scores; float32 [classes], or 0.
     """
 
     scale: float
     prior: float
     noise: float
     share: np.ndarray
+    chance: np.ndarray
+    added: np.ndarray | float = 0.0
 
     def right(self, scores: np.ndarray) -> np.ndarray:
         """Compute the probability of each class where the label is right: float32 [N, classes]."""
-        return softmax(np.float32(self.scale) * scores + np.float32(self.prior) * np.log(self.share), axis=1)
+        return softmax(
+            np.float32(self.scale) * (scores + np.float32(self.added)) + np.float32(self.prior) * np.log(self.share),
+            axis=1,
+        )
+
+    def judge(self, scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Compute quality, suggestion and likely as in ``Judged``, each [N]."""
+        right, given = self.right(scores), (np.arange(len(labels)), labels)
+        chance = self.noise * self.chance[labels]
+        wrong = chance / (chance + (1 - self.noise) * right[given] + np.finfo(np.float32).tiny)
+        right[given] = -1
+        return 1 - wrong, right.argmax(axis=1), right.max(axis=1)
 
 
-def _calibrate(scores: np.ndarray, labels: np.ndarray, share: np.ndarray) -> _Mixture:
-    """Find the mixture that maximises the likelihood of the labels."""
-    given, chance = (np.arange(len(labels)), labels), share[labels]
+def _choose(scores: np.ndarray, labels: np.ndarray, share: np.ndarray, even: bool) -> _Mixture:
+    """Find the mixture that fits best; if ``even``, labels by chance may also be of all classes alike."""
+    by_share, loss = _calibrate(scores, labels, share, share)
+    if not even:
+        return by_share
+    evenly, other = _calibrate(scores, labels, share, np.full_like(share, 1 / len(share)), share)
+    # Where the features say nothing, both fit the same, but then every label of a rare class might be by chance.
+    return evenly if (loss - other) * len(labels) > _EVIDENCE else by_share
+
+
+def _calibrate(
+    scores: np.ndarray, labels: np.ndarray, share: np.ndarray, chance: np.ndarray, added: np.ndarray | float = 0.0
+) -> tuple[_Mixture, float]:
+    """Find the mixture that maximises the likelihood of the labels, and minus its logarithm per label."""
+    given, blind = (np.arange(len(labels)), labels), chance[labels]
 
     def fit(scale: float, prior: float) -> tuple[float, _Mixture]:
-        right = _Mixture(scale, prior, 0, share).right(scores)[given]
+        right = _Mixture(scale, prior, 0, share, chance, added).right(scores)[given]
 
         def loss(noise: float) -> float:
-            return -np.log((1 - noise) * right + noise * chance).mean()
+            return -np.log((1 - noise) * right + noise * blind).mean()
 
         best = minimize_scalar(loss, bounds=(0, _MOST_NOISE), method="bounded")
-        return best.fun + _SHRINK * prior**2 / len(labels), _Mixture(scale, prior, best.x, share)
+        return best.fun + _SHRINK * prior**2 / len(labels), _Mixture(scale, prior, best.x, share, chance, added)
 
     start = min((fit(np.exp(x), prior)[0], x, prior) for x in _LOG_SCALES for prior in _PRIORS)[1:]
     bounds = [(start[0] - 1, start[0] + 1), (_PRIORS[0], _PRIORS[-1])]
     best = minimize(
         lambda at: fit(np.exp(at[0]), at[1])[0], start, bounds=bounds, method="Nelder-Mead", options=_PRECISION
     )
-    fitted = fit(np.exp(best.x[0]), best.x[1])[1]
-    return replace(fitted, scale=_SOFTER * fitted.scale)
+    loss, fitted = fit(np.exp(best.x[0]), best.x[1])
+    return replace(fitted, scale=_SOFTER * fitted.scale), loss - _SHRINK * fitted.prior**2 / len(labels)
 
 
 def isolation(features: np.ndarray, labels: np.ndarray, used: np.ndarray, generator: np.random.Generator) -> np.ndarray:

@@ -9,9 +9,10 @@ import math
 import pandas as pd
 
 from kiln.core.phrases import number, percent
-from kiln.evaluation import calibration
+from kiln.evaluation import calibration, comparison
 from kiln.evaluation.metrics import SPLIT_METRICS
 from kiln.modalities import registry as modalities
+from kiln.reporting import scope
 from kiln.reporting.evidence import Evidence
 
 SHOWN = ("accuracy", "balanced_accuracy", "f1", "log_loss", "ece")
@@ -45,7 +46,9 @@ def gather(evidence: Evidence) -> dict:
         },
         "metrics": [_tabulate_metric(name, scores) for name in SHOWN],
         "test": scores["test"],
+        "baseline": judge_baseline(evidence),
         "robustness": scores.get("robustness"),
+        "scope": scope.gather(evidence),
         "ways": corrupted["corruption"].nunique(),
         "strengths": corrupted["strength"].nunique(),
         "temperature": judge_temperature(scores["test_calibrated"]),
@@ -54,7 +57,7 @@ def gather(evidence: Evidence) -> dict:
         "untested": evidence.per_class["class"][~tested].tolist(),
         "weakest": _tabulate_weakest(weak),
         **{name: evidence.train[name] for name in ("epochs", "samples", "seed")},
-        "weights": evidence.train.get("weights"),
+        **{name: evidence.train.get(name) for name in ("weights", "pretraining")},
         "digests": list(evidence.digests.items()),
     }
 
@@ -95,3 +98,23 @@ def judge_temperature(calibrated: dict) -> dict:
         "bounded_below": not math.isclose(ends["low"], calibration.LOWEST, rel_tol=1e-3),
         "bounded_above": not math.isclose(ends["high"], calibration.HIGHEST, rel_tol=1e-3),
     }
+
+
+def judge_baseline(evidence: Evidence) -> dict | None:
+    """Judge whether the model is better than its modality's simple one.
+
+    Returns:
+        name and method of the baseline, of (the training samples), a verdict, and what evaluate has measured of it;
+        None where there is no baseline.
+    """
+    if "baseline" not in evidence.scores:
+        return None
+    measured = evidence.scores["baseline"]
+    (modality,) = evidence.settings.inputs.values()
+    about = modalities.get(modality).baseline
+    if measured["p"] >= comparison.SIGNIFICANT:
+        verdict = "a difference that may be chance"
+    else:
+        verdict = f"{'better' if measured['won'] > measured['lost'] else 'worse'} beyond chance"
+    of = sum(evidence.clean["splits"]["train"].values())
+    return {"name": about.name, "method": about.method, "of": of, "verdict": verdict, **measured}

@@ -16,7 +16,7 @@ from kiln.evaluation.metrics import SPLIT_METRICS
 from kiln.modalities import registry as modalities
 from kiln.modalities.base import Exhibit
 from kiln.reporting import card as model_card
-from kiln.reporting import charts
+from kiln.reporting import charts, scope
 from kiln.reporting.evidence import Evidence
 from kiln.store.dataset import SPLITS
 
@@ -45,6 +45,7 @@ def summary(evidence: Evidence) -> dict:
         "parameters": evidence.train["parameters"],
         "classes": len(evidence.per_class),
         "test": test,
+        "baseline": model_card.judge_baseline(evidence),
         "wrong": test["samples"] - round(test["accuracy"] * test["samples"]),
         "train_accuracy": evidence.scores["train"]["accuracy"],
         "weakest": _find_weakest_class(evidence.per_class),
@@ -111,6 +112,7 @@ def data(evidence: Evidence) -> dict:
             (about["split"], about["class"], about["samples"], f"{about['expected']:,.1f}") for about in clean["uneven"]
         ],
         "difference": _compare_splits(evidence),
+        "unlabelled": clean.get("unlabelled"),
         **{
             kind: [(reason, about["files"], ", ".join(about["examples"])) for reason, about in files.items()]
             for kind, files in ((kind, evidence.fetch[kind]) for kind in ("skipped", "notes"))
@@ -208,7 +210,9 @@ def describe_finding(row: dict, inputs: Mapping[str, str]) -> str:
     for part, modality in inputs.items():
         own = modalities.get(modality).finding_sentences
         sentences |= {reason if len(inputs) == 1 else f"{part}.{reason}": text for reason, text in own.items()}
-    return sentences[row["reason"]].format(score=row["score"], detail=row["detail"])
+    score = row["score"]
+    share = percent(score, 0) if pd.notna(score) else ""
+    return sentences[row["reason"]].format(score=score, share=share, detail=row["detail"])
 
 
 def augmentation(evidence: Evidence) -> dict:
@@ -237,10 +241,11 @@ def normalization(evidence: Evidence) -> dict:
 
 
 def learning(evidence: Evidence) -> dict:
-    """The learning curves."""
+    """The learning curves, and what was learnt before them without labels."""
     names = ("epochs", "samples", "epoch_kept")
     return {
         "noun": evidence.noun,
+        "pretraining": evidence.train.get("pretraining"),
         **{name: evidence.train[name] for name in names},
         "charts": charts.draw_history(evidence.history),
     }
@@ -269,6 +274,7 @@ def metrics(evidence: Evidence) -> dict:
         "rows": rows,
         "resamples": evidence.settings.evaluate.resamples,
         "test": test,
+        "scope": scope.gather(evidence),
     }
 
 

@@ -65,6 +65,8 @@ def describe(summary: dict, noun: str) -> str:
     if skipped := summary["skipped"]:
         parts.append("skipped: " + ", ".join(f"{some['files']:,} {reason}" for reason, some in skipped.items()))
     notes = [f"{some['files']:,} {reason} ({_shorten(some['examples'])})" for reason, some in summary["notes"].items()]
+    if further := summary.get("unlabelled"):
+        parts.append(f"{further['samples']:,} more without labels")
     return "; ".join([*parts, *([f"notes: {', '.join(notes)}"] if notes else [])])
 
 

@@ -2,7 +2,7 @@
 
 A dataset is a folder of Parquet shards and, written last, ``manifest.json``::
 
-    {"schema": 3, "kind": "raw" | "clean", "parts": ..., ...,
+    {"schema": 3, "kind": "raw" | "clean" | "unlabelled", "parts": ..., ...,
      "shards": [{"file", "split", "rows", "sha256"}, ...]}
 
 kind ``raw``      one series of shards (split null): id, label, split, group, and per
@@ -12,6 +12,7 @@ kind ``clean``    one folder per split: id, label (int32, an index into "classes
                   unit (the name that copies and groups share: they are never
                   split up), and per part a column of its decoded values; "parts":
                   {name: {"modality", "conversion"}}
+kind ``unlabelled``  as ``clean``, of train alone, and every label is ``NO_LABEL``
 
 A row group is the unit of streaming. The same tables give the same bytes.
 """
@@ -39,6 +40,7 @@ ROW_GROUP_BYTES = 4 * 2**20
 SPLITS = ("train", "validation", "test")
 # evaluate counts pairs of label and prediction, which takes 0.8 GB for this many.
 MAX_CLASSES = 10_000
+NO_LABEL = -1
 _FILE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
@@ -152,7 +154,7 @@ def write(folder: Path, tables: Iterable[tuple[str | None, pa.Table]], kind: str
     Args:
         folder: an empty folder, or one that does not exist.
         tables: (split, table) in any order of splits; each table is a row group.
-        kind: ``raw`` or ``clean``.
+        kind: ``raw``, ``clean`` or ``unlabelled``.
         about: further entries of the manifest, such as ``classes`` and ``parts``.
     """
     open_shards, done = {}, {}
@@ -295,15 +297,17 @@ class RowGroup:
         """Read all or some of its columns.
 
         Raises:
-            UserError: kind ``clean`` lacks a value, or a label is out of range.
+            UserError: kind ``clean`` or ``unlabelled`` lacks a value, or a label is out of range.
         """
         with pq.ParquetFile(self.path) as file:
             table = file.read_row_group(self.number, columns=columns, use_threads=False)
-        if self.data.manifest["kind"] == "clean":
+        kind = self.data.manifest["kind"]
+        if kind != "raw":
             whole = not any(column.null_count for column in table.columns)
             if whole and len(table) and "label" in table.column_names:
                 labels = table["label"].to_numpy()
-                whole = 0 <= labels.min() <= labels.max() < len(self.data.classes)
+                lowest, end = (NO_LABEL, NO_LABEL + 1) if kind == "unlabelled" else (0, len(self.data.classes))
+                whole = lowest <= labels.min() <= labels.max() < end
             if not whole:
                 raise self.data.changed(self.path)
         return table
@@ -334,7 +338,7 @@ def open_dataset(folder: Path, kind: str) -> Dataset:
             f"version of Kiln reads schema {SCHEMA}, kind {kind!r}: delete {folder} and run `dvc repro`"
         )
     try:
-        {"raw": _Raw, "clean": _Clean}[kind].model_validate(manifest)
+        {"raw": _Raw, "clean": _Clean, "unlabelled": _Clean}[kind].model_validate(manifest)
         parts = {} if kind == "raw" else registry.read_parts(manifest["parts"])
     except (ValidationError, KeyError, TypeError, ValueError):
         raise files.damaged(path) from None

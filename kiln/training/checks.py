@@ -1,5 +1,6 @@
 """Checks before the first step: settings that are impossible, have no effect, or are slow."""
 
+import math
 from collections.abc import Mapping
 
 from kiln import params
@@ -8,6 +9,7 @@ from kiln.core.errors import UserError
 from kiln.modalities.base import Part
 from kiln.networks import adjusting, backend
 from kiln.networks.backend import keras
+from kiln.networks.parts import ZOO
 from kiln.training import optimizers
 
 
@@ -36,6 +38,51 @@ def check_norm(settings: params.Train, classifier: keras.Model) -> None:
         raise UserError(
             f"params.yaml: train.precise_norm is true, but {settings.model.name} as it is set has no batch "
             "normalisation: set it to false"
+        )
+
+
+def check_pretraining(settings: params.Train, parts: Mapping[str, Part]) -> None:
+    """Reject epochs of pretraining for networks and samples that have none.
+
+    Raises:
+        UserError: the network learns nothing without labels, or a sample has several parts.
+    """
+    epochs = pretraining_epochs(settings)
+    if not epochs:
+        return
+    able = [name for name, entry in ZOO.items() if entry.task]
+    if settings.model.name not in able:
+        raise UserError(
+            f"params.yaml: train.pretrain_epochs is {epochs}, but {settings.model.name} learns nothing without labels: "
+            f"set it to 0, or train.model.name to {' or '.join(able)}"
+        )
+    if len(parts) > 1:
+        raise UserError(
+            f"params.yaml: train.pretrain_epochs is {epochs}, but pretraining takes samples of one part, and "
+            f"inputs has {', '.join(parts)}: set it to 0"
+        )
+
+
+def pretraining_epochs(settings: params.Train) -> int:
+    """Return how many epochs of pretraining are asked for; only where a part's modality has it, there is the knob."""
+    return getattr(settings, "pretrain_epochs", 0)
+
+
+def check_finite(loss: float, problem: str, lr: float) -> None:
+    """Reject a loss that is not finite.
+
+    Args:
+        loss: of a batch or a split.
+        problem: how it came, for the sentence.
+        lr: the learning rate of the settings.
+
+    Raises:
+        UserError: it is infinite or not a number.
+    """
+    if not math.isfinite(loss):
+        raise UserError(
+            f"{problem}, so no model is saved: lower train.lr (now {lr}), set train.clip.name to global_norm, or set "
+            "train.precision to float32"
         )
 
 

@@ -15,6 +15,11 @@ def describe(network, model: str, rows: int, precision: str) -> str:
     return f"train: {model} of {network.count_params():,} parameters on {rows:,} samples, {precision}"
 
 
+def pretraining_printer(epochs: int) -> Callable[[dict], None]:
+    """Return a function that prints the row of an epoch of pretraining."""
+    return lambda row: print(f"pretraining epoch {row['epoch']:>3}/{epochs}: loss {row['loss']:.4f}", flush=True)
+
+
 def epoch_printer(epochs: int) -> Callable[[dict], None]:
     """Return a function that prints an epoch's row and the time left."""
     start, done = time.monotonic(), 0

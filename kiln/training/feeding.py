@@ -13,8 +13,11 @@ import numpy as np
 
 from kiln.core import parallel, randomness
 from kiln.core.errors import UserError
+from kiln.modalities.base import lengths
 from kiln.networks.registry import Encoders, encode
 from kiln.store import dataset
+
+SORTED = 50  # batches whose samples are sorted by length at a time: enough that they need little padding
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,15 @@ class Feed:
         """Turn raw values into what the networks take: part -> array [N, ...]."""
         return encode(self.encoders, values)
 
+    def lengths(self, values: Mapping[str, np.ndarray]) -> np.ndarray | None:
+        """Return the lengths of samples, [N]; None where they do not differ."""
+        return lengths(self.parts, values)
+
+    @property
+    def lengths_differ(self) -> bool:
+        """Whether samples may differ in length, so that batches are padded."""
+        return any(part.modality.lengths_differ for part in self.parts.values())
+
     def counts(self) -> np.ndarray:
         """Count the samples per class: int64 [classes]."""
         if self.whole is not None:
@@ -115,8 +127,24 @@ class Feed:
         return _rebatched(windows, (min(size, self.rows - start) for start in range(0, self.rows, size)))
 
     def shuffled(self, seed: int, epoch: int, most: int) -> Iterator[Batch]:
-        """Yield an epoch's batches, of ``equal_sizes``; the order depends only on (seed, epoch) and the data."""
+        """Yield an epoch's batches, of ``equal_sizes``; the order depends only on (seed, epoch) and the data.
+
+        Where samples differ in length, those of similar length come together: each run of ``SORTED`` batches is
+        sorted by length, cut into its batches, and these are shuffled.
+        """
         sizes = equal_sizes(self.rows, most)
+        if not self.lengths_differ:
+            yield from self._shuffled(seed, epoch, sizes)
+            return
+        generator = randomness.generator(seed, "lengths", epoch)
+        together = max(1, min(SORTED, self.window // most))
+        runs = [sizes[start : start + together] for start in range(0, len(sizes), together)]
+        for run, own in zip(self._shuffled(seed, epoch, [sum(own) for own in runs]), runs, strict=True):
+            order = np.argsort(self.lengths(run.parts), kind="stable")
+            batches = np.split(order, np.cumsum(own)[:-1])
+            yield from (run[batches[place]] for place in generator.permutation(len(batches)))
+
+    def _shuffled(self, seed: int, epoch: int, sizes: Sequence[int]) -> Iterator[Batch]:
         if self.whole is not None:
             order = randomness.generator(seed, "order", epoch).permutation(self.rows)
             return (self.whole[rows] for rows in np.split(order, np.cumsum(sizes)[:-1]))

@@ -1,6 +1,5 @@
 """The training loop: epochs of steps, validation after each epoch, and the choice of the weights to keep."""
 
-import math
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 
@@ -9,12 +8,12 @@ import pandas as pd
 
 from kiln import params
 from kiln.core import lifetime, progress, scores
-from kiln.core.errors import UserError
 from kiln.modalities import views
 from kiln.networks import adjusting, backend, prediction
 from kiln.networks.backend import keras
 from kiln.training import averaging, batches, checkpoint, losses, optimizers, schedules
-from kiln.training.feeding import Feed, equal_sizes
+from kiln.training.checks import check_finite
+from kiln.training.feeding import SORTED, Feed, equal_sizes
 
 
 class Run:
@@ -84,16 +83,10 @@ class Run:
         self.trainee.optimizer.learning_rate = self._lr(self.step)
         loss, accuracy = (float(value) for value in self.trainee.train_on_batch(values, targets, weights))
         self.step += 1
-        self._check_finite(loss, f"the loss is {loss} in epoch {self.epoch + 1}, batch {self.step} of {self.steps}")
+        where = f"in epoch {self.epoch + 1}, batch {self.step} of {self.steps}"
+        check_finite(loss, f"the loss is {loss} {where}", self.settings.lr)
         self.sums = [self.sums[0] + loss * len(targets), self.sums[1] + accuracy * len(targets)]
         self.average.step_ended()
-
-    def _check_finite(self, loss: float, problem: str) -> None:
-        if not math.isfinite(loss):
-            raise UserError(
-                f"{problem}, so no model is saved: lower train.lr (now {self.settings.lr}), set train.clip.name to "
-                "global_norm, or set train.precision to float32"
-            )
 
     def _lr(self, step: int) -> float:
         thawed = self.settings.model.frozen_epochs and self.epoch >= self.settings.model.frozen_epochs
@@ -113,7 +106,9 @@ class Run:
             UserError: the validation loss is not finite.
         """
         settings = self.settings
-        self._check_finite(metrics["loss"], f"the validation loss is {metrics['loss']} after epoch {self.epoch + 1}")
+        check_finite(
+            metrics["loss"], f"the validation loss is {metrics['loss']} after epoch {self.epoch + 1}", settings.lr
+        )
         loss, accuracy = (float(total / self.train.rows) for total in self.sums)
         row = {"epoch": self.epoch + 1, "lr": self._lr(self.steps - 1), "loss": loss, "accuracy": accuracy}
         self.rows.append({**row, **{f"validation_{name}": value for name, value in metrics.items()}})
@@ -159,7 +154,7 @@ class Run:
         Raises:
             UserError: the validation loss is not finite.
         """
-        self._check_finite(metrics["loss"], f"the validation loss is {metrics['loss']} with precise_norm")
+        check_finite(metrics["loss"], f"the validation loss is {metrics['loss']} with precise_norm", self.settings.lr)
         row = self.rows[self.epoch_kept - 1]
         row.update({f"validation_{name}": value for name, value in metrics.items()})
 
@@ -229,8 +224,9 @@ def _lengthen(array: np.ndarray, extra: int) -> np.ndarray:
 def validate(classifier: keras.Model, feed: Feed, loss: str) -> dict[str, float]:
     """Score a split: loss, accuracy, and precision, recall and f1 (means over classes)."""
     losses, counts = [], np.zeros((3, feed.classes), np.int64)
-    for batch in feed.in_order(prediction.batch_size(classifier)):
-        predicted = prediction.outputs(classifier, batch.parts, feed.encode)
+    size = prediction.batch_size(classifier) * (SORTED if feed.lengths_differ else 1)
+    for batch in feed.in_order(size):
+        predicted = prediction.outputs(classifier, batch.parts, feed.encode, feed.lengths(batch.parts))
         losses.append(scores.LOSSES[loss](predicted, batch.labels))
         counts += scores.counts(batch.labels, predicted.argmax(axis=1), feed.classes)
     metrics = {"loss": np.concatenate(losses).mean(), **scores.overall(counts)}

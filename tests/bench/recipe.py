@@ -125,7 +125,7 @@ def flat(params: dict) -> dict[str, object]:
 def digest(params: dict) -> str:
     """Name what decides about the accuracy: eight hex digits of the params up to train.
 
-    Without fetch.path and train.seed; and a key that came or changed after lines
+    Without fetch.path, fetch.unlabelled and train.seed; and a key that came or changed after lines
     were measured, where it changes nothing, as it was then.
     """
     deciding = {name: {} for name in ("fetch", "clean", "augment", "normalize", "train")}
@@ -134,7 +134,7 @@ def digest(params: dict) -> str:
         if section in deciding:
             deciding[section][name] = value
     deciding["seed"] = params["seed"]
-    del deciding["fetch"]["path"], deciding["train"]["seed"]
+    del deciding["fetch"]["path"], deciding["fetch"]["unlabelled"], deciding["train"]["seed"]
     if not deciding["train"]["precise_norm"]:
         del deciding["train"]["precise_norm"]
     if deciding["fetch"]["source.encoding"] == "auto":
@@ -142,6 +142,8 @@ def digest(params: dict) -> str:
     for key, nothing in (("text.tokenizer", "fitted"), ("text.tokenizer_sha256", "")):
         if deciding["normalize"].get(key) == nothing:
             del deciding["normalize"][key]
+    if not deciding["train"].get("pretrain_epochs"):
+        deciding["train"].pop("pretrain_epochs", None)
     clean = deciding["clean"]
     for key, nothing in (("near_duplicate_score", "auto"), ("range", "auto"), ("metadata", "flag")):
         if clean[key] == nothing:

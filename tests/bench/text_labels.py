@@ -103,7 +103,7 @@ def main() -> None:
         by_default = CleanLearning(seed=SEED).find_label_issues(weighed, given)["label_quality"].to_numpy()
         report("cleanlab's default", time.perf_counter() - start, by_default[ranked], wrong[ranked])
     print(f"Kiln: peak {peak:,.0f} MB, {judged.noise:.1%} of the labels seem to come from chance")
-    for least in (0.2, 0.5, 0.7):
+    for least in (0.2, 0.5, 0.7):  # the last is the stage's default
         flagged = judged.is_suspect(least) & ranked
         print(f"  below {least}: {flagged.sum():,} flagged, {wrong[flagged].mean():.0%} of them wrong")
 

@@ -3,9 +3,12 @@ import pytest
 from makers.images import noise
 from makers.networks import classifier, corner_model, join, standard, wrap
 from makers.pairs import write_pairs
+from makers.settings import settings
+from makers.texts import as_array, fitted, text_parts
 
 from kiln.evaluation.neighbours import find_neighbours, list_feature_networks
-from kiln.networks import artifact, prediction
+from kiln.modalities.text.normalizer import BUCKETS, hash_ngrams
+from kiln.networks import artifact, prediction, registry
 from kiln.store import dataset
 
 
@@ -52,3 +55,28 @@ def test_the_features_of_all_parts_count(tmp_path):
     order = np.argsort(-(flat[:2] @ flat.T), axis=1, kind="stable")[:, :3]
     assert near.ids.tolist() == [[f"train{row}" for row in rows] for rows in order]
     assert all((near.parts[name] == values[name][order]).all() for name in values)
+
+
+def test_a_linear_model_of_n_grams_compares_their_weights():
+    texts = ["the cat sat", "the cat", "a dog ran", "the cat sat down", "no", "it is a cat"]
+    about, parts = {"text": fitted(texts)}, text_parts()
+    how = registry.settle(settings(model="linear_text"), parts, about)
+    network = registry.build(how, parts, 2, about)
+    classifier = artifact.Classifier(network, ["a", "b"], parts, registry.make_encoders(how, parts, about))
+    names, values = np.arange(len(texts)).astype(str).astype(object), as_array(texts)
+    batches = [
+        dataset.Samples(names[rows], np.zeros(len(rows), np.int32), names[rows], {"text": values[rows]})
+        for rows in (np.arange(4), np.arange(4, 6))
+    ]
+    near = find_neighbours(classifier, {"text": as_array(["the cat sat", "?"])}, batches)
+    # The same by hand: TF-IDF of the n-grams, those of words and of characters each of length 1.
+    counts, kept = hash_ngrams(texts).toarray(), about["text"]["buckets"]
+    weights = counts * 0.0
+    weights[:, kept] = counts[:, kept] * (np.log(7 / (1 + np.array(about["text"]["texts_with"]))) + 1)
+    halves = [half / np.linalg.norm(half, axis=1, keepdims=True) for half in np.split(weights, [BUCKETS // 2], axis=1)]
+    expected = (halves[0] @ halves[0][0] + halves[1] @ halves[1][0]) / 2
+    order = np.argsort(-expected, kind="stable")[:3]
+    assert near.ids[0].tolist() == names[order].tolist() == ["0", "3", "1"]
+    assert near.cosines[0] == pytest.approx(expected[order], abs=1e-5)
+    assert near.cosines[0, 0] == pytest.approx(1) and near.cosines[0, 1] < 0.95
+    assert near.cosines[1].tolist() == [0, 0, 0]  # nothing of it is known

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 from makers.datasets import image_parts
 from makers.samples import parts_of
+from makers.texts import as_array, fitted, text_parts
 
 from kiln.evaluation import proportions, slices
 
@@ -84,3 +85,21 @@ def test_what_clean_found_becomes_slices():
     assert known["brightness"].tolist() == [5, 4, 3, 2, 1, 0]
     assert np.flatnonzero(known["label doubted"]).tolist() == [1]
     assert np.flatnonzero(known["has a near-duplicate"]).tolist() == [4]
+    assert "flagged" not in known
+
+
+def test_texts_are_sliced_by_findings_and_by_what_train_has():
+    parts, ids = text_parts(), ["a", "b", "c"]
+    measures = pd.DataFrame({"id": ids, "split": "test", "characters": [1.0, 2, 3], "script_share": 1.0})
+    findings = pd.DataFrame({"id": ["b", "c", "a"], "reason": ["markup", "encoding", "outlier"], "other": None})
+    known = slices.gather_facts(np.array(ids), measures, findings, slices.list_reasons(parts))
+    assert known["flagged"].tolist() == [False, True, True]
+    batches = [{"text": as_array(texts)} for texts in (["the cat", "the gnu"], ["the cat and the dog and the gnu"])]
+    known = known.join(slices.measure_fitted(batches, parts, {"text": fitted(min_texts=2)}))
+    assert known["rare_words"].tolist() == pytest.approx([0, 1 / 2, 3 / 8])
+    table = slices.table(known, slices.list_measures(parts), np.array([True, False, True]), np.arange(3))
+    assert {"length in characters", "share of words that train hardly has", "flagged"} <= set(table["about"])
+
+
+def test_images_are_not_measured_again():
+    assert slices.measure_fitted(iter(()), image_parts(), {}).empty and not slices.list_reasons(image_parts())

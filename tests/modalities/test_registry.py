@@ -6,7 +6,7 @@ import pytest
 from makers.projects import ROOT
 from makers.samples import parts_of
 
-from kiln.modalities import base, registry
+from kiln.modalities import base, registry, selftaught
 from kiln.params.modalities import MODALITIES
 
 
@@ -40,7 +40,8 @@ def test_every_modality_has_all_that_the_protocol_asks_for(name):
         assert inspect.getdoc(vars(type(modality)).get(member) or given), member
     assert modality.name == name and modality is registry.get(name)
     public = {member for member in dir(modality) if not member.startswith("_")}
-    assert public == set(members())  # nothing that the protocol does not know
+    beyond = {name for name in vars(selftaught.SelfTaught) if not name.startswith("_")}
+    assert public - set(members()) in (set(), beyond)  # nothing that no protocol knows, and none of them in part
 
 
 @pytest.mark.parametrize("name", registry.known())

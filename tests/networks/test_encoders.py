@@ -14,9 +14,10 @@ from makers.texts import as_array, fitted, text_parts
 from kiln.core import files, trained
 from kiln.core.errors import UserError
 from kiln.modalities.text.formats import SEPARATOR
-from kiln.networks import adjusting, encoders, prediction, registry, weights
+from kiln.networks import adjusting, artifact, encoders, prediction, registry, weights
 from kiln.networks.applications import BODY
 from kiln.networks.backend import keras
+from kiln.networks.explained import PartNetwork
 from kiln.training import pretrained
 
 TEXTS = as_array(["cat!", "a cat and the bad dogs", f"cat{SEPARATOR}dog", "北"])
@@ -146,3 +147,24 @@ def test_minilm_knows_which_sentences_are_alike():
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     # As its model card says, in three digits.
     assert vectors[0] @ vectors[1:].T == pytest.approx([0.695, 0.943, 0.257], abs=5e-4)
+
+
+def test_slopes_of_an_encoder_are_gradients_times_inputs():
+    made, about = build_preset(), fitted(**OF_PRESET)
+    classifier = artifact.Classifier(made, ["a", "b", "c"], text_parts(), {"text": lambda texts: encode(about, texts)})
+    network = PartNetwork(classifier, "text", {"text": as_array(["the cat sat!"])})
+    slopes = network.compute_slopes(0, np.eye(6, dtype=bool), 1)
+    body, table = made.get_layer(BODY), made.get_layer(BODY).get_layer("tokens")
+    row, before = encode(about, as_array(["the cat sat!"])), table.get_weights()[0]
+
+    def odds(token: int, factor: float) -> float:
+        """The odds with another vector of a token, which stands once in the text."""
+        changed = before.copy()
+        changed[token] *= factor
+        table.set_weights([changed])
+        logits = np.asarray(made.get_layer("logits")(body(row)))[0].astype(float)
+        return logits[1] - np.logaddexp(logits[0], logits[2])
+
+    expected = [(odds(token, 1.005) - odds(token, 0.995)) / 0.01 for token in row[0, :6]]
+    assert slopes == pytest.approx(expected, abs=0.01 * np.abs(expected).max())
+    assert np.abs(expected).min() > 1e-3

@@ -52,3 +52,20 @@ def test_outputs_are_those_of_all_inputs_at_once(monkeypatch):
     found = prediction.outputs(made, {"image": pixels})
     assert sizes == [3, 3, 1]
     assert found.dtype == np.float32 and found == pytest.approx(whole, abs=1e-6)
+
+
+def test_samples_of_similar_length_are_computed_together_and_come_back_in_order(monkeypatch):
+    inputs = keras.Input((None,))
+    made = keras.Model(inputs, keras.ops.sum(inputs, axis=1, keepdims=True))
+    rows = np.array(["7" * count for count in (5, 1, 4, 1, 9, 2, 8)], object)
+    seen = []
+
+    def encode(batch):
+        seen.append([len(row) for row in batch])
+        longest = max(seen[-1])
+        return np.array([[float(sign) for sign in row.ljust(longest, "0")] for row in batch])
+
+    monkeypatch.setattr(prediction, "batch_size", lambda _: 3)
+    found = prediction.outputs(made, rows, encode, np.array([len(row) for row in rows]))
+    assert seen == [[1, 1, 2], [4, 5, 8], [9]]
+    assert found.ravel().tolist() == [7 * len(row) for row in rows]

@@ -11,8 +11,8 @@ from kiln.networks.parts import ZOO, Architecture
 OF_TOKENS = ("fast_text", "text_cnn", "bert", "gpt")
 
 
-def build(name: str, about: dict, width: float = 0.5) -> keras.Model:
-    """Logits of three classes, from numbers."""
+def build(name: str, about: dict, width: float = 0.5, classes: int = 3) -> keras.Model:
+    """Logits, from numbers."""
     keras.utils.set_random_seed(0)
     entry, form = ZOO[name], registry.form_of(name)
     inputs = keras.Input((None,), dtype="int32")
@@ -20,7 +20,7 @@ def build(name: str, about: dict, width: float = 0.5) -> keras.Model:
     kinds = normalizer.count_kinds(form, about)
     how = Architecture(name, width, depth, None, entry.activation, None, 0.1, False, kinds, about["max_tokens"])
     first = text_layers.weigh(inputs, about) if form == "ngrams" else inputs
-    made = keras.Model(inputs, entry.build(first, 3, how))
+    made = keras.Model(inputs, entry.build(first, classes, how))
     generator = np.random.default_rng(0)
     for variable in made.trainable_variables:  # so that no table is 0 or nearly so
         variable.assign(generator.normal(0, 0.3, variable.shape))
@@ -64,6 +64,16 @@ def test_linear_text_is_the_linear_map_of_tf_idf():
     halves = [idf * of_words, idf * ~of_words]
     expected = sum(half / np.linalg.norm(half) for half in halves) @ table[numbers] + bias
     assert np.asarray(made(numbers[None]))[0] == pytest.approx(expected, rel=1e-4)
+
+
+def test_linear_text_has_hidden_units_where_classes_are_many():
+    about = fitted()
+    numbers = normalizer.make_encoder("ngrams", about)(np.array(TEXTS, object))
+    few, many = (build("linear_text", about, classes=classes) for classes in (32, 33))
+    assert [layer.name for layer in few.layers][-1] == "logits" and "hidden" not in {layer.name for layer in few.layers}
+    assert many.get_layer("hidden").kernel.shape == (normalizer.count_kinds("ngrams", about), 64)  # width 0.5
+    alone = np.concatenate([np.asarray(many(row[None, : max(1, (row > 0).sum())])) for row in numbers])
+    assert np.asarray(many(numbers)) == pytest.approx(alone, abs=1e-4) and alone.shape == (len(TEXTS), 33)
 
 
 def test_pairs_of_tokens_are_numbered_by_both_and_their_order():

@@ -342,6 +342,15 @@ def test_an_address_is_not_repeated_since_it_may_hold_a_password(load, written):
     assert "hunter2" not in str(caught.value)
 
 
+def test_nor_is_that_of_a_tokenizer(tmp_path):
+    path = tmp_path / "params.yaml"
+    written = recipes.write(recipes.read("text"))
+    path.write_text(re.sub(r"tokenizer: fitted", "tokenizer: [http://me:hunter2@h/x]", written, count=1))
+    with pytest.raises(UserError, match=r"normalize\.text\.tokenizer should be a valid string") as caught:
+        params.load(path)
+    assert "hunter2" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("address", "says"),
     [

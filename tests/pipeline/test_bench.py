@@ -45,7 +45,10 @@ SMALLEST = {
     "startup": ("MODULES = 'kiln.cli', 'stages.train', 'tensorflow'", ["1"]),
     "stream": ("", ["0.01", "8"]),
     "target": ("", ["{zip}"]),
+    "text_batches": ("ROUNDS = 2", ["{texts}", "--model", "fast_text", "--texts", "40"]),
+    "text_clean": ("", ["--texts", "200", "300"]),
     "text_copies": ("", ["--texts", "200"]),
+    "text_encoding": ("", ["{texts}"]),
     "text_labels": ("", ["{texts}", "--planted", "0.1"]),
 }
 FILES = {"zip": "images.zip", "csv": "labels.csv", "texts": "texts.parquet"}

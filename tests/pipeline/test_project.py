@@ -46,8 +46,8 @@ def test_commands_start_with_exec_and_hold_no_string_parameter():
         assert entry["cmd"] == f"exec python -m stages.{stage}"
 
 
-def test_the_path_of_the_images_is_a_dependency():
-    assert "${fetch.path}" in DVC["stages"]["fetch"]["deps"]
+def test_the_paths_of_the_data_are_dependencies():
+    assert {"${fetch.path}", "${fetch.unlabelled}"} <= set(DVC["stages"]["fetch"]["deps"])
 
 
 def test_only_report_has_outputs_outside_of_the_cache():

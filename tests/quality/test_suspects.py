@@ -5,8 +5,9 @@ import pandas as pd
 from makers.photographs import photographs
 from makers.samples import parts_of
 from makers.settings import clean_settings
+from makers.texts import as_array, prose, text_parts
 
-from kiln.quality import suspects
+from kiln.quality import judges, suspects
 
 SETTINGS = clean_settings()
 
@@ -68,3 +69,27 @@ def test_features_of_several_parts_are_of_unit_length_and_those_of_one_are_its_o
     part = dataclasses.replace(parts_of("image", shape=(32, 32, 3))["image"])
     alone = part.modality.compute_features(pixels, rows, rows[:30], np.random.default_rng(0))
     assert (one == alone).all()
+
+
+def test_texts_are_judged_by_their_terms_images_by_features_and_both_by_both():
+    pixels, texts = photographs(40), as_array([prose(seed) for seed in range(40)])
+    parts, values = {**parts_of("image", shape=(32, 32, 3)), **text_parts()}, {"image": pixels, "text": texts}
+    rows, features = np.arange(40), np.ones((40, 4), np.float16)
+
+    def choose(*names):
+        chosen = {name: parts[name] for name in names}
+        return suspects.choose_judges(chosen, values, rows, features, rows % 2, rows < 30, 0)
+
+    assert [type(judge) for judge in choose("image")] == [judges.Kernel]
+    (linear,) = choose("text")
+    assert isinstance(linear, judges.Linear) and linear.terms.learned.tolist() == list(range(30))
+    assert [type(judge) for judge in choose("image", "text")] == [judges.Kernel, judges.Linear]
+
+
+def test_what_a_model_is_fitted_on_begins_with_every_class(monkeypatch):
+    monkeypatch.setattr(suspects, "OF_EVERY_CLASS", 3)
+    labels = np.repeat([0, 1, 2], [900, 90, 10])
+    places = np.flatnonzero(np.arange(1000) % 7)
+    order = suspects._order(labels, np.arange(1000), places, 0)
+    assert np.bincount(labels[order[:9]]).tolist() == [3, 3, 3] and sorted(order) == places.tolist()
+    assert (order != suspects._order(labels, np.arange(1000), places, 1)).any()

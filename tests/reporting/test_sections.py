@@ -1,5 +1,6 @@
 """What the report and the model card say of evidence from which little can be concluded."""
 
+import dataclasses
 import html
 import re
 from types import SimpleNamespace
@@ -247,3 +248,66 @@ def test_every_part_of_a_sample_is_shown_and_explanations_are_read_once():
     html_ = describe_mistakes(*left, *right, inputs=("left", "right"))
     assert html_.count("<img") == 4
     assert read(html_).count("There is no Grad-CAM") == read(html_).count("Red is where hiding a patch") == 1
+
+
+def learnt(task: str, written: list[str], section: str = "learning") -> str:
+    """The HTML of a section after an invented pretraining."""
+    made = make_evidence([0, 1, 2] * 10, [0, 1, 2] * 10)
+    about = {"task": task, "epochs": 2, "samples": 1200, "losses": [6.5, 3.25], "written": written}
+    made = dataclasses.replace(made, train={**made.train, "pretraining": about})
+    return rendering.fill_html(section, getattr(sections, section)(made))
+
+
+def test_what_was_learnt_without_labels_is_told_and_what_the_model_wrote_is_escaped():
+    page = " ".join(learnt("next", [EVIL, "a text …"]).split())
+    assert "2 epochs over 1,200 images, on each next token: its loss per token went from 6.5000" in page
+    assert "Written by the model" in page and "are not true, and may repeat what it read" in page
+    assert page.count("<li") == 2 and EVIL not in page and "<script" not in page
+    card_ = " ".join(learnt("next", [], "card").split())
+    assert "pretrained without labels for 2 epochs over 1,200 images. Then came 1 epoch" in card_
+    assert "on hidden tokens" in learnt("masked", []) and "Written by" not in learnt("masked", [])
+    made = make_evidence([0, 1, 2] * 10, [0, 1, 2] * 10)
+    assert "retrain" not in write("learning", made)
+
+
+def test_samples_without_labels_are_counted_with_what_was_set_aside():
+    made = some_evidence()
+    assert "without labels" not in write("data", made)
+    made.clean["unlabelled"] = {"samples": 1200, "kept": 1197, "set_aside": {"copy_of_held_out": 2, "undecodable": 1}}
+    page = write("data", made)
+    assert "1,200 images without labels came besides; 1,197 may be used for pretraining" in page
+    assert "2 were set aside: copies of validation or test, which no model may see before its test" in page
+    assert "1 was set aside: undecodable." in page
+
+
+SCOPE = {"samples": 30, "units": 30, "outside": 9, "auroc": 0.9, "fpr95": 0.25, "in_scope_accuracy": 0.8}
+SCOPE |= {f"{name}_ci95": {"low": 0.1, "high": 0.95} for name in ("auroc", "fpr95", "in_scope_accuracy")}
+
+
+def test_a_class_out_of_scope_is_in_report_and_card_where_it_is_named():
+    made = make_evidence([0, 1, 2] * 10, [0, 1, 2] * 10)
+    evaluate = made.settings.evaluate.model_copy(update={"out_of_scope": "c"})
+    named = make_evidence(
+        [0, 1, 2] * 10,
+        [0, 1, 2] * 10,
+        settings=made.settings.model_copy(update={"evaluate": evaluate}),
+        scores={**made.scores, "out_of_scope": SCOPE},
+    )
+    assert "class c stands for what is out of scope: 9 test images of 30, 1 in train" in write("metrics", named)
+    card_ = rendering.fill_markdown("card", card.gather(named))
+    assert "images of the class c (9)" in card_ and "95 % of the rest pass, 25.0% of them pass too (10.0% to" in card_
+    for text in (write("metrics", made), rendering.fill_markdown("card", card.gather(made))):
+        assert "scope" not in text and "should not know" not in text
+
+
+@pytest.mark.parametrize(
+    ("score", "shown"), [(1.0, "Copies: 100% of"), (0.9997, "Copies: 99.97% of"), (0.9, "Copies: 90% of")]
+)
+def test_texts_are_the_same_only_where_nothing_is_rounded(score, shown):
+    row = {"reason": "near_duplicate", "score": score, "detail": ""}
+    assert sections.describe_finding(row, {"text": "text"}).startswith(shown)
+
+
+def test_a_finding_without_a_score_is_described():
+    row = {"reason": "encoding", "score": float("nan"), "detail": "1 control character removed"}
+    assert sections.describe_finding(row, {"text": "text"}) == "Readable, but 1 control character removed"

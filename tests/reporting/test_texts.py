@@ -106,3 +106,32 @@ def test_the_card_names_the_weights_that_training_started_from(evidence):
     assert "started from the weights of" in text and "encoder, from a package" in text
     assert f"SHA-256 {'ab' * 32}; their licence: MIT." in text
     assert "started from" not in rendering.fill_markdown("card", card.gather(evidence))
+
+
+def beside(evidence, **measured) -> list[str]:
+    """What summary and model card say of a baseline, as plain words."""
+    baseline = {"fitted_on": 26, "accuracy": 0.8, "accuracy_ci95": {"low": 0.6, "high": 0.9}, "won": 4, "lost": 1}
+    with_it = dataclasses.replace(
+        evidence, scores={**evidence.scores, "baseline": {**baseline, "p": 0.375, **measured}}
+    )
+    summary = read(rendering.fill_html("summary", sections.summary(with_it)))
+    return [summary, " ".join(rendering.fill_markdown("card", card.gather(with_it)).split())]
+
+
+def test_the_model_is_set_beside_a_linear_one(evidence):
+    of = sum(evidence.clean["splits"]["train"].values())
+    for words in beside(evidence, fitted_on=of):
+        assert (
+            f"A linear model of n-grams, fitted on the same {of} training texts, gets 80.0% of the test texts right"
+            in words
+        )
+        assert "4 texts that only this model and 1 that only the linear model of n-grams gets right" in words
+        assert "a difference that may be chance (p = 0.38)" in words
+    assert "LinearSVC" in beside(evidence)[1]
+    assert all(f"fitted on 26 of the {of}" in words for words in beside(evidence))
+    assert all("better beyond chance" in words for words in beside(evidence, p=0.01))
+    assert all("worse beyond chance" in words for words in beside(evidence, p=0.01, lost=40))
+    plain = rendering.fill_html("summary", sections.summary(evidence)) + rendering.fill_markdown(
+        "card", card.gather(evidence)
+    )
+    assert "linear model" not in plain

@@ -3,6 +3,7 @@ import pytest
 from makers.datasets import image_table, write_images
 from makers.images import noise
 from makers.pairs import write_pairs
+from makers.texts import as_array, text_parts
 
 from kiln.core import randomness
 from kiln.core.errors import UserError
@@ -164,3 +165,59 @@ def test_splits_of_other_parts_are_refused(tmp_path):
     for stranger in (other, image):
         with pytest.raises(UserError, match="differ in classes or conversion"):
             feeding.Feed([(one, "train"), (stranger, "train")], WHOLE)
+
+
+LENGTHS = np.random.default_rng(5).permutation(1000) + 1
+
+
+def lettered(folder) -> dataset.Dataset:
+    """Texts of 1 to 1,000 letters, each length once, in row groups of 100."""
+    parts = text_parts()
+
+    def tables():
+        for start in range(0, len(LENGTHS), 100):
+            texts = as_array(["x" * length for length in LENGTHS[start : start + 100]])
+            ids = [str(number) for number in range(start, start + 100)]
+            yield "train", dataset.clean_table(parts, ids, np.arange(100) % 2, {"text": texts})
+
+    about = {name: part.to_json() for name, part in parts.items()}
+    dataset.write(folder, tables(), "clean", classes=["even", "odd"], parts=about)
+    return dataset.open_dataset(folder, "clean")
+
+
+def lengths_of(batch: feeding.Batch) -> list[int]:
+    return [len(text) for text in batch.parts["text"]]
+
+
+@pytest.fixture(params=[1.0, 0.00008], ids=["whole", "streamed"])
+def texts(request, tmp_path) -> feeding.Feed:
+    feed = feeding.Feed([(lettered(tmp_path), "train")], request.param)
+    assert (feed.whole is None) == (request.param < 1)
+    return feed
+
+
+def test_texts_of_similar_length_come_together_each_once(texts):
+    for epoch in range(2):
+        batches = [lengths_of(batch) for batch in texts.shuffled(0, epoch, 7)]
+        assert [len(batch) for batch in batches if len(batch) not in (6, 7)] == []
+        assert len(batches) == len(feeding.equal_sizes(1000, 7))
+        assert sorted(length for batch in batches for length in batch) == list(range(1, 1001))
+        # Padding would triple the work of random batches of 7, whose longest is 7/8 of 1,000 on average.
+        assert sum(len(batch) * max(batch) for batch in batches) < 1.15 * 500 * 1000
+        # Batches of short texts do not all come before those of long ones.
+        assert 0.4 < np.mean(np.diff([max(batch) for batch in batches]) > 0) < 0.6
+
+
+def test_the_order_of_texts_depends_on_seed_and_epoch_alone(texts):
+    def order(seed, epoch):
+        return [length for batch in texts.shuffled(seed, epoch, 7) for length in lengths_of(batch)]
+
+    assert order(0, 1) == order(0, 1)
+    assert len({tuple(order(*which)) for which in ((0, 1), (0, 2), (1, 1))}) == 3
+
+
+def test_labels_and_keys_go_with_their_texts(texts):
+    for batch in texts.shuffled(0, 0, 7):
+        numbers = [int(np.flatnonzero(length == LENGTHS)[0]) for length in lengths_of(batch)]
+        assert batch.labels.tolist() == [number % 100 % 2 for number in numbers]
+        assert (batch.keys == randomness.item_keys([str(number) for number in numbers])).all()

@@ -4,6 +4,7 @@ faiss and SciPy are imported where they are used: only clean needs them, and eve
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,10 @@ class Image(ImageFiles):
     described = ("mean", "std", "median", "shift")
     copies_clause = wording.COPIES
     can_mix = True
+    baseline = None
+    lengths_differ = False
+    fitted_slices: Mapping[str, tuple[str, str, str]] = MappingProxyType({})
+    slice_reasons = ()
 
     def settle(self, contents: Iterable[Sequence[bytes]], settings: Clean) -> Conversion:
         """Choose size, channels and range if they are ``auto``; see ``settling``."""
@@ -119,6 +124,10 @@ class Image(ImageFiles):
         """Describe a split's channels against train's; see ``normalizer.describe``."""
         return normalizer.describe(statistics, train)
 
+    def measure_fitted(self, values: np.ndarray, fitted: dict) -> pd.DataFrame:
+        """Measure nothing."""
+        return pd.DataFrame(index=range(len(values)))
+
     def name_dimensions(self, count: int) -> list[str]:
         """Name the channels."""
         return wording.name_channels(count)
@@ -130,6 +139,10 @@ class Image(ImageFiles):
     def make_encoder(self, form: str, fitted: Mapping) -> Callable[[np.ndarray], np.ndarray]:
         """Networks take pixels as they are."""
         return lambda pixels: pixels
+
+    def lengths(self, values: np.ndarray) -> np.ndarray:
+        """Images have one shape."""
+        raise NotImplementedError("images do not differ in length")
 
     def layer(self, inputs: Any, form: str, fitted: Mapping) -> Any:
         """Apply the normaliser to raw pixels, a Keras tensor of uint8."""

@@ -1,4 +1,4 @@
-"""Random views of training texts: a part of the words, words and letters left out or swapped, slips of the keys.
+"""Random views of training texts: a part of the words, words and letters left out or swapped, slips, words hidden.
 
 Words are left out and swapped after Wei and Zou, "EDA: easy data augmentation techniques for boosting performance on
 text classification tasks", EMNLP 2019.
@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from kiln.core import randomness
-from kiln.modalities.text import editing
+from kiln.modalities.text import editing, spelling
 from kiln.params.text import Augment
 
 _CHANGES = {  # strength -> what it does, in this order
@@ -19,6 +19,8 @@ _CHANGES = {  # strength -> what it does, in this order
     "drop_chars": editing.drop_letters,
     "swap_chars": editing.swap_letters,
     "typos": editing.press_beside,
+    "misspell": spelling.misspell,
+    "mask_words": editing.mask_words,
 }
 
 

@@ -2,10 +2,11 @@
 
 Candidates share a band of their MinHash signatures (Broder, "On the resemblance and
 containment of documents", 1997; Leskovec, Rajaraman and Ullman, "Mining of massive
-datasets", chapter 3), and are verified by the exact Jaccard index of their runs.
+datasets", chapter 3), and are verified by the exact Jaccard index of their runs, without punctuation.
 """
 
 import hashlib
+import re
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ BORDER = 0.8
 RUN = 5
 # What is beyond so many characters is compared by equality alone.
 LONGEST = 50_000
+_PUNCTUATION = re.compile(r"[^\w\s]")
 # Of each hash of a signature, one byte: four of them are a band. Two texts of index 0.8 share a band with a
 # probability of 1 - (1 - 0.8**4)**32, all but 1 in 20 million.
 _HASHES, _BAND = 128, 4
@@ -89,7 +91,7 @@ def _sketch(values, rows: np.ndarray, seed: int) -> _Sketches:
         places, texts = batch
         texts = [shingles.normalize(text) for text in texts]
         prints = [hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts]
-        texts = [text[:LONGEST] for text in texts]
+        texts = [bare(text) for text in texts]
         hashes, ends = shingles.hash_runs(texts, RUN)
         matrix = RMinHash.digest_matrix_from_flat_token_hashes(hashes, ends.astype(np.uint64), _HASHES, seed)
         signatures = np.array(matrix.to_rows(), np.uint32).astype(np.uint8)
@@ -100,6 +102,11 @@ def _sketch(values, rows: np.ndarray, seed: int) -> _Sketches:
         sketches.prints[places], sketches.lengths[places] = prints, lengths
         sketches.signatures[places] = signatures
     return sketches
+
+
+def bare(text: str) -> str:
+    """Leave out punctuation, which short copies often differ in; of a text without a word, nothing."""
+    return (" ".join(_PUNCTUATION.sub("", text).split()) or text)[:LONGEST]
 
 
 class _Search:
@@ -168,7 +175,7 @@ class _Search:
 
         def verify(chunk: np.ndarray) -> np.ndarray:
             places, number = np.unique(np.concatenate([first[chunk], second[chunk]]), return_inverse=True)
-            texts = [shingles.normalize(text)[:LONGEST] for text in self.values[self.rows[places]]]
+            texts = [bare(shingles.normalize(text)) for text in self.values[self.rows[places]]]
             return jaccard(texts, *np.split(number, 2))
 
         return np.concatenate(list(parallel.ordered_map(verify, chunks)))

@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 
 from kiln.modalities.text import pieces
-from kiln.modalities.text.formats import SEPARATOR
+from kiln.modalities.text.formats import MASKED, SEPARATOR
 
 Draw = Callable[[int], np.ndarray]
 
@@ -59,6 +59,20 @@ def drop_words(text: str, share: float, draw: Draw) -> str:
     kept = draws >= share
     kept[draws.argmax()] = True
     return pieces.join(words, gaps, kept.tolist())
+
+
+def mask_words(text: str, share: float, draw: Draw) -> str:
+    """Put ``MASKED`` in the place of each word with this probability; at least one word stays.
+
+    It is a character, so that a view is a text as any other; the tokenizer gives it the number of <mask>.
+    """
+    words, gaps = pieces.split(text)
+    if not words:
+        return text
+    draws = draw(len(words))
+    hidden = draws < share
+    hidden[draws.argmax()] = False
+    return pieces.join([MASKED if gone else word for word, gone in zip(words, hidden, strict=True)], gaps)
 
 
 def swap_words(text: str, share: float, draw: Draw) -> str:

@@ -4,6 +4,8 @@ from kiln.core.formats import sniff
 
 # Between the texts of several columns of a row: the control character "record separator", which no text needs.
 SEPARATOR = "\x1e"
+# In the place of a word that augmentation hides: the control character "substitute". Clean leaves none in a text.
+MASKED = "\x1a"
 # Documents that hold more than text, by their extensions.
 _DOCUMENTS = {".doc": "Word", ".docx": "Word", ".odt": "OpenDocument", ".pdf": "PDF", ".rtf": "RTF", ".epub": "EPUB"}
 _AS_TEXT = "save them as plain text (.txt, UTF-8)"

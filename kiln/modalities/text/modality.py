@@ -10,16 +10,21 @@ import numpy as np
 import pandas as pd
 
 from kiln.modalities.base import Copies, Decoded, Exhibit, Explained, Tensor, Terms
+from kiln.modalities.selftaught import Questions, Scores
 from kiln.modalities.text import (
+    asking,
     augmentation,
     checks,
     corruptions,
     decoding,
     explanation,
+    linear,
     normalizer,
+    rarity,
     settling,
     showing,
     wording,
+    writing,
 )
 from kiln.modalities.text.conversion import Conversion
 from kiln.modalities.text.formats import TextFiles
@@ -43,6 +48,10 @@ class Text(TextFiles):
     described = ("mean", "std", "median", "unknown", "shift")
     copies_clause = wording.COPIES
     can_mix = False
+    baseline = linear.BASELINE
+    lengths_differ = True
+    fitted_slices = rarity.SLICES
+    slice_reasons = (notes_reason, *checks)
 
     def settle(self, contents: Iterable[Sequence[bytes]], settings: Clean) -> Conversion:
         """Choose what is ``auto``, from the texts; see ``settling``."""
@@ -116,6 +125,10 @@ class Text(TextFiles):
         """Describe a split's lengths and vocabulary against train's; see ``normalizer.describe``."""
         return normalizer.describe(statistics, train)
 
+    def measure_fitted(self, values: np.ndarray, fitted: dict) -> pd.DataFrame:
+        """Measure how rare the words are in train; see ``rarity``."""
+        return rarity.measure(values, fitted)
+
     def name_dimensions(self, count: int) -> list[str]:
         """Name what is described: the length of the texts alone."""
         return [""]
@@ -128,11 +141,23 @@ class Text(TextFiles):
         """Turn texts into numbers: int32 [N, L], padded with 0; see ``normalizer.make_encoder``."""
         return normalizer.make_encoder(form, fitted)
 
+    def lengths(self, values: np.ndarray) -> np.ndarray:
+        """Count characters: tokens and n-grams grow with them, and take a thousand times longer to count."""
+        return np.array([len(value) for value in values], np.int64)
+
     def layer(self, inputs: Any, form: str, fitted: Mapping) -> Any:
         """Weigh n-grams by how rare they are; tokens stay as they are."""
         from kiln.modalities.text import layers
 
         return layers.weigh(inputs, fitted) if form == normalizer.NGRAMS else inputs
+
+    def ask(self, task: str, encoded: np.ndarray, keys: np.ndarray, fitted: Mapping) -> Questions:
+        """Ask for tokens; see ``asking``."""
+        return asking.ask(task, encoded, keys, fitted)
+
+    def write(self, score: Scores, seed: int, fitted: Mapping) -> list[str]:
+        """Write a few texts; see ``writing``."""
+        return writing.write(score, seed, fitted)
 
     def wants_test_views(self, settings: Any) -> bool:
         """A text has no views at test time."""

@@ -16,7 +16,7 @@ from itertools import chain
 import numpy as np
 
 from kiln.modalities.text import vocabulary
-from kiln.modalities.text.formats import SEPARATOR
+from kiln.modalities.text.formats import MASKED, SEPARATOR
 from kiln.modalities.text.ngrams import BUCKETS, HALF, WORD, hash_ngrams
 from kiln.params.text import Normalize
 
@@ -214,14 +214,26 @@ class Encoder:
 
 def _number_tokens(fitted: dict) -> Callable[[list[str]], list[np.ndarray]]:
     tokenizer, most, mark = load_tokenizer(fitted), fitted["max_tokens"], special(fitted)
+    masked = _number_masked(tokenizer)
 
     def number(values: list[str]) -> list[np.ndarray]:
         texts = [value.split(SEPARATOR) for value in values]
         ids = (encoding.ids for encoding in tokenizer.encode_batch_fast([part for text in texts for part in text]))
         rows = (list(chain.from_iterable([mark["sep"], *next(ids)] for _ in text))[1:] for text in texts)
-        return [np.array([mark["cls"], *_shorten(row, most - 2), mark["end"]], np.int32) for row in rows]
+        numbers = [np.array([mark["cls"], *_shorten(row, most - 2), mark["end"]], np.int32) for row in rows]
+        return [np.where(row == masked, np.int32(mark["mask"]), row) for row in numbers]
 
     return number
+
+
+def _number_masked(tokenizer) -> int:
+    from tokenizers import AddedToken
+
+    # As every byte, it has a token of its own, by the sign that stands for it; no merge was learnt with it.
+    if (number := tokenizer.token_to_id(chr(256 + ord(MASKED)))) is not None:
+        return number
+    tokenizer.add_tokens([AddedToken(MASKED, normalized=False)])  # WordPiece, which knows letters instead of bytes
+    return tokenizer.token_to_id(MASKED)
 
 
 def special(fitted: dict) -> dict[str, int]:

@@ -7,12 +7,12 @@ from kiln.modalities.text.formats import SEPARATOR
 
 # Scripts without spaces between words, in which every character counts as a word: Thai, Lao, Tibetan, Burmese,
 # Khmer, Chinese and Japanese with their full-width signs. Korean has spaces.
-_SPACELESS = (
+SPACELESS = (
     "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fff\u3001-\u312f\u31a0-\u31ff\u3400-\u4dbf"
     "\u4e00-\u9fff\uf900-\ufaff\uff00-\uff9f\U00020000-\U0003ffff"
 )
-_WORD = re.compile(rf"([{_SPACELESS}]|[^\s{_SPACELESS}]+)")
-_SPACELESS_CHARACTER = re.compile(rf"[{_SPACELESS}]")
+_WORD = re.compile(rf"([{SPACELESS}]|[^\s{SPACELESS}]+)")
+_SPACELESS_CHARACTER = re.compile(rf"[{SPACELESS}]")
 
 
 def split(text: str) -> tuple[list[str], list[str]]:

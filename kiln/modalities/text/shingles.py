@@ -10,7 +10,7 @@ from kiln.core import randomness
 
 # Soft hyphens, zero-width characters, marks of direction: what the eye does not see.
 _INVISIBLE = re.compile("[\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]")
-# Of longer texts, what is beyond so many characters is not looked at, where terms and not copies are sought.
+# Where terms and not copies are sought, what is beyond so many characters of a text is not looked at.
 LONGEST = 10_000
 _FEWEST = 1_000
 # Texts per batch, and about how many characters.
@@ -42,30 +42,25 @@ def hash_runs(texts: Sequence[str], length: int) -> tuple[np.ndarray, np.ndarray
     return randomness.key(*(points[places + step] for step in range(length))), ends
 
 
-def afford(values, rows: np.ndarray, order: np.ndarray, texts: int, characters: int) -> np.ndarray:
-    """Take as many texts as are affordable: the beginning of ``order``.
+def afford(values, rows: np.ndarray, texts: int, characters: int) -> int:
+    """Count how many texts are affordable, from the first on: so many at most, and so many characters together.
 
-    Args:
-        values: strings [N].
-        rows: integers [M].
-        order: places in ``rows``, the most useful first.
-        texts: how many at most.
-        characters: of all of them at most, unless they are very few.
+    A few are, however long they are.
     """
-    order = order[:texts]
-    lengths = np.array([min(len(text), LONGEST) for _, part in batches(values, rows[order]) for text in part])
-    return order[: max(_FEWEST, np.searchsorted(np.cumsum(lengths), characters))]
+    lengths = np.array([len(text) for _, part in batches(values, rows[:texts], LONGEST) for text in part], np.int64)
+    return min(len(lengths), max(_FEWEST, int(np.searchsorted(np.cumsum(lengths), characters))))
 
 
-def batches(values, rows: np.ndarray) -> Iterator[tuple[np.ndarray, list[str]]]:
+def batches(values, rows: np.ndarray, longest: int | None = None) -> Iterator[tuple[np.ndarray, list[str]]]:
     """Yield places in ``rows`` and their texts, so many at once that their runs fit into little memory.
 
     Args:
         values: strings [N].
         rows: integers [M].
+        longest: what is beyond so many characters of a text is left out.
     """
     for start in range(0, len(rows), _TEXTS):
-        texts = list(values[rows[start : start + _TEXTS]])
+        texts = [text[:longest] for text in values[rows[start : start + _TEXTS]]]
         part = np.cumsum([len(text) for text in texts]) // _CHARACTERS
         for number in np.unique(part):
             inside = np.flatnonzero(part == number)

@@ -11,7 +11,7 @@ import numpy as np
 
 from kiln.modalities.base import Exhibit
 from kiln.modalities.text import personal
-from kiln.modalities.text.formats import SEPARATOR
+from kiln.modalities.text.formats import MASKED, SEPARATOR
 
 SHOWN, PREVIEWED, LISTED = 4000, 240, 120  # characters
 _MARGIN = 1000  # what is personal is shorter, so none is cut before it is masked
@@ -31,7 +31,7 @@ class _Signs(dict):
         return self[code]
 
 
-_SIGNS = _Signs({ord(SEPARATOR): " | ", ord("\r"): ""})
+_SIGNS = _Signs({ord(SEPARATOR): " | ", ord("\r"): "", ord(MASKED): "[…]"})
 
 
 def make_visible(text: str) -> str:

@@ -34,17 +34,19 @@ class TfIdf:
     words: int
 
     @classmethod
-    def fit(cls, values, rows: np.ndarray) -> "TfIdf":
+    def fit(cls, values, rows: np.ndarray, most: int = BUCKETS, longest: int | None = None) -> "TfIdf":
         """Count in how many texts each n-gram is.
 
         Args:
             values: strings [N]; may be spooled, and are read in batches.
             rows: those to fit on, integers [M].
+            most: columns at most; the most frequent n-grams are kept.
+            longest: what is beyond so many characters of a text is left out.
         """
         texts_with = np.zeros(BUCKETS, np.int64)
-        for _, texts in shingles.batches(values, rows):
+        for _, texts in shingles.batches(values, rows, longest):
             texts_with += np.bincount(hash_ngrams(texts).indices, minlength=BUCKETS)
-        return cls.of(texts_with, len(rows), BUCKETS)
+        return cls.of(texts_with, len(rows), most)
 
     @classmethod
     def of(cls, texts_with: np.ndarray, count: int, most: int) -> "TfIdf":
@@ -77,9 +79,9 @@ class TfIdf:
         weights = (weights / length[half]).astype(np.float32)
         return csr_array((weights, columns, ends), shape=(found.shape[0], len(self.idf)))
 
-    def stream(self, values, rows: np.ndarray) -> Iterator[tuple[np.ndarray, csr_array]]:
+    def stream(self, values, rows: np.ndarray, longest: int | None = None) -> Iterator[tuple[np.ndarray, csr_array]]:
         """Yield places in ``rows`` and the weighed texts there, so many at once that memory stays small."""
-        batches = shingles.batches(values, rows)
+        batches = shingles.batches(values, rows, longest)
         return parallel.ordered_map(lambda batch: (batch[0], self.weigh(batch[1])), batches)
 
 
@@ -95,7 +97,7 @@ class TextTerms:
 
     def __init__(self, values, rows: np.ndarray, order: np.ndarray, most: int):
         self._values, self._rows = values, rows
-        self.learned = np.sort(shingles.afford(values, rows, order, _TEXTS, _CHARACTERS))
+        self.learned = np.sort(order[: shingles.afford(values, rows[order], _TEXTS, _CHARACTERS)])
         found = vstack([csr_array((0, BUCKETS), dtype=np.float32), *self._hash(self.learned)], format="csr")
         texts_with = np.bincount(found.indices, minlength=BUCKETS)
         self._tfidf = TfIdf.of(texts_with, len(self.learned), most)
@@ -110,5 +112,5 @@ class TextTerms:
         return vstack([self._tfidf.apply(found) for found in self._hash(rows)], format="csr")
 
     def _hash(self, rows: np.ndarray) -> Iterator[csr_array]:
-        batches = shingles.batches(self._values, self._rows[rows])
-        return parallel.ordered_map(lambda batch: hash_ngrams([text[: shingles.LONGEST] for text in batch[1]]), batches)
+        batches = shingles.batches(self._values, self._rows[rows], shingles.LONGEST)
+        return parallel.ordered_map(lambda batch: hash_ngrams(batch[1]), batches)

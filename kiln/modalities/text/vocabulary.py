@@ -98,5 +98,5 @@ def _describe(numbers: dict[str, int], lowercase: bool) -> dict:
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)  # and without accents, if in small letters
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    # Without those that are recognised in texts: somebody may write [SEP].
-    return {**json.loads(tokenizer.to_str()), "added_tokens": []}
+    # Nothing is added that would be recognised in texts: somebody may write [SEP].
+    return json.loads(tokenizer.to_str())

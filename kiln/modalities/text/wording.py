@@ -7,15 +7,15 @@ RANGE = ""
 REPEATED = "with this text: a template, or a placeholder for texts that are missing?"
 COPIES = "runs of five characters agree by {score:.0%} or more"
 FINDINGS = {
-    "near_duplicate": "Copies: {score:.0%} of their runs of five characters in common",
+    "near_duplicate": "Copies: {share} of their runs of five characters in common",
     "encoding": "Readable, but {detail}",
     "too_short": "Too short: {score:.0f} characters",
     "too_long": "Too long: {score:,.0f} characters",
-    "other_script": "Another script: {score:.0%} of the letters are in the usual one",
-    "other_language": "Another language: the expected one has a probability of {score:.0%}",
-    "markup": "HTML: {score:.0%} of the characters",
+    "other_script": "Another script: {share} of the letters are in the usual one",
+    "other_language": "Another language: the expected one has a probability of {share}",
+    "markup": "HTML: {share} of the characters",
     "personal_data": "Personal data: {score:.0f} mail addresses, phone or card numbers",
-    "repetitive": "Repetitive: {score:.0%} of it has occurred before",
+    "repetitive": "Repetitive: {share} of it has occurred before",
 }
 EXPLANATIONS = {
     "hiding": Explanation(

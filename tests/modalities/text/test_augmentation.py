@@ -5,7 +5,7 @@ import pytest
 
 from kiln.core import randomness
 from kiln.modalities.text import augmentation, pieces
-from kiln.modalities.text.formats import SEPARATOR
+from kiln.modalities.text.formats import MASKED, SEPARATOR
 from kiln.params.text import Augment
 
 TEXTS = np.array(
@@ -55,6 +55,12 @@ GOLDEN = {
         "天今天很气好，我们去园公 OK吗？",
         "Пирвет, кка длеа?",
     ],
+    "misspell": TEXTS[:3].tolist(),  # more words in test_spelling.py
+    "mask_words": [
+        "The film, \x1a \x1a mess,\n isn't \x1a \x1a - really?",
+        "今\x1a天气很好，我\x1a\x1a\x1a\x1a \x1a吗？",
+        "Привет, как дела?",
+    ],
     "typos": [
         "Fhe gilm, “qjige” q ness,\n ksn't wirth it - dealoh?",
         "今天天气很好，我们去公园 LO吗？",
@@ -94,6 +100,17 @@ def test_words_are_left_out_and_swapped_as_often_as_asked():
     moved = [new.strip() != old for new, old in zip(swapped.split(), words, strict=True)]
     assert np.mean(moved) == pytest.approx(2 * 0.1 / 1.1, abs=0.03) and sorted(swapped.split()) == sorted(words)
     assert max(abs(place - int(word[1:])) for place, word in enumerate(swapped.split())) == 1
+
+
+def test_words_are_hidden_as_often_as_asked_and_never_all():
+    text = " ".join(f"w{number}" for number in range(5000))
+    (hidden,) = view(np.array([text], object), KEYS[:1], mask_words=0.15)
+    assert hidden.split(" ").count(MASKED) / 5000 == pytest.approx(0.15, abs=0.02)
+    kept = [(old, new) for old, new in zip(text.split(), hidden.split(" "), strict=True) if new != MASKED]
+    assert all(old == new for old, new in kept)
+    for number in range(50):
+        (changed,) = view(np.array(["two words"], object), KEYS[:1], number, mask_words=0.5)
+        assert changed.count(MASKED) < 2
 
 
 def test_words_stay_in_their_column():

@@ -62,3 +62,20 @@ def test_as_many_are_changed_as_said():
     (typed,) = corrupted("typos", "strong", np.array(["q" * 10000], object))
     assert len(typed) / 10000 == pytest.approx(1 - 0.1 / 3, abs=0.01)
     assert (len(typed) - typed.count("q")) / 10000 == pytest.approx(0.1 / 3, abs=0.01)
+
+
+GOLDEN = {
+    "typos": ["“Wekl,” she said; Don't worry - it will be fin, isn't that so? Yes: quite.", "天气很好，我们去公园吗？"],
+    "case": ["“well,” she said; Don't worry - it will be fine, isn't that so? Yes: quite.", "天气很好，我们去公园吗？"],
+    "omission": ["“Well,” she worry - it will be fine, isn't so? quite.", "气很好，去公园吗？"],
+    "truncation": ["“Well,” she said; Don't worry - it", "天气很好，我"],
+    "punctuation": [
+        "“Well,” she said; Dont worry - it will be fine, isn't that so Yes: quite．",
+        "天气很好、我们去公园吗？",
+    ],
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_corrupted_texts_are_what_they_always_were(name):
+    assert corrupted(name, "medium", TEXTS[[0, 40]]) == GOLDEN[name]

@@ -30,3 +30,11 @@ def test_a_text_has_the_same_ngrams_alone_and_among_others():
         assert alone.indices.tolist() == together.indices[slice(*together.indptr[number : number + 2])].tolist()
     assert together.has_sorted_indices
     assert ngrams.hash_ngrams([]).shape == (0, ngrams.BUCKETS)
+
+
+def test_every_character_of_a_script_without_spaces_is_a_word():
+    assert ngrams.WORD.findall("the cat, 今天 good。한국어 text_1") == [
+        *("the", "cat", ",", "今", "天", "good", "。", "한국어", "text_1"),
+    ]
+    # 今天, 天气, 今天气 are runs of words: six with the characters themselves.
+    assert (ngrams.hash_ngrams(["今天气"]).indices < ngrams.HALF).sum() == 6

@@ -6,7 +6,7 @@ import pytest
 from makers.texts import TEXTS, fitted
 
 from kiln.modalities.text import normalizer
-from kiln.modalities.text.formats import SEPARATOR
+from kiln.modalities.text.formats import MASKED, SEPARATOR
 from kiln.params.text import Normalize
 
 
@@ -90,3 +90,12 @@ def test_a_damaged_tokenizer_is_told():
     about["tokenizer"] = {"model": {"vocab": 1}}
     with pytest.raises(ValueError, match="damaged"):
         normalizer.load_tokenizer(about)
+
+
+def test_a_hidden_word_is_the_token_of_masks_in_every_column():
+    rows = normalizer.make_encoder("tokens", fitted())(
+        texts(f"the {MASKED} sat", f"{MASKED}{SEPARATOR}{MASKED}", "<mask>")
+    )
+    assert [np.count_nonzero(row == normalizer.MASK) for row in rows] == [1, 2, 0]
+    whole = normalizer.make_encoder("tokens", fitted())(texts("the cat sat"))[0]
+    assert rows[0][1] == whole[1] and rows[0][rows[0] > 0][-2] == whole[whole > 0][-2]

@@ -2,6 +2,7 @@ import hashlib
 import json
 import zipfile
 
+import numpy as np
 import pytest
 from makers.presets import PRESET, PRESET_SHA256, VOCABULARY, write_package
 from makers.texts import as_array, fitted
@@ -9,8 +10,8 @@ from pydantic import ValidationError
 
 from kiln.core import trained
 from kiln.core.errors import UserError
-from kiln.modalities.text import normalizer, vocabulary
-from kiln.modalities.text.formats import SEPARATOR
+from kiln.modalities.text import asking, normalizer, vocabulary
+from kiln.modalities.text.formats import MASKED, SEPARATOR
 from kiln.params.text import Normalize
 
 
@@ -38,6 +39,17 @@ def test_texts_become_the_tokens_of_the_weights(tmp_path, monkeypatch):
     assert rows(about, "[SEP] ")[0][1:-1] == ["[UNK]", "s", "##e", "##p", "[UNK]"]
     assert about["vocabulary_sha256"] == trained.MINILM.digests["vocab.txt"]
     assert about["method"] == "WordPiece" and about["texts"] > 0
+
+
+def test_hidden_words_and_questions_take_the_mask_of_the_weights(tmp_path, monkeypatch):
+    write_package(tmp_path, monkeypatch)
+    about = fitted(tokenizer="minilm")
+    assert rows(about, f"cat {MASKED} a")[0] == ["[CLS]", "cat", "[MASK]", "a", "[SEP]"]
+    numbers = normalizer.make_encoder("tokens", about)(as_array([" ".join("cat" for _ in range(13))] * 40))
+    asked = asking.ask("masked", numbers, np.arange(40, dtype=np.uint64), about)
+    shown = np.take_along_axis(asked.encoded, asked.places, axis=1)
+    assert (asked.answers == VOCABULARY.index("cat")).all()
+    assert (shown == VOCABULARY.index("[MASK]")).mean() > 0.6
 
 
 def test_long_texts_keep_their_ends_within_the_marks(tmp_path, monkeypatch):
@@ -82,7 +94,13 @@ def test_case_counts_where_the_knob_says_so(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "lines", [VOCABULARY[1:], [*VOCABULARY, "cat"], [word for word in VOCABULARY if word != "[MASK]"]]
+    "lines",
+    [
+        VOCABULARY[1:],
+        [*VOCABULARY[1:], "[PAD]"],
+        [*VOCABULARY, "cat"],
+        [word for word in VOCABULARY if word != "[MASK]"],
+    ],
 )
 def test_another_file_is_refused(tmp_path, lines):
     path = tmp_path / "words.txt"
