@@ -87,7 +87,7 @@ def in_folders(encoding: str, names=("train/a", "train/b", "test/a", "test/b")) 
 def mutate(content: bytes, draw: np.random.Generator) -> bytes:
     """Change, cut, splice in or repeat some bytes, each at a place; leave one in ten as they are."""
     content = bytearray(content)
-    for _ in range(draw.integers(0, 10)):
+    for _ in range(draw.choice([0, 1, 1, 1, 2, 3, 9])):
         place, count = int(draw.integers(len(content) + 1)), int(draw.integers(1, 30))
         splice = SPLICES[draw.integers(len(SPLICES))]
         match draw.integers(6):
@@ -119,7 +119,8 @@ def make_case(folder, draw: np.random.Generator):
             name = ["x.csv", "x.tsv", "x.txt"][draw.integers(3)]
             content = separated(separator).encode(encoding, "replace")
         case 2:
-            name, content = "x.jsonl", in_lines().encode(encoding, "replace")
+            halves = [("half \ud83d", "a"), ("b", ["b", "\udc00"][draw.integers(2)])]  # of surrogate pairs, escaped
+            name, content = "x.jsonl", in_lines([*ROWS, *halves[: draw.integers(3)]]).encode(encoding, "replace")
         case 3 | 4:
             name = "x.parquet"
             content = in_parquet(["none", "zstd", "snappy"][draw.integers(3)], bool(draw.integers(2)))
