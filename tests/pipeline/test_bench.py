@@ -45,13 +45,14 @@ SMALLEST = {
     "startup": ("MODULES = 'kiln.cli', 'stages.train', 'tensorflow'", ["1"]),
     "stream": ("", ["0.01", "8"]),
     "target": ("", ["{zip}"]),
+    "text_accuracy": ("SETS = {'texts': True}", ["{folder}", "--seeds", "0"]),
     "text_batches": ("ROUNDS = 2", ["{texts}", "--model", "fast_text", "--texts", "40"]),
     "text_clean": ("", ["--texts", "200", "300"]),
     "text_copies": ("", ["--texts", "200"]),
     "text_encoding": ("", ["{texts}"]),
     "text_labels": ("", ["{texts}", "--planted", "0.1"]),
 }
-FILES = {"zip": "images.zip", "csv": "labels.csv", "texts": "texts.parquet"}
+FILES = {"zip": "images.zip", "csv": "labels.csv", "texts": "texts.parquet", "folder": "."}
 RUN = """
 import importlib, pathlib, sys
 name, changes, bench = sys.argv.pop(1), sys.argv.pop(1), sys.argv.pop(1)
