@@ -16,9 +16,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from scipy.sparse import csr_array
 
 from kiln.modalities.baseline import Baseline
+from kiln.modalities.explained import Explained
+from kiln.modalities.terms import Terms
 
 
 class Undecodable(Exception):
@@ -107,19 +108,6 @@ class Copies(NamedTuple):
 
     pairs: pd.DataFrame
     border: float
-
-
-class Terms(Protocol):
-    """Sparse features of samples, for linear models; computed when they are asked for.
-
-    Attributes:
-        learned: samples that their weights are learned from, and models are to be fitted on: integers, sorted.
-    """
-
-    learned: np.ndarray
-
-    def weigh(self, rows: np.ndarray) -> csr_array:
-        """Compute the terms of samples: float32 [len(rows), terms]."""
 
 
 class Corruption(NamedTuple):
@@ -368,7 +356,7 @@ class Modality(FileKinds, Protocol):
     def corrupt(self, values: np.ndarray, name: str, strength: str, generator: np.random.Generator) -> np.ndarray:
         """Degrade values by a corruption."""
 
-    def explain(self, network: "Explained", values: np.ndarray, classes: np.ndarray) -> list[dict[str, Exhibit]]:
+    def explain(self, network: Explained, values: np.ndarray, classes: np.ndarray) -> list[dict[str, Exhibit]]:
         """Show where the network looks: for each value, title -> exhibit."""
 
     # Exhibits
@@ -381,47 +369,6 @@ class Modality(FileKinds, Protocol):
 
     def sheet(self, rows: Sequence[np.ndarray], columns: int) -> Exhibit:
         """Show many values, row by row; a row may hold fewer than ``columns``."""
-
-
-class FeatureMaps(NamedTuple):
-    """The last feature maps of some samples in a network.
-
-    Attributes:
-        values: float32 [N, height, width, channels].
-        compute_logits: values of that shape [M, ...] -> logits [M, classes].
-        batch: number of values to compute at a time.
-    """
-
-    values: np.ndarray
-    compute_logits: Callable[[np.ndarray], np.ndarray]
-    batch: int
-
-
-class Explained(Protocol):
-    """A network as an explanation sees it, for one part of some samples."""
-
-    def predict(self, row: int, changed: np.ndarray) -> np.ndarray:
-        """Predict a sample with other values of the part, [M, ...]: probabilities, float32 [M, classes]."""
-
-    def compute_maps(self) -> FeatureMaps | None:
-        """Compute the last feature maps of all samples; None if the network has no informative ones."""
-
-    @property
-    def encoder(self) -> Callable[[np.ndarray], np.ndarray] | None:
-        """What turns values into what the network takes; None if it takes them as they are."""
-
-    def compute_slopes(self, row: int, groups: np.ndarray, index: int) -> np.ndarray | None:
-        """Measure how the log-odds of a class grow with the vectors of a sample's tokens.
-
-        Args:
-            row: of the sample.
-            groups: bool [M, L], tokens whose vectors are multiplied by one factor.
-            index: of the class.
-
-        Returns:
-            float64 [M]: the derivative by that factor, at 1; None if the network does not begin with a vector for
-            each token.
-        """
 
 
 @dataclass(frozen=True)

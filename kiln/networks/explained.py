@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from scipy.special import logsumexp
 
-from kiln.modalities.base import FeatureMaps
+from kiln.modalities.explained import FeatureMaps
 from kiln.networks import artifact, costs, prediction
 from kiln.networks.backend import keras
 from kiln.networks.encoders import Segments
@@ -53,7 +53,7 @@ class PartNetwork:
         return self.classifier.encoders.get(self.part)
 
     def compute_slopes(self, row: int, groups: np.ndarray, index: int) -> np.ndarray | None:
-        """Measure how the log-odds of a class grow with the vectors of tokens; see ``modalities.base.Explained``.
+        """Measure how the log-odds of a class grow with the vectors of tokens; see ``modalities.explained.Explained``.
 
         As central differences, which work with every backend.
         """

@@ -16,7 +16,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import csr_array
 
 from kiln.core import parallel
-from kiln.modalities.base import Terms
+from kiln.modalities.terms import Terms
 
 JUDGED_ONLY = -1
 LANDMARKS = 6000

@@ -6,7 +6,8 @@ from functools import partial
 import cv2
 import numpy as np
 
-from kiln.modalities.base import Exhibit, Explained, FeatureMaps
+from kiln.modalities.base import Exhibit
+from kiln.modalities.explained import Explained, FeatureMaps
 from kiln.modalities.image.pictures import encode_png
 
 SIDE = 112  # smallest side of a picture, in pixels

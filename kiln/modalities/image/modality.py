@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kiln.modalities.base import Copies, Decoded, Exhibit, Explained, Tensor
+from kiln.modalities.base import Copies, Decoded, Exhibit, Tensor
+from kiln.modalities.explained import Explained
 from kiln.modalities.image import (
     augmentation,
     checks,

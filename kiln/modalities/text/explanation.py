@@ -11,7 +11,8 @@ from functools import partial
 
 import numpy as np
 
-from kiln.modalities.base import Exhibit, Explained
+from kiln.modalities.base import Exhibit
+from kiln.modalities.explained import Explained
 from kiln.modalities.text import personal, pieces, showing
 from kiln.modalities.text.formats import SEPARATOR
 

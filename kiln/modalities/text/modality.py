@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kiln.modalities.base import Copies, Decoded, Exhibit, Explained, Tensor, Terms
+from kiln.modalities.base import Copies, Decoded, Exhibit, Tensor
+from kiln.modalities.explained import Explained
 from kiln.modalities.selftaught import Questions, Scores
+from kiln.modalities.terms import Terms
 from kiln.modalities.text import (
     asking,
     augmentation,

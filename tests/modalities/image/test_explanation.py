@@ -4,7 +4,7 @@ import pytest
 from makers.images import noise
 from scipy.special import softmax
 
-from kiln.modalities.base import FeatureMaps
+from kiln.modalities.explained import FeatureMaps
 from kiln.modalities.image import explanation
 
 SIDE = 16
