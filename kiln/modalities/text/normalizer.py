@@ -139,9 +139,8 @@ def describe(statistics: Statistics, train: Statistics) -> dict:
     """
     mean, std = _moments(statistics.words)
     center, spread = _moments(train.words)
-    known = {chunk.strip().lower() for chunk in train.chunks}
-    total = statistics.chunks.total()
-    unknown = sum(number for chunk, number in statistics.chunks.items() if chunk.strip().lower() not in known)
+    words, known = _count_words(statistics.chunks), _count_words(train.chunks)
+    total, unknown = words.total(), sum(number for word, number in words.items() if word not in known)
     return {
         "mean": [mean],
         "std": [std],
@@ -149,6 +148,14 @@ def describe(statistics: Statistics, train: Statistics) -> dict:
         "unknown": [unknown / total if total else 0.0],
         "shift": [(mean - center) / spread if spread else 0.0],
     }
+
+
+def _count_words(chunks: Counter) -> Counter:
+    words: Counter = Counter()
+    for chunk, number in chunks.items():
+        for word in WORD.findall(chunk.lower()):
+            words[word] += number
+    return words
 
 
 def _moments(lengths: Counter) -> tuple[float, float]:

@@ -99,3 +99,8 @@ def test_a_hidden_word_is_the_token_of_masks_in_every_column():
     assert [np.count_nonzero(row == normalizer.MASK) for row in rows] == [1, 2, 0]
     whole = normalizer.make_encoder("tokens", fitted())(texts("the cat sat"))[0]
     assert rows[0][1] == whole[1] and rows[0][rows[0] > 0][-2] == whole[whole > 0][-2]
+
+
+def test_in_scripts_without_spaces_unknown_characters_are_counted():
+    train, other = (normalizer.count(np.array([text], object)) for text in ("房间很好，film", "房间很大，Film"))
+    assert normalizer.describe(other, train)["unknown"] == [pytest.approx(1 / 6)]
