@@ -55,7 +55,7 @@ def test_each_fault_has_its_finding(tmp_path):
     for row in range(len(TEXTS) + 3, len(TEXTS) + 10):
         about = listed.loc[row]
         assert about["reason"] in findings.list_reasons(parts)
-        assert sentences[about["reason"]].format(score=about["score"], detail=about["detail"])
+        assert sentences[about["reason"]].format(score=about["score"], detail=about["detail"], share="9 %")
 
 
 def test_copies_across_given_splits_are_named_as_texts(tmp_path):
