@@ -85,7 +85,7 @@ def main() -> None:
     network = classifier.model
     train = Feed([(clean, "train"), (augmented, "train")], settings.memory, classifier.encoders)
     validation = Feed([(clean, "validation")], settings.memory, classifier.encoders)
-    registry.prepare(network, train.first(registry.ADAPT_IMAGES), weights)
+    registry.prepare(network, train.first(registry.ADAPT_IMAGES), weights, train.encoded)
     print(console.describe(network, settings.model.name, train.rows, precision))
 
     keeper = checkpoint.Keeper(

@@ -14,7 +14,7 @@ import numpy as np
 
 from kiln.core.errors import UserError
 from kiln.modalities.base import Part
-from kiln.networks import applications, classic, encoders, fast, residual, texts, transformer
+from kiln.networks import applications, bayes, classic, encoders, fast, residual, texts, transformer
 from kiln.networks.backend import keras
 from kiln.networks.parts import ZOO, Architecture
 from kiln.params import Train
@@ -246,7 +246,12 @@ def _computing_in(precision: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def prepare(classifier: keras.Model, values: Mapping[str, np.ndarray], weights: Path | None) -> None:
+def prepare(
+    classifier: keras.Model,
+    values: Mapping[str, np.ndarray],
+    weights: Path | None,
+    batches: Callable[[], Iterable[tuple[Mapping[str, np.ndarray], np.ndarray]]] = tuple,
+) -> None:
     """Set the weights that do not come from training, before the first step.
 
     Args:
@@ -254,6 +259,7 @@ def prepare(classifier: keras.Model, values: Mapping[str, np.ndarray], weights: 
         values: part -> raw values [N, ...] of a few thousand training samples, to
             which the first layer of fast_cnn is fitted.
         weights: file of pretrained weights, or None.
+        batches: returns all training samples, encoded, with their labels; linear_text starts from naive Bayes.
 
     Raises:
         UserError: the weights do not match the network.
@@ -261,5 +267,7 @@ def prepare(classifier: keras.Model, values: Mapping[str, np.ndarray], weights: 
     for name, body in list_bodies(classifier, values).items():
         if any(layer.name == fast.WHITEN for layer in body.layers):
             fast.adapt(body, values[name])
+        if table := texts.find_table(body):
+            bayes.start(body, table, ((encoded[name], labels) for encoded, labels in batches()))
         if weights:
             (encoders if encoders.is_encoder(body) else applications).load_weights(body, weights)

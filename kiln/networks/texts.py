@@ -150,6 +150,11 @@ def linear_text(inputs, classes: int, how: Architecture):
     return layers.Dense(classes, kernel_initializer=spread, name="logits")(slower)
 
 
+def find_table(network: keras.Model) -> WeightedSum | None:
+    """Return the table of a linear network, whose sums are its logits; None if it has none."""
+    return next((one for one in network.layers if isinstance(one, WeightedSum) and one.name == "logits"), None)
+
+
 @model(
     choose="many texts and little time: averages vectors of tokens and their pairs",
     activation=None,

@@ -126,6 +126,10 @@ class Feed:
         windows = parallel.ordered_map(lambda job: self._read([job[0]], job[1]), each, workers=1)
         return _rebatched(windows, (min(size, self.rows - start) for start in range(0, self.rows, size)))
 
+    def encoded(self, size: int = 512) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
+        """Yield all samples in shard order as the networks take them: part -> array [N, ...], and labels int32 [N]."""
+        return ((self.encode(batch.parts), batch.labels) for batch in self.in_order(size))
+
     def shuffled(self, seed: int, epoch: int, most: int) -> Iterator[Batch]:
         """Yield an epoch's batches, of ``equal_sizes``; the order depends only on (seed, epoch) and the data.
 
