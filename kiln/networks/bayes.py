@@ -1,4 +1,4 @@
-"""Naive Bayes, from which linear networks of n-grams start."""
+"""Naive Bayes, which votes in linear networks of n-grams."""
 
 from collections.abc import Iterable
 
@@ -9,21 +9,22 @@ from kiln.networks.backend import keras
 
 _SMOOTHING = 0.3  # of the weight that each n-gram has in each class
 _SCALED_ON = 5000  # samples
+# Its logits on train deviate as much as those that are right with 0.9 and all classes together with 0.1, times this.
+# Of 0.25, 0.5, 0.75 and 1, it was best on holdouts of train: 0.6 points more of TREC are right than without votes, 0.8
+# of SST-2, 0.6 of titles of Chinese news, 0.1 of SMS, none of hotel reviews, 0.2 fewer of AG News.
+_STRENGTH = 0.5
 
 
-def start(network: keras.Model, table: keras.layers.Layer, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
-    """Set a linear network's table to what naive Bayes says of the training samples.
-
-    From few texts the logarithms of counts are better weights than those that a linear model learns, which then has
-    less to correct: on holdouts of train 0.6 points more of TREC are right, and 0.7 of AG News, than from zeros.
+def fit(network: keras.Model, table: keras.layers.Layer, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Set the votes of a linear network to what naive Bayes says of the training samples.
 
     Args:
-        network: with ``table``, a ``texts.WeightedSum``, as its last layer before the softmax.
-        table: it.
+        network: with ``table`` as its last layer before the softmax.
+        table: a ``texts.VotedSum``.
         batches: numbers of n-grams, int32 [N, L], with labels, int32 [N]; of the training samples.
     """
-    weigh = keras.Model(network.inputs, table.input[1])
-    kinds, classes = table.kernel.shape
+    weigh = keras.Model(network.inputs[0], table.input[1])
+    kinds, classes = table.votes.shape
     sums, first = np.zeros((kinds, classes)), []
     for numbers, labels in batches:
         rows = _tabulate(numbers, weigh.predict_on_batch(numbers), kinds)
@@ -33,8 +34,9 @@ def start(network: keras.Model, table: keras.layers.Layer, batches: Iterable[tup
     if not first:
         return
     weights = weigh_evidence(sums)
-    # Logits of a usual size, whatever the lengths of the rows.
-    table.kernel.assign(weights / max(float((vstack(first) @ weights).std()), 1e-6))
+    right, wrong = 0.9 + 0.1 / classes, 0.1 / classes
+    usual = np.log(right / wrong) * (classes - 1) ** 0.5 / classes  # deviation of such logits, over all classes
+    table.votes.assign(_STRENGTH * usual / max(float((vstack(first) @ weights).std()), 1e-6) * weights)
 
 
 def weigh_evidence(sums: np.ndarray) -> np.ndarray:

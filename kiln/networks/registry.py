@@ -259,7 +259,8 @@ def prepare(
         values: part -> raw values [N, ...] of a few thousand training samples, to
             which the first layer of fast_cnn is fitted.
         weights: file of pretrained weights, or None.
-        batches: returns all training samples, encoded, with their labels; linear_text starts from naive Bayes.
+        batches: returns all training samples, encoded, with their labels, for naive Bayes within
+            linear_text.
 
     Raises:
         UserError: the weights do not match the network.
@@ -267,7 +268,7 @@ def prepare(
     for name, body in list_bodies(classifier, values).items():
         if any(layer.name == fast.WHITEN for layer in body.layers):
             fast.adapt(body, values[name])
-        if table := texts.find_table(body):
-            bayes.start(body, table, ((encoded[name], labels) for encoded, labels in batches()))
+        for table in (layer for layer in body.layers if isinstance(layer, texts.VotedSum)):
+            bayes.fit(body, table, ((encoded[name], labels) for encoded, labels in batches()))
         if weights:
             (encoders if encoders.is_encoder(body) else applications).load_weights(body, weights)

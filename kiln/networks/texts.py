@@ -38,6 +38,26 @@ class WeightedSum(layers.Layer):
         return (shapes[0][0], self.units)
 
 
+class VotedSum(WeightedSum):
+    """A weighted sum, to which a second table, ``votes``, that is not trained adds its own, except in training.
+
+    So what is learned does not lean on the votes, and both err in different texts.
+    """
+
+    def build(self, shapes):
+        """Create both tables, [kinds, units], and the bias."""
+        super().build(shapes)
+        self.votes = self.add_weight(shape=(self.kinds, self.units), initializer="zeros", trainable=False, name="votes")
+
+    def call(self, inputs, training=False):
+        """(int32 [N, L], floats [N, L]) -> [N, units]."""
+        learned = super().call(inputs)
+        if training:
+            return learned
+        numbers, weights = inputs
+        return learned + ops.sum(ops.take(self.votes, numbers, axis=0) * weights[..., None], axis=1)
+
+
 class Mask(layers.Layer):
     """Mark the tokens that are not padding: int32 [N, L] -> bool [N, L]."""
 
@@ -134,13 +154,15 @@ def embed(numbers, kinds: int, size: int, name: str):
     form="ngrams",
 )
 def linear_text(inputs, classes: int, how: Architecture):
-    """A linear map of TF-IDF weights of n-grams: logistic regression; with more than 32 classes, by 128 hidden units.
+    """A linear map of TF-IDF weights of n-grams: logistic regression and half as strong a vote of naive Bayes.
 
-    Hidden units gained 1.3 points of validation accuracy on 150 classes, and lost three on 10. Dropout is theirs.
+    With more than 32 classes, logistic regression by 128 hidden units, which have the dropout: they gained on 150
+    classes (CLINC150, validation), and lost on 10. Naive Bayes votes as in Wang and Manning, "Baselines and bigrams",
+    ACL 2012; see ``bayes``.
     """
     numbers, weights = inputs
     if classes <= _FEW_CLASSES:
-        return WeightedSum(how.vocabulary, classes, name="logits")([numbers, weights])
+        return VotedSum(how.vocabulary, classes, name="logits")([numbers, weights])
     start = keras.initializers.RandomUniform(-0.1, 0.1)
     hidden = WeightedSum(how.vocabulary, how.count(128), start, name="hidden")([numbers, weights])
     hidden = drop(layers.Activation("relu", name="act")(hidden), how, "drop")
@@ -148,11 +170,6 @@ def linear_text(inputs, classes: int, how: Architecture):
     slower = layers.Rescaling(_SLOWER, name="slower")(hidden)
     spread = keras.initializers.VarianceScaling(1 / _SLOWER**2, distribution="untruncated_normal")
     return layers.Dense(classes, kernel_initializer=spread, name="logits")(slower)
-
-
-def find_table(network: keras.Model) -> WeightedSum | None:
-    """Return the table of a linear network, whose sums are its logits; None if it has none."""
-    return next((one for one in network.layers if isinstance(one, WeightedSum) and one.name == "logits"), None)
 
 
 @model(

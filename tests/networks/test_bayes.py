@@ -1,4 +1,4 @@
-"""Linear networks start from naive Bayes."""
+"""Naive Bayes votes in linear networks."""
 
 import numpy as np
 import pytest
@@ -40,16 +40,21 @@ def make(classes: int = 3):
     return network, registry.make_encoders(how, parts, {"text": about})["text"]
 
 
-def test_linear_text_starts_from_naive_bayes_however_the_samples_are_batched():
+def test_naive_bayes_votes_however_the_samples_are_batched():
     tables = []
     for size in (1, 3, 7):
         network, encode = make()
         starts = range(0, len(VALUES), size)
         batches = [({"text": encode(VALUES[at : at + size])}, LABELS[at : at + size]) for at in starts]
         registry.prepare(network, {"text": VALUES}, None, lambda batches=batches: batches)
-        tables.append(network.get_layer("logits").kernel.numpy())
+        tables.append(network.get_layer("logits").votes.numpy())
         predicted = network.predict_on_batch({"text": encode(VALUES)})
         assert predicted.argmax(axis=1).tolist() == LABELS.tolist()
+    logits = keras.Model(network.inputs[0], network.get_layer("logits").output)
+    numbers = encode(VALUES)
+    assert not np.asarray(logits(numbers, training=True)).any()  # in training it is silent
+    deviation = np.log((0.9 + 0.1 / 3) / (0.1 / 3)) * 2**0.5 / 3
+    assert np.asarray(logits(numbers)).std() == pytest.approx(deviation / 2, rel=1e-4)
     assert np.abs(tables[0]).max() > 0.1 and not tables[0][0].any()
     assert tables[1] == pytest.approx(tables[0], abs=1e-5) and tables[2] == pytest.approx(tables[0], abs=1e-5)
 
@@ -57,7 +62,7 @@ def test_linear_text_starts_from_naive_bayes_however_the_samples_are_batched():
 def test_without_samples_and_with_hidden_units_nothing_is_set():
     network, encode = make()
     registry.prepare(network, {"text": VALUES}, None)
-    assert not network.get_layer("logits").kernel.numpy().any()
+    assert not network.get_layer("logits").votes.numpy().any()
     network, encode = make(classes=40)
     before = [weight.copy() for weight in network.get_weights()]
     registry.prepare(network, {"text": VALUES}, None, lambda: [({"text": encode(VALUES)}, LABELS)])

@@ -58,7 +58,7 @@ def test_linear_text_is_the_linear_map_of_tf_idf():
     numbers = encode(np.array([TEXTS[1]], object))[0]
     numbers = numbers[numbers > 0]
     idf = np.log((1 + about["texts"]) / (1 + np.array(about["texts_with"])))[numbers - 1] + 1
-    table, bias = (np.asarray(weight) for weight in made.get_layer("logits").weights)
+    table, bias = (np.asarray(weight) for weight in made.get_layer("logits").trainable_weights)
     of_words = numbers <= about["words"]
     assert 0 < of_words.sum() < len(numbers)
     halves = [idf * of_words, idf * ~of_words]
