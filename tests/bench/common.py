@@ -41,7 +41,7 @@ def change(settings: params.Train, **changes) -> params.Train:
             content[group][name or "name"] = value
         else:
             content[key] = value
-    return params.Train(**content)
+    return type(settings)(**content)
 
 
 def unpack(archive: Path) -> dict[str, np.ndarray]:

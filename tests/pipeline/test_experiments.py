@@ -23,12 +23,11 @@ def mine(inputs, classes, how):
 def add_a_network(project: Project) -> None:
     (project.folder / "kiln/networks/mine.py").write_text(MINE)
     models = project.folder / "kiln/networks/registry.py"
-    text = models.read_text().replace(
-        "import applications, classic, fast,", "import applications, classic, fast, mine,"
-    )
-    models.write_text(
-        text.replace("(classic, residual, transformer, fast)", "(classic, residual, transformer, fast, mine)")
-    )
+    text = models.read_text()
+    for before in ("import applications, ", "FAMILIES = ("):
+        assert before in text
+        text = text.replace(before, f"{before}mine, ")
+    models.write_text(text)
 
 
 def queue(project: Project, name: str, *changes: str) -> None:
